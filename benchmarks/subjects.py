@@ -1,0 +1,65 @@
+"""What is measured: two randomly initialised models of known shapes, with real text where it is at hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import ByteLevelBPETokenizer
+from transformers import (
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from lm_eval.model_list import DEMO
+from lm_eval.models.loading import LanguageModel, wrap_model
+
+REFERENCE = DEMO.parents[1] / "shared" / "reference"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure with, and the data that it reads."""
+
+    model: LanguageModel
+    data_dir: Path
+
+
+def _data_dir() -> Path:
+    return REFERENCE / "data" if REFERENCE.is_dir() else DEMO / "data"
+
+
+def _gpt2_tokenizer() -> Any:
+    folder = REFERENCE / "tokenizers" / "gpt2"
+    if not folder.is_dir():
+        return AutoTokenizer.from_pretrained(DEMO / "models" / "demo-gpt")
+    core = ByteLevelBPETokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    return PreTrainedTokenizerFast(tokenizer_object=core._tokenizer, model_max_length=2048)  # noqa: SLF001
+
+
+def _t5_tokenizer() -> Any:
+    folder = REFERENCE / "models" / "tiny-t5"
+    return AutoTokenizer.from_pretrained(folder if folder.is_dir() else DEMO / "models" / "demo-t5")
+
+
+def gpt2_small() -> Subject:
+    """GPT-2 small's shape, with room for five shots (2,048 positions)."""
+    torch.manual_seed(0)
+    network = GPT2LMHeadModel(GPT2Config(n_positions=2048)).eval()
+    return Subject(wrap_model(network, _gpt2_tokenizer(), name="gpt2-small"), _data_dir())
+
+
+def flan_t5_base() -> Subject:
+    """flan-t5-base's shape."""
+    torch.manual_seed(0)
+    config = T5Config(
+        d_model=768, d_kv=64, d_ff=2048, num_layers=12, num_heads=12, feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0, tie_word_embeddings=False,
+    )  # fmt: skip
+    return Subject(
+        wrap_model(T5ForConditionalGeneration(config).eval(), _t5_tokenizer(), name="flan-t5-base"), _data_dir()
+    )

@@ -1,0 +1,311 @@
+"""One configuration, or all that share a pass, from documents to metrics; `simple_evaluate` is the programs' way in."""
+
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+import transformers
+
+import lm_eval
+from lm_eval.config import Limit, RunConfig
+from lm_eval.documents import select_documents
+from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.execution import Execution
+from lm_eval.identity import identify
+from lm_eval.metrics import DocumentScores, aggregate
+from lm_eval.models.batching import BatchBudget
+from lm_eval.models.families import check_against_model, read_facts
+from lm_eval.models.loading import LanguageModel, load_model
+from lm_eval.progress import DocumentProgress
+from lm_eval.results import merge_results
+from lm_eval.scoring import context_spec, score_generations, score_similarities, takes_tokens, work_in_tokens
+from lm_eval.tasks import find_task
+from lm_eval.tokenised import TokenisedDocument, Tokeniser
+
+logger = logging.getLogger(__name__)
+
+_TOKENISED_TOGETHER = 256
+"""Documents."""
+_WINDOW_TOKENS = 1 << 17
+"""Tokens of the documents that are scored together, sorted by length."""
+_WINDOW_BYTES = 1 << 29
+"""Vectors that are held at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a run found out."""
+
+    config: RunConfig
+    identity: dict[str, Any]
+    """Of the configuration when the run began: data or weights may change while it runs."""
+    documents: list[DocumentScores]
+    """In document order."""
+    num_truncated: int
+    """Segments that were longer than the model takes."""
+    seconds: float
+    """Time taken, shared equally among the configurations of a pass."""
+
+    def metrics(self) -> Mapping[str, float | None]:
+        """Return the metrics of the task and their standard errors.
+
+        Raises:
+            RunError: a score is not a number.
+        """
+        _refuse_nan(self.config, self.documents)
+        return aggregate(self.documents, find_task(self.config).metrics)
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Return one dict a document, in document order."""
+        return [_sample(document) for document in self.documents]
+
+
+def _sample(document: DocumentScores) -> dict[str, Any]:
+    sample: dict[str, Any] = {
+        "doc_id": document.doc_id,
+        "source": document.example.source,
+        "gold": list(document.example.gold),
+        "scores": list(document.scores),
+    }
+    if document.is_exact_match is not None:
+        sample["is_exact_match"] = list(document.is_exact_match)
+    return sample
+
+
+def evaluate_many(
+    configs: Sequence[RunConfig], model: LanguageModel, execution: Execution, *, show_progress: bool = False
+) -> list[Evaluation]:
+    """Evaluate configurations that share their passes.
+
+    Args:
+        configs: configurations with equal `pass_key`.
+        model: the loaded model.
+        execution: how to run.
+        show_progress: whether a progress bar is drawn.
+
+    Returns:
+        One evaluation a configuration, in their order.
+
+    Raises:
+        ConfigurationError: a configuration does not fit the model or the data.
+        RunError: a document cannot be scored.
+    """
+    began = time.perf_counter()
+    first, budget = configs[0], BatchBudget.choose(execution.batch_size, model.device.type)
+    task = find_task(first)
+    tokenise = Tokeniser(model, first)
+    score = score_similarities if task.form == "similarity" else score_generations
+    identities = [identify(config) for config in configs]
+    documents = select_documents(task.dataset, first.data_dir, first.num_fewshot, first.limit)
+    found: list[list[DocumentScores]] = [[] for _ in configs]
+    with DocumentProgress(len(documents), task.name, shown=show_progress) as progress:
+        for start in range(0, len(documents), _TOKENISED_TOGETHER):
+            tokenised = tokenise(documents[start : start + _TOKENISED_TOGETHER])
+            for window in _windows(tokenised, _bytes_per_document(configs, model)):
+                advance = progress.start_window(len(window), work_in_tokens(configs, model, window))
+                for collected, scores in zip(found, score(configs, model, window, budget, advance), strict=True):
+                    collected.extend(scores)
+                progress.finish_window(len(window))
+    if tokenise.num_truncated:
+        logger.warning(
+            "%s: %d segments were longer than the %d tokens that %s takes; they were cut from the left",
+            task.name, tokenise.num_truncated, model.max_length, model.name,
+        )  # fmt: skip
+    seconds = (time.perf_counter() - began) / len(configs)
+    return [
+        Evaluation(
+            config=config, identity=identity, documents=scores, num_truncated=tokenise.num_truncated, seconds=seconds
+        )
+        for config, identity, scores in zip(configs, identities, found, strict=True)
+    ]
+
+
+def _bytes_per_document(configs: Sequence[RunConfig], model: LanguageModel) -> Callable[[TokenisedDocument], int]:
+    """Return a function that bounds the memory a document's vectors take."""
+    specs = {context_spec(config, model) for config in configs if not takes_tokens(config, model)}
+    per_token = sum(spec.aggregation.keeps_tokens for spec in specs)
+    per_segment = len(specs) - per_token
+    dim: int = model.network.config.hidden_size
+
+    def count(document: TokenisedDocument) -> int:
+        segments = (*document.context, *document.choices)
+        tokens = sum(len(segment.tokens) for segment in segments)
+        return 4 * dim * (per_token * tokens + per_segment * len(segments))
+
+    return count
+
+
+def _windows(
+    documents: Sequence[TokenisedDocument], bytes_of: Callable[[TokenisedDocument], int]
+) -> Iterator[list[TokenisedDocument]]:
+    """Cut documents, in order, into windows whose tokens and vectors stay within the budgets."""
+    window: list[TokenisedDocument] = []
+    tokens = size = 0
+    for document in documents:
+        window.append(document)
+        tokens += sum(len(segment.tokens) for segment in document.context)
+        size += bytes_of(document)
+        if tokens >= _WINDOW_TOKENS or size >= _WINDOW_BYTES:
+            yield window
+            window, tokens, size = [], 0, 0
+    if window:
+        yield window
+
+
+def _refuse_nan(config: RunConfig, documents: Sequence[DocumentScores]) -> None:
+    for document in documents:
+        for index, score in enumerate(document.scores):
+            if not math.isfinite(score):
+                raise RunError(
+                    f"document {document.doc_id} ({document.example.source}): the score of choice {index} is {score}, "
+                    f"not a number; if {config.pretrained} overflows in its dtype, choose dtype=float32 or bfloat16"
+                )
+
+
+def check_config(config: RunConfig) -> None:
+    """Check everything about a configuration that can be known without loading weights.
+
+    Raises:
+        ConfigurationError: unknown task, missing model folder, layer out of range, missing or broken data, empty limit.
+    """
+    task = find_task(config)
+    check_against_model(config, read_facts(config.pretrained, config.revision))
+    if config.data_dir is not None:
+        select_documents(task.dataset, config.data_dir, config.num_fewshot, config.limit)
+
+
+def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a parameter)
+    *,
+    model: str,
+    model_args: str,
+    tasks: Sequence[str] | str,
+    task_args: str | None = "",
+    num_fewshot: int = 0,
+    batch_size: str | int | None = None,
+    device: str | None = None,
+    limit: str | int | None = None,
+    log_samples: bool = False,
+    description_dict: Mapping[str, str] | None = None,
+    show_progress: bool = False,
+    on_result: Callable[[RunConfig, dict[str, Any]], None] = lambda config, result: None,  # noqa: ARG005
+) -> dict[str, Any]:
+    """Evaluate one model on one or more tasks.
+
+    Args:
+        model: dist_sim, dist_gen or hf (also spelt gpt2).
+        model_args: `KEY=value,KEY=value`: pretrained, revision, dtype and the settings of SPEC §4.
+        tasks: task names, as a list or separated by commas.
+        task_args: `KEY=value,KEY=value`: encoding_scheme, data_dir.
+        num_fewshot: shots in each context.
+        batch_size: rows a batch; None or auto leaves it to a budget of tokens.
+        device: where the model goes; None takes a GPU where there is one.
+        limit: N documents, or START:END; None takes all.
+        log_samples: whether the scores of every document are returned too.
+        description_dict: a description for each task that has one.
+        show_progress: whether a progress bar is drawn.
+        on_result: told each task's configuration and result as soon as it is finished.
+
+    Returns:
+        `results`, `versions`, `config` (SPEC §7), `identity` and `run`; with `log_samples` also `samples[task]`, one
+        dict a document with `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`.
+
+    Raises:
+        ConfigurationError: the call is wrong; nothing was computed.
+        RunError: a document cannot be scored.
+    """
+    names = [name for name in tasks.split(",") if name] if isinstance(tasks, str) else list(tasks)
+    if not names:
+        raise ConfigurationError("tasks: no task is named")
+    descriptions = dict(description_dict or {})
+    if unknown := set(descriptions) - set(names):
+        raise ConfigurationError(
+            f"description_dict: {', '.join(sorted(unknown))} is none of the tasks {', '.join(names)}"
+        )
+    configs = [
+        RunConfig.parse(
+            model=model,
+            model_args=model_args,
+            task=name,
+            task_args=task_args,
+            num_fewshot=num_fewshot,
+            limit=limit,
+            description=descriptions.get(name, ""),
+        )
+        for name in names
+    ]
+    execution = Execution.parse(batch_size=batch_size, device=device, model_args=model_args)
+    for config in configs:
+        check_config(config)
+    loaded = load_for(configs[0], execution)
+    results = []
+    for config in configs:
+        evaluation = evaluate_many([config], loaded, execution, show_progress=show_progress)[0]
+        results.append(make_result(evaluation, loaded, execution, log_samples=log_samples))
+        on_result(config, results[-1])
+    return merge_results(results)
+
+
+def load_for(config: RunConfig, execution: Execution) -> LanguageModel:
+    """Load the model of a configuration.
+
+    Raises:
+        ConfigurationError: it cannot be loaded.
+    """
+    return load_model(
+        config.pretrained,
+        revision=config.revision,
+        dtype=config.dtype,
+        device=execution.device,
+        spread=execution.spread,
+    )
+
+
+def make_result(
+    evaluation: Evaluation, model: LanguageModel, execution: Execution, *, log_samples: bool
+) -> dict[str, Any]:
+    """Return the content of a result file (SPEC §7).
+
+    Raises:
+        RunError: a score is not a number.
+    """
+    config = evaluation.config
+    result: dict[str, Any] = {
+        "results": {config.task: dict(evaluation.metrics())},
+        "versions": {config.task: find_task(config).version},
+        "config": {
+            "model": config.model,
+            "model_args": config.model_args(),
+            "task_args": config.task_args(),
+            "num_fewshot": config.num_fewshot,
+            "batch_size": execution.batch_size,
+            "device": execution.device,
+            "no_cache": True,
+            "limit": None if config.limit == Limit() else str(config.limit),
+            "bootstrap_iters": 0,
+            "description_dict": {config.task: config.description} if config.description else {},
+        },
+        "identity": {config.task: evaluation.identity},
+        "run": {
+            config.task: {
+                "num_documents": len(evaluation.documents),
+                "num_truncated_segments": evaluation.num_truncated,
+                "seconds": round(evaluation.seconds, 3),
+                "finished": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
+                "host": platform.node(),
+                "device": str(model.device),
+                "dtype": str(model.dtype).removeprefix("torch."),
+                "lm_eval": lm_eval.__version__,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            }
+        },
+    }
+    if log_samples:
+        result["samples"] = {config.task: evaluation.samples()}
+    return result

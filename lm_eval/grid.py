@@ -1,0 +1,102 @@
+"""Grids: the product of lists of settings, equal combinations merged, and the plan of what is to run (SPEC §6)."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lm_eval.config import Limit, RunConfig
+from lm_eval.errors import ConfigurationError
+from lm_eval.identity import canonical
+from lm_eval.models.families import Architecture
+from lm_eval.results import ResultsFolder, StoredResult
+from lm_eval.settings import SETTING_NAMES, VectorSettings, choices_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The lists whose product is run."""
+
+    model: str
+    """dist_gen or dist_sim."""
+    task: str
+    models: Sequence[str]
+    """Hub names or local folders."""
+    arch_type: Architecture | None
+    """What the models must be; None takes both."""
+    num_fewshot: Sequence[int] = (5, 0)
+    encoding_scheme: Sequence[str]
+    settings: Mapping[str, Sequence[str | int | None]] = field(default_factory=dict)
+    """For each setting of SPEC §4 (WORD_AGG_SCHEME, …) the values to try; one that is left out is None."""
+
+    def __post_init__(self) -> None:
+        if unknown := [key for key in self.settings if key not in SETTING_NAMES]:
+            raise ConfigurationError(
+                f"grid: unknown setting {choices_text(unknown)}; choose from {choices_text(SETTING_NAMES)}"
+            )
+        lists: dict[str, Any] = {
+            "models": self.models,
+            "num_fewshot": self.num_fewshot,
+            "encoding_scheme": self.encoding_scheme,
+            **self.settings,
+        }
+        for key, values in lists.items():
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise ConfigurationError(f"grid: {key} must be a list with at least one value, got {values!r}")
+
+
+def expand(grid: Grid, *, limit: Limit = Limit(), data_dir: str | None = None) -> list[RunConfig]:  # noqa: B008
+    """Return the configurations of a grid, each once, in the order of its lists, models outermost.
+
+    Raises:
+        ConfigurationError: a combination that cannot be run.
+    """
+    lists: tuple[Sequence[Any], ...] = (grid.models, grid.num_fewshot, grid.encoding_scheme, *grid.settings.values())
+    configs: dict[RunConfig, None] = {}
+    for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
+        settings = {
+            key.lower(): None if value is None else str(value) for key, value in zip(grid.settings, values, strict=True)
+        }
+        config = RunConfig(
+            model=grid.model,
+            pretrained=pretrained,
+            task=grid.task,
+            encoding_scheme=scheme,
+            num_fewshot=num_fewshot,
+            limit=limit,
+            data_dir=data_dir,
+            vectors=VectorSettings(**settings),
+        )
+        configs[canonical(_without_example_aggregation(config))] = None
+    return list(configs)
+
+
+def _without_example_aggregation(config: RunConfig) -> RunConfig:
+    """Drop example aggregation where the query is the only example: segment aggregation is enough there (SPEC §6)."""
+    if config.num_fewshot or not config.is_segmented:
+        return config
+    return replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a grid still needs."""
+
+    to_run: list[RunConfig]
+    done: list[tuple[RunConfig, StoredResult]]
+    """Configurations whose result is in the folder."""
+
+
+def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite: bool) -> Plan:
+    """Divide configurations into those to run and those that a folder's files already hold.
+
+    Args:
+        configs: the grid's configurations.
+        folder: the results there are.
+        overwrite: run all of them again.
+    """
+    found = [(config, None if overwrite else folder.find(config)) for config in configs]
+    return Plan(
+        to_run=[config for config, stored in found if stored is None],
+        done=[(config, stored) for config, stored in found if stored is not None],
+    )

@@ -1,0 +1,96 @@
+"""When two configurations are the same: equal meanings merged, models and data told by their content (SPEC §6, §7).
+
+Never told by a file's name, nor by where a model or a data file lies.
+"""
+
+import hashlib
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+from lm_eval.config import RunConfig
+from lm_eval.documents import SEED, data_identity
+from lm_eval.models.families import model_identity
+from lm_eval.settings import VectorSettings
+from lm_eval.tasks import find_task
+from lm_eval.tasks.base import Dataset
+
+
+def canonical(config: RunConfig) -> RunConfig:
+    """Return one form for configurations that compute the same numbers (SPEC §6).
+
+    Schemes that cut a context alike become the first of them in SPEC §3's table, and aggregations that find a single
+    vector become None. Only what is equal for every document and model is merged.
+    """
+    if not config.is_segmented:
+        return config
+    scheme = _canonical_scheme(config, find_task(config).dataset)
+    return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme))
+
+
+def _canonical_scheme(config: RunConfig, dataset: Dataset) -> str:
+    scheme = str(config.encoding_scheme)
+    if config.num_fewshot or config.description:
+        return scheme
+    if scheme == "merge_all_segments":
+        scheme = "segment_each_example"
+    if scheme == "segment_each_example" and dataset.question_is_one_segment:
+        scheme = "concat_each_example"
+    return "concat_all_examples" if scheme == "concat_each_example" else scheme
+
+
+def _canonical_vectors(config: RunConfig, scheme: str) -> VectorSettings:
+    vectors = config.vectors
+    base = str(vectors.word_agg_scheme).rpartition("|")[2]
+    if vectors.out_word_agg_scheme == vectors.word_agg_scheme:
+        vectors = replace(vectors, out_word_agg_scheme=None)
+    if vectors.out_encoding_layer == vectors.encoding_layer:
+        vectors = replace(vectors, out_encoding_layer=None)
+    # the mean of one vector normalises it again, which is idle only where once is as good as twice (SPEC §4.5)
+    mean_of_one_is_same = base != "concat" and (
+        vectors.norm is None or (base != "last" and vectors.norm in ("L2", "varNorm"))
+    )
+    if scheme in ("concat_all_examples", "concat_each_example") and mean_of_one_is_same:
+        vectors = replace(vectors, segment_agg_scheme=None)
+    one_sample = scheme in ("concat_all_examples", "merge_all_segments") or not (
+        config.num_fewshot or config.description
+    )
+    one_segment = scheme == "concat_all_examples" and base != "concat"
+    if one_segment or (one_sample and vectors.segment_agg_scheme == "mean"):
+        vectors = replace(vectors, example_agg_scheme=None)
+    return vectors
+
+
+def pass_key(config: RunConfig) -> tuple[object, ...]:
+    """Return what decides the forward passes of a configuration; those with equal keys can be evaluated together."""
+    shared = tuple(getattr(config, item.name) for item in fields(config) if item.name != "vectors")
+    return (*shared, config.vectors.add_pos)
+
+
+def identify(config: RunConfig) -> dict[str, Any]:
+    """Return everything that decides a configuration's numbers, as plain data for the result file.
+
+    Raises:
+        ConfigurationError: the model's folder or the data is not there.
+    """
+    task = find_task(config)
+    form = canonical(config)
+    return {
+        "model": form.model,
+        "weights": dict(model_identity(form.pretrained, form.revision)),
+        "dtype": form.dtype,
+        "task": form.task,
+        "task_version": task.version,
+        "data": data_identity(task.dataset, form.num_fewshot, form.data_dir),
+        "num_fewshot": form.num_fewshot,
+        "limit": str(form.limit),
+        "seed": SEED,
+        "description": form.description,
+        "encoding_scheme": form.encoding_scheme,
+        "settings": {key: value for key, value in form.vectors.public().items() if value is not None},
+    }
+
+
+def fingerprint(identity: dict[str, Any]) -> str:
+    """Return the SHA-256 of an identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

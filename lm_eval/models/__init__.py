@@ -1,0 +1,1 @@
+"""Language models: families as a table, loading, encoding segments, scoring continuations."""

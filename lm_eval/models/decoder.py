@@ -1,0 +1,242 @@
+"""Test 1 and the baseline: log-probabilities of choices behind a context of tokens or of concept vectors (SPEC §5).
+
+A context is read once for all its choices, in the way that the family allows (`Family.sharing`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lm_eval.models.batching import BatchBudget, run_batches
+from lm_eval.models.branches import Row, additive_mask, is_plain_causal, pad_positions, visible
+from lm_eval.models.cached import run_with_cache
+from lm_eval.models.loading import LanguageModel
+from lm_eval.models.parameterless import parameterless_decoder
+
+MAX_LOGITS = 1 << 25
+"""Entries of the logits matrix that are held at once (128 MiB in float32)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A context with the choices to be scored behind it."""
+
+    context: tuple[int, ...] | Float[Tensor, "vector dim"]
+    """Token ids, or concept vectors in their place."""
+    choices: tuple[tuple[int, ...], ...]
+    """Token ids of each choice."""
+    parameterless: bool = False
+    """Whether attention without parameters replaces the decoder."""
+
+
+@dataclass(frozen=True)
+class ChoiceScore:
+    """How probable a choice is."""
+
+    log_probability: float
+    """Sum over its tokens."""
+    is_exact_match: bool
+    """Whether each token is the most probable one at its place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A row of a batch: a prompt cut to what the model takes, with those of its choices that share the cut."""
+
+    prompt: int
+    choices: tuple[int, ...]
+    """Which prompt and which of its choices this scores."""
+    context: tuple[int, ...] | Tensor
+    targets: tuple[tuple[int, ...], ...]
+    parameterless: bool
+    row: Row
+
+
+@torch.inference_mode()
+def score_prompts(
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    budget: BatchBudget,
+    on_batch: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
+) -> list[list[ChoiceScore]]:
+    """Score the choices of prompts in batches; a prompt's neighbours in a batch don't change its scores.
+
+    Args:
+        model: the language model; an encoder-decoder takes contexts of concept vectors only.
+        prompts: contexts and choices; no choice may be empty or longer than the model takes.
+        budget: what a batch may hold.
+        on_batch: told the choice tokens of each finished batch.
+
+    Returns:
+        For each prompt, the score of each choice.
+    """
+    found: dict[tuple[int, int], ChoiceScore] = {}
+    jobs = [job for index, prompt in enumerate(prompts) for job in _make_jobs(model, index, prompt)]
+    for bare in (False, True):
+        for batch, scores in _score_alike(model, [job for job in jobs if job.parameterless is bare], budget):
+            keys = [(job.prompt, choice) for job in batch for choice in job.choices]
+            found.update(zip(keys, scores, strict=True))
+            on_batch(sum(len(target) for job in batch for target in job.targets))
+    return [[found[index, choice] for choice in range(len(prompt.choices))] for index, prompt in enumerate(prompts)]
+
+
+def _score_alike(
+    model: LanguageModel, jobs: Sequence[_Job], budget: BatchBudget
+) -> Iterator[tuple[list[_Job], list[ChoiceScore]]]:
+    """Score jobs that use the same decoder, and yield each batch with the scores of its choices."""
+
+    def score(indices: list[int]) -> list[ChoiceScore]:
+        return _score_batch(model, [jobs[index] for index in indices])
+
+    for indices, scores in run_batches([_cost(model, job) for job in jobs], budget, score):
+        yield [jobs[index] for index in indices], scores
+
+
+def _make_jobs(model: LanguageModel, index: int, prompt: Prompt) -> Iterator[_Job]:
+    """Group a prompt's choices by how much of the context is cut for them: these share a row."""
+    groups: dict[int, list[int]] = {}
+    for number, choice in enumerate(prompt.choices):
+        # what is cut at the front moves all positions, so choices that cut differently share nothing
+        groups.setdefault(_excess(model, prompt, choice), []).append(number)
+    for excess, numbers in groups.items():
+        targets = tuple(prompt.choices[number] for number in numbers)
+        context = prompt.context[excess:]
+        if model.is_encoder_decoder:
+            row = Row(trunk=0, branches=tuple(map(len, targets)), starts_in_trunk=False)
+        else:
+            row = Row(trunk=len(context), branches=tuple(len(t) - 1 for t in targets), starts_in_trunk=True)
+        yield _Job(
+            prompt=index,
+            choices=tuple(numbers),
+            context=context,
+            targets=targets,
+            parameterless=prompt.parameterless,
+            row=row,
+        )
+
+
+def _cost(model: LanguageModel, job: _Job) -> int:
+    """Return the positions that a job holds in memory at once."""
+    if model.is_encoder_decoder:
+        return len(job.row) + len(job.context)
+    copies = len(job.targets) if model.family.sharing == "cache" and len(job.targets) > 1 else 0
+    return len(job.row) + copies * job.row.trunk
+
+
+def _excess(model: LanguageModel, prompt: Prompt, choice: tuple[int, ...]) -> int:
+    """Return how much of the context has to go for the model to take it with this choice."""
+    if model.is_encoder_decoder:
+        return 0
+    return max(0, len(prompt.context) + len(choice) - 1 - model.max_length)
+
+
+def _score_batch(model: LanguageModel, batch: Sequence[_Job]) -> list[ChoiceScore]:
+    bare = batch[0].parameterless
+    run = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
+    hidden = run(model, batch, parameterless=bare)
+    rows = torch.tensor([place for place, job in enumerate(batch) for _ in job.row.predicting], device=hidden.device)
+    columns = torch.tensor([column for job in batch for column in job.row.predicting], device=hidden.device)
+    targets = torch.tensor([token for job in batch for target in job.targets for token in target], device=hidden.device)
+    project = _project_bare if bare else _project
+    log_probabilities, greedy = _score_tokens(model, hidden[rows, columns], targets, project)
+    counts = [len(target) for job in batch for target in job.targets]
+    return [
+        ChoiceScore(float(tokens.sum()), bool(matches.all()))
+        for tokens, matches in zip(log_probabilities.split(counts), greedy.split(counts), strict=True)
+    ]
+
+
+def _embed(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "batch position dim"]:
+    padded = pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
+    embedded: Tensor = model.token_embeddings(padded.to(model.device))
+    return embedded
+
+
+def _run_decoder_only(
+    model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
+) -> Float[Tensor, "batch position dim"]:
+    """Return the hidden states of [context; choice without its last token; …]."""
+    inputs = _embed(
+        model,
+        [
+            sum(
+                (target[:-1] for target in job.targets),
+                job.context if isinstance(job.context, tuple) else (0,) * len(job.context),
+            )
+            for job in batch
+        ],
+    )
+    for row, job in zip(inputs, batch, strict=True):
+        if isinstance(job.context, Tensor):
+            row[: len(job.context)] = job.context.to(inputs.device, inputs.dtype)
+    rows = [job.row for job in batch]
+    if parameterless:
+        return parameterless_decoder(inputs.float(), visible(rows).to(inputs.device), model.num_layers)
+    arguments: dict[str, Any] = {"inputs_embeds": inputs, "use_cache": False}
+    if model.family.sharing == "cache" and not is_plain_causal(rows):
+        return run_with_cache(model, rows, inputs)
+    if not is_plain_causal(rows):
+        arguments["attention_mask"] = additive_mask(visible(rows).to(inputs.device), inputs.dtype)
+        arguments["position_ids"] = pad_positions(rows).to(inputs.device)
+    hidden: Tensor = model.encoder(**arguments).last_hidden_state
+    return hidden
+
+
+def _run_encoder_decoder(
+    model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
+) -> Float[Tensor, "batch position dim"]:
+    """Return the decoder's hidden states over [start token; choice without its last token; start token; …]."""
+    start = model.network.config.decoder_start_token_id
+    inputs = _embed(model, [tuple(token for target in job.targets for token in (start, *target[:-1])) for job in batch])
+    contexts = [job.context for job in batch if isinstance(job.context, Tensor)]
+    memory = pad_sequence(contexts, batch_first=True).to(inputs.device, inputs.dtype)
+    lengths = torch.tensor([len(context) for context in contexts])
+    mask = (torch.arange(memory.shape[1]) < lengths.unsqueeze(1)).to(inputs.device)
+    seen = visible([job.row for job in batch]).to(inputs.device)
+    decoder = model.network.get_decoder()
+    if parameterless:
+        seen = torch.cat([mask.unsqueeze(1).expand(-1, inputs.shape[1], -1), seen], dim=2)
+        return parameterless_decoder(inputs.float(), seen, len(decoder.block), memory.float())
+    hidden: Tensor = decoder(
+        inputs_embeds=inputs,
+        attention_mask=additive_mask(seen, inputs.dtype),
+        encoder_hidden_states=memory,
+        encoder_attention_mask=mask.to(torch.long),
+        use_cache=False,
+    ).last_hidden_state
+    return hidden
+
+
+Projection = Callable[[LanguageModel, Tensor], Tensor]
+
+
+def _project(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Float[Tensor, "position vocabulary"]:
+    config: Any = model.network.config
+    if model.family.output_scaling is not None and getattr(config, model.family.output_scaling):
+        hidden = hidden * config.d_model**-0.5
+    logits: Tensor = model.output_head(hidden)
+    return logits
+
+
+def _project_bare(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Float[Tensor, "position vocabulary"]:
+    return hidden.to(model.output_matrix.device) @ model.output_matrix.float().T
+
+
+def _score_tokens(
+    model: LanguageModel, hidden: Float[Tensor, "position dim"], targets: Int[Tensor, " position"], project: Projection
+) -> tuple[Float[Tensor, " position"], Tensor]:
+    """Return each target's log-probability, and whether it is the most probable token, a chunk of logits at a time."""
+    rows = max(1, MAX_LOGITS // len(model.output_matrix))
+    parts = []
+    for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+        logits = project(model, states).float()
+        tokens = wanted.to(logits.device)
+        chosen = logits.gather(1, tokens.unsqueeze(1)).squeeze(1)
+        parts.append((chosen - logits.logsumexp(dim=1), logits.argmax(dim=1) == tokens))
+    log_probabilities, greedy = zip(*parts, strict=True)
+    return torch.cat(log_probabilities).cpu(), torch.cat(greedy).cpu()

@@ -1,0 +1,254 @@
+"""All that differs between model families, one row a family, and what can be told from a model's config alone.
+
+Knows nothing of torch, so that a grid can be checked before anything heavy is imported. A new family is a new row.
+"""
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lm_eval.errors import ConfigurationError
+from lm_eval.settings import choices_text
+
+Architecture = Literal["decoder-only", "encoder-decoder"]
+
+MAX_LENGTH_UNLIMITED = 10_240
+"""Longest segment, in tokens, for models without a position limit (SPEC §4.1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """How the experiment finds its way inside one family of models."""
+
+    architecture: Architecture
+    blocks: str
+    """Path of the list of blocks below the base model (decoder-only) or the encoder."""
+    num_layers: str
+    """Config field with the number of those blocks."""
+    activation: str
+    """Config field that names the activation of the MLP, or the name itself behind a `=`."""
+    max_positions: str | None
+    """Config field with the position limit; None where the model has none."""
+    limit_from_tokenizer: bool = False
+    """Whether the tokenizer's `model_max_length` is the limit instead."""
+    position_embedding: str | None = None
+    """Path of the table of learned absolute positions below the base model, which ADD_POS needs."""
+    sharing: Literal["row", "cache"] = "row"
+    """How a context is read once for all its choices: they stand in one row behind it, kept apart by a mask and by
+    their positions, or the cache of its keys and values is repeated for each (where attention goes by place in a row).
+    """
+    takes_positions: bool = True
+    """Whether the model can be told the positions of its inputs."""
+    output_scaling: str | None = None
+    """Config field that says whether the decoder's output is multiplied by `d_model ** -0.5` before the projection."""
+    overflows_in_float16: bool = False
+    """Whether float16 gives infinities, so that it must not be chosen by default."""
+
+
+def _gpt(**fields: Any) -> Family:  # noqa: ANN401
+    common = {
+        "architecture": "decoder-only",
+        "blocks": "h",
+        "num_layers": "n_layer",
+        "activation": "activation_function",
+    }
+    return Family(**{**common, "max_positions": "n_positions", **fields})
+
+
+def _t5(**fields: Any) -> Family:  # noqa: ANN401
+    common = {"architecture": "encoder-decoder", "blocks": "block", "num_layers": "num_layers"}
+    return Family(
+        **{**common, "activation": "dense_act_fn", "max_positions": None, "overflows_in_float16": True, **fields}
+    )
+
+
+FAMILIES: dict[str, Family] = {
+    "gpt2": _gpt(position_embedding="wpe"),
+    "gpt_neo": _gpt(
+        num_layers="num_layers", max_positions="max_position_embeddings", position_embedding="wpe", sharing="cache"
+    ),
+    "gptj": _gpt(),
+    "gpt_neox": _gpt(
+        blocks="layers",
+        num_layers="num_hidden_layers",
+        activation="hidden_act",
+        max_positions="max_position_embeddings",
+    ),
+    "bloom": _gpt(
+        activation="=gelu_pytorch_tanh",
+        max_positions=None,
+        limit_from_tokenizer=True,
+        takes_positions=False,
+        sharing="cache",
+    ),
+    "t5": _t5(output_scaling="scale_decoder_outputs"),
+    "mt5": _t5(),
+}
+
+
+def find_family(model_type: object, name: str) -> Family:
+    """Return the row of a model type.
+
+    Raises:
+        ConfigurationError: the family is not in the table.
+    """
+    if model_type not in FAMILIES:
+        raise ConfigurationError(
+            f"{name}: model type {model_type!r} is not supported; choose from {choices_text(tuple(FAMILIES))}"
+        )
+    return FAMILIES[str(model_type)]
+
+
+_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
+"""Endings of the files that make up a model and its tokenizer."""
+_TRAINING_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "scheduler.bin")
+"""What training leaves beside them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What a model's config tells before its weights are loaded."""
+
+    name: str
+    family: Family
+    num_layers: int
+    """Blocks that a segment runs through; there is one more list of hidden states."""
+
+
+def is_local(pretrained: str) -> bool:
+    """Whether `pretrained=` names a folder rather than a model on the hub."""
+    return Path(pretrained).expanduser().is_dir() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained)
+
+
+def read_facts(pretrained: str, revision: str | None = None) -> ModelFacts:
+    """Read a model's config and look its family up.
+
+    Raises:
+        ConfigurationError: the folder or its config is missing, the hub cannot give it, or the family is not supported.
+    """
+    path = _local_config(pretrained) if is_local(pretrained) else _hub_config(pretrained, revision)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        family = find_family(config.get("model_type"), pretrained)
+        num_layers = int(config[family.num_layers])
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{pretrained}: {path} is not a usable model config ({type(error).__name__}: {error})"
+        ) from error
+    return ModelFacts(name=pretrained, family=family, num_layers=num_layers)
+
+
+def _local_config(pretrained: str) -> Path:
+    folder = Path(pretrained).expanduser()
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"pretrained={pretrained}: no such model folder; give a folder with a config.json, or a hub name"
+        )
+    if not (folder / "config.json").is_file():
+        raise ConfigurationError(f"pretrained={pretrained}: the folder has no config.json, so it holds no model")
+    return folder / "config.json"
+
+
+def _hub_config(pretrained: str, revision: str | None) -> Path:
+    from huggingface_hub import (  # noqa: PLC0415  (only hub names need it)
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+
+    try:
+        cached = try_to_load_from_cache(pretrained, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
+        get_hf_file_metadata(
+            hf_hub_url(pretrained, "config.json", revision=revision)
+        )  # fails at once, where a download retries
+        return Path(hf_hub_download(pretrained, "config.json", revision=revision))
+    except Exception as error:
+        raise ConfigurationError(
+            f"pretrained={pretrained}: neither a local folder nor to be had from the model hub or its cache "
+            f"({type(error).__name__}: {_first_line(error)}); check the name and the network, or give a folder"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+@functools.lru_cache(maxsize=256)
+def _content_fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for path, _, size in files:
+        with path.open("rb") as stream:
+            total.update(f"{path.name}:{size}:{_digest(stream)}\n".encode())
+    return total.hexdigest()
+
+
+def _digest(stream: Any) -> str:  # noqa: ANN401
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def model_identity(pretrained: str, revision: str | None) -> Mapping[str, str | None]:
+    """Return what identifies a model: the content of a local folder's files, or the hub's name and revision.
+
+    Raises:
+        ConfigurationError: the folder or its config is missing.
+    """
+    if not is_local(pretrained):
+        return {"hub": pretrained, "revision": revision}
+    folder = _local_config(pretrained).parent
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix in _MODEL_FILES and path.name not in _TRAINING_FILES
+    )
+    return {
+        "content": _content_fingerprint(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+    }
+
+
+def resolve_layer(layer: str | None, num_layers: int, key: str = "ENCODING_LAYER") -> int | Literal["E", "OE"]:
+    """Return the index of a layer in the list of hidden states, or E or OE (SPEC §4.2).
+
+    Args:
+        layer: None, `middle`, an integer as text, `E` or `OE`.
+        num_layers: the model's blocks; there are `num_layers + 1` hidden states.
+        key: the setting's name, for the message.
+
+    Raises:
+        ConfigurationError: the index is outside the list.
+    """
+    if layer is None:
+        return num_layers
+    if layer == "middle":
+        return (num_layers + 1) // 2
+    if layer in ("E", "OE"):
+        return layer  # type: ignore[return-value]
+    index = int(layer)
+    if not -(num_layers + 1) <= index <= num_layers:
+        raise ConfigurationError(
+            f"{key}={layer}: out of range; the model has hidden states {-(num_layers + 1)} to {num_layers}"
+        )
+    return index % (num_layers + 1)
+
+
+def check_against_model(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
+    """Check the settings that depend on the model.
+
+    Raises:
+        ConfigurationError: a layer out of range, or ADD_POS without learned absolute positions.
+    """
+    resolve_layer(config.vectors.encoding_layer, facts.num_layers)
+    resolve_layer(config.vectors.out_encoding_layer, facts.num_layers, "OUT_ENCODING_LAYER")
+    if config.vectors.add_pos and facts.family.position_embedding is None:
+        able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
+        raise ConfigurationError(
+            f"ADD_POS=True: {facts.name} has no learned absolute positions; choose a model of type {choices_text(able)}"
+        )

@@ -1,0 +1,149 @@
+"""The flags of the grid scripts: read with python-fire into a checked object, before anything runs (SPEC §6).
+
+Fire calls a function before it notices an unknown flag, so the function that it calls here only holds the values.
+"""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import fire
+
+from lm_eval.config import Limit
+from lm_eval.errors import ConfigurationError
+from lm_eval.settings import choices_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user asks of a grid script."""
+
+    shutdown_at_exit: bool
+    overwrite_results: bool
+    NUM_GPUS_PER_RUN: int
+    cluster: str
+    models: str | None
+    limit: str | None
+    data_dir: str | None
+    results_dir: str | None
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(
+                    f"--{name} is a switch: leave its value out, or give True or False, got {getattr(self, name)!r}"
+                )
+        gpus = self.NUM_GPUS_PER_RUN
+        if type(gpus) is not int or gpus < 1:
+            raise ConfigurationError(f"--NUM_GPUS_PER_RUN must be a whole number of at least 1, got {gpus!r}")
+        Limit.parse(self.limit)
+
+
+def _flags(  # noqa: PLR0913  (a flag is a parameter)
+    *,
+    shutdown_at_exit: bool = False,
+    overwrite_results: bool = False,
+    NUM_GPUS_PER_RUN: int = 1,  # noqa: N803
+    cluster: str = "local",
+    models: str | None = None,
+    limit: str | None = None,
+    data_dir: str | None = None,
+    results_dir: str | None = None,
+    dry_run: bool = False,
+) -> Options:
+    """Hold the flags of a grid script.
+
+    Args:
+        shutdown_at_exit: Shut this machine down at the end, also after a failure.
+        overwrite_results: Run configurations again whose result is already in the folder.
+        NUM_GPUS_PER_RUN: GPUs of a run; above 1 the model is spread over them. Ignored on machines without a GPU.
+        cluster: 'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another.
+        models: Comma list of hub names or folders in place of the grid's models; 'demo' for the embedded ones.
+        limit: Documents to score: N for the first N, or START:END.
+        data_dir: Folder that holds <dataset>/<split>.jsonl, read in place of the dataset hub.
+        results_dir: Folder for the result files in place of the script's own.
+        dry_run: Show what would run and what is done already, and run nothing.
+    """
+    return Options(**locals())
+
+
+_PARAMETERS = inspect.signature(_flags).parameters
+_SWITCHES = tuple(name for name, parameter in _PARAMETERS.items() if parameter.default is False)
+_TEXTS = tuple(name for name in _PARAMETERS if name not in (*_SWITCHES, "NUM_GPUS_PER_RUN"))
+
+
+_INITIALS = [name[0] for name in _PARAMETERS]
+_SHORT = {name[0]: name for name in _PARAMETERS if _INITIALS.count(name[0]) == 1}
+"""One-letter forms, which fire allows wherever they are unique."""
+
+
+def read_options(argv: Sequence[str], *, name: str, description: str) -> Options:
+    """Read the command line of a grid script; `--help` shows python-fire's page and exits.
+
+    Args:
+        argv: the arguments, without the script's name.
+        name: the script's name, for the help page.
+        description: what the script does, for the help page.
+
+    Raises:
+        ConfigurationError: an unknown flag, a value of the wrong kind, or an argument that no flag takes.
+    """
+    options = fire.Fire(_documented(description), command=_spell_out(argv), name=name, serialize=lambda _: None)
+    assert isinstance(options, Options)  # noqa: S101  (an argument that fire could take for anything else was refused)
+    return options
+
+
+def _documented(description: str) -> Callable[..., Options]:
+    @functools.wraps(_flags)
+    def flags(**values: object) -> Options:
+        return _flags(**values)  # type: ignore[arg-type]
+
+    arguments = inspect.cleandoc(str(_flags.__doc__)).partition("\n")[2]
+    flags.__doc__ = f"{inspect.cleandoc(description)}\n{arguments}"
+    return flags
+
+
+def _spell_out(argv: Sequence[str]) -> list[str]:
+    """Return the arguments as `--flag=value`, with texts quoted, which fire would else read as numbers, tuples or sums.
+
+    Raises:
+        ConfigurationError: an unknown flag, a text flag without its value, or an argument that belongs to no flag.
+    """
+    spelled: list[str] = []
+    rest = list(argv)
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        if not flag.startswith("-"):
+            raise ConfigurationError(
+                f"unexpected argument {flag!r}; every value must follow its flag: {_valid_flags()}"
+            )
+        name = flag.lstrip("-").replace("-", "_")
+        name = _SHORT.get(name, name)
+        if name in ("help", "h"):
+            return ["--help"]
+        _refuse_unknown(flag, name)
+        if any(earlier.startswith(f"--{name}=") or earlier == f"--{name}" for earlier in spelled):
+            raise ConfigurationError(f"--{name} is given twice")
+        has_value = bool(rest) and (not rest[0].startswith("-") or rest[0][1:2].isdecimal())
+        if not equals and has_value:
+            equals, value = "=", rest.pop(0)
+        if name in _TEXTS:
+            if not value:
+                raise ConfigurationError(f"{flag} needs a value")
+            value = repr(value)
+        spelled.append(f"--{name}{equals}{value}")
+    return spelled
+
+
+def _refuse_unknown(flag: str, name: str) -> None:
+    if name not in _PARAMETERS:
+        near = difflib.get_close_matches(name, _PARAMETERS, n=1)
+        hint = f" (did you mean --{near[0]}?)" if near else ""
+        raise ConfigurationError(f"unknown flag {flag}{hint}; choose from {_valid_flags()}")
+
+
+def _valid_flags() -> str:
+    return choices_text([f"--{name}" for name in _PARAMETERS])

@@ -1,0 +1,135 @@
+"""Results as a table for the terminal."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from lm_eval.config import RunConfig
+from lm_eval.results import ResultsFolder, StoredResult
+from lm_eval.tasks import TASKS
+
+BaselineKey = tuple[object, ...]
+
+_NOTHING = "-"
+_SETTING_TITLES = {
+    "word_agg_scheme": "token agg.",
+    "segment_agg_scheme": "segment agg.",
+    "example_agg_scheme": "example agg.",
+    "norm": "norm",
+    "similarity_func": "similarity",
+    "encoding_layer": "layer",
+    "out_word_agg_scheme": "choice agg.",
+    "out_encoding_layer": "choice layer",
+    "add_pos": "add pos.",
+    "decoding_scheme": "decoding",
+}
+
+
+def model_name(config: RunConfig) -> str:
+    """Return the short name of a configuration's model."""
+    return Path(config.pretrained).name
+
+
+def describe(config: RunConfig) -> str:
+    """Return a configuration in one line."""
+    settings = {key: value for key, value in config.vectors.public().items() if value is not None}
+    stated = " ".join(f"{key}={value}" for key, value in settings.items())
+    limit = "" if str(config.limit) == "None" else f"limit={config.limit}"
+    parts = (
+        config.task,
+        model_name(config),
+        config.encoding_scheme or config.model,
+        f"{config.num_fewshot} shots",
+        stated,
+        limit,
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, float] | None = None) -> str:
+    """Return a table with a row a result: model, scheme, shots, the settings that are used, accuracy.
+
+    Args:
+        results: the results, in the order of the rows.
+        baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised score (SPEC §8).
+    """
+    settings = [name for name in _SETTING_TITLES if any(getattr(stored.config.vectors, name) for stored in results)]
+    header = ["task", "model", "scheme", "shots", *(_SETTING_TITLES[name] for name in settings), "acc", "± s.e."]
+    rows = [[*_describe_cells(stored, settings), *_accuracy_cells(stored)] for stored in results]
+    if baselines is not None:
+        header.append("normalised")
+        for row, stored in zip(rows, results, strict=True):
+            baseline = baselines.get(baseline_key(stored.config))
+            row.append(f"{_accuracy(stored) / baseline:.3f}" if baseline else _NOTHING)
+    return _align([header, *rows], num_left=4 + len(settings))
+
+
+def _accuracy(stored: StoredResult) -> float:
+    return float(stored.content["results"][stored.config.task]["acc"])
+
+
+def _describe_cells(stored: StoredResult, settings: Sequence[str]) -> list[str]:
+    config = stored.config
+    values = [getattr(config.vectors, name) or _NOTHING for name in settings]
+    return [config.task, model_name(config), config.encoding_scheme or config.model, str(config.num_fewshot), *values]
+
+
+def _accuracy_cells(stored: StoredResult) -> list[str]:
+    error = stored.metrics.get("acc_stderr")
+    return [f"{_accuracy(stored):.3f}", _NOTHING if error is None else f"{error:.3f}"]
+
+
+def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            cell.ljust(width) if i < num_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
+
+    header, *body = rows
+    return "\n".join([line(header), "  ".join("─" * width for width in widths), *map(line, body)])
+
+
+def baseline_key(config: RunConfig) -> BaselineKey:
+    """Return what a configuration and its baseline have in common: dataset, model, shots, documents."""
+    dataset = TASKS[config.task].dataset.name if config.task in TASKS else config.task
+    return (
+        dataset, config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit, config.data_dir,
+        config.description,
+    )  # fmt: skip
+
+
+def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:
+    """Return the accuracy of every `cross_encoding` result, by `baseline_key`."""
+    return {
+        baseline_key(stored.config): _accuracy(stored)
+        for stored in results
+        if stored.config.encoding_scheme == "cross_encoding"
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the results of folders as a table and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lm_eval.table", description="Print results folders as a table.")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
+    folders = [ResultsFolder(path) for path in parser.parse_args(argv).folders]
+    results = [stored for folder in folders for stored in folder]
+    for folder in folders:
+        for path, why in folder.unreadable.items():
+            print(f"not a result: {path} ({why})", file=sys.stderr)
+    if not results:
+        print(f"error: no result in {', '.join(str(folder.path) for folder in folders)}", file=sys.stderr)
+        return 2
+    order = sorted(
+        results, key=lambda stored: (stored.config.task, stored.config.pretrained, -stored.config.num_fewshot)
+    )
+    print(format_results(order, find_baselines(results)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Contexts and choices as tokens: what a model is given of each document (SPEC §4.1).
+
+The last place that sees text; from here on there are token ids and vectors.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lm_eval.config import RunConfig
+from lm_eval.contexts import build_context
+from lm_eval.documents import Document
+from lm_eval.errors import RunError
+from lm_eval.models.encoder import Segment
+from lm_eval.models.loading import LanguageModel
+from lm_eval.tasks import find_task
+
+
+@dataclass(frozen=True)
+class TokenisedDocument:
+    """A document in the model's tokens."""
+
+    document: Document
+    samples: tuple[tuple[Segment, ...], ...]
+    """The context; one segment in all where it isn't segmented."""
+    choices: tuple[Segment, ...]
+
+    @property
+    def context(self) -> tuple[Segment, ...]:
+        """All segments of the context, in order."""
+        return tuple(segment for sample in self.samples for segment in sample)
+
+
+@dataclass
+class Tokeniser:
+    """Turns documents into tokens by the rules of one configuration, and counts the segments that it cuts."""
+
+    model: LanguageModel
+    config: RunConfig
+    num_truncated: int = field(default=0, init=False)
+
+    def __call__(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
+        """Tokenise documents together.
+
+        Raises:
+            RunError: a segment or choice without tokens, or an ADD_POS offset beyond the model's positions.
+        """
+        dataset = find_task(self.config).dataset
+        scheme = self.config.encoding_scheme or "cross_encoding"
+        contexts = [
+            build_context(dataset, document.example, document.shots, scheme, self.config.description)
+            for document in documents
+        ]
+        texts = [text for context in contexts for sample in context.samples for text in sample]
+        segments = iter(self.model.tokenize(texts, special=self.model.is_encoder_decoder))
+        special_choices = self.model.is_encoder_decoder and self.config.model == "dist_sim"
+        choice_texts = [choice for document in documents for choice in document.example.choices]
+        choices = iter(self.model.tokenize(choice_texts, special=special_choices))
+        found = []
+        for document, context in zip(documents, contexts, strict=True):
+            source = document.example.source or f"document {document.doc_id}"
+            samples, end = self._place([[next(segments) for _ in sample] for sample in context.samples], source)
+            found.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
+            self._count_joint_cut(found[-1])
+        return found
+
+    def _place(self, samples: list[list[tuple[int, ...]]], source: str) -> tuple[tuple[tuple[Segment, ...], ...], int]:
+        """Cut the segments of a context and lay them end to end; also return where the context ends, in tokens."""
+        offset = 0
+        placed: list[tuple[Segment, ...]] = []
+        for sample in samples:
+            row = []
+            for tokens in sample:
+                if not tokens:
+                    raise RunError(f"{source}: a segment of the context has no tokens, so it has no vector")
+                kept = self._cut(tokens)
+                row.append(Segment(kept, self._offset(offset, source)))
+                offset += len(kept)
+            placed.append(tuple(row))
+        if not placed:
+            raise RunError(f"{source}: the context is empty; there is nothing to score the choices against")
+        return tuple(placed), offset
+
+    def _choices(
+        self, choices: Iterator[tuple[int, ...]], document: Document, end: int, source: str
+    ) -> tuple[Segment, ...]:
+        row = []
+        for index in range(len(document.example.choices)):
+            tokens = next(choices)
+            if not tokens:
+                raise RunError(f"{source}: choice {index} has no tokens, so it cannot be scored")
+            if self.config.model == "dist_sim":
+                row.append(Segment(self._cut(tokens), self._offset(end, source)))
+                continue
+            if len(tokens) > self.model.max_length:
+                raise RunError(
+                    f"{source}: choice {index} has {len(tokens)} tokens, but the model takes {self.model.max_length}"
+                )
+            row.append(Segment(tokens))
+        return tuple(row)
+
+    def _cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """Keep the end of what is longer than the model takes."""
+        if len(tokens) <= self.model.max_length:
+            return tokens
+        if self._cuts_jointly:
+            return tokens
+        self.num_truncated += 1
+        return tokens[-self.model.max_length :]
+
+    @property
+    def _cuts_jointly(self) -> bool:
+        """Whether context and choice are cut together, where they are scored (SPEC §5)."""
+        return not self.config.is_segmented and not self.model.is_encoder_decoder
+
+    def _count_joint_cut(self, document: TokenisedDocument) -> None:
+        if self._cuts_jointly:
+            longest = max(len(choice.tokens) for choice in document.choices)
+            self.num_truncated += len(document.context[0].tokens) + longest > self.model.max_length + 1
+
+    def _offset(self, offset: int, source: str) -> int:
+        if not self.config.vectors.add_pos:
+            return 0
+        if offset >= self.model.max_length:
+            raise RunError(
+                f"{source}: ADD_POS=True: a segment starts at token {offset} of the context, but the model has "
+                f"{self.model.max_length} positions; use fewer shots"
+            )
+        return offset

@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Test 1 (generation) on decoder-only models: edit the grid in `run` and call the script again."""
+
+from lm_eval.grid import Grid
+from lm_eval.launch import launch
+from lm_eval.model_list import list_models
+
+
+def run() -> Grid:
+    """Score HellaSwag's endings behind concept vectors, on decoder-only models."""
+    return Grid(
+        model="dist_gen",
+        task="hellaswag_dg",
+        models=list_models(arch_type="decoder-only", max_size=14),
+        arch_type="decoder-only",
+        num_fewshot=[5, 0],
+        encoding_scheme=[
+            "sentence_level_segmentation",
+            "segment_each_example",
+            "concat_each_example",
+            "concat_all_examples",
+        ],
+        settings={
+            "WORD_AGG_SCHEME": ["mean"],
+            "SEGMENT_AGG_SCHEME": [None, "mean"],
+            "EXAMPLE_AGG_SCHEME": [None, "mean"],
+            "NORM": [None],
+            "ENCODING_LAYER": [0],
+        },
+    )
+
+
+if __name__ == "__main__":
+    launch(run, results_dir="lmeval_results_gen")

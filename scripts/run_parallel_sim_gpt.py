@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Test 2 (similarity) on decoder-only models: edit the grid in `run` and call the script again."""
+
+from lm_eval.grid import Grid
+from lm_eval.launch import launch
+from lm_eval.model_list import list_models
+
+
+def run() -> Grid:
+    """Compare HellaSwag's endings with their context by the similarity of vectors, on decoder-only models."""
+    return Grid(
+        model="dist_sim",
+        task="hellaswag_d",
+        models=list_models(arch_type="decoder-only", max_size=8),
+        arch_type="decoder-only",
+        num_fewshot=[5, 0],
+        encoding_scheme=[
+            "concat_all_examples",
+            "concat_each_example",
+            "sentence_level_segmentation",
+        ],
+        settings={
+            "WORD_AGG_SCHEME": ["w1mean"],
+            "SEGMENT_AGG_SCHEME": ["mean"],
+            "EXAMPLE_AGG_SCHEME": ["mean"],
+            "NORM": [None],
+            "ENCODING_LAYER": [None],
+            "SIMILARITY_FUNC": ["dot_product"],
+        },
+    )
+
+
+if __name__ == "__main__":
+    launch(run, results_dir="lmeval_results_sim_latest")

@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""Test 2 (similarity) on encoder-decoder models: edit the grid in `run` and call the script again."""
+
+from lm_eval.grid import Grid
+from lm_eval.launch import launch
+from lm_eval.model_list import list_models
+
+
+def run() -> Grid:
+    """Compare HellaSwag's endings with their context by the similarity of vectors, on encoder-decoder models."""
+    return Grid(
+        model="dist_sim",
+        task="hellaswag_d",
+        models=list_models(arch_type="encoder-decoder", max_size=13),
+        arch_type="encoder-decoder",
+        num_fewshot=[5, 0],
+        encoding_scheme=[
+            "sentence_level_segmentation",
+            "segment_each_example",
+            "concat_each_example",
+            "concat_all_examples",
+        ],
+        settings={
+            "WORD_AGG_SCHEME": ["mean"],
+            "SEGMENT_AGG_SCHEME": ["mean", None],
+            "EXAMPLE_AGG_SCHEME": [None, "mean"],
+            "NORM": [None],
+            "ENCODING_LAYER": [None],
+            "SIMILARITY_FUNC": ["dot_product"],
+        },
+    )
+
+
+if __name__ == "__main__":
+    launch(run, results_dir="lmeval_results_t5")

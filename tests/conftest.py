@@ -1,0 +1,44 @@
+"""Types and shapes of the package are checked while tests run; a small world of data for all tests."""
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+from jaxtyping import install_import_hook
+from worlds import write_world
+
+TOP = Path(__file__).resolve().parents[1]
+
+UNCHECKED = (
+    "lm_eval.options",  # fire hands it values of any type, and it is there that they are refused
+)
+
+
+def _modules() -> list[str]:
+    """Return the modules of the package; a folder's name stands for all modules in it."""
+    package = TOP / "lm_eval"
+    paths = [path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    return [f"lm_eval.{path.stem}" for path in sorted(paths) if path.stem != "__init__"]
+
+
+# Before anything imports the package.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int will do for a float
+install_import_hook([name for name in _modules() if name not in UNCHECKED], CHECKER)
+
+hypothesis.settings.register_profile("steady", deadline=None, max_examples=100, derandomize=True, database=None)
+hypothesis.settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with both datasets, to be read only."""
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The reference material beside the project; tests that ask for it also carry the marker."""
+    folder = TOP.parent / "shared" / "reference"
+    if not folder.is_dir():
+        pytest.skip("../shared/reference is absent")
+    return folder

@@ -1,0 +1,221 @@
+"""Grids: their product without repetitions, the grids of the scripts, and the plan."""
+
+import re
+import runpy
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from worlds import write_model_folder
+
+from lm_eval.config import Limit, RunConfig
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid import Grid, expand, make_plan
+from lm_eval.identity import canonical, identify
+from lm_eval.results import ResultsFolder
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+def grid_of(script: str) -> Grid:
+    grid = runpy.run_path(str(SCRIPTS / f"run_parallel_{script}.py"))["run"]()
+    assert isinstance(grid, Grid)
+    return grid
+
+
+def grid(**changes) -> Grid:
+    fields = {
+        "model": "dist_gen",
+        "task": "hellaswag_dg",
+        "models": ["x"],
+        "arch_type": None,
+        "encoding_scheme": ["concat_each_example"],
+        "settings": {"WORD_AGG_SCHEME": ["mean"]},
+    }
+    return Grid(**{**fields, **changes})
+
+
+# --- the scripts ---
+
+
+@pytest.mark.parametrize(
+    ("script", "with_shots", "without"),
+    [("gen_gpt", 11, 3), ("gen_t5", 4, 2), ("sim_gpt", 3, 2), ("sim_t5", 11, 3), ("baseline", 1, 1)],
+)
+def test_a_script_runs_each_meaningful_combination_once_a_model(script, with_shots, without):
+    grid = grid_of(script)
+    counts = Counter((config.pretrained, config.num_fewshot) for config in expand(grid))
+    assert counts == {(model, shots): n for model in grid.models for shots, n in ((5, with_shots), (0, without))}
+
+
+@pytest.mark.parametrize(
+    ("script", "num_models", "absent"),
+    [
+        ("gen_gpt", 12, ["EleutherAI/gpt-neox-20b", "togethercomputer/GPT-NeoXT-Chat-Base-20B", "google/flan-t5-xl"]),
+        ("gen_t5", 4, ["google/flan-ul2", "databricks/dolly-v2-3b"]),
+        ("sim_gpt", 10, ["EleutherAI/pythia-12b-deduped", "databricks/dolly-v2-12b"]),
+        ("sim_t5", 4, ["google/flan-ul2"]),
+        ("baseline", 16, ["google/flan-ul2", "EleutherAI/gpt-neox-20b"]),
+    ],
+)
+def test_a_script_takes_the_listed_models_of_its_architecture_and_size(script, num_models, absent):
+    models = grid_of(script).models
+    assert len(set(models)) == len(models) == num_models
+    assert not set(models) & set(absent)
+
+
+@pytest.mark.parametrize("script", ["gen_gpt", "gen_t5", "sim_gpt", "sim_t5", "baseline"])
+def test_the_configurations_of_a_script_are_canonical_and_distinct(script):
+    configs = expand(grid_of(script))
+    assert configs == [canonical(config) for config in configs]
+    assert len(set(configs)) == len(configs)
+
+
+def test_without_shots_the_generation_script_runs_three_combinations():
+    configs = [config for config in expand(grid_of("gen_gpt")) if config.num_fewshot == 0]
+    assert {
+        (config.encoding_scheme, config.vectors.segment_agg_scheme, config.vectors.example_agg_scheme)
+        for config in configs
+    } == {
+        ("sentence_level_segmentation", None, None),
+        ("sentence_level_segmentation", "mean", None),
+        ("concat_all_examples", None, None),
+    }
+
+
+def test_the_scripts_state_the_settings_of_the_paper():
+    stated = {
+        script: {
+            (
+                *(config.model, config.task, config.vectors.word_agg_scheme, config.vectors.encoding_layer),
+                *(config.vectors.norm, config.vectors.similarity_func),
+            )
+            for config in expand(grid_of(script))
+        }
+        for script in ("gen_gpt", "gen_t5", "sim_gpt", "sim_t5", "baseline")
+    }
+    assert stated == {
+        "gen_gpt": {("dist_gen", "hellaswag_dg", "mean", "0", None, None)},
+        "gen_t5": {("dist_gen", "hellaswag_dg", "mean", None, None, None)},
+        "sim_gpt": {("dist_sim", "hellaswag_d", "w1mean", None, None, "dot_product")},
+        "sim_t5": {("dist_sim", "hellaswag_d", "mean", None, None, "dot_product")},
+        "baseline": {("dist_gen", "hellaswag_dg", None, None, None, None)},
+    }
+
+
+# --- expansion ---
+
+
+def test_a_grid_expands_in_the_order_of_its_lists_with_models_outermost():
+    lists = {"models": ["b", "a"], "num_fewshot": [1, 2], "encoding_scheme": ["merge_all_segments"]}
+    configs = expand(grid(**lists, settings={"WORD_AGG_SCHEME": ["mean", "last"]}))
+    assert [(config.pretrained, config.num_fewshot, config.vectors.word_agg_scheme) for config in configs] == [
+        *(("b", 1, "mean"), ("b", 1, "last"), ("b", 2, "mean"), ("b", 2, "last")),
+        *(("a", 1, "mean"), ("a", 1, "last"), ("a", 2, "mean"), ("a", 2, "last")),
+    ]
+
+
+def test_limit_and_data_are_the_same_for_all():
+    configs = expand(grid(), limit=Limit(2, 4), data_dir="data")
+    assert {(config.limit, config.data_dir) for config in configs} == {(Limit(2, 4), "data")}
+
+
+def test_values_may_be_numbers_and_switches():
+    config = expand(grid(settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [-1], "ADD_POS": [True]}))[0]
+    assert (config.vectors.encoding_layer, config.vectors.add_pos) == ("-1", "True")
+
+
+@pytest.mark.parametrize("example_agg", ["mean", "soft_cluster"])
+def test_without_shots_example_aggregation_is_not_tried(example_agg):
+    settings = {
+        "WORD_AGG_SCHEME": ["mean"],
+        "SIMILARITY_FUNC": ["dot_product"],
+        "EXAMPLE_AGG_SCHEME": [None, example_agg],
+    }
+    configs = expand(
+        grid(model="dist_sim", task="hellaswag_d", encoding_scheme=["sentence_level_segmentation"], settings=settings)
+    )
+    assert [(config.num_fewshot, config.vectors.example_agg_scheme) for config in configs] == [
+        *((5, None), (5, example_agg), (0, None)),
+    ]
+
+
+def test_a_model_named_twice_is_run_once():
+    assert expand(grid(models=["x", "x"])) == expand(grid())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": []}, "grid: models must be a list with at least one value, got []"),
+        ({"num_fewshot": []}, "grid: num_fewshot must be a list with at least one value, got []"),
+        (
+            {"encoding_scheme": "cross_encoding"},
+            "grid: encoding_scheme must be a list with at least one value, got 'cr",
+        ),
+        ({"settings": {"NORM": "L2"}}, "grid: NORM must be a list with at least one value, got 'L2'"),
+        ({"settings": {"NORM": ()}}, "grid: NORM must be a list with at least one value, got ()"),
+        ({"settings": {"norm": [None], "x": [1]}}, "grid: unknown setting norm, x; choose from WORD_AGG_SCHEME, SEG"),
+    ],
+)
+def test_lists_that_cannot_be_expanded_are_refused(changes, message):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        grid(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings": {}}, "WORD_AGG_SCHEME= is missing for dist_gen"),
+        ({"settings": {"WORD_AGG_SCHEME": ["mean", "median"]}}, "WORD_AGG_SCHEME: unknown value 'median'"),
+        ({"encoding_scheme": ["cross_encoding"]}, "WORD_AGG_SCHEME=mean: cross_encoding aggregates nothing"),
+        ({"num_fewshot": [5, -1]}, "num_fewshot must be a non-negative integer, got -1"),
+        ({"task": "hellaswag_d"}, "task 'hellaswag_d' is for similarity scoring, but --model dist_gen does generation"),
+    ],
+)
+def test_a_combination_that_cannot_be_run_is_refused(changes, message):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        expand(grid(**changes))
+
+
+# --- plan ---
+
+
+def result_of(config: RunConfig) -> dict:
+    stated = {
+        "model": config.model,
+        "model_args": config.model_args(),
+        "task_args": config.task_args(),
+        "num_fewshot": config.num_fewshot,
+        "limit": str(config.limit),
+    }
+    return {
+        "results": {config.task: {"acc": 0.5, "acc_stderr": 0.1}},
+        "versions": {config.task: 0},
+        "config": stated,
+        "identity": {config.task: identify(config)},
+    }
+
+
+@pytest.fixture
+def planned(tmp_path, data_dir) -> tuple[list[RunConfig], ResultsFolder]:
+    """Three configurations, the second of which is done."""
+    model = str(write_model_folder(tmp_path / "model"))
+    schemes = ["concat_each_example", "merge_all_segments", "sentence_level_segmentation"]
+    configs = expand(grid(models=[model], num_fewshot=[2], encoding_scheme=schemes), data_dir=str(data_dir))
+    folder = ResultsFolder(tmp_path / "results")
+    folder.write(configs[1], result_of(configs[1]))
+    return configs, ResultsFolder(tmp_path / "results")
+
+
+def test_a_plan_passes_over_what_the_folder_holds(planned):
+    configs, folder = planned
+    plan = make_plan(configs, folder, overwrite=False)
+    assert plan.to_run == [configs[0], configs[2]]
+    assert [(config, stored.config) for config, stored in plan.done] == [(configs[1], configs[1])]
+
+
+def test_a_plan_that_overwrites_runs_everything(planned):
+    configs, folder = planned
+    plan = make_plan(configs, folder, overwrite=True)
+    assert (plan.to_run, plan.done) == (configs, [])

@@ -1,0 +1,250 @@
+"""Running a grid within this process: planning, skipping, failing, writing, exit statuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+from grids import options, small_grid
+from tiny_models import save_tiny
+
+from lm_eval.errors import ConfigurationError
+from lm_eval.launch import carry_out
+from lm_eval.results import ResultsFolder
+from lm_eval.scheduler import InProcessExecutor
+
+
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny("t5", tmp_path_factory.mktemp("models") / "tiny-t5")
+
+
+def run(grid, chosen) -> int:
+    return carry_out(grid, chosen, "unused", InProcessExecutor())
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.json")}
+
+
+def test_every_configuration_gets_a_file_of_its_own(gpt2, data_dir, tmp_path):
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    contents = [json.loads(text) for text in files_of(tmp_path).values()]
+    assert sorted(
+        (c["config"]["num_fewshot"], "EXAMPLE_AGG_SCHEME=mean" in c["config"]["model_args"]) for c in contents
+    ) == [
+        (0, False),
+        (1, False),
+        (1, True),
+    ]
+    for content in contents:
+        assert set(content["config"]) == {
+            *("model", "model_args", "task_args", "num_fewshot", "batch_size", "device", "no_cache", "limit"),
+            *("bootstrap_iters", "description_dict"),
+        }
+        assert content["versions"] == {"hellaswag_d": 0}
+        assert content["config"]["limit"] == "4"
+
+
+def test_a_second_call_runs_nothing_and_touches_no_file(gpt2, data_dir, tmp_path, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    before = files_of(tmp_path)
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    assert files_of(tmp_path) == before
+    assert "0 to run, 3 done" in capsys.readouterr().out
+
+
+def test_a_deleted_file_is_one_run(gpt2, data_dir, tmp_path, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    before = files_of(tmp_path)
+    victim = min(before)
+    (tmp_path / victim).unlink()
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    assert "1 to run, 2 done" in capsys.readouterr().out
+    after = files_of(tmp_path)
+    assert json.loads(after[victim])["results"] == json.loads(before[victim])["results"]
+    assert {name: text for name, text in after.items() if name != victim} == {
+        name: text for name, text in before.items() if name != victim
+    }
+
+
+def test_overwriting_runs_everything_again_into_the_same_files(gpt2, data_dir, tmp_path, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    before = files_of(tmp_path)
+    run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True))
+    assert "3 to run, 0 done" in capsys.readouterr().out
+    assert files_of(tmp_path).keys() == before.keys()
+
+
+@pytest.mark.parametrize("change", [{"limit": "5"}, {"limit": "1:4"}, {"limit": None}])
+def test_another_limit_is_another_configuration(gpt2, data_dir, tmp_path, capsys, change):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    run(small_grid(gpt2), options(data_dir, tmp_path, **change))
+    assert capsys.readouterr().out.count("3 to run, 0 done") == 2
+    assert len(files_of(tmp_path)) == 6
+
+
+def test_other_data_under_the_same_path_is_another_configuration(gpt2, data_dir, tmp_path, capsys):
+    copy = tmp_path / "data" / "hellaswag"
+    copy.mkdir(parents=True)
+    for split in ("train", "validation"):
+        (copy / f"{split}.jsonl").write_bytes((data_dir / "hellaswag" / f"{split}.jsonl").read_bytes())
+    chosen = options(tmp_path / "data", tmp_path / "results")
+    run(small_grid(gpt2), chosen)
+    lines = (copy / "validation.jsonl").read_text().splitlines()
+    (copy / "validation.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    run(small_grid(gpt2), chosen)
+    assert capsys.readouterr().out.count("3 to run, 0 done") == 2
+
+
+def test_a_copy_of_the_model_folder_is_the_same_configuration(gpt2, data_dir, tmp_path, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path / "results"))
+    copy = tmp_path / "elsewhere"
+    copy.mkdir()
+    for path in gpt2.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    run(small_grid(copy), options(data_dir, tmp_path / "results"))
+    assert "0 to run, 3 done" in capsys.readouterr().out
+
+
+def test_one_failing_run_is_reported_and_leaves_the_others_alone(gpt2, data_dir, tmp_path, capsys):
+    rows = (data_dir / "hellaswag" / "validation.jsonl").read_text()
+    folder = tmp_path / "data" / "hellaswag"
+    folder.mkdir(parents=True)
+    (folder / "validation.jsonl").write_text(rows)
+    train = [json.loads(line) for line in (data_dir / "hellaswag" / "train.jsonl").read_text().splitlines()]
+    (folder / "train.jsonl").write_text("".join(json.dumps({**row, "ctx_a": "word " * 400}) + "\n" for row in train))
+    grid = small_grid(gpt2, settings={**small_grid(gpt2).settings, "ADD_POS": ["True"]})
+    assert run(grid, options(tmp_path / "data", tmp_path / "results", limit="4")) == 1
+    printed = capsys.readouterr()
+    assert len(files_of(tmp_path / "results")) == 1  # without shots the offsets stay within the model's positions
+    assert printed.err.count("failed: ") == 2
+    assert "ADD_POS=True: a segment starts at token" in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_a_model_that_cannot_be_loaded_fails_its_runs_and_no_others(gpt2, data_dir, tmp_path, capsys):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in gpt2.iterdir():
+        content = path.read_bytes()
+        (broken / path.name).write_bytes(content[: len(content) // 2] if path.suffix == ".safetensors" else content)
+    assert run(small_grid(broken, gpt2), options(data_dir, tmp_path / "results")) == 1
+    assert len(files_of(tmp_path / "results")) == 3
+    assert capsys.readouterr().err.count("failed: ") == 3
+
+
+def test_a_file_that_is_no_result_is_reported_and_kept_and_its_configuration_run_again(
+    gpt2, data_dir, tmp_path, capsys
+):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    victim = min(tmp_path.glob("*.json"))
+    victim.write_text('{"results": {')
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert f"not a result, kept and ignored: {victim}" in printed.err
+    assert "1 to run, 2 done" in printed.out
+    assert victim.read_text() == '{"results": {'
+    assert len(files_of(tmp_path)) == 4
+
+
+def test_cut_segments_are_told_for_each_run(data_dir, tmp_path, capsys):
+    short = save_tiny("gpt2", tmp_path / "short", max_length=40)
+    run(small_grid(short, encoding_scheme=["concat_all_examples"], num_fewshot=[2]), options(data_dir, tmp_path / "r"))
+    assert "(warning: 4 segments were longer than the model takes and were cut" in capsys.readouterr().out
+
+
+def test_older_results_are_taken_with_a_remark_and_superseded_when_run_again(gpt2, data_dir, tmp_path, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    for number, path in enumerate(tmp_path.glob("*.json")):
+        content = json.loads(path.read_text())
+        older = {key: content[key] for key in ("results", "versions", "config")}
+        (tmp_path / f"{number:040x}.json").write_text(json.dumps(older))
+        path.unlink()
+    capsys.readouterr()
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert "0 to run, 3 done" in printed.out
+    assert "3 are told by files of the older form" in printed.err
+    run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True))
+    assert len(files_of(tmp_path)) == 6
+    assert len(list(ResultsFolder(tmp_path))) == 3
+    assert all(stored.identity is not None for stored in ResultsFolder(tmp_path))
+
+
+def test_a_dry_run_writes_nothing_and_names_every_run(gpt2, data_dir, tmp_path, capsys):
+    assert run(small_grid(gpt2), options(data_dir, tmp_path / "results", dry_run=True)) == 0
+    assert capsys.readouterr().out.count("to run: hellaswag_d") == 3
+    assert not (tmp_path / "results").exists()
+
+
+def test_shutting_down_happens_only_when_asked_and_after_the_results_are_written(gpt2, data_dir, tmp_path, monkeypatch):
+    calls: list[int] = []
+    monkeypatch.setattr("subprocess.run", lambda command, check: calls.append(len(files_of(tmp_path))))
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    assert calls == []
+    run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True, shutdown_at_exit=True))
+    assert calls == [3]
+    run(small_grid(gpt2), options(data_dir, tmp_path, dry_run=True, shutdown_at_exit=True))
+    assert calls == [3]
+
+
+def test_models_of_the_wrong_architecture_are_refused(gpt2, t5, data_dir, tmp_path):
+    with pytest.raises(
+        ConfigurationError, match=r"tiny-t5 is encoder-decoder, but this script is for decoder-only models"
+    ):
+        run(small_grid(gpt2, t5), options(data_dir, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ENCODING_LAYER": [9]}, r"ENCODING_LAYER=9: out of range; the model has hidden states -4 to 3"),
+        ({"OUT_ENCODING_LAYER": [-5]}, r"OUT_ENCODING_LAYER=-5: out of range"),
+        ({"WORD_AGG_SCHEME": ["median"]}, r"WORD_AGG_SCHEME: unknown value 'median'; choose from mean, w1mean, last"),
+        ({"NOISE": ["x"]}, r"grid: unknown setting NOISE; choose from WORD_AGG_SCHEME"),
+        ({"NORM": []}, r"grid: NORM must be a list with at least one value"),
+    ],
+)
+def test_an_impossible_grid_is_refused_before_anything_runs(gpt2, data_dir, tmp_path, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        run(
+            small_grid(gpt2, settings={**small_grid(gpt2).settings, **settings}),
+            options(data_dir, tmp_path / "results"),
+        )
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_results_folder_that_cannot_be_made_is_refused(gpt2, data_dir, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"results folder .*: cannot be written \(Not a directory\)"):
+        run(small_grid(gpt2), options(data_dir, tmp_path / "file" / "results"))
+
+
+def test_a_result_that_cannot_be_written_is_a_failure(gpt2, data_dir, tmp_path, monkeypatch, capsys):
+    def full(path: Path, content: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lm_eval.results.write_json", full)
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 1
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_demo_models_bring_the_demo_data(tmp_path, capsys):
+    chosen = options(None, tmp_path / "results", models="demo", dry_run=True)
+    assert run(small_grid("unused/unused"), chosen) == 0
+    assert "demo-gpt" in capsys.readouterr().out
+
+
+def test_a_missing_model_folder_is_named(data_dir, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"pretrained=/nowhere/model: no such model folder"):
+        run(small_grid("unused/unused"), options(data_dir, tmp_path, models="/nowhere/model"))
+
+
+def test_a_model_folder_without_config_is_named(data_dir, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"the folder has no config.json, so it holds no model"):
+        run(small_grid(tmp_path), options(data_dir, tmp_path))

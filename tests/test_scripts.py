@@ -1,0 +1,264 @@
+"""The grid scripts as a user calls them, with Ray really started."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from tiny_models import save_tiny
+
+TOP = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py"))
+FLAGS = (
+    *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
+    *("--data_dir", "--results_dir", "--dry_run"),
+)
+
+
+def call(script: str, *arguments: str | Path, timeout_s: int = 300) -> subprocess.CompletedProcess[str]:
+    """Call a script from the top folder as it stands, with this environment activated."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [str(Path("scripts") / script), *map(str, arguments)]
+    return subprocess.run(
+        command,
+        cwd=TOP,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is a Ray actor of ours."""
+    try:
+        return "ray::Worker" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def wait_for_worker(grid: "subprocess.Popen[str]") -> psutil.Process:
+    """Return a Ray actor that a running script has started."""
+    deadline = time.monotonic() + 120
+    while grid.poll() is None and time.monotonic() < deadline:
+        for process in psutil.process_iter():
+            if is_worker(process) and is_below(process, grid.pid):
+                return process
+        time.sleep(0.2)
+    raise AssertionError("the script started no worker")
+
+
+def is_below(process: psutil.Process, pid: int) -> bool:
+    """Whether a process descends from another."""
+    try:
+        return any(parent.pid == pid for parent in process.parents())
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {family: save_tiny(family, folder / f"tiny-{family}") for family in ("gpt2", "gpt_neox", "t5")}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_names_every_flag_and_says_what_it_does(script):
+    began = time.perf_counter()
+    shown = call(script, "--help")
+    assert shown.returncode == 0
+    page = shown.stdout + shown.stderr
+    for flag in FLAGS:
+        assert flag in page
+    assert "Run configurations again whose result is already in the folder." in page
+    assert "GROUP" not in page
+    assert time.perf_counter() - began < 20  # the machine may be busy; what is imported is checked below
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, lm_eval.launch; print([m for m in ('torch', 'ray', 'transformers', 'pandas') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--overwrite-result"], "unknown flag --overwrite-result (did you mean --overwrite_results?); choose from"),
+        (["--models", "demo", "--limit", "5:5"], "limit '5:5' selects no document"),
+        (["--models", "demo", "--dry_run=maybe"], "--dry_run is a switch"),
+        (["--models", "demo", "-N", "0"], "--NUM_GPUS_PER_RUN must be a whole number of at least 1, got 0"),
+        (["demo"], "unexpected argument 'demo'"),
+        (["--models", "./nowhere"], "no such model folder"),
+        (
+            ["--models", "demo", "--data_dir", "/nowhere"],
+            "does not exist; it must hold the validation rows of hellaswag",
+        ),
+    ],
+)
+def test_a_wrong_call_ends_in_one_message_and_status_2(arguments, message, tmp_path):
+    ended = call("run_parallel_gen_gpt.py", *arguments, "--results_dir", tmp_path / "results")
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(models, data_dir, tmp_path):
+    folder = tmp_path / "data" / "hellaswag"
+    folder.mkdir(parents=True)
+    rows = (data_dir / "hellaswag" / "validation.jsonl").read_text().splitlines()
+    row = json.loads(rows[2])
+    del row["endings"]
+    (folder / "validation.jsonl").write_text("\n".join([*rows[:2], json.dumps(row), *rows[3:]]))
+    (folder / "train.jsonl").write_text((data_dir / "hellaswag" / "train.jsonl").read_text())
+    arguments = ("--models", models["gpt2"], "--data_dir", tmp_path / "data", "--results_dir", tmp_path / "results")
+    ended = call("run_parallel_gen_gpt.py", *arguments)
+    assert ended.returncode == 2
+    assert f"{folder / 'validation.jsonl'}, line 3: field 'endings' is missing" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_grid_of_two_models_runs_once_and_a_deleted_file_is_run_again(models, data_dir, tmp_path):
+    arguments = (
+        *("--models", f"{models['gpt2']},{models['gpt_neox']}"),
+        *("--data_dir", data_dir, "--limit", "4", "--results_dir", tmp_path),
+    )
+    first = call("run_parallel_gen_gpt.py", *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "28 to run, 0 done" in first.stdout
+    files = sorted(tmp_path.glob("*.json"))
+    assert len(files) == 28
+    again = call("run_parallel_gen_gpt.py", *arguments)
+    assert again.returncode == 0
+    assert "0 to run, 28 done" in again.stdout
+    before = json.loads(files[5].read_text())
+    files[5].unlink()
+    third = call("run_parallel_gen_gpt.py", *arguments)
+    assert third.returncode == 0
+    assert "1 to run, 27 done" in third.stdout
+    assert json.loads(files[5].read_text())["results"] == before["results"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "family", "expected"),
+    [
+        ("run_parallel_gen_t5.py", "t5", 6),
+        ("run_parallel_sim_gpt.py", "gpt2", 5),
+        ("run_parallel_sim_t5.py", "t5", 14),
+        ("run_parallel_baseline.py", "t5", 2),
+    ],
+)
+def test_every_script_runs_its_grid(models, data_dir, tmp_path, script, family, expected):
+    arguments = ("--models", models[family], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+    ended = call(script, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert len(list(tmp_path.glob("*.json"))) == expected
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something answers at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """A running cluster with two declared GPUs, and its address."""
+    host, port = "127.0.0.1", 6399
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    declared = ["--num-cpus=2", "--num-gpus=2", "--include-dashboard=false", "--disable-usage-stats"]
+    environment = {**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    head = subprocess.Popen([*ray, *declared], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not listens(host, port) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        time.sleep(3)  # the node registers a moment after the head listens
+        yield f"{host}:{port}"
+    finally:
+        processes = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
+        for process in processes:
+            process.kill()
+        head.wait(timeout=20)
+        Path("/tmp/ray/ray_current_cluster").unlink(missing_ok=True)  # or `auto` goes on looking for the one killed
+
+
+@pytest.mark.slow
+def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(cluster, models, data_dir, tmp_path):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
+    found = call("run_parallel_sim_gpt.py", "-c", "auto", "--limit", "3", *arguments)
+    assert found.returncode == 0, found.stderr
+    addressed = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "2", "--limit", "4", *arguments)
+    assert addressed.returncode == 0, addressed.stderr
+    assert len(list(tmp_path.glob("*.json"))) == 10
+    refused = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "3", "--limit", "5", *arguments)
+    assert refused.returncode == 2
+    assert "no machine of the cluster has so many GPUs; the largest has 2" in refused.stderr
+
+
+@pytest.mark.slow
+def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, tmp_path):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [str(TOP / "scripts" / "run_parallel_gen_gpt.py"), *map(str, arguments)]
+    with subprocess.Popen(
+        command, cwd=TOP, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as grid:
+        victim = wait_for_worker(grid)
+        victim.kill()
+        out, err = grid.communicate(timeout=300)
+    assert grid.returncode == 0, err
+    assert "14 to run, 0 done" in out
+    assert len(list(tmp_path.glob("*.json"))) == 14
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir, tmp_path):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [str(TOP / "scripts" / "run_parallel_gen_gpt.py"), *map(str, arguments)]
+    with subprocess.Popen(
+        command, cwd=TOP, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as grid:
+        wait_for_worker(grid)
+        children = psutil.Process(grid.pid).children(recursive=True)
+        grid.send_signal(signal.SIGINT)
+        _, err = grid.communicate(timeout=60)
+    assert grid.returncode == 130
+    assert err.strip().splitlines()[-1].startswith("interrupted; what was finished is in the results folder")
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
+@pytest.mark.slow
+def test_an_address_where_nothing_listens_is_refused_at_once(models, data_dir, tmp_path):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+    ended = call("run_parallel_sim_gpt.py", "-c", "127.0.0.1:1", *arguments, timeout_s=60)
+    assert ended.returncode == 2
+    assert "--cluster 127.0.0.1:1: no Ray cluster can be joined there" in ended.stderr
+
+
+@pytest.mark.slow
+def test_without_a_cluster_to_join_the_call_is_refused(models, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    if any(process.info["name"] == "raylet" for process in psutil.process_iter(["name"])):
+        pytest.skip("a Ray cluster that is none of ours runs on this machine")
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+    ended = call("run_parallel_sim_gpt.py", "-c", "auto", *arguments)
+    assert ended.returncode == 2
+    assert "--cluster auto: no Ray cluster can be joined there" in ended.stderr
+    assert "Traceback" not in ended.stderr

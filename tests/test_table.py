@@ -1,0 +1,71 @@
+"""The table of results, and which baseline a score is normalised by."""
+
+import json
+from pathlib import Path
+
+from worlds import write_model_folder
+
+from lm_eval.results import ResultsFolder
+from lm_eval.table import find_baselines, format_results, main
+
+
+def write_older(
+    folder: Path, name: str, acc: float, *, limit: str, task: str = "hellaswag_dg", **config: object
+) -> None:
+    stated = {
+        "model": "dist_gen",
+        "model_args": "pretrained=any/model",
+        "task_args": "encoding_scheme=cross_encoding",
+        "num_fewshot": 0,
+        "limit": limit,
+        "description_dict": {},
+        **config,
+    }
+    content = {"results": {task: {"acc": acc, "acc_stderr": 0.01}}, "versions": {task: 0}, "config": stated}
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def rows_of(folder: Path) -> list[list[str]]:
+    results = list(ResultsFolder(folder))
+    return [line.split() for line in format_results(results, find_baselines(results)).splitlines()[2:]]
+
+
+def test_a_score_is_divided_by_the_baseline_of_its_own_dataset_limit_and_shots(tmp_path):
+    concept = {
+        "model_args": "WORD_AGG_SCHEME=mean,ENCODING_LAYER=0,pretrained=any/model",
+        "task_args": "encoding_scheme=concat_each_example",
+    }
+    write_older(tmp_path, "a", 0.3, limit="60", **concept)
+    write_older(tmp_path, "b", 0.4, limit="60")
+    write_older(tmp_path, "c", 0.2, limit="10")
+    write_older(tmp_path, "d", 0.1, limit="60", task="webqs_dg")
+    write_older(tmp_path, "e", 0.9, limit="60", num_fewshot=5)
+    found = {(row[0], row[2], row[3], row[-3]): row[-1] for row in rows_of(tmp_path)}
+    assert found["hellaswag_dg", "concat_each_example", "0", "0.300"] == "0.750"
+
+
+def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
+    concept = {
+        "model_args": "WORD_AGG_SCHEME=mean,pretrained=any/model",
+        "task_args": "encoding_scheme=concat_each_example",
+    }
+    write_older(tmp_path, "a", 0.3, limit="60", **concept)
+    write_older(tmp_path, "b", 0.4, limit="61")
+    assert [row[-1] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == ["-"]
+
+
+def test_the_table_of_folders_is_printed_and_unreadable_files_are_named(tmp_path, capsys):
+    write_older(tmp_path / "r", "a", 0.25, limit="60")
+    (tmp_path / "r" / "bad.json").write_text("{")
+    assert main([str(tmp_path / "r")]) == 0
+    printed = capsys.readouterr()
+    assert "cross_encoding" in printed.out
+    assert "0.250" in printed.out
+    assert "not a result: " in printed.err
+
+
+def test_an_empty_folder_is_an_error(tmp_path, capsys):
+    write_model_folder(tmp_path / "unrelated")
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert "no result in" in capsys.readouterr().err
