@@ -3,11 +3,11 @@
 Pure functions on tensors; knows nothing of models or text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -64,7 +64,12 @@ def last(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch tok
     return tokens[torch.arange(len(tokens), device=tokens.device), mask.sum(dim=1) - 1]
 
 
-REDUCTIONS = {"mean": mean, "w1mean": w1mean, "last": last}
+def concat(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]) -> Float[Tensor, "vector dim"]:
+    """Keep every real token, segment after segment."""
+    return tokens[mask]
+
+
+REDUCTIONS = {"mean": mean, "w1mean": w1mean, "last": last, "concat": concat}
 
 
 @dataclass(frozen=True)
@@ -77,55 +82,100 @@ class TokenAggregation:
 
     @classmethod
     def parse(cls, scheme: str, norm: str | None) -> "TokenAggregation":
-        """Split a checked `WORD_AGG_SCHEME` into prefix and base."""
+        """Split a checked `WORD_AGG_SCHEME` into prefix and base; `last` skips the norm."""
         prefix, bar, base = scheme.rpartition("|")
-        return cls(prefix + bar, base, norm)
+        return cls(prefix + bar, base, None if base == "last" else norm)
 
     @property
     def keeps_tokens(self) -> bool:
         """Whether a segment becomes one vector a token instead of one."""
         return self.base == "concat"
 
-    def __call__(
-        self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"], activation: Activation
-    ) -> list[Float[Tensor, "vector dim"]]:
-        """Aggregate right-padded segments in float32; one matrix a segment, of one row unless tokens are kept."""
-        tokens = PREFIXES[self.prefix](activation, tokens.float())
-        if self.keeps_tokens:
-            return [self._normalise(row[:count]) for row, count in zip(tokens, mask.sum(dim=1).tolist(), strict=True)]
-        vectors = REDUCTIONS[self.base](tokens, mask)
-        return list((vectors if self.base == "last" else self._normalise(vectors)).split(1))
 
-    def _normalise(self, vectors: Float[Tensor, "vector dim"]) -> Float[Tensor, "vector dim"]:
-        return vectors if self.norm is None else NORMS[self.norm](vectors)
+def aggregate_tokens(
+    tokens: Float[Tensor, "batch token dim"],
+    mask: Bool[Tensor, "batch token"],
+    aggregations: Collection[TokenAggregation],
+    activation: Activation,
+) -> dict[TokenAggregation, Float[Tensor, "_ dim"]]:
+    """Aggregate right-padded segments in float32; what several aggregations have in common is computed once.
+
+    Args:
+        tokens: token vectors of one layer.
+        mask: True at real tokens.
+        aggregations: the ones wanted.
+        activation: of the model's own MLP, for the prefixes.
+
+    Returns:
+        For each aggregation a matrix of all segments' vectors: a row a segment, or a token where tokens are kept.
+    """
+    tokens = tokens.float()
+    found = {}
+    for prefix in dict.fromkeys(aggregation.prefix for aggregation in aggregations):
+        activated = PREFIXES[prefix](activation, tokens)
+        for base in dict.fromkeys(aggregation.base for aggregation in aggregations if aggregation.prefix == prefix):
+            vectors = REDUCTIONS[base](activated, mask)
+            for aggregation in aggregations:
+                if (aggregation.prefix, aggregation.base) == (prefix, base):
+                    found[aggregation] = normalise(vectors, aggregation.norm)
+    return found
 
 
-def aggregate_context(
-    samples: Sequence[Sequence[Float[Tensor, "_ dim"]]],
+def normalise(vectors: Float[Tensor, "*rows dim"], norm: str | None) -> Float[Tensor, "*rows dim"]:
+    """Apply `NORM` to each vector (SPEC §4.4)."""
+    return vectors if norm is None else NORMS[norm](vectors)
+
+
+def mean_of_groups(vectors: Float[Tensor, "vector dim"], counts: Int[Tensor, " group"]) -> Float[Tensor, "group dim"]:
+    """Average groups of adjoining vectors; `counts` says how many each has, none of them 0.
+
+    Sums are in float64: vectors of large components would otherwise lose digits that the softmax of scores shows.
+    """
+    groups = torch.arange(len(counts)).repeat_interleave(counts)
+    totals = torch.zeros(len(counts), vectors.shape[1], dtype=torch.float64).index_add_(0, groups, vectors.double())
+    return (totals / counts.unsqueeze(1)).float()
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """The concept vectors of many documents' contexts, one below the other."""
+
+    vectors: Float[Tensor, "vector dim"]
+    counts: Int[Tensor, " document"]
+    """Vectors of each document."""
+
+    def split(self) -> tuple[Float[Tensor, "vector dim"], ...]:
+        """Return the concept vectors of each document."""
+        return tuple(torch.split(self.vectors, self.counts.tolist()))
+
+
+def aggregate_contexts(
+    vectors: Float[Tensor, "vector dim"],
+    per_sample: Int[Tensor, " sample"],
+    samples: Int[Tensor, " document"],
+    *,
     segment_agg: str | None,
     example_agg: str | None,
     norm: str | None,
-) -> Float[Tensor, "vector dim"]:
-    """Turn the vectors of a context's segments into its concept vectors (SPEC §4.5, §4.6).
+) -> Contexts:
+    """Turn the vectors of segments into the concept vectors of documents (SPEC §4.5, §4.6).
 
     Args:
-        samples: for each sample, for each segment, its vectors.
+        vectors: of all segments, in the order of documents, samples and segments.
+        per_sample: how many of them each sample has.
+        samples: how many samples each document's context has.
         segment_agg: `mean` averages all vectors of a sample; None keeps them.
         example_agg: `mean` averages all vectors that are left; None and `soft_cluster` keep them.
         norm: normalisation after each of the two means.
     """
-    normalise = NORMS[norm] if norm is not None else (lambda x: x)
-    vectors = [torch.cat(list(sample)) for sample in samples]
+    counts = samples
     if segment_agg == "mean":
-        vectors = [normalise(sample.mean(dim=0, keepdim=True)) for sample in vectors]
-    context = torch.cat(vectors)
-    if example_agg == "mean" and len(context) > 1:
-        context = normalise(context.mean(dim=0, keepdim=True))
-    return context
-
-
-def soft_cluster(
-    context: Float[Tensor, "vector dim"], choices: Float[Tensor, "choice dim"]
-) -> Float[Tensor, "choice dim"]:
-    """Return a context vector a choice: the context's vectors weighted by the softmax of their dot products with it."""
-    return torch.softmax(choices @ context.T, dim=-1) @ context
+        vectors = normalise(mean_of_groups(vectors, per_sample), norm)
+    else:
+        documents = torch.arange(len(samples)).repeat_interleave(samples)
+        counts = torch.zeros_like(samples).index_add_(0, documents, per_sample)
+    if example_agg == "mean":
+        means = mean_of_groups(vectors, counts)
+        vectors = torch.where(counts.unsqueeze(1) > 1, normalise(means, norm), means)  # a single vector stays as it is
+        counts = torch.ones_like(counts)
+    return Contexts(vectors, counts)

@@ -4,9 +4,13 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,17 +18,19 @@ import transformers
 
 import lm_eval
 from lm_eval.config import Limit, RunConfig
-from lm_eval.documents import select_documents
+from lm_eval.documents import Document, select_documents
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.execution import Execution
 from lm_eval.identity import identify
-from lm_eval.metrics import DocumentScores, aggregate
-from lm_eval.models.batching import BatchBudget
+from lm_eval.metrics import DocumentScores, Tally
+from lm_eval.models.activations import fused_activations
+from lm_eval.models.batching import Batcher
 from lm_eval.models.families import check_against_model, read_facts
 from lm_eval.models.loading import LanguageModel, load_model
+from lm_eval.models.memory import choose_budget, freed_memory_kept
 from lm_eval.progress import DocumentProgress
 from lm_eval.results import merge_results
-from lm_eval.scoring import context_spec, score_generations, score_similarities, takes_tokens, work_in_tokens
+from lm_eval.scoring import SharedPass
 from lm_eval.tasks import find_task
 from lm_eval.tokenised import TokenisedDocument, Tokeniser
 
@@ -35,22 +41,45 @@ _TOKENISED_TOGETHER = 256
 _WINDOW_TOKENS = 1 << 17
 """Tokens of the documents that are scored together, sorted by length."""
 _WINDOW_BYTES = 1 << 29
-"""Vectors that are held at once."""
+"""Vectors of a window that are held at once."""
+_KEPT_BYTES = 1 << 29
+"""Vectors of segments that are kept for later windows. Beyond the model a pass so takes about a batch (`models/memory`)
+and 1 GiB, however many documents and configurations there are.
+"""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Evaluation:
-    """What a run found out."""
+    """What a run finds out."""
 
     config: RunConfig
     identity: dict[str, Any]
     """Of the configuration when the run began: data or weights may change while it runs."""
-    documents: list[DocumentScores]
-    """In document order."""
-    num_truncated: int
+    keeps_documents: bool
+    num_documents: int = 0
+    documents: list[DocumentScores] = field(default_factory=list)
+    """In document order, where they are kept."""
+    num_truncated: int = 0
     """Segments that were longer than the model takes."""
-    seconds: float
+    seconds: float = 0.0
     """Time taken, shared equally among the configurations of a pass."""
+    batches: dict[str, int | None] = field(default_factory=dict)
+    """Sizes of the batches of the pass."""
+    _failure: str | None = None
+
+    @cached_property
+    def _tally(self) -> Tally:
+        return Tally(find_task(self.config).metrics)
+
+    def add(self, documents: Sequence[DocumentScores]) -> None:
+        """Take the scores of the next documents."""
+        self.num_documents += len(documents)
+        if self.keeps_documents:
+            self.documents.extend(documents)
+        for document in documents:
+            if self._failure is None:
+                self._failure = _find_nan(self.config, document)
+            self._tally.add(document)
 
     def metrics(self) -> Mapping[str, float | None]:
         """Return the metrics of the task and their standard errors.
@@ -58,8 +87,9 @@ class Evaluation:
         Raises:
             RunError: a score is not a number.
         """
-        _refuse_nan(self.config, self.documents)
-        return aggregate(self.documents, find_task(self.config).metrics)
+        if self._failure is not None:
+            raise RunError(self._failure)
+        return self._tally.aggregate()
 
     def samples(self) -> list[dict[str, Any]]:
         """Return one dict a document, in document order."""
@@ -78,8 +108,24 @@ def _sample(document: DocumentScores) -> dict[str, Any]:
     return sample
 
 
+def _find_nan(config: RunConfig, document: DocumentScores) -> str | None:
+    """Return what is wrong with a document's scores, or None."""
+    for index, score in enumerate(document.scores):
+        if not math.isfinite(score):
+            return (
+                f"document {document.doc_id} ({document.example.source}): the score of choice {index} is {score}, "
+                f"not a number; if {config.pretrained} overflows in its dtype, choose dtype=float32 or bfloat16"
+            )
+    return None
+
+
 def evaluate_many(
-    configs: Sequence[RunConfig], model: LanguageModel, execution: Execution, *, show_progress: bool = False
+    configs: Sequence[RunConfig],
+    model: LanguageModel,
+    execution: Execution,
+    *,
+    keep_documents: bool = True,
+    show_progress: bool = False,
 ) -> list[Evaluation]:
     """Evaluate configurations that share their passes.
 
@@ -87,6 +133,7 @@ def evaluate_many(
         configs: configurations with equal `pass_key`.
         model: the loaded model.
         execution: how to run.
+        keep_documents: whether the scores of every document are kept; they grow with the documents.
         show_progress: whether a progress bar is drawn.
 
     Returns:
@@ -97,52 +144,53 @@ def evaluate_many(
         RunError: a document cannot be scored.
     """
     began = time.perf_counter()
-    first, budget = configs[0], BatchBudget.choose(execution.batch_size, model.device.type)
+    first, batcher = configs[0], Batcher(choose_budget(model, execution.batch_size))
     task = find_task(first)
     tokenise = Tokeniser(model, first)
-    score = score_similarities if task.form == "similarity" else score_generations
-    identities = [identify(config) for config in configs]
+    shared = SharedPass(configs=configs, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES)
+    evaluations = [Evaluation(config=c, identity=identify(c), keeps_documents=keep_documents) for c in configs]
     documents = select_documents(task.dataset, first.data_dir, first.num_fewshot, first.limit)
-    found: list[list[DocumentScores]] = [[] for _ in configs]
-    with DocumentProgress(len(documents), task.name, shown=show_progress) as progress:
-        for start in range(0, len(documents), _TOKENISED_TOGETHER):
-            tokenised = tokenise(documents[start : start + _TOKENISED_TOGETHER])
-            for window in _windows(tokenised, _bytes_per_document(configs, model)):
-                advance = progress.start_window(len(window), work_in_tokens(configs, model, window))
-                for collected, scores in zip(found, score(configs, model, window, budget, advance), strict=True):
-                    collected.extend(scores)
-                progress.finish_window(len(window))
+    chunks = [documents[i : i + _TOKENISED_TOGETHER] for i in range(0, len(documents), _TOKENISED_TOGETHER)]
+    with DocumentProgress(len(documents), task.name, shown=show_progress) as progress, _fast(model):
+        for window in _windows(_ahead(tokenise, chunks), shared.bytes_held):
+            advance = progress.start_window(len(window), shared.work_in_tokens(window))
+            for place, scores in shared.score(window, advance):
+                evaluations[place].add(scores)
+            progress.finish_window(len(window))
     if tokenise.num_truncated:
         logger.warning(
             "%s: %d segments were longer than the %d tokens that %s takes; they were cut from the left",
             task.name, tokenise.num_truncated, model.max_length, model.name,
         )  # fmt: skip
-    seconds = (time.perf_counter() - began) / len(configs)
-    return [
-        Evaluation(
-            config=config, identity=identity, documents=scores, num_truncated=tokenise.num_truncated, seconds=seconds
-        )
-        for config, identity, scores in zip(configs, identities, found, strict=True)
-    ]
+    for evaluation in evaluations:
+        evaluation.num_truncated, evaluation.batches = tokenise.num_truncated, batcher.record()
+        evaluation.seconds = (time.perf_counter() - began) / len(configs)
+    return evaluations
 
 
-def _bytes_per_document(configs: Sequence[RunConfig], model: LanguageModel) -> Callable[[TokenisedDocument], int]:
-    """Return a function that bounds the memory a document's vectors take."""
-    specs = {context_spec(config, model) for config in configs if not takes_tokens(config, model)}
-    per_token = sum(spec.aggregation.keeps_tokens for spec in specs)
-    per_segment = len(specs) - per_token
-    dim: int = model.network.config.hidden_size
+@contextmanager
+def _fast(model: LanguageModel) -> Iterator[None]:
+    """Speed up what runs inside without changing a number beyond rounding."""
+    with ExitStack() as stack:
+        stack.enter_context(fused_activations(model.network))
+        if model.device.type == "cpu":
+            stack.enter_context(freed_memory_kept())
+        yield
 
-    def count(document: TokenisedDocument) -> int:
-        segments = (*document.context, *document.choices)
-        tokens = sum(len(segment.tokens) for segment in segments)
-        return 4 * dim * (per_token * tokens + per_segment * len(segments))
 
-    return count
+def _ahead(tokenise: Tokeniser, chunks: Sequence[list[Document]]) -> Iterator[TokenisedDocument]:
+    """Tokenise chunks of documents, each while the one before it is scored."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = deque(pool.submit(tokenise, chunk) for chunk in chunks[:1])
+        for chunk in [*chunks[1:], None]:
+            tokenised = waiting.popleft().result()
+            if chunk is not None:
+                waiting.append(pool.submit(tokenise, chunk))
+            yield from tokenised
 
 
 def _windows(
-    documents: Sequence[TokenisedDocument], bytes_of: Callable[[TokenisedDocument], int]
+    documents: Iterable[TokenisedDocument], bytes_of: Callable[[TokenisedDocument], int]
 ) -> Iterator[list[TokenisedDocument]]:
     """Cut documents, in order, into windows whose tokens and vectors stay within the budgets."""
     window: list[TokenisedDocument] = []
@@ -156,16 +204,6 @@ def _windows(
             window, tokens, size = [], 0, 0
     if window:
         yield window
-
-
-def _refuse_nan(config: RunConfig, documents: Sequence[DocumentScores]) -> None:
-    for document in documents:
-        for index, score in enumerate(document.scores):
-            if not math.isfinite(score):
-                raise RunError(
-                    f"document {document.doc_id} ({document.example.source}): the score of choice {index} is {score}, "
-                    f"not a number; if {config.pretrained} overflows in its dtype, choose dtype=float32 or bfloat16"
-                )
 
 
 def check_config(config: RunConfig) -> None:
@@ -293,9 +331,10 @@ def make_result(
         "identity": {config.task: evaluation.identity},
         "run": {
             config.task: {
-                "num_documents": len(evaluation.documents),
+                "num_documents": evaluation.num_documents,
                 "num_truncated_segments": evaluation.num_truncated,
                 "seconds": round(evaluation.seconds, 3),
+                "batches": evaluation.batches,
                 "finished": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
                 "host": platform.node(),
                 "device": str(model.device),

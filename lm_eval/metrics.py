@@ -1,8 +1,8 @@
 """Scores of a document → metrics, and metrics of all documents → mean and standard error (SPEC §5)."""
 
 import math
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lm_eval.tasks.base import Example
@@ -53,16 +53,37 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def standard_error(values: Sequence[float]) -> float | None:
-    """Return the sample standard deviation over √n; None for one value."""
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+class Tally:
+    """The metrics of a run, taken document by document; holds how often each value occurs rather than all values."""
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        self._counts: dict[str, Counter[float]] = {name: Counter() for name in metrics}
+
+    def add(self, document: DocumentScores) -> None:
+        """Take the metrics of a document."""
+        for name, counts in self._counts.items():
+            counts[METRICS[name].of(document)] += 1
+
+    def aggregate(self) -> dict[str, float | None]:
+        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; no error of a single document."""
+        results: dict[str, float | None] = {}
+        for name, counts in self._counts.items():
+            results[METRICS[name].name] = _mean(counts)
+            results[f"{METRICS[name].name}_stderr"] = _standard_error(counts)
+        return results
 
 
-def aggregate(documents: Sequence[DocumentScores], metrics: Sequence[str]) -> Mapping[str, float | None]:
-    """Return `{metric: mean, metric_stderr: standard error}` over documents."""
-    results: dict[str, float | None] = {}
-    for metric in (METRICS[name] for name in metrics):
-        values = [metric.of(document) for document in documents]
-        results[metric.name] = statistics.fmean(values)
-        results[f"{metric.name}_stderr"] = standard_error(values)
-    return results
+def _mean(counts: Counter[float]) -> float:
+    if len(counts) == 1:
+        return next(iter(counts))
+    return math.fsum(value * count for value, count in counts.items()) / counts.total()
+
+
+def _standard_error(counts: Counter[float]) -> float | None:
+    total, mean = counts.total(), _mean(counts)
+    if total < 2:
+        return None
+    if len(counts) == 1:
+        return 0.0
+    squares = math.fsum(count * (value - mean) ** 2 for value, count in counts.items())
+    return math.sqrt(squares / (total - 1) / total)

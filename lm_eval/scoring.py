@@ -1,25 +1,28 @@
 """Concept vectors → scores: both tests and the baseline, for all configurations that share a pass (SPEC §4, §5)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from lm_eval.aggregation import TokenAggregation, aggregate_context
+from lm_eval.aggregation import Contexts, TokenAggregation, aggregate_contexts
 from lm_eval.config import RunConfig
+from lm_eval.identity import canonical
 from lm_eval.metrics import DocumentScores
-from lm_eval.models.batching import BatchBudget
-from lm_eval.models.decoder import Prompt, score_prompts
-from lm_eval.models.encoder import Layer, Segment, VectorSpec, encode_segments
+from lm_eval.models.batching import Batcher
+from lm_eval.models.decoder import ChoiceScore, Prompt, score_prompts
+from lm_eval.models.encoder import Layer, Segment, SegmentEncoder, Vectors, VectorSpec
 from lm_eval.models.families import resolve_layer
 from lm_eval.models.loading import LanguageModel
 from lm_eval.similarity import score_similarity
 from lm_eval.tokenised import TokenisedDocument
 
-Scores = list[list[DocumentScores]]
-"""For each configuration, for each document."""
 OnBatch = Callable[[int], None]
+Scored = tuple[int, list[DocumentScores]]
+"""The place of a configuration among those that share the pass, and its scores of a window of documents."""
 
 
 def context_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
@@ -40,88 +43,149 @@ def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
     return VectorSpec(layer, TokenAggregation.parse(str(scheme), vectors.norm))
 
 
-def _concept_vectors(
-    configs: Sequence[RunConfig],
-    model: LanguageModel,
-    documents: Sequence[TokenisedDocument],
-    budget: BatchBudget,
-    on_batch: OnBatch,
-) -> list[list[Float[Tensor, "vector dim"]]]:
-    """Return the concept vectors of each document's context, for each configuration, from one pass."""
-    specs = [context_spec(config, model) for config in configs]
-    segments = [segment for document in documents for segment in document.context]
-    vectors = encode_segments(model, segments, set(specs), budget, on_batch)
-    return [
-        [
-            aggregate_context(
-                [[vectors[segment][spec] for segment in sample] for sample in document.samples],
-                config.vectors.segment_agg_scheme,
-                config.vectors.example_agg_scheme,
-                config.vectors.norm,
-            )
-            for document in documents
-        ]
-        for config, spec in zip(configs, specs, strict=True)
-    ]
-
-
-def score_similarities(
-    configs: Sequence[RunConfig],
-    model: LanguageModel,
-    documents: Sequence[TokenisedDocument],
-    budget: BatchBudget,
-    on_batch: OnBatch,
-) -> Scores:
-    """Test 2: score each choice by the similarity of its vector to the context's."""
-    contexts = _concept_vectors(configs, model, documents, budget, on_batch)
-    specs = [choice_spec(config, model) for config in configs]
-    segments = [choice for document in documents for choice in document.choices]
-    vectors = encode_segments(model, segments, set(specs), budget, on_batch)
-
-    def scores() -> Iterator[list[DocumentScores]]:
-        for config, spec, of_config in zip(configs, specs, contexts, strict=True):
-            similarity, example_agg = str(config.vectors.similarity_func), config.vectors.example_agg_scheme
-            choices = [torch.cat([vectors[choice][spec] for choice in document.choices]) for document in documents]
-            found = [score_similarity(c, x, similarity, example_agg) for c, x in zip(of_config, choices, strict=True)]
-            yield [_collect(document, row.tolist()) for document, row in zip(documents, found, strict=True)]
-
-    return list(scores())
-
-
-def score_generations(
-    configs: Sequence[RunConfig],
-    model: LanguageModel,
-    documents: Sequence[TokenisedDocument],
-    budget: BatchBudget,
-    on_batch: OnBatch,
-) -> Scores:
-    """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""
-    contexts: Sequence[Sequence[tuple[int, ...] | Tensor]]
-    if takes_tokens(configs[0], model):
-        contexts = [[document.context[0].tokens for document in documents]] * len(configs)
-    else:
-        contexts = _concept_vectors(configs, model, documents, budget, on_batch)
-    prompts = [
-        Prompt(
-            context=context,
-            choices=tuple(choice.tokens for choice in document.choices),
-            parameterless=config.vectors.decoding_scheme is not None,
-        )
-        for config, of_config in zip(configs, contexts, strict=True)
-        for document, context in zip(documents, of_config, strict=True)
-    ]
-    found = iter(score_prompts(model, prompts, budget, on_batch))
-
-    def collect(document: TokenisedDocument) -> DocumentScores:
-        scores = next(found)
-        return _collect(document, [s.log_probability for s in scores], tuple(s.is_exact_match for s in scores))
-
-    return [[collect(document) for document in documents] for _ in configs]
-
-
 def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
     """Whether the context goes in as tokens, in one sequence with the choice."""
     return not config.is_segmented and not model.is_encoder_decoder
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How a configuration makes concept vectors; many configurations of a grid share one."""
+
+    spec: VectorSpec
+    segment_agg: str | None
+    example_agg: str | None
+    norm: str | None
+
+    @classmethod
+    def of(cls, config: RunConfig, model: LanguageModel) -> "_Recipe":
+        vectors = canonical(config).vectors
+        example_agg = vectors.example_agg_scheme if vectors.example_agg_scheme == "mean" else None  # soft_cluster waits
+        return cls(context_spec(config, model), vectors.segment_agg_scheme, example_agg, vectors.norm)
+
+    def make(self, documents: Sequence[TokenisedDocument], vectors: dict[Segment, Vectors]) -> Contexts:
+        """Return the concept vectors of documents, from those of their segments."""
+        matrix = torch.cat([vectors[segment][self.spec] for document in documents for segment in document.context])
+        counts = [self._count(sample) for document in documents for sample in document.samples]
+        return aggregate_contexts(
+            matrix,
+            torch.tensor(counts),
+            torch.tensor([len(document.samples) for document in documents]),
+            segment_agg=self.segment_agg,
+            example_agg=self.example_agg,
+            norm=self.norm,
+        )
+
+    def _count(self, sample: Sequence[Segment]) -> int:
+        return sum(len(s.tokens) for s in sample) if self.spec.aggregation.keeps_tokens else len(sample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedPass:
+    """The forward passes that configurations share, window of documents after window."""
+
+    configs: Sequence[RunConfig]
+    """Configurations with equal `pass_key`."""
+    model: LanguageModel
+    batcher: Batcher
+    max_kept_bytes: int
+    """Vectors of segments that are kept from one window to the next."""
+
+    def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
+        """Score a window of documents for each configuration.
+
+        Args:
+            documents: the window.
+            on_batch: told the tokens of each finished batch, `work_in_tokens` in all.
+        """
+        if self.configs[0].model == "dist_sim":
+            return self._score_similarities(documents, on_batch)
+        return self._score_generations(documents, on_batch)
+
+    @cached_property
+    def _by_recipe(self) -> list[tuple[_Recipe, list[int]]]:
+        """The distinct recipes, with the places of their configurations."""
+        found: dict[_Recipe, list[int]] = defaultdict(list)
+        for place, config in enumerate(self.configs):
+            found[_Recipe.of(config, self.model)].append(place)
+        return list(found.items())
+
+    @cached_property
+    def _encode(self) -> SegmentEncoder:
+        specs = {recipe.spec for recipe, _ in self._by_recipe}
+        return SegmentEncoder(self.model, specs, self.batcher, self.max_kept_bytes)
+
+    @cached_property
+    def _encode_choices(self) -> SegmentEncoder:
+        specs = {choice_spec(config, self.model) for config in self.configs}
+        return SegmentEncoder(self.model, specs, self.batcher, 0)
+
+    def _score_similarities(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
+        """Test 2: score each choice by the similarity of its vector to the context's."""
+        vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
+        of_choices = self._encode_choices([choice for document in documents for choice in document.choices], on_batch)
+        counts = torch.tensor([len(document.choices) for document in documents])
+        choices = {
+            spec: Contexts(torch.cat([of_choices[c][spec] for document in documents for c in document.choices]), counts)
+            for spec in self._encode_choices.specs
+        }
+        for recipe, places in self._by_recipe:
+            contexts = recipe.make(documents, vectors)
+            for place in places:
+                config = self.configs[place]
+                similarity, example_agg = str(config.vectors.similarity_func), config.vectors.example_agg_scheme
+                rows = score_similarity(contexts, choices[choice_spec(config, self.model)], similarity, example_agg)
+                yield place, [_collect(d, row.tolist()) for d, row in zip(documents, rows, strict=True)]
+
+    def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
+        """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""
+        wanted: dict[tuple[_Recipe, bool], list[int]] = defaultdict(list)
+        for recipe, places in self._by_recipe:
+            for place in places:
+                wanted[recipe, self.configs[place].vectors.decoding_scheme is not None].append(place)
+        prompts = [
+            Prompt(context=context, choices=tuple(choice.tokens for choice in document.choices), parameterless=bare)
+            for (recipe, bare), contexts in zip(wanted, self._make_contexts(wanted, documents, on_batch), strict=True)
+            for document, context in zip(documents, contexts, strict=True)
+        ]
+        found = iter(score_prompts(self.model, prompts, self.batcher, on_batch))
+        for places in wanted.values():
+            scores = [_collect_choices(document, next(found)) for document in documents]
+            yield from ((place, scores) for place in places)
+
+    def _make_contexts(
+        self, wanted: Iterable[tuple[_Recipe, bool]], documents: Sequence[TokenisedDocument], on_batch: OnBatch
+    ) -> list[Sequence[tuple[int, ...] | Tensor]]:
+        if takes_tokens(self.configs[0], self.model):
+            return [[document.context[0].tokens for document in documents] for _ in wanted]
+        vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
+        made = {recipe: recipe.make(documents, vectors).split() for recipe, _ in self._by_recipe}
+        return [made[recipe] for recipe, _ in wanted]
+
+    def work_in_tokens(self, documents: Sequence[TokenisedDocument]) -> int:
+        """Return about how many tokens scoring will report, so that progress can be shown within a window."""
+        choices = sum(len(choice.tokens) for document in documents for choice in document.choices)
+        segments: set[Segment] = {segment for document in documents for segment in document.context}
+        encoded = sum(len(segment.tokens) for segment in segments)
+        if self.configs[0].model == "dist_sim":
+            return choices + encoded
+        if takes_tokens(self.configs[0], self.model):
+            return choices
+        return choices * len(self._by_recipe) + encoded
+
+    def bytes_held(self, document: TokenisedDocument) -> int:
+        """Return about how much memory a document's vectors take."""
+        if takes_tokens(self.configs[0], self.model):
+            return 0
+        tokens = sum(len(segment.tokens) for segment in document.context)
+        size = {recipe: tokens if recipe.spec.aggregation.keeps_tokens else len(document.context)
+                for recipe, _ in self._by_recipe}  # fmt: skip
+        numbers = sum({recipe.spec: count for recipe, count in size.items()}.values())
+        if self.configs[0].model == "dist_sim":  # the contexts of one recipe after the other
+            numbers += max(size.values()) + len(self._encode_choices.specs) * len(document.choices)
+        else:
+            numbers += sum(size.values())
+        return 4 * self.model.hidden_size * numbers
 
 
 def _collect(
@@ -133,12 +197,5 @@ def _collect(
     )
 
 
-def work_in_tokens(configs: Sequence[RunConfig], model: LanguageModel, documents: Sequence[TokenisedDocument]) -> int:
-    """Return about how many tokens scoring will report, so that progress can be shown within a window of documents."""
-    choices = sum(len(choice.tokens) for document in documents for choice in document.choices)
-    segments: set[Segment] = {segment for document in documents for segment in document.context}
-    if configs[0].model == "dist_sim":
-        return choices + sum(len(segment.tokens) for segment in segments)
-    if takes_tokens(configs[0], model):
-        return choices * len(configs)
-    return choices * len(configs) + sum(len(segment.tokens) for segment in segments)
+def _collect_choices(document: TokenisedDocument, scores: Sequence[ChoiceScore]) -> DocumentScores:
+    return _collect(document, [s.log_probability for s in scores], tuple(s.is_exact_match for s in scores))

@@ -1,37 +1,65 @@
-"""Test 2: the similarity of choices to a context's concept vectors (SPEC §5, `dist_sim`)."""
+"""Test 2: the similarity of choices to their contexts' concept vectors (SPEC §5, `dist_sim`).
+
+Documents are compared together; those with fewer vectors or choices than others are padded. All in float64: the
+dot products of last layers, some hundreds, would otherwise be rounded by as much as scores are compared to.
+"""
 
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
-from lm_eval.aggregation import soft_cluster
+from lm_eval.aggregation import Contexts
 
-SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "dot_product": lambda a, b: a @ b.T,
-    "cosine_sim": lambda a, b: functional.normalize(a, dim=-1) @ functional.normalize(b, dim=-1).T,
+PREPARATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "dot_product": lambda vectors: vectors,
+    "cosine_sim": lambda vectors: functional.normalize(vectors, dim=-1),
 }
+"""What is done to vectors before their dot product is the similarity."""
 
 
 def score_similarity(
-    context: Float[Tensor, "vector dim"],
-    choices: Float[Tensor, "choice dim"],
-    similarity_func: str,
-    example_agg: str | None = None,
-) -> Float[Tensor, " choice"]:
-    """Return each choice's score: the softmax over the choices of their similarity to the nearest context vector.
+    contexts: Contexts, choices: Contexts, similarity_func: str, example_agg: str | None = None
+) -> list[Float[Tensor, " choice"]]:
+    """Return for each document the softmax over its choices of their similarity to the nearest context vector.
 
     Args:
-        context: the context's concept vectors.
-        choices: one vector a choice.
+        contexts: the concept vectors of each document.
+        choices: one vector a choice, for each document.
         similarity_func: dot_product or cosine_sim.
         example_agg: `soft_cluster` compares each choice with a context vector of its own.
     """
-    similarity = SIMILARITIES[similarity_func]
+    prepare = PREPARATIONS[similarity_func]
+    context, is_vector = _pad(contexts)
+    choice, is_choice = _pad(choices)
     if example_agg == "soft_cluster":
-        similarities = similarity(choices, soft_cluster(context, choices)).diagonal()
+        similarities = (prepare(choice) * prepare(soft_cluster(context, is_vector, choice))).sum(dim=-1)
     else:
-        similarities = similarity(choices, context).amax(dim=1)
-    return torch.softmax(similarities, dim=0)
+        pairs = torch.einsum("dcn,dvn->dcv", prepare(choice), prepare(context))
+        similarities = pairs.masked_fill(~is_vector.unsqueeze(1), -torch.inf).amax(dim=2)
+    scores = similarities.masked_fill(~is_choice, -torch.inf).softmax(dim=1)
+    return [row[:count] for row, count in zip(scores, choices.counts.tolist(), strict=True)]
+
+
+def soft_cluster(
+    contexts: Float[Tensor, "document vector dim"],
+    is_vector: Bool[Tensor, "document vector"],
+    choices: Float[Tensor, "document choice dim"],
+) -> Float[Tensor, "document choice dim"]:
+    """Return a context vector a choice: the context's vectors weighted by the softmax of their dot products with it.
+
+    The dot product decides whatever `SIMILARITY_FUNC` is (SPEC §4.6).
+    """
+    products = torch.einsum("dcn,dvn->dcv", choices, contexts)
+    weights = products.masked_fill(~is_vector.unsqueeze(1), -torch.inf).softmax(dim=2)
+    return torch.einsum("dcv,dvn->dcn", weights, contexts)
+
+
+def _pad(
+    documents: Contexts,
+) -> tuple[Float[Tensor, "document vector dim"], Bool[Tensor, "document vector"]]:
+    padded = pad_sequence(list(documents.split()), batch_first=True).double()
+    return padded, torch.arange(padded.shape[1]) < documents.counts.unsqueeze(1)

@@ -8,11 +8,12 @@ from lm_eval.aggregation import (
     NORMS,
     PREFIXES,
     TokenAggregation,
-    aggregate_context,
+    aggregate_contexts,
+    aggregate_tokens,
     l2_norm,
     last,
     mean,
-    soft_cluster,
+    mean_of_groups,
     var_norm,
     w1mean,
     z_norm,
@@ -37,7 +38,23 @@ def relu(x: torch.Tensor) -> torch.Tensor:
 def aggregate(scheme: str, norm: str | None, tokens: torch.Tensor, act=relu) -> torch.Tensor:
     """The vectors of one segment without padding."""
     mask = torch.ones(1, len(tokens), dtype=torch.bool)
-    return TokenAggregation.parse(scheme, norm)(tokens.unsqueeze(0), mask, act)[0]
+    aggregation = TokenAggregation.parse(scheme, norm)
+    return aggregate_tokens(tokens.unsqueeze(0), mask, [aggregation], act)[aggregation]
+
+
+def aggregate_context(samples, segment_agg: str | None, example_agg: str | None, norm: str | None) -> torch.Tensor:
+    """The concept vectors of one document; another one beside it must not matter."""
+    beside = [[tensor([70, -80])], [tensor([90, 10]), tensor([5, 5])]]
+    counts = [sum(map(len, sample)) for sample in [*beside, *samples, *beside]]
+    found = aggregate_contexts(
+        torch.cat([vectors for sample in [*beside, *samples, *beside] for vectors in sample]),
+        torch.tensor(counts),
+        torch.tensor([len(beside), len(samples), len(beside)]),
+        segment_agg=segment_agg,
+        example_agg=example_agg,
+        norm=norm,
+    )
+    return found.split()[1]
 
 
 def test_shapes_are_checked_while_tests_run():
@@ -147,7 +164,9 @@ def test_padding_on_the_right_changes_no_value(scheme, norm):
     lengths = [6, 1, 4]
     mask = torch.arange(6) < torch.tensor(lengths).unsqueeze(1)
     tokens[~mask] = 1e4 * torch.randn(int((~mask).sum()), 8, generator=generator)
-    padded = TokenAggregation.parse(scheme, norm)(tokens, mask, torch.nn.functional.gelu)
+    aggregation = TokenAggregation.parse(scheme, norm)
+    matrix = aggregate_tokens(tokens, mask, [aggregation], torch.nn.functional.gelu)[aggregation]
+    padded = matrix.split(lengths if aggregation.keeps_tokens else 1)
     for vectors, row, length in zip(padded, tokens, lengths, strict=True):
         assert close(vectors, aggregate(scheme, norm, row[:length], torch.nn.functional.gelu), 1e-5)
 
@@ -159,7 +178,23 @@ def test_vectors_are_computed_in_float32(scheme):
     assert aggregate(scheme, None, tokens).dtype == torch.float32
 
 
+def test_aggregations_made_together_are_what_each_is_alone():
+    tokens = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(5) < torch.tensor([[5], [2]])
+    wanted = [TokenAggregation.parse(scheme, norm) for scheme in SCHEMES for norm in (None, *NORMS)]
+    together = aggregate_tokens(tokens, mask, wanted, torch.nn.functional.gelu)
+    assert set(together) == set(wanted)
+    for aggregation, vectors in together.items():
+        alone = aggregate_tokens(tokens, mask, [aggregation], torch.nn.functional.gelu)[aggregation]
+        assert torch.equal(vectors, alone)
+
+
 # --- samples and contexts ---
+
+
+def test_groups_of_adjoining_vectors_are_averaged():
+    vectors = tensor([1, 0], [3, 2], [7, 7], [0, 0], [0, 3], [3, 0])
+    assert close(mean_of_groups(vectors, torch.tensor([2, 1, 3])), tensor([2, 1], [7, 7], [1, 1]))
 
 
 def test_without_aggregation_every_vector_is_kept_in_order():
@@ -202,14 +237,3 @@ def test_soft_cluster_leaves_the_vectors_to_the_choices():
     samples = [[tensor([3, 4])], [tensor([1, 2])]]
     assert close(aggregate_context(samples, None, "soft_cluster", "L2"), tensor([3, 4], [1, 2]))
     assert close(aggregate_context(samples, "mean", "soft_cluster", None), tensor([3, 4], [1, 2]))
-
-
-def test_soft_cluster_weighs_vectors_by_the_softmax_of_their_dot_products_with_each_choice():
-    log3 = torch.log(torch.tensor(3.0)).item()
-    context = tensor([1, 0], [0, 1])
-    choices = tensor([log3, 0], [0, 0], [0, 2 * log3])  # dot products (ln 3, 0), (0, 0), (0, ln 9)
-    assert close(soft_cluster(context, choices), tensor([0.75, 0.25], [0.5, 0.5], [0.1, 0.9]))
-
-
-def test_soft_cluster_of_a_single_vector_is_that_vector():
-    assert close(soft_cluster(tensor([3, 4]), tensor([1, 1], [-5, 2])), tensor([3, 4], [3, 4]))

@@ -4,8 +4,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import tiny_model
 
-from lm_eval.models.batching import MAX_TOKENS, MAX_TOKENS_CPU, BatchBudget, make_batches, run_batches
+from lm_eval.models import memory
+from lm_eval.models.batching import BatchBudget, Batcher
+from lm_eval.models.loading import wrap_model
+from lm_eval.models.memory import choose_budget
+
+
+def make_batches(lengths: list[int], budget: BatchBudget) -> list[list[int]]:
+    return [batch for batch, _ in Batcher(budget).run(lengths, lambda batch: batch, lambda batch: batch)]
+
 
 lengths = st.lists(st.integers(0, 40), max_size=30)
 max_tokens = st.integers(1, 100)
@@ -53,9 +62,21 @@ def test_a_sequence_longer_than_the_budget_is_a_batch_of_its_own():
 
 
 def test_a_batch_size_replaces_the_budget_of_tokens():
-    assert make_batches([10**6] * 5, BatchBudget.choose(2, "cuda")) == [[0, 1], [2, 3], [4]]
-    assert BatchBudget.choose(None, "cuda") == BatchBudget() == BatchBudget(max_tokens=MAX_TOKENS)
-    assert BatchBudget.choose(None, "cpu") == BatchBudget(max_tokens=MAX_TOKENS_CPU)
+    model = wrap_model(*tiny_model("gpt2"), name="gpt2")
+    assert make_batches([10**6] * 5, choose_budget(model, 2)) == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize(("family", "bytes_per_pair"), [("gpt2", 9), ("bloom", 9 + 4 * 16), ("t5", 9 + 4 * 16)])
+def test_long_rows_are_limited_by_their_square_more_so_where_every_head_keeps_its_scores(family, bytes_per_pair):
+    budget = choose_budget(wrap_model(*tiny_model(family), name=family), None)
+    assert budget.max_tokens == 2048
+    assert budget.max_attention == (1 << 29) // bytes_per_pair
+
+
+def test_where_memory_is_short_a_batch_gets_fewer_tokens(monkeypatch):
+    monkeypatch.setattr(memory, "_CPU_BYTES", 1 << 20)
+    model = wrap_model(*tiny_model("gpt2"), name="gpt2")
+    assert choose_budget(model, None).max_tokens == (1 << 20) // (model.hidden_size * (24 * 4 + 16))
 
 
 @pytest.mark.parametrize(("rows", "longest", "fits"), [(1, 99, True), (2, 5, True), (2, 6, False), (4, 1, False)])
@@ -63,24 +84,64 @@ def test_a_budget_limits_padded_tokens_and_rows_and_always_takes_one_row(rows, l
     assert BatchBudget(max_tokens=10, max_rows=3).admits(rows, longest) is fits
 
 
-def test_a_batch_that_runs_out_of_memory_is_halved_and_only_it_repeated(caplog):
-    ran = []
+@pytest.mark.parametrize(("rows", "longest", "fits"), [(1, 99, True), (2, 5, True), (2, 6, False), (5, 3, True)])
+def test_a_budget_limits_the_square_of_long_rows(rows, longest, fits):
+    assert BatchBudget(max_attention=50).admits(rows, longest) is fits
 
-    def run(batch: list[int]) -> int:
-        ran.append(batch)
-        if len(batch) > 2:
+
+class Device:
+    """Computes batches of so many rows, and remembers what it was asked."""
+
+    def __init__(self, max_rows: int) -> None:
+        self.max_rows = max_rows
+        self.asked: list[list[int]] = []
+
+    def launch(self, batch: list[int]) -> list[int]:
+        self.asked.append(batch)
+        if len(batch) > self.max_rows:
             raise torch.OutOfMemoryError
-        return len(batch)
+        return batch
 
-    found = list(run_batches([8, 7, 6, 5, 1], BatchBudget(max_tokens=32), run))
-    assert found == [([0, 1], 2), ([2, 3], 2), ([4], 1)]
-    assert ran == [[0, 1, 2, 3], [0, 1], [2, 3], [4]]
+
+def test_a_batch_that_runs_out_of_memory_is_halved_and_later_ones_are_no_larger(caplog):
+    device, batcher = Device(2), Batcher(BatchBudget(max_tokens=32))
+    found = list(batcher.run([8, 7, 6, 5, 5, 5, 5, 1], device.launch, len))
+    assert [batch for batch, _ in found] == [[0, 1], [2, 3], [4, 5, 6][:2], [6, 7]]
+    assert [count for _, count in found] == [2, 2, 2, 2]
+    assert device.asked[:2] == [[0, 1, 2, 3], [0, 1]]
     assert "out of memory with 4 rows of up to 8 tokens: halved" in caplog.text
+    assert batcher.record() == {
+        "max_tokens": 10,
+        "max_attention": None,
+        "max_rows": None,
+        "num_batches": 4,
+        "most_rows": 2,
+        "most_tokens": 16,
+        "num_halved": 2,
+    }
 
 
 def test_a_single_sequence_that_runs_out_of_memory_is_an_error():
-    def run(batch: list[int]) -> int:
-        raise torch.OutOfMemoryError
-
     with pytest.raises(torch.OutOfMemoryError):
-        list(run_batches([3], BatchBudget(), run))
+        list(Batcher(BatchBudget()).run([3], Device(0).launch, len))
+
+
+def test_a_batch_is_launched_before_the_last_one_is_waited_for():
+    events = []
+
+    def launch(batch: list[int]) -> list[int]:
+        events.append(("launch", batch))
+        return batch
+
+    def collect(batch: list[int]) -> None:
+        events.append(("collect", batch))
+
+    list(Batcher(BatchBudget(max_rows=1)).run([3, 2, 1], launch, collect))
+    assert events == [
+        ("launch", [0]),
+        ("launch", [1]),
+        ("collect", [0]),
+        ("launch", [2]),
+        ("collect", [1]),
+        ("collect", [2]),
+    ]

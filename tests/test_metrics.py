@@ -1,10 +1,11 @@
 """Metrics of a document and of a run, by hand."""
 
 import math
+import statistics
 
 import pytest
 
-from lm_eval.metrics import METRICS, DocumentScores, aggregate, standard_error
+from lm_eval.metrics import METRICS, DocumentScores, Tally
 from lm_eval.tasks import TASKS, Example
 
 
@@ -13,6 +14,13 @@ def document(scores, *, gold=(0,), choices=None, is_exact_match=None) -> Documen
     example = Example(question=("q",), choices=texts, gold=tuple(gold))
     matches = None if is_exact_match is None else tuple(is_exact_match)
     return DocumentScores(doc_id=0, example=example, scores=tuple(map(float, scores)), is_exact_match=matches)
+
+
+def aggregate(documents, metrics) -> dict[str, float | None]:
+    tally = Tally(metrics)
+    for scored in documents:
+        tally.add(scored)
+    return tally.aggregate()
 
 
 @pytest.mark.parametrize(
@@ -69,10 +77,23 @@ def test_em_asks_whether_some_right_choice_is_matched_exactly(matches, gold, em)
     assert METRICS["em"].of(scored) == METRICS["acc_em"].of(scored) == em
 
 
-def test_standard_error_is_the_sample_deviation_over_the_root_of_n():
-    assert standard_error([1.0, 0.0, 0.0, 1.0]) == pytest.approx(math.sqrt(1 / 3) / 2)
-    assert standard_error([1.0, 1.0]) == 0
-    assert standard_error([1.0]) is None
+@pytest.mark.parametrize(("right", "error"), [("RWWR", math.sqrt(1 / 3) / 2), ("RR", 0), ("WWW", 0), ("R", None)])
+def test_standard_error_is_the_sample_deviation_over_the_root_of_n(right, error):
+    documents = [document([1, 0], gold=[0 if letter == "R" else 1]) for letter in right]
+    assert aggregate(documents, ["acc"])["acc_stderr"] == pytest.approx(error)
+
+
+def test_counted_values_give_what_the_list_of_them_gives():
+    documents = [document([0.0] * num_choices) for num_choices in [3, 4, 3, 7, 4, 4, 3]]
+    values = [METRICS["rand_acc"].of(scored) for scored in documents]
+    found = aggregate(documents, ["rand_acc"])
+    assert found["rand_acc"] == pytest.approx(statistics.fmean(values), rel=1e-15)
+    assert found["rand_acc_stderr"] == pytest.approx(statistics.stdev(values) / math.sqrt(len(values)), rel=1e-14)
+
+
+def test_a_metric_that_never_varies_has_no_error_at_all():
+    documents = [document([0.0] * 3) for _ in range(10)]
+    assert aggregate(documents, ["rand_acc"]) == {"rand_acc": 1 / 3, "rand_acc_stderr": 0}
 
 
 def test_a_run_reports_the_mean_and_the_standard_error_of_each_metric():

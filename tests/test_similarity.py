@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from lm_eval.similarity import SIMILARITIES, score_similarity
+from lm_eval.aggregation import Contexts
+from lm_eval.similarity import PREPARATIONS as SIMILARITIES
+from lm_eval.similarity import score_similarity, soft_cluster
 
 LOG2, LOG3 = math.log(2), math.log(3)
 
@@ -15,7 +17,15 @@ def tensor(*rows) -> torch.Tensor:
 
 
 def scores(context, choices, similarity_func="dot_product", example_agg=None) -> list[float]:
-    return score_similarity(context, choices, similarity_func, example_agg).tolist()
+    return together([(context, choices)], similarity_func, example_agg)[0]
+
+
+def together(documents, similarity_func="dot_product", example_agg=None) -> list[list[float]]:
+    contexts, choices = (
+        Contexts(torch.cat(side), torch.tensor([len(vectors) for vectors in side]))
+        for side in zip(*documents, strict=True)
+    )
+    return [row.tolist() for row in score_similarity(contexts, choices, similarity_func, example_agg)]
 
 
 def test_dot_products_become_scores_by_a_softmax_over_the_choices():
@@ -78,3 +88,33 @@ def test_scores_are_probabilities_that_follow_the_order_of_the_choices_not_of_th
 def test_repeating_context_vectors_changes_nothing():
     context, choices = tensor([1, 2], [3, 0]), tensor([1, 0], [0, 1])
     assert scores(torch.cat([context, context]), choices) == pytest.approx(scores(context, choices))
+
+
+@pytest.mark.parametrize("similarity_func", SIMILARITIES)
+@pytest.mark.parametrize("example_agg", [None, "soft_cluster"])
+def test_documents_of_other_sizes_beside_it_change_no_score(similarity_func, example_agg):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(1, 4), (7, 2), (3, 5), (2, 1)]
+    documents = [
+        (torch.randn(vectors, 8, generator=generator) - 2, torch.randn(choices, 8, generator=generator) - 2)
+        for vectors, choices in sizes
+    ]
+    found = together(documents, similarity_func, example_agg)
+    assert [len(row) for row in found] == [choices for _, choices in sizes]
+    for row, document in zip(found, documents, strict=True):
+        assert row == pytest.approx(scores(*document, similarity_func, example_agg), rel=1e-6)
+
+
+def soft_clusters(context, choices) -> torch.Tensor:
+    is_vector = torch.ones(1, len(context), dtype=torch.bool)
+    return soft_cluster(context.unsqueeze(0), is_vector, choices.unsqueeze(0))[0]
+
+
+def test_soft_cluster_weighs_vectors_by_the_softmax_of_their_dot_products_with_each_choice():
+    choices = tensor([LOG3, 0], [0, 0], [0, 2 * LOG3])  # dot products (ln 3, 0), (0, 0), (0, ln 9)
+    found = soft_clusters(tensor([1, 0], [0, 1]), choices)
+    assert torch.allclose(found, tensor([0.75, 0.25], [0.5, 0.5], [0.1, 0.9]))
+
+
+def test_soft_cluster_of_a_single_vector_is_that_vector():
+    assert torch.allclose(soft_clusters(tensor([3, 4]), tensor([1, 1], [-5, 2])), tensor([3, 4], [3, 4]))

@@ -1,83 +1,127 @@
-"""Batches of sequences of like length, within a budget of padded tokens; halved where the memory is short after all."""
+"""Batches of sequences of like length within a budget; halved where the memory is short after all.
+
+Knows nothing of models: `lm_eval.models.memory` says what a model's batch may hold on its device.
+"""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
 
 import torch
 
 logger = logging.getLogger(__name__)
 
+Launched = TypeVar("Launched")
 Result = TypeVar("Result")
 
-MAX_TOKENS = 16_384
-"""Padded tokens that a GPU gets at once: enough to keep it busy, and to hide what starting a forward pass costs."""
-MAX_TOKENS_CPU = 1024
-"""The same for a CPU, whose caches a larger batch outgrows (benchmarks/README.md)."""
+_NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchBudget:
-    """What one forward pass may hold."""
+    """What one forward pass may hold; a single row always makes a batch, however long."""
 
-    max_tokens: int = MAX_TOKENS
-    """Padded tokens: rows times the longest row. A single longer row still makes a batch of its own."""
+    max_tokens: int = _NO_LIMIT
+    """Padded tokens: rows times the longest row."""
+    max_attention: int = _NO_LIMIT
+    """Rows times the square of the longest row: entries of the matrices that attention keeps, for each head."""
     max_rows: int | None = None
     """Rows; None sets no limit."""
 
-    @classmethod
-    def choose(cls, batch_size: int | None, device_type: str) -> "BatchBudget":
-        """Return the budget that suits a device; a number of rows, where one is given, replaces it."""
-        if batch_size is not None:
-            return cls(max_tokens=1 << 60, max_rows=batch_size)
-        return cls(max_tokens=MAX_TOKENS_CPU if device_type == "cpu" else MAX_TOKENS)
-
     def admits(self, rows: int, longest: int) -> bool:
         """Whether a batch of so many rows of at most `longest` tokens fits."""
-        return rows == 1 or (rows * longest <= self.max_tokens and (self.max_rows is None or rows <= self.max_rows))
+        fits = rows * longest <= self.max_tokens and rows * longest**2 <= self.max_attention
+        return rows == 1 or (fits and (self.max_rows is None or rows <= self.max_rows))
+
+    def without(self, rows: int, longest: int) -> "BatchBudget":
+        """Return a budget that admits half of a batch that was too large, and never the whole of one like it."""
+        return replace(self, max_tokens=min(self.max_tokens, (rows + 1) // 2 * longest))
 
 
-def make_batches(lengths: Sequence[int], budget: BatchBudget) -> list[list[int]]:
-    """Return the indices of the sequences, longest first, cut into batches.
+@dataclass
+class BatchSizes:
+    """What the batches of a run held; recorded in its result."""
 
-    Longest first, so that a lack of memory shows at once and the progress bar errs on the safe side.
-    """
-    batches: list[list[int]] = []
-    longest = 0
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches and budget.admits(len(batches[-1]) + 1, longest):
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-            longest = max(1, lengths[index])
-    return batches
+    num_batches: int = 0
+    most_rows: int = 0
+    most_tokens: int = 0
+    """Padded."""
+    num_halved: int = 0
+    """Batches that ran out of memory."""
+
+    def count(self, rows: int, longest: int) -> None:
+        """Count a finished batch."""
+        self.num_batches += 1
+        self.most_rows = max(self.most_rows, rows)
+        self.most_tokens = max(self.most_tokens, rows * longest)
 
 
-def run_batches(
-    lengths: Sequence[int], budget: BatchBudget, run: Callable[[list[int]], Result]
-) -> Iterator[tuple[list[int], Result]]:
-    """Run every batch and yield its indices and result; one that runs out of memory is halved, and only it repeated.
+@dataclass
+class Batcher:
+    """Cuts work into batches; once a batch has run out of memory, later ones are no larger than what fitted."""
 
-    Args:
-        lengths: the lengths of the sequences.
-        budget: what a batch may hold.
-        run: computes the batch of the given indices.
+    budget: BatchBudget
+    sizes: BatchSizes = field(default_factory=BatchSizes)
 
-    Raises:
-        torch.OutOfMemoryError: a single sequence is too much.
-    """
-    waiting = make_batches(lengths, budget)[::-1]
-    while waiting:
-        batch = waiting.pop()
-        try:
-            result = run(batch)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            logger.warning("out of memory with %d rows of up to %d tokens: halved", len(batch), lengths[batch[0]])
-            torch.cuda.empty_cache()
-            middle = len(batch) // 2
-            waiting += [batch[middle:], batch[:middle]]
-            continue
-        yield batch, result
+    def run(
+        self,
+        lengths: Sequence[int],
+        launch: Callable[[list[int]], Launched],
+        collect: Callable[[Launched], Result],
+    ) -> Iterator[tuple[list[int], Result]]:
+        """Run sequences in batches, longest first, and yield each batch's indices and result.
+
+        Longest first, so that a lack of memory shows at once and the progress bar errs on the safe side. A batch is
+        launched before the last one's result is collected, so that a GPU never waits for the host.
+
+        Args:
+            lengths: the lengths of the sequences.
+            launch: starts the computation of the batch of the given indices.
+            collect: waits for its end and returns its result.
+
+        Raises:
+            torch.OutOfMemoryError: a single sequence is too much.
+        """
+        waiting: tuple[list[int], Launched] | None = None
+        order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+        start = 0
+        while start < len(order):
+            longest = max(1, lengths[order[start]])
+            batch = self._cut(order, start, longest)
+            try:
+                launched = launch(batch)
+            except torch.OutOfMemoryError:
+                self._shrink(len(batch), longest)
+                continue
+            start += len(batch)
+            self.sizes.count(len(batch), longest)
+            if waiting is not None:
+                yield waiting[0], collect(waiting[1])
+            waiting = batch, launched
+        if waiting is not None:
+            yield waiting[0], collect(waiting[1])
+
+    def _cut(self, order: Sequence[int], start: int, longest: int) -> list[int]:
+        end = start + 1
+        while end < len(order) and self.budget.admits(end + 1 - start, longest):
+            end += 1
+        return list(order[start:end])
+
+    def _shrink(self, rows: int, longest: int) -> None:
+        """Halve the budget after a lack of memory; called while the error is handled, which it raises again for a row.
+
+        Raises:
+            torch.OutOfMemoryError: a single row was too much.
+        """
+        if rows == 1:
+            raise  # noqa: PLE0704
+        logger.warning("out of memory with %d rows of up to %d tokens: halved", rows, longest)
+        self.sizes.num_halved += 1
+        self.budget = self.budget.without(rows, longest)
+        torch.cuda.empty_cache()
+
+    def record(self) -> dict[str, int | None]:
+        """Return the budget's limits and the sizes used, for the result file."""
+        limits = {key: None if value == _NO_LIMIT else value for key, value in asdict(self.budget).items()}
+        return {**limits, **asdict(self.sizes)}

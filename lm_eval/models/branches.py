@@ -61,11 +61,11 @@ def is_plain_causal(rows: Sequence[Row]) -> bool:
     return all(len(row.branches) <= 1 for row in rows)
 
 
-def visible(rows: Sequence[Row]) -> Bool[Tensor, "row query key"]:
+def visible(rows: Sequence[Row], device: torch.device) -> Bool[Tensor, "row query key"]:
     """Return which positions see which: nothing behind themselves, the trunk, and their own branch."""
-    labels = pad_sequence([row.label() for row in rows], batch_first=True, padding_value=_PADDING)
+    labels = pad_sequence([row.label() for row in rows], batch_first=True, padding_value=_PADDING).to(device)
     size = labels.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool).tril()
+    causal = torch.ones(size, size, dtype=torch.bool, device=device).tril()
     queries, keys = labels.unsqueeze(2), labels.unsqueeze(1)
     return causal & ((keys == _TRUNK) | (keys == queries))
 

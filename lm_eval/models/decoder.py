@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lm_eval.models.batching import BatchBudget, run_batches
+from lm_eval.models.batching import Batcher
 from lm_eval.models.branches import Row, additive_mask, is_plain_causal, pad_positions, visible
 from lm_eval.models.cached import run_with_cache
 from lm_eval.models.loading import LanguageModel
+from lm_eval.models.memory import HostCopy
 from lm_eval.models.parameterless import parameterless_decoder
 
-MAX_LOGITS = 1 << 25
-"""Entries of the logits matrix that are held at once (128 MiB in float32)."""
+MAX_LOGITS = 1 << 23
+"""Entries of the logits matrix that are held at once (32 MiB in float32): enough for a product at full speed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class _Job:
 def score_prompts(
     model: LanguageModel,
     prompts: Sequence[Prompt],
-    budget: BatchBudget,
+    batcher: Batcher,
     on_batch: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
 ) -> list[list[ChoiceScore]]:
     """Score the choices of prompts in batches; a prompt's neighbours in a batch don't change its scores.
@@ -69,7 +70,7 @@ def score_prompts(
     Args:
         model: the language model; an encoder-decoder takes contexts of concept vectors only.
         prompts: contexts and choices; no choice may be empty or longer than the model takes.
-        budget: what a batch may hold.
+        batcher: cuts the work into batches.
         on_batch: told the choice tokens of each finished batch.
 
     Returns:
@@ -78,7 +79,8 @@ def score_prompts(
     found: dict[tuple[int, int], ChoiceScore] = {}
     jobs = [job for index, prompt in enumerate(prompts) for job in _make_jobs(model, index, prompt)]
     for bare in (False, True):
-        for batch, scores in _score_alike(model, [job for job in jobs if job.parameterless is bare], budget):
+        alike = [job for job in jobs if job.parameterless is bare]
+        for batch, scores in _score_alike(model, alike, batcher):
             keys = [(job.prompt, choice) for job in batch for choice in job.choices]
             found.update(zip(keys, scores, strict=True))
             on_batch(sum(len(target) for job in batch for target in job.targets))
@@ -86,14 +88,14 @@ def score_prompts(
 
 
 def _score_alike(
-    model: LanguageModel, jobs: Sequence[_Job], budget: BatchBudget
+    model: LanguageModel, jobs: Sequence[_Job], batcher: Batcher
 ) -> Iterator[tuple[list[_Job], list[ChoiceScore]]]:
     """Score jobs that use the same decoder, and yield each batch with the scores of its choices."""
 
-    def score(indices: list[int]) -> list[ChoiceScore]:
-        return _score_batch(model, [jobs[index] for index in indices])
+    def launch(indices: list[int]) -> _Scored:
+        return _launch(model, [jobs[index] for index in indices])
 
-    for indices, scores in run_batches([_cost(model, job) for job in jobs], budget, score):
+    for indices, scores in batcher.run([_cost(model, job) for job in jobs], launch, _collect):
         yield [jobs[index] for index in indices], scores
 
 
@@ -135,7 +137,17 @@ def _excess(model: LanguageModel, prompt: Prompt, choice: tuple[int, ...]) -> in
     return max(0, len(prompt.context) + len(choice) - 1 - model.max_length)
 
 
-def _score_batch(model: LanguageModel, batch: Sequence[_Job]) -> list[ChoiceScore]:
+@dataclass(frozen=True)
+class _Scored:
+    """A batch under way."""
+
+    lengths: list[int]
+    """Tokens of each choice."""
+    copy: HostCopy
+    """The log-probability of every token, and whether it is the most probable one."""
+
+
+def _launch(model: LanguageModel, batch: Sequence[_Job]) -> _Scored:
     bare = batch[0].parameterless
     run = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
     hidden = run(model, batch, parameterless=bare)
@@ -143,12 +155,18 @@ def _score_batch(model: LanguageModel, batch: Sequence[_Job]) -> list[ChoiceScor
     columns = torch.tensor([column for job in batch for column in job.row.predicting], device=hidden.device)
     targets = torch.tensor([token for job in batch for target in job.targets for token in target], device=hidden.device)
     project = _project_bare if bare else _project
-    log_probabilities, greedy = _score_tokens(model, hidden[rows, columns], targets, project)
-    counts = [len(target) for job in batch for target in job.targets]
-    return [
-        ChoiceScore(float(tokens.sum()), bool(matches.all()))
-        for tokens, matches in zip(log_probabilities.split(counts), greedy.split(counts), strict=True)
-    ]
+    scores = _score_tokens(model, hidden[rows, columns], targets, project)
+    return _Scored([len(target) for job in batch for target in job.targets], HostCopy(scores))
+
+
+def _collect(batch: _Scored) -> list[ChoiceScore]:
+    """Return the score of each choice of a batch once it is there."""
+    log_probabilities, greedy = batch.copy.wait()
+    choices = torch.arange(len(batch.lengths)).repeat_interleave(torch.tensor(batch.lengths))
+    zeros = torch.zeros(len(batch.lengths))
+    totals = zeros.index_add(0, choices, log_probabilities)
+    misses = zeros.index_add(0, choices, (~greedy).float())
+    return [ChoiceScore(total, missed == 0) for total, missed in zip(totals.tolist(), misses.tolist(), strict=True)]
 
 
 def _embed(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "batch position dim"]:
@@ -171,20 +189,28 @@ def _run_decoder_only(
             for job in batch
         ],
     )
-    for row, job in zip(inputs, batch, strict=True):
-        if isinstance(job.context, Tensor):
-            row[: len(job.context)] = job.context.to(inputs.device, inputs.dtype)
+    _place_vectors(inputs, [job.context for job in batch])
     rows = [job.row for job in batch]
     if parameterless:
-        return parameterless_decoder(inputs.float(), visible(rows).to(inputs.device), model.num_layers)
+        return parameterless_decoder(inputs.float(), visible(rows, inputs.device), model.num_layers)
     arguments: dict[str, Any] = {"inputs_embeds": inputs, "use_cache": False}
     if model.family.sharing == "cache" and not is_plain_causal(rows):
         return run_with_cache(model, rows, inputs)
     if not is_plain_causal(rows):
-        arguments["attention_mask"] = additive_mask(visible(rows).to(inputs.device), inputs.dtype)
+        arguments["attention_mask"] = additive_mask(visible(rows, inputs.device), inputs.dtype)
         arguments["position_ids"] = pad_positions(rows).to(inputs.device)
     hidden: Tensor = model.encoder(**arguments).last_hidden_state
     return hidden
+
+
+def _place_vectors(inputs: Float[Tensor, "batch position dim"], contexts: Sequence[tuple[int, ...] | Tensor]) -> None:
+    """Put concept vectors where the embeddings of a context's tokens would stand."""
+    vectors = [(row, context) for row, context in enumerate(contexts) if isinstance(context, Tensor)]
+    if vectors:
+        rows = torch.tensor([row for row, context in vectors for _ in range(len(context))])
+        columns = torch.cat([torch.arange(len(context)) for _, context in vectors])
+        values = torch.cat([context for _, context in vectors])
+        inputs[rows.to(inputs.device), columns.to(inputs.device)] = values.to(inputs.device, inputs.dtype)
 
 
 def _run_encoder_decoder(
@@ -197,7 +223,7 @@ def _run_encoder_decoder(
     memory = pad_sequence(contexts, batch_first=True).to(inputs.device, inputs.dtype)
     lengths = torch.tensor([len(context) for context in contexts])
     mask = (torch.arange(memory.shape[1]) < lengths.unsqueeze(1)).to(inputs.device)
-    seen = visible([job.row for job in batch]).to(inputs.device)
+    seen = visible([job.row for job in batch], inputs.device)
     decoder = model.network.get_decoder()
     if parameterless:
         seen = torch.cat([mask.unsqueeze(1).expand(-1, inputs.shape[1], -1), seen], dim=2)
@@ -229,14 +255,15 @@ def _project_bare(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -
 
 def _score_tokens(
     model: LanguageModel, hidden: Float[Tensor, "position dim"], targets: Int[Tensor, " position"], project: Projection
-) -> tuple[Float[Tensor, " position"], Tensor]:
-    """Return each target's log-probability, and whether it is the most probable token, a chunk of logits at a time."""
+) -> tuple[Float[Tensor, " position"], Bool[Tensor, " position"]]:
+    """Return each target's log-probability, and whether no token is more probable, a chunk of logits at a time."""
     rows = max(1, MAX_LOGITS // len(model.output_matrix))
     parts = []
     for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
         logits = project(model, states).float()
-        tokens = wanted.to(logits.device)
-        chosen = logits.gather(1, tokens.unsqueeze(1)).squeeze(1)
-        parts.append((chosen - logits.logsumexp(dim=1), logits.argmax(dim=1) == tokens))
+        chosen = logits.gather(1, wanted.to(logits.device).unsqueeze(1))
+        best = logits.amax(dim=1, keepdim=True)
+        log_total = logits.sub_(best).exp_().sum(dim=1, keepdim=True).log_()
+        parts.append((chosen - best - log_total, chosen == best))
     log_probabilities, greedy = zip(*parts, strict=True)
-    return torch.cat(log_probabilities).cpu(), torch.cat(greedy).cpu()
+    return torch.cat(log_probabilities).squeeze(1), torch.cat(greedy).squeeze(1)

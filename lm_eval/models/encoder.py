@@ -1,17 +1,22 @@
-"""Segments → hidden states → vectors, in batches; no more blocks run than the deepest wanted layer needs (SPEC §4)."""
+"""Segments → hidden states → vectors, in batches; no more blocks run than the deepest wanted layer needs (SPEC §4).
 
+The layers are aggregated inside the pass, so that a batch holds the token vectors of one layer at a time.
+"""
+
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lm_eval.aggregation import TokenAggregation
-from lm_eval.models.batching import BatchBudget, run_batches
+from lm_eval.aggregation import TokenAggregation, aggregate_tokens
+from lm_eval.models.batching import Batcher
 from lm_eval.models.loading import LanguageModel
+from lm_eval.models.memory import HostCopy
 
 Layer = int | Literal["E", "OE"]
 
@@ -37,35 +42,39 @@ class _DeepestLayerReachedError(Exception):
     """Ends a forward pass whose further blocks nobody needs."""
 
 
-@contextmanager
-def _capture_inputs(model: LanguageModel, layers: Collection[int], *, stop: bool) -> Iterator[dict[Layer, Tensor]]:
-    """Record what enters the given blocks; hidden state i is what enters block i."""
-    captured: dict[Layer, Tensor] = {}
+OnLayer = Callable[[Layer, Tensor], None]
+"""Told the token vectors of a layer, [batch, token, dim], as soon as they are there."""
 
-    def recorder(layer: int) -> Callable[..., None]:
-        def record(_module: Any, args: Any, kwargs: Any) -> None:  # noqa: ANN401
-            captured[layer] = args[0] if args else kwargs["hidden_states"]
+
+@contextmanager
+def _report_inputs(model: LanguageModel, layers: Collection[int], on_layer: OnLayer, *, stop: bool) -> Iterator[None]:
+    """Report what enters the given blocks; hidden state i is what enters block i."""
+
+    def reporter(layer: int) -> Callable[..., None]:
+        def report(_module: Any, args: Any, kwargs: Any) -> None:  # noqa: ANN401
+            on_layer(layer, args[0] if args else kwargs["hidden_states"])
             if stop and layer == max(layers):
                 raise _DeepestLayerReachedError
 
-        return record
+        return report
 
-    hooks = [model.blocks[layer].register_forward_pre_hook(recorder(layer), with_kwargs=True) for layer in layers]
+    hooks = [model.blocks[layer].register_forward_pre_hook(reporter(layer), with_kwargs=True) for layer in layers]
     try:
-        yield captured
+        yield
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def hidden_states(
+def run_encoder(
     model: LanguageModel,
     tokens: Int[Tensor, "batch token"],
     mask: Bool[Tensor, "batch token"],
     offsets: Int[Tensor, " batch"],
     layers: Collection[Layer],
-) -> dict[Layer, Float[Tensor, "batch token dim"]]:
-    """Return the token vectors of right-padded segments at each wanted layer.
+    on_layer: OnLayer,
+) -> None:
+    """Run right-padded segments through the model as deep as needed, and report the wanted layers on the way.
 
     Args:
         model: the language model.
@@ -74,71 +83,125 @@ def hidden_states(
         offsets: position whose embedding is added to all tokens of a row; 0 adds none.
         layers: indices of hidden states from 0 (entering the first block) to the number of blocks (after the final
             norm), E (token embeddings) or OE (rows of the output matrix).
+        on_layer: told each of them once; nothing is kept of a layer that it has dropped.
     """
-    found: dict[Layer, Tensor] = {}
     if "OE" in layers:
         matrix = model.output_matrix
-        found["OE"] = matrix[tokens.to(matrix.device)]
+        on_layer("OE", matrix[tokens.to(matrix.device)])
     if set(layers) == {"OE"}:
-        return found
+        return
     embeddings = model.token_embeddings(tokens)
     if offsets.any():
         positions = model.position_embedding(offsets).to(embeddings.device)
         embeddings = embeddings + (positions * (offsets > 0).unsqueeze(1).to(embeddings.device)).unsqueeze(1)
     if "E" in layers:
-        found["E"] = embeddings
+        on_layer("E", embeddings)
     inner = sorted(layer for layer in layers if isinstance(layer, int) and layer < model.num_layers)
     needs_last = model.num_layers in layers
     if not inner and not needs_last:
-        return found
+        return
     arguments: dict[str, Any] = {"inputs_embeds": embeddings}
     if model.is_encoder_decoder:  # causal attention never sees padding on the right; an encoder's would
         arguments["attention_mask"] = mask.to(torch.long)
     else:
         arguments["use_cache"] = False
-    with _capture_inputs(model, inner, stop=not needs_last) as captured:
-        with suppress(_DeepestLayerReachedError):
-            found[model.num_layers] = model.encoder(**arguments).last_hidden_state
-        found.update(captured)
-    return found
+    with _report_inputs(model, inner, on_layer, stop=not needs_last), suppress(_DeepestLayerReachedError):
+        on_layer(model.num_layers, model.encoder(**arguments).last_hidden_state)
 
 
-@torch.inference_mode()
-def encode_segments(
-    model: LanguageModel,
-    segments: Collection[Segment],
-    specs: Collection[VectorSpec],
-    budget: BatchBudget,
-    on_batch: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
-) -> dict[Segment, dict[VectorSpec, Float[Tensor, "vector dim"]]]:
-    """Encode each distinct segment once and return its wanted vectors, in float32 on the CPU.
+Vectors = dict[VectorSpec, Float[Tensor, "vector dim"]]
+"""The wanted vectors of a segment, in float32 on the CPU."""
 
-    Args:
-        model: the language model.
-        segments: any number of segments, none without tokens; equal ones share their vectors.
-        specs: the vectors wanted of each.
-        budget: what a batch may hold.
-        on_batch: told the real tokens of each finished batch.
-    """
-    unique = list(dict.fromkeys(segments))
-    vectors: dict[Segment, dict[VectorSpec, Tensor]] = {}
-    layers = {spec.layer for spec in specs}
 
-    def encode(indices: list[int]) -> list[dict[VectorSpec, Tensor]]:
-        tokens, mask, offsets = _pad([unique[index] for index in indices], model.device)
-        states = hidden_states(model, tokens, mask, offsets, layers)
-        found: list[dict[VectorSpec, Tensor]] = [{} for _ in indices]
-        for spec in specs:
-            state = states[spec.layer]
-            rows = spec.aggregation(state, mask.to(state.device), model.activation)
-            for row, matrix in zip(found, torch.cat(rows).cpu().split([len(row) for row in rows]), strict=True):
-                row[spec] = matrix
+@dataclass
+class SegmentEncoder:
+    """Encodes each distinct segment once, and keeps vectors for segments that recur, such as shots."""
+
+    model: LanguageModel
+    specs: Collection[VectorSpec]
+    """The vectors wanted of every segment."""
+    batcher: Batcher
+    max_bytes: int
+    """Vectors of earlier calls that are kept; the oldest go first."""
+    _kept: dict[Segment, Vectors] = field(default_factory=dict)
+    _kept_bytes: int = 0
+
+    def __call__(
+        self,
+        segments: Collection[Segment],
+        on_batch: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
+    ) -> dict[Segment, Vectors]:
+        """Return the vectors of each distinct segment.
+
+        Args:
+            segments: any number of segments, none without tokens.
+            on_batch: told the real tokens of each finished batch.
+        """
+        unique = list(dict.fromkeys(segments))
+        found = {segment: self._kept[segment] for segment in unique if segment in self._kept}
+        new = [segment for segment in unique if segment not in found]
+        on_batch(sum(len(segment.tokens) for segment in found))
+        lengths = [len(segment.tokens) for segment in new]
+        with torch.inference_mode():
+            for indices, rows in self.batcher.run(lengths, lambda batch: self._launch([new[i] for i in batch]), _split):
+                found.update((new[index], row) for index, row in zip(indices, rows, strict=True))
+                on_batch(sum(lengths[index] for index in indices))
+        self._keep({segment: found[segment] for segment in new})
         return found
 
-    for indices, found in run_batches([len(segment.tokens) for segment in unique], budget, encode):
-        vectors.update((unique[index], row) for index, row in zip(indices, found, strict=True))
-        on_batch(sum(len(unique[index].tokens) for index in indices))
-    return vectors
+    def _launch(self, batch: Sequence[Segment]) -> "_Encoded":
+        tokens, mask, offsets = _pad(batch, self.model.device)
+        by_layer: dict[Layer, list[TokenAggregation]] = defaultdict(list)
+        for spec in self.specs:
+            by_layer[spec.layer].append(spec.aggregation)
+        specs: list[VectorSpec] = []
+        matrices: list[Tensor] = []
+
+        def reduce(layer: Layer, states: Tensor) -> None:
+            reduced = aggregate_tokens(states, mask.to(states.device), by_layer[layer], self.model.activation)
+            specs.extend(VectorSpec(layer, aggregation) for aggregation in reduced)
+            matrices.extend(reduced.values())
+
+        run_encoder(self.model, tokens, mask, offsets, by_layer.keys(), reduce)
+        return _Encoded(specs, [len(segment.tokens) for segment in batch], HostCopy(matrices))
+
+    def _keep(self, new: dict[Segment, Vectors]) -> None:
+        for segment, vectors in new.items():
+            self._kept[segment] = vectors
+            self._kept_bytes += _size(segment, vectors)
+        while self._kept_bytes > self.max_bytes:
+            oldest = next(iter(self._kept))
+            self._kept_bytes -= _size(oldest, self._kept.pop(oldest))
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A batch under way: for each spec a matrix with the vectors of all its segments."""
+
+    specs: list[VectorSpec]
+    lengths: list[int]
+    copy: HostCopy
+
+
+def _split(batch: _Encoded) -> list[Vectors]:
+    """Return the vectors of each segment of a batch once they are there."""
+    rows: list[Vectors] = [{} for _ in batch.lengths]
+    for spec, matrix in zip(batch.specs, batch.copy.wait(), strict=True):
+        parts = matrix.split(batch.lengths if spec.aggregation.keeps_tokens else 1)
+        for row, part in zip(rows, parts, strict=True):
+            row[spec] = part
+    return rows
+
+
+_BYTES_PER_OBJECT = 256
+"""Of a tensor or a segment beside its numbers."""
+_BYTES_PER_TOKEN = 36
+"""Of a token's id and its place in a tuple."""
+
+
+def _size(segment: Segment, vectors: Vectors) -> int:
+    numbers = sum(matrix.nbytes + _BYTES_PER_OBJECT for matrix in vectors.values())
+    return numbers + _BYTES_PER_OBJECT + _BYTES_PER_TOKEN * len(segment.tokens)
 
 
 def _pad(

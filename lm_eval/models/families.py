@@ -42,6 +42,8 @@ class Family:
     """How a context is read once for all its choices: they stand in one row behind it, kept apart by a mask and by
     their positions, or the cache of its keys and values is repeated for each (where attention goes by place in a row).
     """
+    fused_attention: bool = True
+    """Whether attention keeps no matrix of scores; where it does, batches are limited by the square of their length."""
     takes_positions: bool = True
     """Whether the model can be told the positions of its inputs."""
     output_scaling: str | None = None
@@ -63,16 +65,27 @@ def _gpt(**fields: Any) -> Family:  # noqa: ANN401
 def _t5(**fields: Any) -> Family:  # noqa: ANN401
     common = {"architecture": "encoder-decoder", "blocks": "block", "num_layers": "num_layers"}
     return Family(
-        **{**common, "activation": "dense_act_fn", "max_positions": None, "overflows_in_float16": True, **fields}
+        **{
+            **common,
+            "activation": "dense_act_fn",
+            "max_positions": None,
+            "fused_attention": False,  # every head adds a bias of its own to its scores
+            "overflows_in_float16": True,
+            **fields,
+        }
     )
 
 
 FAMILIES: dict[str, Family] = {
     "gpt2": _gpt(position_embedding="wpe"),
     "gpt_neo": _gpt(
-        num_layers="num_layers", max_positions="max_position_embeddings", position_embedding="wpe", sharing="cache"
+        num_layers="num_layers",
+        max_positions="max_position_embeddings",
+        position_embedding="wpe",
+        sharing="cache",
+        fused_attention=False,
     ),
-    "gptj": _gpt(),
+    "gptj": _gpt(fused_attention=False),
     "gpt_neox": _gpt(
         blocks="layers",
         num_layers="num_hidden_layers",
@@ -85,6 +98,7 @@ FAMILIES: dict[str, Family] = {
         limit_from_tokenizer=True,
         takes_positions=False,
         sharing="cache",
+        fused_attention=False,
     ),
     "t5": _t5(output_scaling="scale_decoder_outputs"),
     "mt5": _t5(),

@@ -18,6 +18,7 @@ from transformers.activations import ACT2FN
 from transformers.utils import logging as transformers_logging
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.models.activations import fuse
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family, is_local
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,16 @@ class LanguageModel:
         """Number of blocks that a segment runs through."""
         return len(self.blocks)
 
+    @property
+    def hidden_size(self) -> int:
+        """Components of a token's vector."""
+        return int(self.network.config.hidden_size)
+
+    @property
+    def num_heads(self) -> int:
+        """Attention heads of a block."""
+        return int(self.network.config.num_attention_heads)
+
     @cached_property
     def token_embeddings(self) -> nn.Module:
         """The input embeddings."""
@@ -92,8 +103,7 @@ class LanguageModel:
         """The activation function of the model's own MLP."""
         name = self.family.activation
         name = name[1:] if name.startswith("=") else getattr(self.network.config, name)
-        activation: nn.Module = ACT2FN[name]
-        return activation
+        return fuse(ACT2FN[name])
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,111 @@
+"""Memory: what a batch of a model may hold on its device, results on their way to the host, the CPU's freed memory."""
+
+import ctypes
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from lm_eval.models.batching import BatchBudget
+from lm_eval.models.loading import LanguageModel
+
+_MOST_TOKENS = 16_384
+"""Padded tokens that keep any GPU busy and hide what starting a forward pass costs; more would only cost memory."""
+_MOST_TOKENS_CPU = 2048
+"""The same for a CPU (benchmarks/README.md)."""
+_CPU_BYTES = 1 << 30
+"""What a batch may hold on a CPU."""
+_GPU_SHARE = 0.5
+"""Of a GPU's free memory; the rest is for fragments, logits and whatever else runs there."""
+_ATTENTION_SHARE = 0.5
+"""Of what a batch may hold, for the matrices of attention."""
+_VALUES_PER_TOKEN = 24
+"""Hidden-sized vectors that a block and its MLP hold for a token at once, at the most."""
+_REDUCTION_BYTES = 16
+"""What aggregating a token takes for each of its components, in float32."""
+
+
+def choose_budget(model: LanguageModel, batch_size: int | None) -> BatchBudget:
+    """Return what a batch may hold, by the memory of the model's device; a number of rows, where given, replaces it."""
+    if batch_size is not None:
+        return BatchBudget(max_rows=batch_size)
+    on_cpu = model.device.type == "cpu"
+    held = _CPU_BYTES if on_cpu else int(_GPU_SHARE * _free_bytes(model))
+    per_token, per_pair = _bytes_per_token(model), _bytes_per_pair(model)
+    return BatchBudget(
+        max_tokens=max(1, min(_MOST_TOKENS_CPU if on_cpu else _MOST_TOKENS, held // per_token)),
+        max_attention=max(1, int(_ATTENTION_SHARE * held) // per_pair),
+    )
+
+
+def _free_bytes(model: LanguageModel) -> int:
+    """Return the free memory of the fullest of the devices that hold the model, cached blocks of torch included."""
+    devices = {parameter.device for parameter in model.network.parameters()} - {torch.device("cpu")}
+    return min(
+        torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        for device in devices
+    )
+
+
+def _bytes_per_token(model: LanguageModel) -> int:
+    size, dim = model.dtype.itemsize, model.hidden_size
+    cached = 2 * size * model.num_layers if model.family.sharing == "cache" else 0
+    return dim * (_VALUES_PER_TOKEN * size + _REDUCTION_BYTES + cached)
+
+
+def _bytes_per_pair(model: LanguageModel) -> int:
+    """Return what a pair of positions takes: a mask, and for every head its score where attention isn't fused."""
+    size = model.dtype.itemsize
+    scores = 0 if model.family.fused_attention else model.num_heads * (2 * size + 8)
+    return 2 * size + 1 + scores
+
+
+class HostCopy:
+    """Tensors on their way to the host; the device goes on with other work meanwhile."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._arrivals: list[torch.cuda.Event] = []
+        self._tensors = [self._start(tensor) for tensor in tensors]
+
+    def _start(self, tensor: Tensor) -> Tensor:
+        if not tensor.is_cuda:
+            return tensor.cpu()
+        with torch.cuda.device(tensor.device):
+            copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+            arrival = torch.cuda.Event()
+            arrival.record()
+        self._arrivals.append(arrival)
+        return copy
+
+    def wait(self) -> list[Tensor]:
+        """Return the tensors once they have arrived."""
+        for arrival in self._arrivals:
+            arrival.synchronize()
+        return self._tensors
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt."""
+_NEVER, _DEFAULT_TRIM, _DEFAULT_MMAP_MAX = (1 << 31) - 1, 128 << 10, 65_536
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Let the C library keep freed memory for the next tensor, and give it back at the end.
+
+    Otherwise every large tensor of a pass on a CPU is new memory, which the system first has to fill with zeros.
+    """
+    libc = ctypes.CDLL(None) if platform.system() == "Linux" else None
+    if libc is None or not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_MAX, _DEFAULT_MMAP_MAX)
+        libc.mallopt(_M_TRIM_THRESHOLD, _DEFAULT_TRIM)
+        libc.malloc_trim(0)
