@@ -45,7 +45,6 @@ class Work:
     num_fewshot: int
     settings: Sequence[Settings]
     documents: int
-    plain_documents: int
     at_least: float
     """Times the documents a second of the plain way."""
     at_most: float | None = None
@@ -77,24 +76,23 @@ SENTENCES, EACH = "sentence_level_segmentation", "concat_each_example"
 MEAN: Settings = {"WORD_AGG_SCHEME": "mean"}
 WORKS = (
     Work(name="cross_encoding, 5 shots", subject=gpt2_small, model=GEN, scheme="cross_encoding", num_fewshot=5,
-         settings=[{}], documents=8, plain_documents=2, at_least=4.5),
+         settings=[{}], documents=8, at_least=4.5),
     Work(name="cross_encoding, 0 shots", subject=gpt2_small, model=GEN, scheme="cross_encoding", num_fewshot=0,
-         settings=[{}], documents=48, plain_documents=8, at_least=2.5),
+         settings=[{}], documents=16, at_least=2.5),
     Work(name="dist_gen, concat_each_example, 5 shots, layer 0", subject=gpt2_small, model=GEN, scheme=EACH,
-         num_fewshot=5, settings=[{**MEAN, "ENCODING_LAYER": 0}], documents=32, plain_documents=3, at_least=6),
+         num_fewshot=5, settings=[{**MEAN, "ENCODING_LAYER": 0}], documents=12, at_least=6),
     Work(name="dist_gen, concat_each_example, 5 shots, last layer", subject=gpt2_small, model=GEN, scheme=EACH,
-         num_fewshot=5, settings=[MEAN], documents=12, plain_documents=3, at_least=1.8),
+         num_fewshot=5, settings=[MEAN], documents=12, at_least=1.8),
     Work(name="dist_sim, sentence_level_segmentation, 5 shots", subject=gpt2_small, model=SIM, scheme=SENTENCES,
-         num_fewshot=5, settings=[{**MEAN, "SIMILARITY_FUNC": "dot_product"}], documents=12,
-         plain_documents=3, at_least=2),
+         num_fewshot=5, settings=[{**MEAN, "SIMILARITY_FUNC": "dot_product"}], documents=12, at_least=2),
     Work(name="grid of 96 dist_sim", subject=gpt2_small, model=SIM, scheme=SENTENCES, num_fewshot=5,
-         settings=sim_grid(), documents=8, plain_documents=1, at_least=100, at_most=1.5),
+         settings=sim_grid(), documents=4, at_least=100, at_most=1.5),
     Work(name="grid of 24 dist_gen", subject=gpt2_small, model=GEN, scheme=EACH, num_fewshot=5,
-         settings=gen_grid(), documents=8, plain_documents=1, at_least=20, at_most=7),
+         settings=gen_grid(), documents=4, at_least=20, at_most=7),
     Work(name="T5: cross_encoding, 5 shots", subject=flan_t5_base, model=GEN, scheme="cross_encoding", num_fewshot=5,
-         settings=[{}], documents=6, plain_documents=2, at_least=3.5),
+         settings=[{}], documents=6, at_least=3.5),
     Work(name="T5: dist_gen, concat_each_example, 5 shots", subject=flan_t5_base, model=GEN, scheme=EACH, num_fewshot=5,
-         settings=[MEAN], documents=8, plain_documents=3, at_least=1.5),
+         settings=[MEAN], documents=8, at_least=1.5),
 )  # fmt: skip
 
 
@@ -144,7 +142,7 @@ def measure(work: Work, subject: Subject, repetitions: int) -> dict[str, object]
     configs = [make_config(work, settings, subject.data_dir, work.documents) for settings in work.settings]
     step = max(1, len(configs) // PLAIN_SHARE)
     shares = [
-        (index, make_config(work, work.settings[index], subject.data_dir, work.plain_documents))
+        (index, make_config(work, work.settings[index], subject.data_dir, work.documents))
         for index in range(0, len(configs), step)
     ]
     time_engine(subject, [make_config(work, work.settings[0], subject.data_dir, 1)])
@@ -156,7 +154,7 @@ def measure(work: Work, subject: Subject, repetitions: int) -> dict[str, object]
             took, expected = time_plain(subject, config)
             plain_seconds += took
             worst = max(worst, difference(evaluations[index], expected))
-        plain_per_document = plain_seconds / len(shares) * len(configs) / work.plain_documents
+        plain_per_document = plain_seconds / len(shares) * len(configs) / work.documents
         engine_times.append(seconds / work.documents)
         faster.append(plain_per_document / engine_times[-1])
         if work.at_most is not None:

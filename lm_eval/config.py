@@ -189,30 +189,29 @@ def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
         raise ConfigurationError(f"{format_pairs(wrong)}: {why}; leave it out or set it to None")
 
 
-def _require_scheme(config: RunConfig) -> None:
+def _require_scheme(config: RunConfig, schemes: tuple[str, ...]) -> None:
     if config.encoding_scheme is None:
         raise ConfigurationError(
-            f"task_args: encoding_scheme= is missing for {config.model}; choose from {choices_text(ENCODING_SCHEMES)}"
+            f"task_args: encoding_scheme= is missing for {config.model}; choose from {choices_text(schemes)}"
         )
 
 
-def _require_token_aggregation(config: RunConfig) -> None:
+def _require_token_aggregation(config: RunConfig, aggregations: tuple[str, ...]) -> None:
     if config.vectors.word_agg_scheme is None:
         raise ConfigurationError(
-            f"model_args: WORD_AGG_SCHEME= is missing for {config.model}; "
-            f"choose from {choices_text(TOKEN_AGGREGATIONS)}"
+            f"model_args: WORD_AGG_SCHEME= is missing for {config.model}; choose from {choices_text(aggregations)}"
         )
 
 
 def _check_similarity(config: RunConfig) -> None:
     vectors = config.vectors
-    _require_scheme(config)
+    _require_scheme(config, ENCODING_SCHEMES[:-1])
     if config.encoding_scheme == "cross_encoding":
         raise ConfigurationError(
             "encoding_scheme=cross_encoding: dist_sim compares vectors of segments, so it needs another scheme; "
             f"choose from {choices_text(ENCODING_SCHEMES[:-1])}"
         )
-    _require_token_aggregation(config)
+    _require_token_aggregation(config, TOKEN_AGGREGATIONS[:-1])
     for key in ("word_agg_scheme", "out_word_agg_scheme"):
         if (getattr(vectors, key) or "").endswith("concat"):
             raise ConfigurationError(
@@ -226,12 +225,12 @@ def _check_similarity(config: RunConfig) -> None:
 
 
 def _check_generation(config: RunConfig) -> None:
-    _require_scheme(config)
+    _require_scheme(config, ENCODING_SCHEMES)
     if config.encoding_scheme == "cross_encoding":
         keys = tuple(key for key in SETTING_NAMES if key != "DECODING_SCHEME")
         _refuse_set(config, keys, "cross_encoding aggregates nothing")
         return
-    _require_token_aggregation(config)
+    _require_token_aggregation(config, TOKEN_AGGREGATIONS)
     only_similarity = ("SIMILARITY_FUNC", "OUT_WORD_AGG_SCHEME", "OUT_ENCODING_LAYER")
     _refuse_set(config, only_similarity, "this setting is for dist_sim only")
     if config.vectors.example_agg_scheme == "soft_cluster":

@@ -8,7 +8,7 @@ from typing import Any
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.identity import canonical
-from lm_eval.models.families import Architecture
+from lm_eval.models.families import ARCHITECTURES, Architecture
 from lm_eval.results import ResultsFolder, StoredResult
 from lm_eval.settings import SETTING_NAMES, VectorSettings, choices_text
 
@@ -34,6 +34,10 @@ class Grid:
             raise ConfigurationError(
                 f"grid: unknown setting {choices_text(unknown)}; choose from {choices_text(SETTING_NAMES)}"
             )
+        if self.arch_type not in (None, *ARCHITECTURES):
+            raise ConfigurationError(
+                f"grid: unknown arch_type {self.arch_type!r}; choose from {choices_text(ARCHITECTURES)}, None"
+            )
         lists: dict[str, Any] = {
             "models": self.models,
             "num_fewshot": self.num_fewshot,
@@ -55,7 +59,7 @@ def expand(grid: Grid, *, limit: Limit = Limit(), data_dir: str | None = None) -
     configs: dict[RunConfig, None] = {}
     for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
         settings = {
-            key.lower(): None if value is None else str(value) for key, value in zip(grid.settings, values, strict=True)
+            key.lower(): None if value in (None, "None") else str(value) for key, value in zip(grid.settings, values, strict=True)
         }
         config = RunConfig(
             model=grid.model,

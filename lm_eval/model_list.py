@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.families import Architecture
+from lm_eval.models.families import ARCHITECTURES, Architecture
 
 _TOP = Path(__file__).resolve().parents[1]
 MODEL_LIST = _TOP / "data" / "LM_List.csv"
@@ -36,7 +36,12 @@ def list_models(*, arch_type: Architecture | None = None, max_size: float = floa
     Args:
         arch_type: only models of this architecture; None takes both.
         max_size: only models below so many billions of parameters.
+
+    Raises:
+        ConfigurationError: there is no such architecture.
     """
+    if arch_type not in (None, *ARCHITECTURES):
+        raise ConfigurationError(f"list_models: unknown arch_type {arch_type!r}; choose from {', '.join(ARCHITECTURES)}")
     return [
         model.name for model in read_model_list() if arch_type in (None, model.architecture) and model.size_b < max_size
     ]

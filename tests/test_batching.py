@@ -69,14 +69,16 @@ def test_a_batch_size_replaces_the_budget_of_tokens():
 @pytest.mark.parametrize(("family", "bytes_per_pair"), [("gpt2", 9), ("bloom", 9 + 4 * 16), ("t5", 9 + 4 * 16)])
 def test_long_rows_are_limited_by_their_square_more_so_where_every_head_keeps_its_scores(family, bytes_per_pair):
     budget = choose_budget(wrap_model(*tiny_model(family), name=family), None)
-    assert budget.max_tokens == 2048
+    assert budget.max_tokens == 1024
     assert budget.max_attention == (1 << 29) // bytes_per_pair
 
 
 def test_where_memory_is_short_a_batch_gets_fewer_tokens(monkeypatch):
     monkeypatch.setattr(memory, "_CPU_BYTES", 1 << 20)
     model = wrap_model(*tiny_model("gpt2"), name="gpt2")
-    assert choose_budget(model, None).max_tokens == (1 << 20) // (model.hidden_size * (24 * 4 + 16))
+    assert choose_budget(model, None).max_tokens == (1 << 20) // (
+        model.hidden_size * (24 * 4 + 16 + 2 * 4 * model.num_layers)
+    )
 
 
 @pytest.mark.parametrize(("rows", "longest", "fits"), [(1, 99, True), (2, 5, True), (2, 6, False), (4, 1, False)])

@@ -22,6 +22,11 @@ from lm_eval.models.parameterless import parameterless_decoder
 MAX_LOGITS = 1 << 23
 """Entries of the logits matrix that are held at once (32 MiB in float32): enough for a product at full speed."""
 
+MIN_EXPONENT = -87.0
+"""Below, exp gives less than a normal number of float32: that adds nothing to a sum from 1 up, and is slow on CPUs."""
+SHORT_TRUNK = 64
+"""Positions of a context that are not worth a pass of their own before the choices."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
@@ -194,9 +199,9 @@ def _run_decoder_only(
     if parameterless:
         return parameterless_decoder(inputs.float(), visible(rows, inputs.device), model.num_layers)
     arguments: dict[str, Any] = {"inputs_embeds": inputs, "use_cache": False}
-    if model.family.sharing == "cache" and not is_plain_causal(rows):
-        return run_with_cache(model, rows, inputs)
     if not is_plain_causal(rows):
+        if model.family.sharing == "cache" or max(row.trunk for row in rows) > SHORT_TRUNK:
+            return run_with_cache(model, rows, inputs)
         arguments["attention_mask"] = additive_mask(visible(rows, inputs.device), inputs.dtype)
         arguments["position_ids"] = pad_positions(rows).to(inputs.device)
     hidden: Tensor = model.encoder(**arguments).last_hidden_state
@@ -263,7 +268,7 @@ def _score_tokens(
         logits = project(model, states).float()
         chosen = logits.gather(1, wanted.to(logits.device).unsqueeze(1))
         best = logits.amax(dim=1, keepdim=True)
-        log_total = logits.sub_(best).exp_().sum(dim=1, keepdim=True).log_()
+        log_total = logits.sub_(best).clamp_(min=MIN_EXPONENT).exp_().sum(dim=1, keepdim=True).log_()
         parts.append((chosen - best - log_total, chosen == best))
     log_probabilities, greedy = zip(*parts, strict=True)
     return torch.cat(log_probabilities).squeeze(1), torch.cat(greedy).squeeze(1)

@@ -5,7 +5,7 @@ The layers are aggregated inside the pass, so that a batch holds the token vecto
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from lm_eval.aggregation import TokenAggregation, aggregate_tokens
 from lm_eval.models.batching import Batcher
 from lm_eval.models.loading import LanguageModel
 from lm_eval.models.memory import HostCopy
+from lm_eval.models.relative_bias import padding_hidden
 
 Layer = int | Literal["E", "OE"]
 
@@ -100,13 +101,11 @@ def run_encoder(
     needs_last = model.num_layers in layers
     if not inner and not needs_last:
         return
-    arguments: dict[str, Any] = {"inputs_embeds": embeddings}
-    if model.is_encoder_decoder:  # causal attention never sees padding on the right; an encoder's would
-        arguments["attention_mask"] = mask.to(torch.long)
-    else:
-        arguments["use_cache"] = False
-    with _report_inputs(model, inner, on_layer, stop=not needs_last), suppress(_DeepestLayerReachedError):
-        on_layer(model.num_layers, model.encoder(**arguments).last_hidden_state)
+    arguments = {} if model.is_encoder_decoder else {"use_cache": False}
+    # causal attention never sees padding on the right; an encoder's would
+    hidden = padding_hidden(model, mask) if model.is_encoder_decoder else nullcontext()
+    with hidden, _report_inputs(model, inner, on_layer, stop=not needs_last), suppress(_DeepestLayerReachedError):
+        on_layer(model.num_layers, model.encoder(inputs_embeds=embeddings, **arguments).last_hidden_state)
 
 
 Vectors = dict[VectorSpec, Float[Tensor, "vector dim"]]

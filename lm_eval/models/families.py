@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.settings import choices_text
 
 Architecture = Literal["decoder-only", "encoder-decoder"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 MAX_LENGTH_UNLIMITED = 10_240
 """Longest segment, in tokens, for models without a position limit (SPEC §4.1)."""
@@ -38,6 +39,8 @@ class Family:
     """Whether the tokenizer's `model_max_length` is the limit instead."""
     position_embedding: str | None = None
     """Path of the table of learned absolute positions below the base model, which ADD_POS needs."""
+    relative_bias: str | None = None
+    """Path, below the encoder, of the attention that makes the position bias of all blocks."""
     sharing: Literal["row", "cache"] = "row"
     """How a context is read once for all its choices: they stand in one row behind it, kept apart by a mask and by
     their positions, or the cache of its keys and values is repeated for each (where attention goes by place in a row).
@@ -69,6 +72,7 @@ def _t5(**fields: Any) -> Family:  # noqa: ANN401
             **common,
             "activation": "dense_act_fn",
             "max_positions": None,
+            "relative_bias": "block.0.layer.0.SelfAttention",
             "fused_attention": False,  # every head adds a bias of its own to its scores
             "overflows_in_float16": True,
             **fields,
@@ -145,7 +149,7 @@ def read_facts(pretrained: str, revision: str | None = None) -> ModelFacts:
     Raises:
         ConfigurationError: the folder or its config is missing, the hub cannot give it, or the family is not supported.
     """
-    path = _local_config(pretrained) if is_local(pretrained) else _hub_config(pretrained, revision)
+    path = _check_folder(pretrained, revision) if is_local(pretrained) else _hub_config(pretrained, revision)
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         family = find_family(config.get("model_type"), pretrained)
@@ -166,6 +170,27 @@ def _local_config(pretrained: str) -> Path:
     if not (folder / "config.json").is_file():
         raise ConfigurationError(f"pretrained={pretrained}: the folder has no config.json, so it holds no model")
     return folder / "config.json"
+
+
+_WEIGHTS = ("*.safetensors", "*.bin")
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model", "vocab.*")
+
+
+def _check_folder(pretrained: str, revision: str | None) -> Path:
+    """Return the config of a model folder that has what loading needs."""
+    config = _local_config(pretrained)
+    if revision is not None:
+        raise ConfigurationError(
+            f"revision={revision}: {pretrained} is a folder, and only models of the hub have revisions; leave it out"
+        )
+    for what, patterns in (("weights", _WEIGHTS), ("tokenizer", _TOKENIZERS)):
+        found = (path for pattern in patterns for path in config.parent.glob(pattern))
+        if all(path.name in _TRAINING_FILES for path in found):
+            raise ConfigurationError(
+                f"pretrained={pretrained}: the folder has no {what} ({choices_text(patterns)}); "
+                f"save the {what} there with save_pretrained"
+            )
+    return config
 
 
 def _hub_config(pretrained: str, revision: str | None) -> Path:
@@ -228,13 +253,16 @@ def model_identity(pretrained: str, revision: str | None) -> Mapping[str, str | 
     }
 
 
-def resolve_layer(layer: str | None, num_layers: int, key: str = "ENCODING_LAYER") -> int | Literal["E", "OE"]:
+def resolve_layer(
+    layer: str | None, num_layers: int, key: str = "ENCODING_LAYER", name: str = "the model"
+) -> int | Literal["E", "OE"]:
     """Return the index of a layer in the list of hidden states, or E or OE (SPEC §4.2).
 
     Args:
         layer: None, `middle`, an integer as text, `E` or `OE`.
         num_layers: the model's blocks; there are `num_layers + 1` hidden states.
         key: the setting's name, for the message.
+        name: the model's.
 
     Raises:
         ConfigurationError: the index is outside the list.
@@ -248,7 +276,8 @@ def resolve_layer(layer: str | None, num_layers: int, key: str = "ENCODING_LAYER
     index = int(layer)
     if not -(num_layers + 1) <= index <= num_layers:
         raise ConfigurationError(
-            f"{key}={layer}: out of range; the model has hidden states {-(num_layers + 1)} to {num_layers}"
+            f"{key}={layer}: out of range; choose from {-(num_layers + 1)} to {num_layers}, middle or None, "
+            f"for {name} has {num_layers} layers"
         )
     return index % (num_layers + 1)
 
@@ -259,8 +288,8 @@ def check_against_model(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
     Raises:
         ConfigurationError: a layer out of range, or ADD_POS without learned absolute positions.
     """
-    resolve_layer(config.vectors.encoding_layer, facts.num_layers)
-    resolve_layer(config.vectors.out_encoding_layer, facts.num_layers, "OUT_ENCODING_LAYER")
+    resolve_layer(config.vectors.encoding_layer, facts.num_layers, "ENCODING_LAYER", facts.name)
+    resolve_layer(config.vectors.out_encoding_layer, facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
     if config.vectors.add_pos and facts.family.position_embedding is None:
         able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
         raise ConfigurationError(

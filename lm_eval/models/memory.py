@@ -13,7 +13,7 @@ from lm_eval.models.loading import LanguageModel
 
 _MOST_TOKENS = 16_384
 """Padded tokens that keep any GPU busy and hide what starting a forward pass costs; more would only cost memory."""
-_MOST_TOKENS_CPU = 2048
+_MOST_TOKENS_CPU = 1024
 """The same for a CPU (benchmarks/README.md)."""
 _CPU_BYTES = 1 << 30
 """What a batch may hold on a CPU."""
@@ -51,7 +51,7 @@ def _free_bytes(model: LanguageModel) -> int:
 
 def _bytes_per_token(model: LanguageModel) -> int:
     size, dim = model.dtype.itemsize, model.hidden_size
-    cached = 2 * size * model.num_layers if model.family.sharing == "cache" else 0
+    cached = 0 if model.is_encoder_decoder else 2 * size * model.num_layers
     return dim * (_VALUES_PER_TOKEN * size + _REDUCTION_BYTES + cached)
 
 

@@ -1,0 +1,39 @@
+"""Padding hidden from an encoder by its position bias, which the first block makes and all others use again.
+
+An attention mask would do the same, but transformers joins mask and bias anew in every block.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from lm_eval.models.loading import LanguageModel
+
+
+@contextmanager
+def padding_hidden(model: LanguageModel, mask: Bool[Tensor, "batch token"]) -> Iterator[None]:
+    """Let an encoder that is called without attention mask see real tokens only.
+
+    Args:
+        model: an encoder-decoder with relative positions.
+        mask: True at real tokens.
+    """
+    attention = attrgetter(str(model.family.relative_bias))(model.encoder)
+    make_bias = attention.compute_bias
+
+    def make_masked_bias(*args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+        bias: Tensor = make_bias(*args, **kwargs)
+        if not mask.all():
+            bias = bias.masked_fill(~mask[:, None, None, :].to(bias.device), torch.finfo(bias.dtype).min)
+        return bias.contiguous()
+
+    attention.compute_bias = make_masked_bias
+    try:
+        yield
+    finally:
+        del attention.compute_bias
