@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from lm_eval.model_list import DEMO
 from lm_eval.results import ResultsFolder, StoredResult
-from lm_eval.table import find_baselines, format_results
+from lm_eval.table import find_baselines, format_results, sort_results
 
 SCRIPTS = DEMO.parent / "scripts"
 RESULTS = DEMO / "results"
@@ -24,37 +25,43 @@ STEPS = (
 
 
 def _run_script(title: str, script: str, folder: Path) -> int:
-    """Run a grid script on the embedded models, report what it had to do, and return its exit status."""
+    """Run a grid script on the embedded models, report what it has to do, and return its exit status."""
     shown = os.path.relpath(folder, DEMO.parent)
     print(f"{title}: scripts/{script} --models demo --limit {LIMIT} --results_dir {shown}", flush=True)
-    command = [
-        sys.executable,
-        str(SCRIPTS / script),
-        "--models",
-        "demo",
-        "--limit",
-        str(LIMIT),
-        "--results_dir",
-        str(folder),
-    ]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
-    plan = [line for line in finished.stdout.splitlines() if line.endswith("done")]
-    print(finished.stdout if finished.returncode else f"  {plan[-1].rpartition(': ')[2]} before", flush=True)
-    return finished.returncode
+    flags = ["--models", "demo", "--limit", str(LIMIT), "--results_dir", str(folder)]
+    command = [sys.executable, str(SCRIPTS / script), *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as script_run:  # noqa: S603
+        try:
+            _report(script_run.stdout or ())
+        except KeyboardInterrupt:  # which the script got too; it stops its workers and says so
+            script_run.wait()
+            raise
+    return script_run.returncode
+
+
+def _report(lines: Iterable[str]) -> None:
+    """Print what a script has to do and, where no progress bar shows it, each finished run."""
+    for line in lines:
+        if line.rstrip().endswith(" done"):
+            print(f"  {line.rstrip().rpartition(': ')[2]} before", flush=True)
+        elif line.startswith(("done (", "failed (")) and not sys.stderr.isatty():
+            print(f"  {line.rstrip()}", flush=True)
 
 
 def _collect() -> list[StoredResult]:
     folders = dict.fromkeys(RESULTS / name for _, _, name in STEPS)
     stored = [result for folder in folders for result in ResultsFolder(folder)]
-    wanted = [result for result in stored if str(result.config.limit) == str(LIMIT)]
-    return sorted(wanted, key=lambda result: (result.config.task, result.config.pretrained, result.config.num_fewshot))
+    return sort_results(result for result in stored if str(result.config.limit) == str(LIMIT))
 
 
 def main() -> int:
     """Run all steps and print the table; the exit status is that of the first step that failed."""
-    for title, script, name in STEPS:
-        if status := _run_script(title, script, RESULTS / name):
-            return status
+    try:
+        for title, script, name in STEPS:
+            if status := _run_script(title, script, RESULTS / name):
+                return status
+    except KeyboardInterrupt:
+        return 130
     results = _collect()
     print(f"\n{format_results(results, find_baselines(results))}\n")
     print("acc: share of documents whose right choice scores best; guessing gives 0.250")

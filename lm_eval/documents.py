@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lm_eval.config import Limit
 from lm_eval.errors import ConfigurationError, DataError
+from lm_eval.hub import first_line, hub_or_cache
 from lm_eval.tasks.base import Dataset, Example
 
 SEED = 42
@@ -105,11 +106,13 @@ def _read_hub(dataset: Dataset, split: str) -> tuple[Example, ...]:
     import datasets  # noqa: PLC0415  (seconds to import, and only the hub needs it)
 
     try:
-        rows = datasets.load_dataset(dataset.hub_path, split=split)
+        with hub_or_cache(dataset.hub_path, "dataset"):
+            rows = datasets.load_dataset(dataset.hub_path, split=split)
     except Exception as error:
         raise DataError(
             f"{dataset.hub_path}: the {split} split cannot be loaded from the dataset hub or its cache "
-            f"({type(error).__name__}: {error}); without a network give data_dir="
+            f"({type(error).__name__}: {first_line(error)}); without a network give a folder of your own (data_dir= "
+            "in task_args, --data_dir to a script)"
         ) from error
     return tuple(dataset.read_row(row, f"{dataset.hub_path} {split}, row {index}") for index, row in enumerate(rows))
 

@@ -214,8 +214,7 @@ def check_config(config: RunConfig) -> None:
     """
     task = find_task(config)
     check_against_model(config, read_facts(config.pretrained, config.revision))
-    if config.data_dir is not None:
-        select_documents(task.dataset, config.data_dir, config.num_fewshot, config.limit)
+    select_documents(task.dataset, config.data_dir, config.num_fewshot, config.limit)
 
 
 def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a parameter)

@@ -59,7 +59,8 @@ def expand(grid: Grid, *, limit: Limit = Limit(), data_dir: str | None = None) -
     configs: dict[RunConfig, None] = {}
     for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
         settings = {
-            key.lower(): None if value in (None, "None") else str(value) for key, value in zip(grid.settings, values, strict=True)
+            key.lower(): None if value in (None, "None") else str(value)
+            for key, value in zip(grid.settings, values, strict=True)
         }
         config = RunConfig(
             model=grid.model,

@@ -3,11 +3,13 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from types import FrameType
 
 from tqdm import tqdm
 
@@ -16,12 +18,14 @@ from lm_eval.documents import select_documents
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import Grid, Plan, expand, make_plan
 from lm_eval.model_list import DEMO, demo_models
-from lm_eval.models.families import check_against_model, is_local, read_facts
+from lm_eval.models.families import Architecture, check_against_model, is_local, read_facts
 from lm_eval.options import Options, read_options
 from lm_eval.results import ResultsFolder, check_writable
 from lm_eval.scheduler import Executor, Outcome, make_units
 from lm_eval.table import describe, format_results
 from lm_eval.tasks import find_task
+
+_SCRIPT_ENDINGS: dict[Architecture, str] = {"decoder-only": "_gpt.py", "encoder-decoder": "_t5.py"}
 
 
 def launch(run: Callable[[], Grid], results_dir: str) -> None:
@@ -34,9 +38,11 @@ def launch(run: Callable[[], Grid], results_dir: str) -> None:
     The exit status is 0 when all is done or skipped, 1 when a run failed, 2 when the call was wrong and nothing ran.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt_once)
     try:
         options = read_options(sys.argv[1:], name=Path(sys.argv[0]).name, description=str(run.__doc__))
-        status = carry_out(run(), options, results_dir)
+        status = carry_out(_make_grid(run), options, results_dir)
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
@@ -47,6 +53,23 @@ def launch(run: Callable[[], Grid], results_dir: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     sys.exit(status)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Interrupt the work; a second Ctrl-C must not interrupt the tidying up."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _make_grid(run: Callable[[], Grid]) -> Grid:
+    try:
+        return run()
+    except TypeError as error:  # a keyword that a user misspelt
+        raise ConfigurationError(
+            f"the grid at the top of {Path(sys.argv[0]).name} cannot be made: {error}; "
+            f"its lists are {', '.join(item.name for item in fields(Grid))}"
+        ) from error
 
 
 def carry_out(grid: Grid, options: Options, results_dir: str, executor: Executor | None = None) -> int:
@@ -74,11 +97,11 @@ def carry_out(grid: Grid, options: Options, results_dir: str, executor: Executor
             print(f"at the end this machine would be shut down with: {' '.join(_shutdown_command())}")
         return 0
     check_writable(folder.path)
+    _check_documents(plan.to_run)
     try:
         failures = _run(plan, folder, executor or _ray(options)) if plan.to_run else []
         _print_results(configs, folder)
-        for outcome in failures:
-            print(f"failed: {describe(outcome.config)}\n  {outcome.error}", file=sys.stderr)
+        _print_failures(failures)
     except (ConfigurationError, KeyboardInterrupt):  # a person is there, who called wrongly or wants it to stop
         raise
     except Exception:
@@ -121,16 +144,28 @@ def check_grid(grid: Grid, options: Options) -> list[RunConfig]:
         if grid.arch_type not in (None, of_model.family.architecture):
             raise ConfigurationError(
                 f"{name} is {of_model.family.architecture}, but this script is for {grid.arch_type} models; "
-                f"there is a script for those"
+                f"use the one whose name ends in {_SCRIPT_ENDINGS[of_model.family.architecture]}"
             )
     configs = expand(grid, limit=Limit.parse(options.limit), data_dir=_default_data_dir(grid, options))
     for config in configs:
         check_against_model(config, facts[config.pretrained])
-    for config in {config.num_fewshot: config for config in configs}.values():
-        dataset = find_task(config).dataset
-        if config.data_dir is not None:
-            select_documents(dataset, config.data_dir, config.num_fewshot, config.limit)
+    _check_documents([config for config in configs if config.data_dir is not None])
     return configs
+
+
+def _check_documents(configs: Sequence[RunConfig]) -> None:
+    """See that the documents are there; those of the hub are only asked for where something is to run."""
+    for config in {config.num_fewshot: config for config in configs}.values():
+        select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
+
+
+def _print_failures(failures: Sequence[Outcome]) -> None:
+    """Print every cause once, under the runs that it ended."""
+    for cause in dict.fromkeys(outcome.error for outcome in failures):
+        for outcome in failures:
+            if outcome.error == cause:
+                print(f"failed: {describe(outcome.config)}", file=sys.stderr)
+        print(f"  {cause}", file=sys.stderr)
 
 
 def _print_plan(plan: Plan, folder: ResultsFolder) -> None:
@@ -162,16 +197,18 @@ def _use_token() -> None:
 
 def _run(plan: Plan, folder: ResultsFolder, executor: Executor) -> list[Outcome]:
     """Run what is to be run, write each result as it comes, and return what failed."""
-    failures = []
+    failures: list[Outcome] = []
+    finished = 0
     with tqdm(total=len(plan.to_run), unit=" runs", dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
         for outcome in executor.run(make_units(plan.to_run)):
             settled = _store(outcome, folder)
             if settled.error is not None:
                 failures.append(settled)
             status = "failed" if settled.error is not None else "done"
+            finished += 1
             bar.update()
             bar.set_postfix(failed=len(failures))
-            bar.write(f"{status}: {describe(outcome.config)}{_remark(outcome)}")
+            bar.write(f"{status} ({finished}/{len(plan.to_run)}): {describe(outcome.config)}{_remark(outcome)}")
     return failures
 
 

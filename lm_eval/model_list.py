@@ -41,7 +41,9 @@ def list_models(*, arch_type: Architecture | None = None, max_size: float = floa
         ConfigurationError: there is no such architecture.
     """
     if arch_type not in (None, *ARCHITECTURES):
-        raise ConfigurationError(f"list_models: unknown arch_type {arch_type!r}; choose from {', '.join(ARCHITECTURES)}")
+        raise ConfigurationError(
+            f"list_models: unknown arch_type {arch_type!r}; choose from {', '.join(ARCHITECTURES)}"
+        )
     return [
         model.name for model in read_model_list() if arch_type in (None, model.architecture) and model.size_b < max_size
     ]

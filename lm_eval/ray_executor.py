@@ -5,6 +5,7 @@ replaced when no unit of its model is left, since only the end of a process free
 """
 
 import os
+import signal
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -61,8 +62,10 @@ class RayExecutor:
         else:  # the machines of a running cluster need not have this code
             _check_address(self.cluster)
             options["runtime_env"] = {"py_modules": [str(Path(__file__).resolve().parent)]}
+        on_termination = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=self.cluster, **options)
+            signal.signal(signal.SIGTERM, on_termination)  # ray puts a handler of its own there
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigurationError(
                 f"--cluster {self.cluster}: no Ray cluster can be joined there ({str(error).strip()}); "

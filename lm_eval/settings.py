@@ -110,7 +110,7 @@ LEGACY_SETTING_NAMES = SETTING_NAMES[:6]
 
 def _check_choice(key: str, value: str | None, choices: tuple[str, ...], valid: tuple[str, ...] = ()) -> None:
     if value is not None and value not in choices:
-        raise ConfigurationError(f"{key}: unknown value {value!r}; choose from {choices_text(valid or choices)}, None")
+        raise ConfigurationError(f"{key}: unknown value {value!r}; choose from None, {choices_text(valid or choices)}")
 
 
 def _check_token_aggregation(key: str, value: str | None) -> None:

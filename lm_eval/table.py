@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lm_eval.config import RunConfig
+from lm_eval.config import ENCODING_SCHEMES, RunConfig
 from lm_eval.results import ResultsFolder, StoredResult
 from lm_eval.tasks import TASKS
 
@@ -47,6 +47,29 @@ def describe(config: RunConfig) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def sort_results(results: Iterable[StoredResult]) -> list[StoredResult]:
+    """Sort results by task, model, shots (most first), scheme and settings."""
+
+    def key(stored: StoredResult) -> tuple[object, ...]:
+        config = stored.config
+        scheme = ENCODING_SCHEMES.index(config.encoding_scheme) if config.encoding_scheme else -1
+        values = [str(value or "") for value in config.vectors.public().values()]
+        where = (str(config.limit), str(config.dtype), str(config.revision), str(config.data_dir), config.pretrained)
+        return (config.task, model_name(config), -config.num_fewshot, scheme, values, where)
+
+    return sorted(results, key=key)
+
+
+_ORIGINS: dict[str, Callable[[RunConfig], str]] = {
+    "limit": lambda config: str(config.limit),
+    "dtype": lambda config: str(config.dtype),
+    "revision": lambda config: str(config.revision),
+    "data": lambda config: str(config.data_dir),
+    "description": lambda config: config.description,
+}
+"""What is shown only where rows differ in it."""
+
+
 def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, float] | None = None) -> str:
     """Return a table with a row a result: model, scheme, shots, the settings that are used, accuracy.
 
@@ -55,14 +78,19 @@ def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineK
         baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised score (SPEC §8).
     """
     settings = [name for name in _SETTING_TITLES if any(getattr(stored.config.vectors, name) for stored in results)]
-    header = ["task", "model", "scheme", "shots", *(_SETTING_TITLES[name] for name in settings), "acc", "± s.e."]
-    rows = [[*_describe_cells(stored, settings), *_accuracy_cells(stored)] for stored in results]
+    origins = [name for name, of in _ORIGINS.items() if len({of(stored.config) for stored in results}) > 1]
+    titles = [*(_SETTING_TITLES[name] for name in settings), *origins]
+    header = ["task", "model", "scheme", "shots", *titles, "acc", "± s.e."]
+    rows = [
+        [*_describe_cells(s, settings), *(_ORIGINS[name](s.config) for name in origins), *_accuracy_cells(s)]
+        for s in results
+    ]
     if baselines is not None:
         header.append("normalised")
         for row, stored in zip(rows, results, strict=True):
             baseline = baselines.get(baseline_key(stored.config))
             row.append(f"{_accuracy(stored) / baseline:.3f}" if baseline else _NOTHING)
-    return _align([header, *rows], num_left=4 + len(settings))
+    return _align([header, *rows], num_left=4 + len(titles))
 
 
 def _accuracy(stored: StoredResult) -> float:
@@ -116,7 +144,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the results of folders as a table and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lm_eval.table", description="Print results folders as a table.")
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
-    folders = [ResultsFolder(path) for path in parser.parse_args(argv).folders]
+    paths: list[Path] = parser.parse_args(argv).folders
+    for path in paths:
+        if not path.is_dir():
+            print(f"error: {path}: no such folder", file=sys.stderr)
+            return 2
+    folders = [ResultsFolder(path) for path in paths]
     results = [stored for folder in folders for stored in folder]
     for folder in folders:
         for path, why in folder.unreadable.items():
@@ -124,10 +157,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not results:
         print(f"error: no result in {', '.join(str(folder.path) for folder in folders)}", file=sys.stderr)
         return 2
-    order = sorted(
-        results, key=lambda stored: (stored.config.task, stored.config.pretrained, -stored.config.num_fewshot)
-    )
-    print(format_results(order, find_baselines(results)))
+    baselines = find_baselines(results)
+    print(format_results(sort_results(results), baselines))
+    if any(baseline_key(stored.config) not in baselines for stored in results):
+        print(
+            "normalised -: no cross_encoding baseline of the same model, shots, limit and data is among these results"
+        )
     return 0
 
 

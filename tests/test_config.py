@@ -108,7 +108,7 @@ def test_a_configuration_that_lacks_or_mixes_things_is_refused(model, model_args
         ),
         (
             *("dist_sim", "SIMILARITY_FUNC=dot_product,pretrained=x"),
-            "model_args: WORD_AGG_SCHEME= is missing for dist_sim; choose from mean, w1mean, last, concat",
+            "model_args: WORD_AGG_SCHEME= is missing for dist_sim; choose from mean, w1mean, last",
         ),
         (
             *("dist_sim", GENERATION),

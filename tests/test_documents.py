@@ -4,6 +4,7 @@ import os
 import random
 import re
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -220,6 +221,7 @@ def hub(monkeypatch):
     """Stand in for the hub's library, whose answer the test sets."""
     library = SimpleNamespace(load_dataset=None)
     monkeypatch.setitem(sys.modules, "datasets", library)
+    monkeypatch.setattr(documents, "hub_or_cache", lambda repository, kind: nullcontext())
     documents._read_hub.cache_clear()
     yield library
     documents._read_hub.cache_clear()
@@ -251,7 +253,7 @@ def test_a_hub_that_cannot_be_reached_gives_one_error_that_names_the_remedy(hub)
     hub.load_dataset = fail
     message = (
         "Rowan/hellaswag: the validation split cannot be loaded from the dataset hub or its cache "
-        "(ConnectionError: no route to host); without a network give data_dir="
+        "(ConnectionError: no route to host); without a network give a folder of your own"
     )
     with pytest.raises(DataError, match=re.escape(message)):
         select_documents(HELLASWAG, None, 0, Limit())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from worlds import hellaswag_row, webqs_row, write_model_folder, write_rows, write_world
 
-from lm_eval.aggregation import TokenAggregation, aggregate_context
+from lm_eval.aggregation import TokenAggregation, aggregate_contexts, aggregate_tokens
 from lm_eval.config import ENCODING_SCHEMES, Limit, RunConfig
 from lm_eval.contexts import build_context
 from lm_eval.errors import ConfigurationError
@@ -158,10 +158,18 @@ def concept_vectors(config: RunConfig, examples) -> torch.Tensor:
     def encode(text: str) -> torch.Tensor:
         seed = int.from_bytes(text.encode()[-7:], "big")
         tokens = torch.randn(1, 3, 16, generator=torch.Generator().manual_seed(seed))
-        return aggregation(tokens, torch.ones(1, 3, dtype=torch.bool), torch.relu)[0]
+        mask = torch.ones(1, 3, dtype=torch.bool)
+        return aggregate_tokens(tokens, mask, [aggregation], torch.relu)[aggregation]
 
-    samples = [[encode(segment) for segment in sample] for sample in context.samples]
-    return aggregate_context(samples, vectors.segment_agg_scheme, vectors.example_agg_scheme, vectors.norm)
+    samples = [torch.cat([encode(segment) for segment in sample]) for sample in context.samples]
+    return aggregate_contexts(
+        torch.cat(samples),
+        torch.tensor([len(sample) for sample in samples]),
+        torch.tensor([len(samples)]),
+        segment_agg=vectors.segment_agg_scheme,
+        example_agg=vectors.example_agg_scheme,
+        norm=vectors.norm,
+    ).vectors
 
 
 @pytest.mark.parametrize("scheme", SEGMENTED)
@@ -262,7 +270,7 @@ def test_a_local_model_is_known_by_the_content_of_all_its_files(config, tmp_path
         write_model_folder(tmp_path / "config", n_layer=3),
         write_model_folder(tmp_path / "tokenizer"),
     ]
-    (others[2] / "tokenizer.json").write_text("{}")
+    (others[2] / "tokenizer.json").write_text("[]")
     names = {name(replace(config, pretrained=str(folder))) for folder in others}
     assert len(names | {name(config)}) == 4
 

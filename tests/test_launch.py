@@ -135,7 +135,10 @@ def test_a_model_that_cannot_be_loaded_fails_its_runs_and_no_others(gpt2, data_d
         (broken / path.name).write_bytes(content[: len(content) // 2] if path.suffix == ".safetensors" else content)
     assert run(small_grid(broken, gpt2), options(data_dir, tmp_path / "results")) == 1
     assert len(files_of(tmp_path / "results")) == 3
-    assert capsys.readouterr().err.count("failed: ") == 3
+    printed = capsys.readouterr()
+    assert printed.err.count("failed: ") == 3
+    assert printed.err.count("the weights cannot be loaded") == 1
+    assert "failed (3/6): " in printed.out
 
 
 def test_a_file_that_is_no_result_is_reported_and_kept_and_its_configuration_run_again(
@@ -203,7 +206,10 @@ def test_models_of_the_wrong_architecture_are_refused(gpt2, t5, data_dir, tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ENCODING_LAYER": [9]}, r"ENCODING_LAYER=9: out of range; the model has hidden states -4 to 3"),
+        (
+            {"ENCODING_LAYER": [9]},
+            r"ENCODING_LAYER=9: out of range; choose from -4 to 3, middle or None, for .*tiny-gpt2 has 3 layers",
+        ),
         ({"OUT_ENCODING_LAYER": [-5]}, r"OUT_ENCODING_LAYER=-5: out of range"),
         ({"WORD_AGG_SCHEME": ["median"]}, r"WORD_AGG_SCHEME: unknown value 'median'; choose from mean, w1mean, last"),
         ({"NOISE": ["x"]}, r"grid: unknown setting NOISE; choose from WORD_AGG_SCHEME"),

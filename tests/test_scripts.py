@@ -226,7 +226,8 @@ def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, t
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir, tmp_path):
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
+def test_an_interrupt_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir, tmp_path, signals):
     arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [str(TOP / "scripts" / "run_parallel_gen_gpt.py"), *map(str, arguments)]
@@ -235,7 +236,9 @@ def test_ctrl_c_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir
     ) as grid:
         wait_for_worker(grid)
         children = psutil.Process(grid.pid).children(recursive=True)
-        grid.send_signal(signal.SIGINT)
+        for number in signals:
+            grid.send_signal(number)
+            time.sleep(0.3)
         _, err = grid.communicate(timeout=60)
     assert grid.returncode == 130
     assert err.strip().splitlines()[-1].startswith("interrupted; what was finished is in the results folder")
@@ -261,4 +264,44 @@ def test_without_a_cluster_to_join_the_call_is_refused(models, data_dir, tmp_pat
     ended = call("run_parallel_sim_gpt.py", "-c", "auto", *arguments)
     assert ended.returncode == 2
     assert "--cluster auto: no Ray cluster can be joined there" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_without_a_dataset_hub_the_call_is_refused_with_the_flag_that_helps(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    ended = call("run_parallel_sim_gpt.py", "--models", models["gpt2"], "--results_dir", tmp_path / "results")
+    assert ended.returncode == 2
+    assert "error: Rowan/hellaswag: the validation split cannot be loaded" in ended.stderr
+    assert "--data_dir" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "misspelt", "message"),
+    [
+        (
+            "encoding_scheme=[",
+            "encoding_schem=[",
+            "unexpected keyword argument 'encoding_schem'; its lists are model, task",
+        ),
+        ("max_size=14", "max_siz=14", "unexpected keyword argument 'max_siz'"),
+        (
+            '"decoder-only", max',
+            '"decoder", max',
+            "unknown arch_type 'decoder'; choose from decoder-only, encoder-decoder",
+        ),
+        ('"NORM": [None]', '"NROM": [None]', "unknown setting NROM; choose from WORD_AGG_SCHEME"),
+    ],
+)
+def test_a_slip_in_the_grid_that_a_user_edits_is_one_message(tmp_path, line, misspelt, message):
+    text = (TOP / "scripts" / "run_parallel_gen_gpt.py").read_text()
+    assert line in text
+    script = tmp_path / "edited.py"
+    script.write_text(text.replace(line, misspelt, 1))
+    ended = subprocess.run(
+        [sys.executable, str(script), "--dry_run"], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr

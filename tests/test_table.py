@@ -67,5 +67,10 @@ def test_the_table_of_folders_is_printed_and_unreadable_files_are_named(tmp_path
 
 def test_an_empty_folder_is_an_error(tmp_path, capsys):
     write_model_folder(tmp_path / "unrelated")
-    assert main([str(tmp_path / "nothing")]) == 2
+    assert main([str(tmp_path / "unrelated")]) == 2
     assert "no result in" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path, capsys):
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert f"error: {tmp_path / 'nothing'}: no such folder" in capsys.readouterr().err

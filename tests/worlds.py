@@ -84,4 +84,5 @@ def write_model_folder(folder: Path, weights: str = "weights", **config: Any) ->
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_layer": 2, **config}))
     (folder / "model.safetensors").write_text(weights)
+    (folder / "tokenizer.json").write_text("{}")
     return folder

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.hub import answers, first_line
 from lm_eval.settings import choices_text
 
 Architecture = Literal["decoder-only", "encoder-decoder"]
@@ -149,7 +150,7 @@ def read_facts(pretrained: str, revision: str | None = None) -> ModelFacts:
     Raises:
         ConfigurationError: the folder or its config is missing, the hub cannot give it, or the family is not supported.
     """
-    path = _check_folder(pretrained, revision) if is_local(pretrained) else _hub_config(pretrained, revision)
+    path = _local_config(pretrained) if is_local(pretrained) else _hub_config(pretrained, revision)
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         family = find_family(config.get("model_type"), pretrained)
@@ -158,6 +159,8 @@ def read_facts(pretrained: str, revision: str | None = None) -> ModelFacts:
         raise ConfigurationError(
             f"{pretrained}: {path} is not a usable model config ({type(error).__name__}: {error})"
         ) from error
+    if is_local(pretrained):
+        _check_folder(pretrained, revision)
     return ModelFacts(name=pretrained, family=family, num_layers=num_layers)
 
 
@@ -176,48 +179,36 @@ _WEIGHTS = ("*.safetensors", "*.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model", "vocab.*")
 
 
-def _check_folder(pretrained: str, revision: str | None) -> Path:
-    """Return the config of a model folder that has what loading needs."""
-    config = _local_config(pretrained)
+def _check_folder(pretrained: str, revision: str | None) -> None:
+    """See that a model folder has what loading needs beside the config."""
     if revision is not None:
         raise ConfigurationError(
             f"revision={revision}: {pretrained} is a folder, and only models of the hub have revisions; leave it out"
         )
     for what, patterns in (("weights", _WEIGHTS), ("tokenizer", _TOKENIZERS)):
-        found = (path for pattern in patterns for path in config.parent.glob(pattern))
+        found = (path for pattern in patterns for path in Path(pretrained).expanduser().glob(pattern))
         if all(path.name in _TRAINING_FILES for path in found):
             raise ConfigurationError(
                 f"pretrained={pretrained}: the folder has no {what} ({choices_text(patterns)}); "
                 f"save the {what} there with save_pretrained"
             )
-    return config
 
 
 def _hub_config(pretrained: str, revision: str | None) -> Path:
-    from huggingface_hub import (  # noqa: PLC0415  (only hub names need it)
-        get_hf_file_metadata,
-        hf_hub_download,
-        hf_hub_url,
-        try_to_load_from_cache,
-    )
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415  (only hub names need it)
 
     try:
         cached = try_to_load_from_cache(pretrained, "config.json", revision=revision)
         if isinstance(cached, str):
             return Path(cached)
-        get_hf_file_metadata(
-            hf_hub_url(pretrained, "config.json", revision=revision)
-        )  # fails at once, where a download retries
+        if (fault := answers(pretrained, "model", revision)) is not None:
+            raise fault
         return Path(hf_hub_download(pretrained, "config.json", revision=revision))
     except Exception as error:
         raise ConfigurationError(
             f"pretrained={pretrained}: neither a local folder nor to be had from the model hub or its cache "
-            f"({type(error).__name__}: {_first_line(error)}); check the name and the network, or give a folder"
+            f"({type(error).__name__}: {first_line(error)}); check the name and the network, or give a folder"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,0 +1,50 @@
+"""The model and dataset hub: asked once whether it answers, so that else the cache is read at once and quietly."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+_TIMEOUT_S = 5
+_ALWAYS_THERE = {"model": "config.json", "dataset": "README.md"}
+"""A file that every repository of ours has."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).strip().partition("\n")[0]
+
+
+def answers(repository: str, kind: Literal["model", "dataset"], revision: str | None = None) -> Exception | None:
+    """Return None where the hub knows a repository, else the error: one question, no retries."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  (only hub names need it)
+
+    url = hf_hub_url(repository, _ALWAYS_THERE[kind], repo_type=kind, revision=revision)
+    try:
+        get_hf_file_metadata(url, timeout=_TIMEOUT_S)
+    except Exception as error:  # of the network, of the hub, of its client
+        return error
+    return None
+
+
+@contextmanager
+def hub_or_cache(repository: str, kind: Literal["model", "dataset"]) -> Iterator[None]:
+    """Let what runs inside use the hub if it answers, and its cache alone if it doesn't."""
+    import datasets.config  # noqa: PLC0415
+    import huggingface_hub.constants  # noqa: PLC0415
+
+    if answers(repository, kind) is None:
+        yield
+        return
+    places: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    before = [place.HF_HUB_OFFLINE for place in places]
+    level = logging.getLogger("datasets").level
+    logging.getLogger("datasets").setLevel(logging.ERROR)
+    for place in places:
+        place.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        logging.getLogger("datasets").setLevel(level)
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
