@@ -192,5 +192,7 @@ def _draw_shots(
             raise ConfigurationError(
                 f"num_fewshot={num_fewshot}: only {len(others) + len(shots)} rows differ from {example.source}"
             )
-        shots += rnd.sample(others, num_fewshot - len(shots))
+        # from a generator of its own: later documents' shots must not depend on it
+        own = random.Random(f"{SEED} {shots} {example.question}")  # noqa: S311
+        shots += own.sample(others, num_fewshot - len(shots))
     return tuple(pool[index] for index in shots)

@@ -1,5 +1,6 @@
 """What every grid script does: flags, grid, checks, plan, runs, result files, and a table at the end."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ from lm_eval.grid import Grid, Plan, expand, make_plan
 from lm_eval.model_list import DEMO, demo_models
 from lm_eval.models.families import Architecture, check_against_model, is_local, read_facts
 from lm_eval.options import Options, read_options
-from lm_eval.results import ResultsFolder, check_writable
+from lm_eval.results import ResultsFolder, StoredResult, check_writable
 from lm_eval.scheduler import Executor, Outcome, make_units
 from lm_eval.table import describe, format_results
 from lm_eval.tasks import find_task
@@ -227,8 +228,14 @@ def _store(outcome: Outcome, folder: ResultsFolder) -> Outcome:
     return outcome
 
 
+def _find(config: RunConfig, folder: ResultsFolder) -> StoredResult | None:
+    with contextlib.suppress(ConfigurationError):  # its data or model went away meanwhile
+        return folder.find(config)
+    return None
+
+
 def _print_results(configs: Sequence[RunConfig], folder: ResultsFolder) -> None:
-    stored = [found for config in configs if (found := folder.find(config)) is not None]
+    stored = [found for config in configs if (found := _find(config, folder)) is not None]
     if stored:
         print(format_results(stored))
 

@@ -44,19 +44,31 @@ def merge_results(results: Sequence[Result]) -> dict[str, Any]:
 
 def _replace_task(existing: Result, result: Result) -> Result:
     """Return a file's content with one task's result exchanged; the other tasks of the file stay."""
-    return result if len(existing["results"]) == 1 else merge_results([existing, result])
+    if len(existing["results"]) == 1:
+        return result
+    (task,) = result["results"]
+    others = {
+        key: {name: of for name, of in value.items() if name != task} if key in _BY_TASK else value
+        for key, value in existing.items()
+    }
+    return merge_results([others, result])
 
 
 _NAME_BYTES = 150
 """Of a file name's readable part; file systems take 255 in all."""
 
 
-def result_name(config: RunConfig) -> str:
-    """Return the name of a configuration's result file: readable in front, unique by the end."""
+def result_name(config: RunConfig, identity: dict[str, Any] | None = None) -> str:
+    """Return the name of a configuration's result file: readable in front, unique by the end.
+
+    Args:
+        config: the configuration.
+        identity: as it was when the run began; None identifies the configuration as it is now.
+    """
     model = config.pretrained.rstrip("/").rpartition("/")[2]
     parts = (config.task, model, config.encoding_scheme or config.model, f"{config.num_fewshot}shot")
     readable = re.sub(r"[^\w.+-]", "-", "_".join(parts)).encode()[:_NAME_BYTES].decode(errors="ignore")
-    return f"{readable}_{fingerprint(identify(config))[:16]}.json"
+    return f"{readable}_{fingerprint(identity or identify(config))[:16]}.json"
 
 
 def write_json(path: Path, content: object) -> None:
@@ -205,8 +217,9 @@ class ResultsFolder:
         Raises:
             OSError: the file cannot be written; nothing is left behind.
         """
-        existing = self._by_identity.get(fingerprint(identify(config)))
-        path = existing.path if existing is not None else self._free_path(result_name(config))
+        identity = result["identity"][config.task]  # as the run found it: data or weights may have changed since
+        existing = self._by_identity.get(fingerprint(identity))
+        path = existing.path if existing is not None else self._free_path(result_name(config, identity))
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(path, result if existing is None else _replace_task(existing.content, result))
         for stored in read_results(path):

@@ -136,7 +136,7 @@ def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:
     return {
         baseline_key(stored.config): _accuracy(stored)
         for stored in results
-        if stored.config.encoding_scheme == "cross_encoding"
+        if stored.config.encoding_scheme == "cross_encoding" and stored.config.vectors.decoding_scheme is None
     }
 
 

@@ -17,6 +17,8 @@ from lm_eval.config import ENCODING_SCHEMES, RunConfig
 from lm_eval.errors import RunError
 from lm_eval.evaluator import Evaluation, evaluate_many
 from lm_eval.execution import Execution
+from lm_eval.models.batching import BatchBudget, Batcher
+from lm_eval.models.decoder import Prompt, score_prompts
 from lm_eval.models.loading import LanguageModel, wrap_model
 from lm_eval.settings import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS, format_pairs
 
@@ -280,3 +282,31 @@ def test_a_score_that_is_not_a_number_is_an_error(data_dir):
     config = make_config(data_dir, "dist_gen", "hellaswag_dg", "cross_encoding", {})
     with pytest.raises(RunError, match=r"the score of choice \d is nan, not a number"):
         evaluate_many([config], broken, Execution())[0].metrics()
+
+
+def prompt(context: int, *choices: int) -> Prompt:
+    return Prompt(context=tuple(range(3, 3 + context)), choices=tuple(tuple(range(5, 5 + count)) for count in choices))
+
+
+@pytest.mark.parametrize("family", DECODER_ONLY)
+def test_long_contexts_with_short_choices_share_a_batch_with_short_contexts_of_long_choices(family):
+    loaded = wrap_model(*tiny_model(family, max_length=24), name=family)
+    prompts = [prompt(23, 2, 2), prompt(10, 10, 1), prompt(1, 24, 3), prompt(24, 1, 1), prompt(5, 18, 2)]
+    together, alone = (
+        score_prompts(loaded, prompts, Batcher(BatchBudget(max_rows=max_rows))) for max_rows in (None, 1)
+    )
+    for batched, single in zip(together, alone, strict=True):
+        assert [score.log_probability for score in batched] == pytest.approx(
+            [score.log_probability for score in single], rel=TOLERANCE, abs=TOLERANCE
+        )
+
+
+def test_of_equally_probable_tokens_only_the_first_is_greedy(monkeypatch):
+    network, tokenizer = tiny_model("gpt2", max_length=24)
+    with torch.no_grad():
+        network.lm_head.weight.zero_()
+    loaded = wrap_model(network, tokenizer, name="undecided")
+    scores = score_prompts(
+        loaded, [Prompt(context=(3, 4), choices=((0,), (1,), (0, 0), (0, 1)))], Batcher(BatchBudget())
+    )
+    assert [score.is_exact_match for score in scores[0]] == [True, False, True, False]

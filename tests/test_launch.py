@@ -1,6 +1,7 @@
 """Running a grid within this process: planning, skipping, failing, writing, exit statuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,30 @@ def test_a_missing_model_folder_is_named(data_dir, tmp_path):
 def test_a_model_folder_without_config_is_named(data_dir, tmp_path):
     with pytest.raises(ConfigurationError, match=r"the folder has no config.json, so it holds no model"):
         run(small_grid(tmp_path), options(data_dir, tmp_path))
+
+
+class VanishingData:
+    """Runs in this process, and moves the data away before it hands a result over."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def run(self, units):
+        for outcome in list(InProcessExecutor().run(units)):
+            if self.data.exists():
+                self.data.rename(self.data.with_name("moved"))
+            yield outcome
+
+
+def test_results_are_kept_under_what_they_were_computed_from_even_if_the_data_goes_away_meanwhile(
+    gpt2, tmp_path, data_dir
+):
+    data = tmp_path / "data"
+    shutil.copytree(data_dir, data)
+    chosen = options(data, tmp_path / "results")
+    assert carry_out(small_grid(gpt2), chosen, "unused", VanishingData(data)) == 0
+    assert len(files_of(tmp_path / "results")) == 3
+    (tmp_path / "moved").rename(data)
+    before = files_of(tmp_path / "results")
+    assert run(small_grid(gpt2), chosen) == 0
+    assert files_of(tmp_path / "results") == before

@@ -47,10 +47,32 @@ def run_with_cache(model: LanguageModel, rows: Sequence[Row], inputs: Hidden) ->
         rows: the lengths of trunks and branches.
         inputs: embeddings, laid out as the rows say.
     """
-    run = _run_side_by_side if model.family.sharing == "row" else _run_repeated
     hidden = torch.zeros_like(inputs)
-    run(model, rows, inputs, hidden)
+    if model.family.sharing == "row":
+        _run_side_by_side(model, rows, inputs, hidden)
+        return hidden
+    for places in _fitting(rows, model.max_length):
+        part = torch.zeros_like(inputs[places])
+        _run_repeated(model, [rows[place] for place in places], inputs[places], part)
+        hidden[places] = part
     return hidden
+
+
+def _fitting(rows: Sequence[Row], max_length: int) -> list[list[int]]:
+    """Group rows so that a group's longest trunk and longest branch together are no longer than the model takes.
+
+    Padding stands between a short trunk's start and a long branch's end, and it has places in the row too.
+    """
+    groups: list[list[int]] = []
+    trunk = branch = 0
+    for place in sorted(range(len(rows)), key=lambda place: -rows[place].trunk):
+        longest = max(rows[place].branches)
+        if not groups or trunk + max(branch, longest) > max_length:
+            groups.append([])
+            trunk, branch = rows[place].trunk, 0
+        groups[-1].append(place)
+        branch = max(branch, longest)
+    return groups
 
 
 def _run_side_by_side(model: LanguageModel, rows: Sequence[Row], inputs: Hidden, hidden: Hidden) -> None:

@@ -268,7 +268,21 @@ def _score_tokens(
         logits = project(model, states).float()
         chosen = logits.gather(1, wanted.to(logits.device).unsqueeze(1))
         best = logits.amax(dim=1, keepdim=True)
+        is_first = _is_first_of_equals(logits, wanted.to(logits.device).unsqueeze(1), chosen == best)
         log_total = logits.sub_(best).clamp_(min=MIN_EXPONENT).exp_().sum(dim=1, keepdim=True).log_()
-        parts.append((chosen - best - log_total, chosen == best))
+        parts.append((chosen - best - log_total, is_first))
     log_probabilities, greedy = zip(*parts, strict=True)
     return torch.cat(log_probabilities).squeeze(1), torch.cat(greedy).squeeze(1)
+
+
+def _is_first_of_equals(
+    logits: Float[Tensor, "position vocabulary"],
+    targets: Int[Tensor, "position 1"],
+    is_best: Bool[Tensor, "position 1"],
+) -> Bool[Tensor, "position 1"]:
+    """Return which targets are the arg max: the first of equals, where low precision makes several tokens the best."""
+    if not is_best.any():
+        return is_best
+    candidates = is_best.squeeze(1).nonzero().squeeze(1)
+    first = logits[candidates].argmax(dim=1, keepdim=True)
+    return is_best.index_copy(0, candidates, first == targets[candidates])

@@ -31,7 +31,7 @@ def choose_budget(model: LanguageModel, batch_size: int | None) -> BatchBudget:
     """Return what a batch may hold, by the memory of the model's device; a number of rows, where given, replaces it."""
     if batch_size is not None:
         return BatchBudget(max_rows=batch_size)
-    on_cpu = model.device.type == "cpu"
+    on_cpu = model.device.type != "cuda"
     held = _CPU_BYTES if on_cpu else int(_GPU_SHARE * _free_bytes(model))
     per_token, per_pair = _bytes_per_token(model), _bytes_per_pair(model)
     return BatchBudget(
@@ -42,7 +42,7 @@ def choose_budget(model: LanguageModel, batch_size: int | None) -> BatchBudget:
 
 def _free_bytes(model: LanguageModel) -> int:
     """Return the free memory of the fullest of the devices that hold the model, cached blocks of torch included."""
-    devices = {parameter.device for parameter in model.network.parameters()} - {torch.device("cpu")}
+    devices = {parameter.device for parameter in model.network.parameters() if parameter.is_cuda}
     return min(
         torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         for device in devices
