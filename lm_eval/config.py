@@ -13,6 +13,7 @@ from lm_eval.settings import (
     LEGACY_SETTING_NAMES,
     SETTING_NAMES,
     SIMILARITIES,
+    SINGLE_VECTOR_AGGREGATIONS,
     TOKEN_AGGREGATIONS,
     VectorSettings,
     choices_text,
@@ -31,6 +32,8 @@ ENCODING_SCHEMES = (
     "sentence_level_segmentation",
     "cross_encoding",
 )
+SEGMENTING_SCHEMES = tuple(scheme for scheme in ENCODING_SCHEMES if scheme != "cross_encoding")
+"""The ones that cut a context into segments, so that there are vectors to compare."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 MODEL_KEYS = ("pretrained", "revision", "dtype")
@@ -205,13 +208,13 @@ def _require_token_aggregation(config: RunConfig, aggregations: tuple[str, ...])
 
 def _check_similarity(config: RunConfig) -> None:
     vectors = config.vectors
-    _require_scheme(config, ENCODING_SCHEMES[:-1])
+    _require_scheme(config, SEGMENTING_SCHEMES)
     if config.encoding_scheme == "cross_encoding":
         raise ConfigurationError(
             "encoding_scheme=cross_encoding: dist_sim compares vectors of segments, so it needs another scheme; "
-            f"choose from {choices_text(ENCODING_SCHEMES[:-1])}"
+            f"choose from {choices_text(SEGMENTING_SCHEMES)}"
         )
-    _require_token_aggregation(config, TOKEN_AGGREGATIONS[:-1])
+    _require_token_aggregation(config, SINGLE_VECTOR_AGGREGATIONS)
     for key in ("word_agg_scheme", "out_word_agg_scheme"):
         if (getattr(vectors, key) or "").endswith("concat"):
             raise ConfigurationError(

@@ -20,7 +20,8 @@ ACTIVATION_PREFIXES = (
     "-relu|zNorm|",
     "-relu|zNorm+|",
 )
-TOKEN_AGGREGATIONS = ("mean", "w1mean", "last", "concat")
+SINGLE_VECTOR_AGGREGATIONS = ("mean", "w1mean", "last")
+TOKEN_AGGREGATIONS = (*SINGLE_VECTOR_AGGREGATIONS, "concat")
 NORMS = ("L2", "varNorm", "zNorm")
 SIMILARITIES = ("dot_product", "cosine_sim")
 
@@ -104,7 +105,14 @@ class VectorSettings:
 
 
 SETTING_NAMES = tuple(item.name.upper() for item in fields(VectorSettings))
-LEGACY_SETTING_NAMES = SETTING_NAMES[:6]
+LEGACY_SETTING_NAMES = (
+    "WORD_AGG_SCHEME",
+    "SEGMENT_AGG_SCHEME",
+    "EXAMPLE_AGG_SCHEME",
+    "NORM",
+    "SIMILARITY_FUNC",
+    "ENCODING_LAYER",
+)
 """The settings that a result file always states; the others only where they are set."""
 
 

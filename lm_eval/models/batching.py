@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from lm_eval.errors import RunError
+
 logger = logging.getLogger(__name__)
 
 Launched = TypeVar("Launched")
@@ -81,7 +83,7 @@ class Batcher:
             collect: waits for its end and returns its result.
 
         Raises:
-            torch.OutOfMemoryError: a single sequence is too much.
+            RunError: a single sequence is too much for the memory.
         """
         waiting: tuple[list[int], Launched] | None = None
         order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
@@ -109,13 +111,16 @@ class Batcher:
         return list(order[start:end])
 
     def _shrink(self, rows: int, longest: int) -> None:
-        """Halve the budget after a lack of memory; called while the error is handled, which it raises again for a row.
+        """Halve the budget after a lack of memory.
 
         Raises:
-            torch.OutOfMemoryError: a single row was too much.
+            RunError: a single row was too much.
         """
         if rows == 1:
-            raise  # noqa: PLE0704
+            raise RunError(
+                f"a single row of {longest} tokens is more than the device's memory holds beside the model; "
+                "use fewer shots, a smaller dtype or more GPUs"
+            )
         logger.warning("out of memory with %d rows of up to %d tokens: halved", rows, longest)
         self.sizes.num_halved += 1
         self.budget = self.budget.without(rows, longest)

@@ -103,7 +103,8 @@ def run_encoder(
         return
     arguments = {} if model.is_encoder_decoder else {"use_cache": False}
     # causal attention never sees padding on the right; an encoder's would
-    hidden = padding_hidden(model, mask) if model.is_encoder_decoder else nullcontext()
+    attends = needs_last or max(inner) > 0
+    hidden = padding_hidden(model, mask) if model.is_encoder_decoder and attends else nullcontext()
     with hidden, _report_inputs(model, inner, on_layer, stop=not needs_last), suppress(_DeepestLayerReachedError):
         on_layer(model.num_layers, model.encoder(inputs_embeds=embeddings, **arguments).last_hidden_state)
 

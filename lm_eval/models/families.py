@@ -129,6 +129,10 @@ _TRAINING_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "
 """What training leaves beside them."""
 
 
+_COMMON_NUM_LAYERS = "num_hidden_layers"
+"""The name that transformers takes for every family's own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
     """What a model's config tells before its weights are loaded."""
@@ -154,7 +158,7 @@ def read_facts(pretrained: str, revision: str | None = None) -> ModelFacts:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         family = find_family(config.get("model_type"), pretrained)
-        num_layers = int(config[family.num_layers])
+        num_layers = int(config[family.num_layers if family.num_layers in config else _COMMON_NUM_LAYERS])
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{pretrained}: {path} is not a usable model config ({type(error).__name__}: {error})"

@@ -26,7 +26,11 @@ def padding_hidden(model: LanguageModel, mask: Bool[Tensor, "batch token"]) -> I
     attention = attrgetter(str(model.family.relative_bias))(model.encoder)
     make_bias = attention.compute_bias
 
+    made = False
+
     def make_masked_bias(*args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+        nonlocal made
+        made = True
         bias: Tensor = make_bias(*args, **kwargs)
         if not mask.all():
             bias = bias.masked_fill(~mask[:, None, None, :].to(bias.device), torch.finfo(bias.dtype).min)
@@ -37,3 +41,7 @@ def padding_hidden(model: LanguageModel, mask: Bool[Tensor, "batch token"]) -> I
         yield
     finally:
         del attention.compute_bias
+    if not made:
+        raise RuntimeError(
+            "the encoder made no position bias, so its padding was not hidden: a transformers unknown to us"
+        )
