@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log_samples", action="store_true", help="store the scores of every document too")
     parser.add_argument(
+        "--verify", type=int, default=0, metavar="N", help="score the first N documents again, one by one, and compare"
+    )
+    parser.add_argument(
         "--description_dict_path", type=Path, metavar="FILE", help="JSON with a description for each task"
     )
     return parser
@@ -75,6 +78,7 @@ def _read_descriptions(path: Path | None) -> dict[str, str]:
 def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], None]:
     """Return the function that writes each task's result as soon as it is finished."""
     from lm_eval.results import ResultsFolder, merge_results, write_json  # noqa: PLC0415
+    from lm_eval.verification import Verification  # noqa: PLC0415
 
     folder = None if args.output_dir is None else ResultsFolder(args.output_dir)
     finished: list[dict[str, Any]] = []
@@ -82,6 +86,8 @@ def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], N
     def write(config: RunConfig, result: dict[str, Any]) -> None:
         finished.append(result)
         _print_table(result)
+        if "verification" in result:
+            print(Verification(**result["verification"][config.task]))
         if args.output_path is not None:
             write_json(args.output_path, merge_results(finished))
         if folder is not None:
@@ -117,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             device=args.device,
             limit=args.limit,
             log_samples=args.log_samples,
+            verify=args.verify,
             description_dict=descriptions,
             show_progress=True,
             on_result=_writer(args),

@@ -176,10 +176,6 @@ class RunConfig:
         )
 
 
-def _set_only(vectors: VectorSettings) -> dict[str, str]:
-    return {key: value for key, value in vectors.public().items() if value is not None}
-
-
 def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
     unknown = [key for key in pairs if key not in valid]
     if unknown:
@@ -187,7 +183,7 @@ def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) 
 
 
 def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
-    wrong = {key: value for key, value in _set_only(config.vectors).items() if key in keys}
+    wrong = {key: value for key in keys if (value := getattr(config.vectors, key.lower())) is not None}
     if wrong:
         raise ConfigurationError(f"{format_pairs(wrong)}: {why}; leave it out or set it to None")
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,8 @@ from lm_eval.results import merge_results
 from lm_eval.scoring import SharedPass
 from lm_eval.tasks import find_task
 from lm_eval.tokenised import TokenisedDocument, Tokeniser
+from lm_eval.verification import Verification
+from lm_eval.verification import verify as verify_documents
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +57,11 @@ class Evaluation:
     config: RunConfig
     identity: dict[str, Any]
     """Of the configuration when the run began: data or weights may change while it runs."""
-    keeps_documents: bool
+    num_kept: int | None
+    """Documents whose scores are kept; None keeps all."""
     num_documents: int = 0
     documents: list[DocumentScores] = field(default_factory=list)
-    """In document order, where they are kept."""
+    """The first ones, in document order."""
     num_truncated: int = 0
     """Segments that were longer than the model takes."""
     seconds: float = 0.0
@@ -74,8 +77,8 @@ class Evaluation:
     def add(self, documents: Sequence[DocumentScores]) -> None:
         """Take the scores of the next documents."""
         self.num_documents += len(documents)
-        if self.keeps_documents:
-            self.documents.extend(documents)
+        room = len(documents) if self.num_kept is None else max(0, self.num_kept - len(self.documents))
+        self.documents.extend(documents[:room])
         for document in documents:
             if self._failure is None:
                 self._failure = _find_nan(self.config, document)
@@ -124,7 +127,7 @@ def evaluate_many(
     model: LanguageModel,
     execution: Execution,
     *,
-    keep_documents: bool = True,
+    keep_documents: int | None = None,
     show_progress: bool = False,
 ) -> list[Evaluation]:
     """Evaluate configurations that share their passes.
@@ -133,7 +136,7 @@ def evaluate_many(
         configs: configurations with equal `pass_key`.
         model: the loaded model.
         execution: how to run.
-        keep_documents: whether the scores of every document are kept; they grow with the documents.
+        keep_documents: of how many documents the scores are kept; None keeps all of them, however many there are.
         show_progress: whether a progress bar is drawn.
 
     Returns:
@@ -148,7 +151,7 @@ def evaluate_many(
     task = find_task(first)
     tokenise = Tokeniser(model, first)
     shared = SharedPass(configs=configs, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES)
-    evaluations = [Evaluation(config=c, identity=identify(c), keeps_documents=keep_documents) for c in configs]
+    evaluations = [Evaluation(config=c, identity=identify(c), num_kept=keep_documents) for c in configs]
     documents = select_documents(task.dataset, first.data_dir, first.num_fewshot, first.limit)
     chunks = [documents[i : i + _TOKENISED_TOGETHER] for i in range(0, len(documents), _TOKENISED_TOGETHER)]
     with DocumentProgress(len(documents), task.name, shown=show_progress) as progress, _fast(model):
@@ -228,6 +231,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     device: str | None = None,
     limit: str | int | None = None,
     log_samples: bool = False,
+    verify: int = 0,
     description_dict: Mapping[str, str] | None = None,
     show_progress: bool = False,
     on_result: Callable[[RunConfig, dict[str, Any]], None] = lambda config, result: None,  # noqa: ARG005
@@ -244,6 +248,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         device: where the model goes; None takes a GPU where there is one.
         limit: N documents, or START:END; None takes all.
         log_samples: whether the scores of every document are returned too.
+        verify: so many of the first documents are scored again, one by one in the plain way, and compared.
         description_dict: a description for each task that has one.
         show_progress: whether a progress bar is drawn.
         on_result: told each task's configuration and result as soon as it is finished.
@@ -256,6 +261,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         ConfigurationError: the call is wrong; nothing was computed.
         RunError: a document cannot be scored.
     """
+    if type(verify) is not int or verify < 0:
+        raise ConfigurationError(f"verify must be a non-negative number of documents, got {verify!r}")
     names = [name for name in tasks.split(",") if name] if isinstance(tasks, str) else list(tasks)
     if not names:
         raise ConfigurationError("tasks: no task is named")
@@ -282,10 +289,20 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     loaded = load_for(configs[0], execution)
     results = []
     for config in configs:
-        evaluation = evaluate_many([config], loaded, execution, show_progress=show_progress)[0]
+        kept = None if log_samples else verify
+        evaluation = evaluate_many([config], loaded, execution, keep_documents=kept, show_progress=show_progress)[0]
         results.append(make_result(evaluation, loaded, execution, log_samples=log_samples))
+        if verify:
+            results[-1]["verification"] = {config.task: asdict(_verify(evaluation, loaded, verify))}
         on_result(config, results[-1])
     return merge_results(results)
+
+
+def _verify(evaluation: Evaluation, model: LanguageModel, num_documents: int) -> Verification:
+    config = evaluation.config
+    dataset = find_task(config).dataset
+    documents = select_documents(dataset, config.data_dir, config.num_fewshot, config.limit)[:num_documents]
+    return verify_documents(config, model, documents, evaluation.documents[:num_documents])
 
 
 def load_for(config: RunConfig, execution: Execution) -> LanguageModel:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.identity import canonical
+from lm_eval.identity import Identifier, canonical
 from lm_eval.models.families import ARCHITECTURES, Architecture
 from lm_eval.results import ResultsFolder, StoredResult
 from lm_eval.settings import SETTING_NAMES, VectorSettings, choices_text
@@ -100,7 +100,8 @@ def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite:
         folder: the results there are.
         overwrite: run all of them again.
     """
-    found = [(config, None if overwrite else folder.find(config)) for config in configs]
+    identify = Identifier()
+    found = [(config, None if overwrite else folder.find(config, identify)) for config in configs]
     return Plan(
         to_run=[config for config, stored in found if stored is None],
         done=[(config, stored) for config, stored in found if stored is not None],

@@ -3,8 +3,10 @@
 Never told by a file's name, nor by where a model or a data file lies.
 """
 
+import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from lm_eval.tasks import find_task
 from lm_eval.tasks.base import Dataset
 
 
+@functools.lru_cache(maxsize=1 << 15)
 def canonical(config: RunConfig) -> RunConfig:
     """Return one form for configurations that compute the same numbers (SPEC §6).
 
@@ -67,21 +70,39 @@ def pass_key(config: RunConfig) -> tuple[object, ...]:
     return (*shared, config.vectors.add_pos)
 
 
-def identify(config: RunConfig) -> dict[str, Any]:
-    """Return everything that decides a configuration's numbers, as plain data for the result file.
+class Identifier:
+    """Identifies configurations, looking at each model and each data folder only once."""
 
-    Raises:
-        ConfigurationError: the model's folder or the data is not there.
-    """
-    task = find_task(config)
-    form = canonical(config)
+    def __init__(self) -> None:
+        self._weights = functools.cache(model_identity)
+        self._data = functools.cache(data_identity)
+
+    def __call__(self, config: RunConfig) -> dict[str, Any]:
+        """Return everything that decides a configuration's numbers, as plain data for the result file.
+
+        Raises:
+            ConfigurationError: the model's folder or the data is not there.
+        """
+        form = canonical(config)
+        dataset = find_task(config).dataset
+        weights = self._weights(form.pretrained, form.revision)
+        return _state(form, weights, self._data(dataset, form.num_fewshot, form.data_dir))
+
+
+def identify(config: RunConfig) -> dict[str, Any]:
+    """Identify a configuration by its model and data as they are now; see `Identifier`."""
+    return Identifier()(config)
+
+
+def _state(form: RunConfig, weights: Mapping[str, str | None], data: Mapping[str, str]) -> dict[str, Any]:
+    task = find_task(form)
     return {
         "model": form.model,
-        "weights": dict(model_identity(form.pretrained, form.revision)),
+        "weights": dict(weights),
         "dtype": form.dtype,
         "task": form.task,
         "task_version": task.version,
-        "data": data_identity(task.dataset, form.num_fewshot, form.data_dir),
+        "data": dict(data),
         "num_fewshot": form.num_fewshot,
         "limit": str(form.limit),
         "seed": SEED,
@@ -91,6 +112,6 @@ def identify(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def fingerprint(identity: dict[str, Any]) -> str:
+def fingerprint(identity: Mapping[str, Any]) -> str:
     """Return the SHA-256 of an identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

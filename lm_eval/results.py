@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from lm_eval.tasks import TASKS
 Result = Mapping[str, Any]
 
 
-_BY_TASK = ("results", "versions", "identity", "run", "samples")
+_BY_TASK = ("results", "versions", "identity", "run", "samples", "verification")
 """Keys of a result file under which each task has its own entry."""
 
 
@@ -197,10 +197,16 @@ class ResultsFolder:
                     yield stored
         yield from self._by_identity.values()
 
-    def find(self, config: RunConfig) -> StoredResult | None:
+    def find(
+        self, config: RunConfig, identify: Callable[[RunConfig], Mapping[str, Any]] = identify
+    ) -> StoredResult | None:
         """Return the result of a configuration, or None.
 
         A file of the older form is taken where nothing that it states differs; what it doesn't state counts as equal.
+
+        Args:
+            config: the configuration.
+            identify: for many configurations, an `Identifier` of the caller's.
         """
         found = self._by_identity.get(fingerprint(identify(config)))
         return found or next(self._find_older(config), None)

@@ -85,7 +85,7 @@ class Worker:
         from lm_eval.evaluator import evaluate_many, make_result  # noqa: PLC0415
 
         try:
-            evaluations = evaluate_many(unit, self._model, self._execution, keep_documents=False)
+            evaluations = evaluate_many(unit, self._model, self._execution, keep_documents=0)
         except (ConfigurationError, RunError) as error:  # of the documents, which all of them share
             return [Outcome(config=config, error=_cause(error)) for config in unit]
         except Exception as error:

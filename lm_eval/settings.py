@@ -101,10 +101,11 @@ class VectorSettings:
 
     def public(self) -> dict[str, str | None]:
         """Return the settings by their public names."""
-        return {item.name.upper(): getattr(self, item.name) for item in fields(self)}
+        return {public: getattr(self, name) for public, name in _PUBLIC_NAMES}
 
 
-SETTING_NAMES = tuple(item.name.upper() for item in fields(VectorSettings))
+_PUBLIC_NAMES = tuple((item.name.upper(), item.name) for item in fields(VectorSettings))
+SETTING_NAMES = tuple(public for public, _ in _PUBLIC_NAMES)
 LEGACY_SETTING_NAMES = (
     "WORD_AGG_SCHEME",
     "SEGMENT_AGG_SCHEME",

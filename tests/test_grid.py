@@ -12,6 +12,7 @@ from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import Grid, expand, make_plan
 from lm_eval.identity import canonical, identify
+from lm_eval.models.families import model_identity
 from lm_eval.results import ResultsFolder
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -219,3 +220,16 @@ def test_a_plan_that_overwrites_runs_everything(planned):
     configs, folder = planned
     plan = make_plan(configs, folder, overwrite=True)
     assert (plan.to_run, plan.done) == (configs, [])
+
+
+def test_a_plan_looks_at_each_model_and_data_folder_once(planned, monkeypatch):
+    configs, folder = planned
+    asked = []
+
+    def look(pretrained, revision):
+        asked.append(pretrained)
+        return model_identity(pretrained, revision)
+
+    monkeypatch.setattr("lm_eval.identity.model_identity", look)
+    make_plan(configs, folder, overwrite=False)
+    assert asked == [configs[0].pretrained]
