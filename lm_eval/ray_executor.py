@@ -22,7 +22,7 @@ from lm_eval.execution import Execution
 from lm_eval.scheduler import ModelKey, Outcome, Unit, Worker, model_key
 
 _MAX_THREADS = 4
-"""CPU cores a worker on a machine without a GPU takes; small models gain little from more."""
+"""CPU cores a worker takes on machines without a GPU while there is work for all; small models gain little from more."""
 _MAX_DEATHS = 2
 """Workers that may die over a run before it is given up."""
 _CONNECT_TIMEOUT_S = 5
@@ -49,8 +49,8 @@ class RayExecutor:
         """
         try:
             self._connect()
-            start_worker, num_workers = self._plan_workers()
-            yield from _dispatch(units, start_worker, min(num_workers, len(units)))
+            start_worker, num_workers = self._plan_workers(len(units))
+            yield from _dispatch(units, start_worker, num_workers)
         finally:
             ray.shutdown()
 
@@ -72,8 +72,8 @@ class RayExecutor:
                 "start one with `ray start --head`, give its address, or use local"
             ) from error
 
-    def _plan_workers(self) -> tuple[Callable[[], Any], int]:
-        """Return a function that starts a worker, and how many there is room for."""
+    def _plan_workers(self, num_units: int) -> tuple[Callable[[], Any], int]:
+        """Return a function that starts a worker, and how many there are to be."""
         gpus = [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
         if any(gpus):
             if self.num_gpus > max(gpus):
@@ -84,11 +84,25 @@ class RayExecutor:
             # an actor with GPUs would otherwise also hold a CPU for life, and there may be more GPUs than CPUs
             resources = {"num_gpus": self.num_gpus, "num_cpus": 0}
             execution = Execution(batch_size=self.batch_size, spread=self.num_gpus > 1)
-            return _starter(resources, execution, None), sum(count // self.num_gpus for count in gpus)
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        threads = max(1, min(_MAX_THREADS, cpus // _MANY_WORKERS))
+            room = sum(count // self.num_gpus for count in gpus)
+            return _starter(resources, execution, None), min(room, num_units)
+        cpus = [int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"]]
+        num_workers, threads = share_cpus(cpus, num_units)
         execution = Execution(batch_size=self.batch_size, device="cpu")
-        return _starter({"num_cpus": threads}, execution, threads), max(1, cpus // threads)
+        return _starter({"num_cpus": threads}, execution, threads), num_workers
+
+
+def share_cpus(cpus: Sequence[int], num_units: int) -> tuple[int, int]:
+    """Return how many workers share CPU cores, and the threads of each: few units of work get more threads.
+
+    Args:
+        cpus: the cores of each machine.
+        num_units: units of work to be done.
+    """
+    usual = max(1, min(_MAX_THREADS, sum(cpus) // _MANY_WORKERS))
+    num_workers = max(1, min(num_units, sum(count // usual for count in cpus)))
+    fitting = (t for t in range(1, max(cpus) + 1) if sum(count // t for count in cpus) >= num_workers)
+    return num_workers, max(fitting, default=1)
 
 
 def _check_address(address: str) -> None:
