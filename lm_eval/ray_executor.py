@@ -22,7 +22,7 @@ from lm_eval.execution import Execution
 from lm_eval.scheduler import ModelKey, Outcome, Unit, Worker, model_key
 
 _MAX_THREADS = 4
-"""CPU cores a worker takes on machines without a GPU while there is work for all; small models gain little from more."""
+"""CPU cores a worker takes, without a GPU and with work for all workers: small models gain little from more."""
 _MAX_DEATHS = 2
 """Workers that may die over a run before it is given up."""
 _CONNECT_TIMEOUT_S = 5
