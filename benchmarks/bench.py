@@ -25,7 +25,7 @@ from plain_text import read_rows  # noqa: E402
 from subjects import Subject, flan_t5_base, gpt2_small  # noqa: E402
 
 from lm_eval.config import RunConfig  # noqa: E402
-from lm_eval.evaluator import Evaluation, evaluate_many  # noqa: E402
+from lm_eval.evaluator import Evaluation, evaluate_many, fast  # noqa: E402
 from lm_eval.execution import Execution  # noqa: E402
 from lm_eval.settings import format_pairs  # noqa: E402
 
@@ -171,6 +171,34 @@ def measure(work: Work, subject: Subject, repetitions: int) -> dict[str, object]
     }
 
 
+def matrix_speed() -> float:
+    """Return the machine's speed in a large matrix product, in GFLOP/s."""
+    size = 2048
+    a = torch.randn(size, size)
+    return 2 * size**3 / _median_seconds(lambda: a @ a) / 1e9
+
+
+def pass_speed(subject: Subject, rows: int = 2, tokens: int = 512) -> float:
+    """Return the speed of a long batch's forward pass through GPT-2's body, in GFLOP/s."""
+    model = subject.model
+    inputs = torch.randn(rows, tokens, model.hidden_size)
+    weights = sum(parameter.numel() for block in model.blocks for parameter in block.parameters())
+    attention = model.num_layers * 4 * model.hidden_size * tokens / 2
+    with fast(model):
+        seconds = _median_seconds(lambda: model.encoder(inputs_embeds=inputs, use_cache=False))
+    return rows * tokens * (2 * weights + attention) / seconds / 1e9
+
+
+def _median_seconds(work: Callable[[], object], times: int = 7) -> float:
+    work()
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - began)
+    return statistics.median(found)
+
+
 def format_row(row: dict[str, object]) -> str:
     """Return a measurement as a line."""
     low, high = row["range"]  # type: ignore[misc]
@@ -197,8 +225,12 @@ def main() -> int:
         with torch.inference_mode():
             rows.append(measure(work, subjects[work.subject], args.repetitions))
         print(format_row(rows[-1]), flush=True)
+    with torch.inference_mode():
+        product, passes = matrix_speed(), pass_speed(gpt2_small())
+    print(f"matrix product {product:.0f} GFLOP/s; forward passes of long batches reach {passes / product:.0%} of it")
     if args.out is not None:
-        args.out.write_text(json.dumps({"threads": torch.get_num_threads(), "rows": rows}, indent=2) + "\n")
+        speeds = {"matrix product, GFLOP/s": round(product), "forward pass, GFLOP/s": round(passes)}
+        args.out.write_text(json.dumps({"threads": torch.get_num_threads(), **speeds, "rows": rows}, indent=2) + "\n")
     return 0
 
 

@@ -10,6 +10,8 @@ from transformers import (
     AutoTokenizer,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
@@ -63,3 +65,13 @@ def flan_t5_base() -> Subject:
     return Subject(
         wrap_model(T5ForConditionalGeneration(config).eval(), _t5_tokenizer(), name="flan-t5-base"), _data_dir()
     )
+
+
+def gpt_neo_small() -> Subject:
+    """A GPT-Neo of the study's 24 layers, narrow, so that arithmetic on vectors shows beside its passes."""
+    torch.manual_seed(0)
+    config = GPTNeoConfig(
+        hidden_size=256, num_heads=8, num_layers=24, attention_types=[[["global", "local"], 12]],
+        max_position_embeddings=2048,
+    )  # fmt: skip
+    return Subject(wrap_model(GPTNeoForCausalLM(config).eval(), _gpt2_tokenizer(), name="gpt-neo"), _data_dir())

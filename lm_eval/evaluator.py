@@ -154,7 +154,7 @@ def evaluate_many(
     evaluations = [Evaluation(config=c, identity=identify(c), num_kept=keep_documents) for c in configs]
     documents = select_documents(task.dataset, first.data_dir, first.num_fewshot, first.limit)
     chunks = [documents[i : i + _TOKENISED_TOGETHER] for i in range(0, len(documents), _TOKENISED_TOGETHER)]
-    with DocumentProgress(len(documents), task.name, shown=show_progress) as progress, _fast(model):
+    with DocumentProgress(len(documents), task.name, shown=show_progress) as progress, fast(model):
         for window in _windows(_ahead(tokenise, chunks), shared.bytes_held):
             advance = progress.start_window(len(window), shared.work_in_tokens(window))
             for place, scores in shared.score(window, advance):
@@ -172,7 +172,7 @@ def evaluate_many(
 
 
 @contextmanager
-def _fast(model: LanguageModel) -> Iterator[None]:
+def fast(model: LanguageModel) -> Iterator[None]:
     """Speed up what runs inside without changing a number beyond rounding."""
     with ExitStack() as stack:
         stack.enter_context(fused_activations(model.network))
