@@ -25,7 +25,8 @@ from plain_text import read_rows  # noqa: E402
 from subjects import Subject, flan_t5_base, gpt2_small  # noqa: E402
 
 from lm_eval.config import RunConfig  # noqa: E402
-from lm_eval.evaluator import Evaluation, evaluate_many, fast  # noqa: E402
+from lm_eval.evaluation import Evaluation  # noqa: E402
+from lm_eval.evaluator import evaluate_many, fast  # noqa: E402
 from lm_eval.execution import Execution  # noqa: E402
 from lm_eval.settings import format_pairs  # noqa: E402
 

@@ -23,7 +23,8 @@ sys.path[:0] = [str(TOP / "benchmarks")]
 from subjects import REFERENCE, Subject, gpt_neo_small  # noqa: E402
 
 from lm_eval.config import RunConfig  # noqa: E402
-from lm_eval.evaluator import Evaluation, evaluate_many  # noqa: E402
+from lm_eval.evaluation import Evaluation  # noqa: E402
+from lm_eval.evaluator import evaluate_many  # noqa: E402
 from lm_eval.execution import Execution  # noqa: E402
 from lm_eval.identity import canonical  # noqa: E402
 from lm_eval.scheduler import make_units  # noqa: E402

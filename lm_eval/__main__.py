@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
-    from lm_eval.results import check_writable  # noqa: PLC0415
+    from lm_eval.result_files import check_writable  # noqa: PLC0415
 
     if args.output_path is not None:
         if args.output_path.is_dir():
@@ -77,7 +77,8 @@ def _read_descriptions(path: Path | None) -> dict[str, str]:
 
 def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], None]:
     """Return the function that writes each task's result as soon as it is finished."""
-    from lm_eval.results import ResultsFolder, merge_results, write_json  # noqa: PLC0415
+    from lm_eval.result_files import merge_results, write_json  # noqa: PLC0415
+    from lm_eval.results import ResultsFolder  # noqa: PLC0415
     from lm_eval.verification import Verification  # noqa: PLC0415
 
     folder = None if args.output_dir is None else ResultsFolder(args.output_dir)

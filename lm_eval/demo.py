@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lm_eval.model_list import DEMO
-from lm_eval.results import ResultsFolder, StoredResult
+from lm_eval.result_files import StoredResult
+from lm_eval.results import ResultsFolder
 from lm_eval.table import find_baselines, format_results, sort_results
 
 SCRIPTS = DEMO.parent / "scripts"

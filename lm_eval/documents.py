@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,11 +133,38 @@ def needed_splits(dataset: Dataset, num_fewshot: int) -> tuple[str, ...]:
 
 
 def data_identity(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> dict[str, str]:
-    """Return what identifies the rows a run reads: the content of local files, or the hub's name."""
-    if data_dir is None:
-        return {"hub": dataset.hub_path}
+    """Return what identifies the rows a run reads: the content of local files, or the hub's name and its rows' content.
+
+    Where the hub's rows are not to be had, their content is left out.
+    """
     splits = needed_splits(dataset, num_fewshot)
+    if data_dir is None:
+        return {"hub": dataset.hub_path, **_hub_fingerprints(dataset, splits)}
     return {split: LocalFile.find(data_dir, dataset, split).fingerprint() for split in splits}
+
+
+@functools.lru_cache(maxsize=16)
+def _hub_fingerprints(dataset: Dataset, splits: tuple[str, ...]) -> dict[str, str]:
+    try:
+        return {split: _rows_fingerprint(_read_hub(dataset, split)) for split in splits}
+    except DataError:
+        return {}
+
+
+def _rows_fingerprint(examples: Sequence[Example]) -> str:
+    total = hashlib.sha256()
+    for example in examples:
+        total.update(json.dumps([example.question, example.choices, example.gold]).encode())
+    return total.hexdigest()
+
+
+def count_documents(dataset: Dataset, data_dir: str | None, limit: Limit) -> int:
+    """Return how many documents a run scores.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    return len(read_split(dataset, dataset.evaluation_split, data_dir)[limit.start : limit.end])
 
 
 def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, limit: Limit) -> list[Document]:

@@ -1,4 +1,4 @@
-"""The two ways in which a run can end badly; everything else is a bug and keeps its traceback."""
+"""The ways in which a run can end badly; everything else is a bug and keeps its traceback."""
 
 
 class ConfigurationError(ValueError):
@@ -11,3 +11,7 @@ class DataError(ConfigurationError):
 
 class RunError(RuntimeError):
     """One run cannot finish, for a reason found in its own data or scores; other runs are not concerned."""
+
+
+class MemoryShortageError(RunError):
+    """The device's memory is too small for a run, even one row at a time; more or emptier GPUs may do."""

@@ -1,35 +1,28 @@
 """One configuration, or all that share a pass, from documents to metrics; `simple_evaluate` is the programs' way in."""
 
 import logging
-import math
-import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
-from functools import cached_property
+from dataclasses import asdict, replace
 from typing import Any
 
-import torch
-import transformers
-
-import lm_eval
-from lm_eval.config import Limit, RunConfig
+from lm_eval.config import RunConfig
 from lm_eval.documents import Document, select_documents
-from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.errors import ConfigurationError
+from lm_eval.evaluation import Evaluation, make_result
 from lm_eval.execution import Execution
 from lm_eval.identity import identify
-from lm_eval.metrics import DocumentScores, Tally
 from lm_eval.models.activations import fused_activations
 from lm_eval.models.batching import Batcher
 from lm_eval.models.families import check_against_model, read_facts
-from lm_eval.models.loading import LanguageModel, load_model
-from lm_eval.models.memory import choose_budget, freed_memory_kept
+from lm_eval.models.loading import LanguageModel, dtype_name, load_model
+from lm_eval.models.memory import choose_budget, freed_memory_kept, peak_memory_gib, reset_peak_memory
 from lm_eval.progress import DocumentProgress
-from lm_eval.results import merge_results
+from lm_eval.provenance import PassRecord, now
+from lm_eval.result_files import merge_results
 from lm_eval.scoring import SharedPass
 from lm_eval.tasks import find_task
 from lm_eval.tokenised import TokenisedDocument, Tokeniser
@@ -48,78 +41,6 @@ _KEPT_BYTES = 1 << 29
 """Vectors of segments that are kept for later windows. Beyond the model a pass so takes about a batch (`models/memory`)
 and 1 GiB, however many documents and configurations there are.
 """
-
-
-@dataclass(kw_only=True)
-class Evaluation:
-    """What a run finds out."""
-
-    config: RunConfig
-    identity: dict[str, Any]
-    """Of the configuration when the run began: data or weights may change while it runs."""
-    num_kept: int | None
-    """Documents whose scores are kept; None keeps all."""
-    num_documents: int = 0
-    documents: list[DocumentScores] = field(default_factory=list)
-    """The first ones, in document order."""
-    num_truncated: int = 0
-    """Segments that were longer than the model takes."""
-    seconds: float = 0.0
-    """Time taken, shared equally among the configurations of a pass."""
-    batches: dict[str, int | None] = field(default_factory=dict)
-    """Sizes of the batches of the pass."""
-    _failure: str | None = None
-
-    @cached_property
-    def _tally(self) -> Tally:
-        return Tally(find_task(self.config).metrics)
-
-    def add(self, documents: Sequence[DocumentScores]) -> None:
-        """Take the scores of the next documents."""
-        self.num_documents += len(documents)
-        room = len(documents) if self.num_kept is None else max(0, self.num_kept - len(self.documents))
-        self.documents.extend(documents[:room])
-        for document in documents:
-            if self._failure is None:
-                self._failure = _find_nan(self.config, document)
-            self._tally.add(document)
-
-    def metrics(self) -> Mapping[str, float | None]:
-        """Return the metrics of the task and their standard errors.
-
-        Raises:
-            RunError: a score is not a number.
-        """
-        if self._failure is not None:
-            raise RunError(self._failure)
-        return self._tally.aggregate()
-
-    def samples(self) -> list[dict[str, Any]]:
-        """Return one dict a document, in document order."""
-        return [_sample(document) for document in self.documents]
-
-
-def _sample(document: DocumentScores) -> dict[str, Any]:
-    sample: dict[str, Any] = {
-        "doc_id": document.doc_id,
-        "source": document.example.source,
-        "gold": list(document.example.gold),
-        "scores": list(document.scores),
-    }
-    if document.is_exact_match is not None:
-        sample["is_exact_match"] = list(document.is_exact_match)
-    return sample
-
-
-def _find_nan(config: RunConfig, document: DocumentScores) -> str | None:
-    """Return what is wrong with a document's scores, or None."""
-    for index, score in enumerate(document.scores):
-        if not math.isfinite(score):
-            return (
-                f"document {document.doc_id} ({document.example.source}): the score of choice {index} is {score}, "
-                f"not a number; if {config.pretrained} overflows in its dtype, choose dtype=float32 or bfloat16"
-            )
-    return None
 
 
 def evaluate_many(
@@ -146,16 +67,19 @@ def evaluate_many(
         ConfigurationError: a configuration does not fit the model or the data.
         RunError: a document cannot be scored.
     """
-    began = time.perf_counter()
-    first, batcher = configs[0], Batcher(choose_budget(model, execution.batch_size))
+    began, record = time.perf_counter(), PassRecord(num_configurations=len(configs))
+    reset_peak_memory(model)
+    first, batcher = configs[0], Batcher(choose_budget(model, execution))
     task = find_task(first)
     tokenise = Tokeniser(model, first)
-    shared = SharedPass(configs=configs, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES)
-    evaluations = [Evaluation(config=c, identity=identify(c), num_kept=keep_documents) for c in configs]
+    shared = SharedPass(configs=configs, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record)
+    evaluations = [
+        Evaluation(config=c, identity=_identify(c, model), num_kept=keep_documents, record=record) for c in configs
+    ]
     documents = select_documents(task.dataset, first.data_dir, first.num_fewshot, first.limit)
     chunks = [documents[i : i + _TOKENISED_TOGETHER] for i in range(0, len(documents), _TOKENISED_TOGETHER)]
     with DocumentProgress(len(documents), task.name, shown=show_progress) as progress, fast(model):
-        for window in _windows(_ahead(tokenise, chunks), shared.bytes_held):
+        for window in _windows(_ahead(tokenise, chunks, record), shared.bytes_held):
             advance = progress.start_window(len(window), shared.work_in_tokens(window))
             for place, scores in shared.score(window, advance):
                 evaluations[place].add(scores)
@@ -165,10 +89,17 @@ def evaluate_many(
             "%s: %d segments were longer than the %d tokens that %s takes; they were cut from the left",
             task.name, tokenise.num_truncated, model.max_length, model.name,
         )  # fmt: skip
-    for evaluation in evaluations:
-        evaluation.num_truncated, evaluation.batches = tokenise.num_truncated, batcher.record()
-        evaluation.seconds = (time.perf_counter() - began) / len(configs)
+    record.seconds, record.finished = time.perf_counter() - began, now()
+    record.phases["score"] = record.seconds - record.phases.get("encode", 0.0)
+    record.num_documents, record.num_tokens = len(documents), batcher.sizes.num_tokens
+    record.num_truncated, record.batches = tokenise.num_truncated, batcher.record()
+    record.peak_memory_gib = peak_memory_gib(model)
     return evaluations
+
+
+def _identify(config: RunConfig, model: LanguageModel) -> dict[str, Any]:
+    """Identify a configuration, with the dtype that the hardware decided where none was asked for."""
+    return identify(replace(config, dtype=dtype_name(model.dtype)))
 
 
 @contextmanager
@@ -181,14 +112,19 @@ def fast(model: LanguageModel) -> Iterator[None]:
         yield
 
 
-def _ahead(tokenise: Tokeniser, chunks: Sequence[list[Document]]) -> Iterator[TokenisedDocument]:
+def _ahead(tokenise: Tokeniser, chunks: Sequence[list[Document]], record: PassRecord) -> Iterator[TokenisedDocument]:
     """Tokenise chunks of documents, each while the one before it is scored."""
+
+    def measured(chunk: list[Document]) -> list[TokenisedDocument]:
+        with record.phase("tokenise"):
+            return tokenise(chunk)
+
     with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = deque(pool.submit(tokenise, chunk) for chunk in chunks[:1])
+        waiting = deque(pool.submit(measured, chunk) for chunk in chunks[:1])
         for chunk in [*chunks[1:], None]:
             tokenised = waiting.popleft().result()
             if chunk is not None:
-                waiting.append(pool.submit(tokenise, chunk))
+                waiting.append(pool.submit(measured, chunk))
             yield from tokenised
 
 
@@ -318,49 +254,3 @@ def load_for(config: RunConfig, execution: Execution) -> LanguageModel:
         device=execution.device,
         spread=execution.spread,
     )
-
-
-def make_result(
-    evaluation: Evaluation, model: LanguageModel, execution: Execution, *, log_samples: bool
-) -> dict[str, Any]:
-    """Return the content of a result file (SPEC §7).
-
-    Raises:
-        RunError: a score is not a number.
-    """
-    config = evaluation.config
-    result: dict[str, Any] = {
-        "results": {config.task: dict(evaluation.metrics())},
-        "versions": {config.task: find_task(config).version},
-        "config": {
-            "model": config.model,
-            "model_args": config.model_args(),
-            "task_args": config.task_args(),
-            "num_fewshot": config.num_fewshot,
-            "batch_size": execution.batch_size,
-            "device": execution.device,
-            "no_cache": True,
-            "limit": None if config.limit == Limit() else str(config.limit),
-            "bootstrap_iters": 0,
-            "description_dict": {config.task: config.description} if config.description else {},
-        },
-        "identity": {config.task: evaluation.identity},
-        "run": {
-            config.task: {
-                "num_documents": evaluation.num_documents,
-                "num_truncated_segments": evaluation.num_truncated,
-                "seconds": round(evaluation.seconds, 3),
-                "batches": evaluation.batches,
-                "finished": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
-                "host": platform.node(),
-                "device": str(model.device),
-                "dtype": str(model.dtype).removeprefix("torch."),
-                "lm_eval": lm_eval.__version__,
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-            }
-        },
-    }
-    if log_samples:
-        result["samples"] = {config.task: evaluation.samples()}
-    return result

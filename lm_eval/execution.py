@@ -16,6 +16,8 @@ class Execution:
     """A torch device; None takes a GPU where there is one."""
     spread: bool = False
     """Whether the model is laid over all visible GPUs."""
+    gpu_share: float = 1.0
+    """Of the GPU's memory that is this run's; below 1 others run there too."""
 
     @classmethod
     def parse(cls, *, batch_size: str | int | None, device: str | None, model_args: str) -> "Execution":

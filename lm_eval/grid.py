@@ -1,4 +1,4 @@
-"""Grids: the product of lists of settings, equal combinations merged, and the plan of what is to run (SPEC §6)."""
+"""Grids: the product of lists of settings, equal combinations merged (SPEC §6)."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,8 @@ from typing import Any
 
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.identity import Identifier, canonical
+from lm_eval.identity import canonical
 from lm_eval.models.families import ARCHITECTURES, Architecture
-from lm_eval.results import ResultsFolder, StoredResult
 from lm_eval.settings import SETTING_NAMES, VectorSettings, choices_text
 
 
@@ -81,28 +80,3 @@ def _without_example_aggregation(config: RunConfig) -> RunConfig:
     if config.num_fewshot or not config.is_segmented:
         return config
     return replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a grid still needs."""
-
-    to_run: list[RunConfig]
-    done: list[tuple[RunConfig, StoredResult]]
-    """Configurations whose result is in the folder."""
-
-
-def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite: bool) -> Plan:
-    """Divide configurations into those to run and those that a folder's files already hold.
-
-    Args:
-        configs: the grid's configurations.
-        folder: the results there are.
-        overwrite: run all of them again.
-    """
-    identify = Identifier()
-    found = [(config, None if overwrite else folder.find(config, identify)) for config in configs]
-    return Plan(
-        to_run=[config for config, stored in found if stored is None],
-        done=[(config, stored) for config, stored in found if stored is not None],
-    )

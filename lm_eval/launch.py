@@ -1,30 +1,37 @@
-"""What every grid script does: flags, grid, checks, plan, runs, result files, and a table at the end."""
+"""What the grid scripts do: read the flags, expand and check the grid, plan, run, report, exit.
 
-import contextlib
+Whatever is wrong with the call ends in one message and exit status 2 before anything runs.
+"""
+
 import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
 
-from tqdm import tqdm
-
 from lm_eval.config import Limit, RunConfig
 from lm_eval.documents import select_documents
+from lm_eval.driver import Driver, Summary
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid import Grid, Plan, expand, make_plan
+from lm_eval.estimate import RemainingTime, Timings, describe_seconds
+from lm_eval.grid import Grid, expand
+from lm_eval.hardware import Machine, local_machine
 from lm_eval.model_list import DEMO, demo_models
-from lm_eval.models.families import Architecture, check_against_model, is_local, read_facts
+from lm_eval.models.families import Architecture, ModelFacts, check_against_model, is_local, read_facts
 from lm_eval.options import Options, read_options
-from lm_eval.results import ResultsFolder, StoredResult, check_writable
-from lm_eval.scheduler import Executor, Outcome, make_units
+from lm_eval.plan import Plan, describe_plan, make_plan, plan_remarks
+from lm_eval.progress import GridProgress
+from lm_eval.result_files import StoredResult, check_writable
+from lm_eval.results import ResultsFolder
+from lm_eval.scheduler import Event, Executor, WorkQueue, make_units
 from lm_eval.table import describe, format_results
 from lm_eval.tasks import find_task
+from lm_eval.workforce import Workforce, describe_share, grid_dtype, plan_workforce
 
 _SCRIPT_ENDINGS: dict[Architecture, str] = {"decoder-only": "_gpt.py", "encoder-decoder": "_t5.py"}
 
@@ -85,31 +92,42 @@ def carry_out(grid: Grid, options: Options, results_dir: str, executor: Executor
     Raises:
         ConfigurationError: something is wrong with the call; nothing ran.
     """
-    configs = check_grid(_apply_options(grid, options), options)
-    folder = ResultsFolder(Path(options.results_dir or results_dir))
-    plan = make_plan(configs, folder, overwrite=options.overwrite_results)
-    _print_plan(plan, folder)
+    executor = executor or _ray(options)
+    try:
+        return _carry_out(grid, options, Path(options.results_dir or results_dir), executor)
+    finally:
+        executor.close()
+
+
+def _carry_out(grid: Grid, options: Options, results_dir: Path, executor: Executor) -> int:
+    grid = _apply_options(grid, options)
+    facts = _read_models(grid)
+    machines = executor.machines()
+    configs = check_grid(grid, options, facts, machines)
+    folder = ResultsFolder(results_dir)
+    plan = make_plan(configs, folder, overwrite=options.overwrite_results, retry_failed=options.retry_failed)
+    prospect = _look_ahead(plan, folder, facts, machines, options)
+    if prospect is not None:
+        executor.check_paths(sorted({path for pending in plan.to_run for path in _paths(pending.config)}))
+    _print_plan(plan, folder, prospect)
     if options.dry_run:
-        for config in plan.to_run:
-            print(f"to run: {describe(config)}")
-        for config, stored in plan.done:
-            print(f"done:   {describe(config)} ({stored.path.name})")
+        print("\n".join(describe_plan(plan, describe)))
         if options.shutdown_at_exit:
             print(f"at the end this machine would be shut down with: {' '.join(_shutdown_command())}")
         return 0
     check_writable(folder.path)
-    _check_documents(plan.to_run)
+    _check_documents([pending.config for pending in plan.to_run])
     try:
-        failures = _run(plan, folder, executor or _ray(options)) if plan.to_run else []
+        summary = _run(plan, folder, executor, prospect, options) if prospect is not None else Summary()
         _print_results(configs, folder)
-        _print_failures(failures)
+        status = _print_summary(plan, summary, folder)
     except (ConfigurationError, KeyboardInterrupt):  # a person is there, who called wrongly or wants it to stop
         raise
     except Exception:
         _shut_down(options)
         raise
     _shut_down(options)
-    return 1 if failures else 0
+    return status
 
 
 def _shut_down(options: Options) -> None:
@@ -134,11 +152,11 @@ def _default_data_dir(grid: Grid, options: Options) -> str | None:
     return str(DEMO / "data") if only_demo else None
 
 
-def check_grid(grid: Grid, options: Options) -> list[RunConfig]:
-    """Return the configurations of a grid, each checked as far as can be without loading weights.
+def _read_models(grid: Grid) -> dict[str, ModelFacts]:
+    """Read the configs of a grid's models.
 
     Raises:
-        ConfigurationError: a model that is missing or of the wrong architecture, a layer out of range, broken data, …
+        ConfigurationError: a model is missing or of the wrong architecture.
     """
     facts = {name: read_facts(name) for name in grid.models}
     for name, of_model in facts.items():
@@ -147,11 +165,33 @@ def check_grid(grid: Grid, options: Options) -> list[RunConfig]:
                 f"{name} is {of_model.family.architecture}, but this script is for {grid.arch_type} models; "
                 f"use the one whose name ends in {_SCRIPT_ENDINGS[of_model.family.architecture]}"
             )
+    return facts
+
+
+def check_grid(
+    grid: Grid, options: Options, facts: dict[str, ModelFacts], machines: Sequence[Machine]
+) -> list[RunConfig]:
+    """Return the configurations of a grid, each checked as far as can be without loading weights.
+
+    What the hardware or the hub would decide when a run begins, its dtype and the model's commit, is decided here, so
+    that it is the same for all runs.
+
+    Raises:
+        ConfigurationError: a layer out of range, broken data, …
+    """
     configs = expand(grid, limit=Limit.parse(options.limit), data_dir=_default_data_dir(grid, options))
     for config in configs:
         check_against_model(config, facts[config.pretrained])
     _check_documents([config for config in configs if config.data_dir is not None])
-    return configs
+    dtypes = {name: grid_dtype(of_model.family, machines) for name, of_model in facts.items()}
+    return [
+        replace(
+            config,
+            dtype=config.dtype or dtypes[config.pretrained],
+            revision=facts[config.pretrained].commit or config.revision,
+        )
+        for config in configs
+    ]
 
 
 def _check_documents(configs: Sequence[RunConfig]) -> None:
@@ -160,34 +200,100 @@ def _check_documents(configs: Sequence[RunConfig]) -> None:
         select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
 
 
-def _print_failures(failures: Sequence[Outcome]) -> None:
-    """Print every cause once, under the runs that it ended."""
-    for cause in dict.fromkeys(outcome.error for outcome in failures):
-        for outcome in failures:
-            if outcome.error == cause:
-                print(f"failed: {describe(outcome.config)}", file=sys.stderr)
-        print(f"  {cause}", file=sys.stderr)
+@dataclass(frozen=True)
+class _Prospect:
+    """Who will carry a plan out, and how long it should take."""
+
+    workforce: Workforce
+    timings: Timings
+    remaining: RemainingTime
+
+    def lines(self) -> list[str]:
+        """Describe it."""
+        number = len(self.remaining.units)
+        lines = [f"{number} pass{'' if number == 1 else 'es'} on {self.workforce.describe()}, {self._time()}"]
+        if self.workforce.has_gpus:
+            lines += [
+                f"{describe_share(share)} a run: {Path(key[0]).name} ({self._size(key)})"
+                for key, share in self.workforce.shares.items()
+            ]
+        return lines
+
+    def _time(self) -> str:
+        planned = self.remaining.planned_s()
+        if planned is None:
+            return "no estimate of the time (no past result like these)"
+        told = f"about {describe_seconds(planned)} by the times of {self.timings.num_results} past results"
+        unknown = self.remaining.num_unknown
+        return told + (f" ({unknown} passes are unlike any of them)" if unknown else "")
+
+    def _size(self, key: tuple[str, str | None, str | None]) -> str:
+        if key not in self.workforce.needs_gib:
+            return "size unknown"
+        billions = self.workforce.sizes[key] / 1e9
+        return f"{billions:.2g} billion parameters, about {self.workforce.needs_gib[key]:.1f} GiB"
 
 
-def _print_plan(plan: Plan, folder: ResultsFolder) -> None:
+def _look_ahead(
+    plan: Plan, folder: ResultsFolder, facts: dict[str, ModelFacts], machines: Sequence[Machine], options: Options
+) -> _Prospect | None:
+    """Decide who carries a plan out; None where nothing is to run."""
+    if not plan.to_run:
+        return None
+    units = make_units([pending.config for pending in plan.to_run])
+    workforce = plan_workforce(units, facts, machines, options.NUM_GPUS_PER_RUN if options.has_num_gpus else None)
+    timings = Timings(folder, on_gpu=workforce.has_gpus)
+    remaining = RemainingTime(units, timings, workforce.sizes, workforce.num_workers)
+    return _Prospect(workforce, timings, remaining)
+
+
+def _paths(config: RunConfig) -> list[str]:
+    """Return the folders and files that every machine needs for a run."""
+    paths = [config.pretrained] if is_local(config.pretrained) else []
+    if config.data_dir is not None:
+        paths.append(str(Path(config.data_dir) / find_task(config).dataset.name))
+    return paths
+
+
+def _print_plan(plan: Plan, folder: ResultsFolder, prospect: _Prospect | None) -> None:
     for path, why in folder.unreadable.items():
         print(f"not a result, kept and ignored: {path} ({why})", file=sys.stderr)
-    older = sum(stored.identity is None for _, stored in plan.done)
-    if older:
-        print(
-            f"{older} are told by files of the older form, which don't state all that decides a number: "
-            "what they lack (data, dtype, the model's weights) counts as equal",
-            file=sys.stderr,
-        )
-    print(f"{folder.path}: {len(plan.to_run)} to run, {len(plan.done)} done", flush=True)
+    for remark in plan_remarks(plan):
+        print(remark, file=sys.stderr)
+    outdated = f" ({plan.num_outdated} of them outdated)" if plan.num_outdated else ""
+    failed = f", {len(plan.failed)} failed before (--retry_failed runs them again)" if plan.failed else ""
+    print(f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}")
+    if prospect is not None:
+        print("\n".join(prospect.lines()))
+    sys.stdout.flush()
 
 
 def _ray(options: Options) -> Executor:
     if options.cluster not in ("local", "auto"):
         _use_token()
-    from lm_eval.ray_executor import RayExecutor  # noqa: PLC0415  (only needed where something runs)
+    if options.cluster == "local":
+        return _LocalRay()
+    from lm_eval.ray_executor import RayExecutor  # noqa: PLC0415  (seconds to import)
 
-    return RayExecutor(cluster=options.cluster, num_gpus=options.NUM_GPUS_PER_RUN)
+    return RayExecutor(cluster=options.cluster)
+
+
+class _LocalRay:
+    """Ray on this machine, imported and started once there is something to run."""
+
+    def machines(self) -> list[Machine]:
+        return [local_machine()]
+
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """Whatever this process sees, its workers see."""
+
+    def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
+        from lm_eval.ray_executor import RayExecutor  # noqa: PLC0415
+
+        yield from RayExecutor(cluster="local").run(queue, workforce)
+
+    def close(self) -> None:
+        """Running closes it."""
 
 
 def _use_token() -> None:
@@ -196,48 +302,74 @@ def _use_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _run(plan: Plan, folder: ResultsFolder, executor: Executor) -> list[Outcome]:
-    """Run what is to be run, write each result as it comes, and return what failed."""
-    failures: list[Outcome] = []
-    finished = 0
-    with tqdm(total=len(plan.to_run), unit=" runs", dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
-        for outcome in executor.run(make_units(plan.to_run)):
-            settled = _store(outcome, folder)
-            if settled.error is not None:
-                failures.append(settled)
-            status = "failed" if settled.error is not None else "done"
-            finished += 1
-            bar.update()
-            bar.set_postfix(failed=len(failures))
-            bar.write(f"{status} ({finished}/{len(plan.to_run)}): {describe(outcome.config)}{_remark(outcome)}")
-    return failures
+def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: _Prospect, options: Options) -> Summary:
+    with GridProgress(len(plan.to_run)) as bar:
+        driver = Driver(
+            plan,
+            folder,
+            prospect.workforce,
+            prospect.remaining,
+            bar.show,
+            overwrite=options.overwrite_results,
+            fail_fast=options.fail_fast,
+        )
+        try:
+            return driver.run(executor)
+        except KeyboardInterrupt:
+            bar.close()
+            left = len(plan.to_run) - driver.summary.finished - driver.summary.elsewhere - len(driver.summary.failures)
+            _print_counts(driver.summary, left)
+            _print_unwritten(driver.summary, folder)
+            raise
 
 
-def _remark(outcome: Outcome) -> str:
-    cut = outcome.result["run"][outcome.config.task]["num_truncated_segments"] if outcome.result is not None else 0
-    return f" (warning: {cut} segments were longer than the model takes and were cut from the left)" if cut else ""
-
-
-def _store(outcome: Outcome, folder: ResultsFolder) -> Outcome:
-    if outcome.result is None:
-        return outcome
-    try:
-        folder.write(outcome.config, outcome.result)
-    except OSError as error:
-        return replace(outcome, result=None, error=f"its result could not be written to {folder.path}: {error}")
-    return outcome
-
-
-def _find(config: RunConfig, folder: ResultsFolder) -> StoredResult | None:
-    with contextlib.suppress(ConfigurationError):  # its data or model went away meanwhile
-        return folder.find(config)
-    return None
+def _print_counts(summary: Summary, left: int) -> None:
+    elsewhere = f", {summary.elsewhere} by another driver" if summary.elsewhere else ""
+    print(f"{summary.finished} finished{elsewhere}, {len(summary.failures)} failed, {left} not run", flush=True)
 
 
 def _print_results(configs: Sequence[RunConfig], folder: ResultsFolder) -> None:
-    stored = [found for config in configs if (found := _find(config, folder)) is not None]
+    stored: list[StoredResult] = []
+    for config in configs:
+        try:
+            found = folder.find(config)
+        except ConfigurationError:  # its data or model went away meanwhile
+            continue
+        if found is not None:
+            stored.append(found)
     if stored:
         print(format_results(stored))
+
+
+def _print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
+    """Print what failed, and return the exit status."""
+    if summary.stopped:
+        ended = summary.finished + summary.elsewhere + len(summary.failures)
+        _print_counts(summary, len(plan.to_run) - ended)
+    for cause in dict.fromkeys(outcome.failure for outcome in summary.failures):
+        for outcome in summary.failures:
+            if outcome.failure == cause:
+                print(f"failed: {describe(outcome.config)}", file=sys.stderr)
+        if cause is not None:
+            print(f"  {cause.traceback or cause.message}", file=sys.stderr)
+    if summary.failures:
+        print(
+            f"each is recorded in {folder.path}, in a file ending in .error.json; --retry_failed runs them again",
+            file=sys.stderr,
+        )
+    _print_unwritten(summary, folder)
+    return 1 if summary.failures or summary.unwritten or plan.failed else 0
+
+
+def _print_unwritten(summary: Summary, folder: ResultsFolder) -> None:
+    if not summary.unwritten:
+        return
+    print(f"NOT WRITTEN to {folder.path}: {len(summary.unwritten)} results", file=sys.stderr)
+    for outcome in summary.unwritten:
+        print(f"  {describe(outcome.config)}", file=sys.stderr)
+    where = summary.rescued_to
+    told = "they are lost" if where is None else f"they are in {where}; move its files there once there is room"
+    print(f"  {told}", file=sys.stderr)
 
 
 def _shutdown_command() -> list[str]:

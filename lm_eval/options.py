@@ -7,7 +7,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import fire
 
@@ -29,6 +29,10 @@ class Options:
     data_dir: str | None
     results_dir: str | None
     dry_run: bool
+    retry_failed: bool
+    fail_fast: bool
+    has_num_gpus: bool = False
+    """Whether the number of GPUs was given, so that it holds whatever a model needs."""
 
     def __post_init__(self) -> None:
         for name in _SWITCHES:
@@ -53,19 +57,24 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
     data_dir: str | None = None,
     results_dir: str | None = None,
     dry_run: bool = False,
+    retry_failed: bool = False,
+    fail_fast: bool = False,
 ) -> Options:
     """Hold the flags of a grid script.
 
     Args:
         shutdown_at_exit: Shut this machine down at the end, also after a failure.
         overwrite_results: Run configurations again whose result is already in the folder.
-        NUM_GPUS_PER_RUN: GPUs of a run; above 1 the model is spread over them. Ignored on machines without a GPU.
+        NUM_GPUS_PER_RUN: GPUs of a run; above 1 the model is spread over them. Left out, a large model gets more and
+            small ones share one. Ignored on machines without a GPU.
         cluster: 'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another.
         models: Comma list of hub names or folders in place of the grid's models; 'demo' for the embedded ones.
         limit: Documents to score: N for the first N, or START:END.
         data_dir: Folder that holds <dataset>/<split>.jsonl, read in place of the dataset hub.
         results_dir: Folder for the result files in place of the script's own.
-        dry_run: Show what would run and what is done already, and run nothing.
+        dry_run: Show what would run and why, what is done already, how long it should take, and run nothing.
+        retry_failed: Run again what failed in an earlier call; otherwise that is only reported.
+        fail_fast: Stop at the first failure.
     """
     return Options(**locals())
 
@@ -91,9 +100,10 @@ def read_options(argv: Sequence[str], *, name: str, description: str) -> Options
     Raises:
         ConfigurationError: an unknown flag, a value of the wrong kind, or an argument that no flag takes.
     """
-    options = fire.Fire(_documented(description), command=_spell_out(argv), name=name, serialize=lambda _: None)
+    spelled = _spell_out(argv)
+    options = fire.Fire(_documented(description), command=spelled, name=name, serialize=lambda _: None)
     assert isinstance(options, Options)  # noqa: S101  (an argument that fire could take for anything else was refused)
-    return options
+    return replace(options, has_num_gpus=any(flag.startswith("--NUM_GPUS_PER_RUN") for flag in spelled))
 
 
 def _documented(description: str) -> Callable[..., Options]:

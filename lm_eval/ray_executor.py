@@ -1,185 +1,266 @@
 """Runs in parallel on a Ray cluster: a worker for every few GPUs, or for a few CPU cores where there is no GPU.
 
 The driver hands out one unit at a time and waits for whichever worker is ready first. A worker keeps its model; it is
-replaced when no unit of its model is left, since only the end of a process frees all of a GPU's memory.
+replaced when no unit of its model is left, since only the end of a process frees all of a GPU's memory. Files are
+written by the driver alone, so the machines need not share a disk; models and data in folders must be on each of them.
 """
 
-import os
-import signal
-import socket
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import contextlib
+import itertools
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lm_eval.config import RunConfig
+from lm_eval.cluster import connect, find_missing, probe_machines
 from lm_eval.errors import ConfigurationError
 from lm_eval.execution import Execution
-from lm_eval.scheduler import ModelKey, Outcome, Unit, Worker, model_key
+from lm_eval.failures import Failure
+from lm_eval.hardware import Gpu, Machine, local_machine
+from lm_eval.placement import Place, Room
+from lm_eval.ray_worker import RayWorker, read_tail
+from lm_eval.scheduler import Ended, Event, Started, Unit, Waiting, WorkQueue
+from lm_eval.worker import ModelKey
+from lm_eval.workforce import Workforce
 
-_MAX_THREADS = 4
-"""CPU cores a worker takes, without a GPU and with work for all workers: small models gain little from more."""
-_MAX_DEATHS = 2
-"""Workers that may die over a run before it is given up."""
-_CONNECT_TIMEOUT_S = 5
-_MANY_WORKERS = 8
-"""CPU workers from which on each takes more cores instead of there being more of them."""
+_TICK_S = 1.0
+"""Time after which the driver looks up though no worker is ready."""
+_ANSWER_S = 5.0
+"""Time for a dead worker's machine to show its log."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class RayExecutor:
     """Runs units of work on a Ray cluster."""
 
     cluster: str = "local"
     """`local` starts a cluster of this machine, `auto` joins the one that runs here, an address joins another."""
-    num_gpus: int = 1
-    """GPUs of a run; above 1 the model is spread over them. Without meaning where there is no GPU."""
     batch_size: int | None = None
     """Rows a batch; None leaves it to a budget of tokens."""
+    _nodes: list[str] = field(default_factory=list, init=False)
 
-    def run(self, units: Sequence[Unit]) -> Iterator[Outcome]:
-        """Yield the outcome of every configuration.
+    def machines(self) -> list[Machine]:
+        """Return the machines of the cluster.
 
         Raises:
-            ConfigurationError: no cluster at the address, or no machine of it has enough GPUs.
+            ConfigurationError: no cluster can be joined.
         """
-        try:
-            self._connect()
-            start_worker, num_workers = self._plan_workers(len(units))
-            yield from _dispatch(units, start_worker, num_workers)
-        finally:
-            ray.shutdown()
+        if self.cluster == "local":  # ray is started once there is something to run
+            return [local_machine()]
+        self._connect()
+        self._nodes, machines = probe_machines()
+        return machines
+
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """See that every machine of the cluster has the folders of models and data.
+
+        Raises:
+            ConfigurationError: some are missing somewhere.
+        """
+        if self.cluster != "local" and paths:
+            missing = find_missing(self._nodes, paths)
+            if missing:
+                told = "; ".join(f"{host} lacks {', '.join(lacking)}" for host, lacking in missing.items())
+                raise ConfigurationError(
+                    f"--cluster {self.cluster}: models and data in folders must be on every machine, with the same "
+                    f"content at the same place: {told}; copy them there, or use names of the hub"
+                )
 
     def _connect(self) -> None:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if self.cluster == "local":
-            options["include_dashboard"] = False
-        else:  # the machines of a running cluster need not have this code
-            _check_address(self.cluster)
-            options["runtime_env"] = {"py_modules": [str(Path(__file__).resolve().parent)]}
-        on_termination = signal.getsignal(signal.SIGTERM)
+        if not ray.is_initialized():
+            connect(self.cluster)
+
+    def close(self) -> None:
+        """Leave the cluster, and stop one that was started for this."""
+        ray.shutdown()
+
+    def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
+        """Yield the outcome of every configuration, and what workers do meanwhile."""
         try:
-            ray.init(address=self.cluster, **options)
-            signal.signal(signal.SIGTERM, on_termination)  # ray puts a handler of its own there
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigurationError(
-                f"--cluster {self.cluster}: no Ray cluster can be joined there ({str(error).strip()}); "
-                "start one with `ray start --head`, give its address, or use local"
-            ) from error
-
-    def _plan_workers(self, num_units: int) -> tuple[Callable[[], Any], int]:
-        """Return a function that starts a worker, and how many there are to be."""
-        gpus = [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
-        if any(gpus):
-            if self.num_gpus > max(gpus):
-                raise ConfigurationError(
-                    f"--NUM_GPUS_PER_RUN {self.num_gpus}: no machine of the cluster has so many GPUs; "
-                    f"the largest has {max(gpus)}"
-                )
-            # an actor with GPUs would otherwise also hold a CPU for life, and there may be more GPUs than CPUs
-            resources = {"num_gpus": self.num_gpus, "num_cpus": 0}
-            execution = Execution(batch_size=self.batch_size, spread=self.num_gpus > 1)
-            room = sum(count // self.num_gpus for count in gpus)
-            return _starter(resources, execution, None), min(room, num_units)
-        cpus = [int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"]]
-        num_workers, threads = share_cpus(cpus, num_units)
-        execution = Execution(batch_size=self.batch_size, device="cpu")
-        return _starter({"num_cpus": threads}, execution, threads), num_workers
+            self._connect()
+            if not self._nodes:
+                self._nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+            yield from _Dispatch(queue, workforce, self._nodes, self.batch_size).run()
+        finally:
+            self.close()
 
 
-def share_cpus(cpus: Sequence[int], num_units: int) -> tuple[int, int]:
-    """Return how many workers share CPU cores, and the threads of each: few units of work get more threads.
-
-    Args:
-        cpus: the cores of each machine.
-        num_units: units of work to be done.
-    """
-    usual = max(1, min(_MAX_THREADS, sum(cpus) // _MANY_WORKERS))
-    num_workers = max(1, min(num_units, sum(count // usual for count in cpus)))
-    fitting = (t for t in range(1, max(cpus) + 1) if sum(count // t for count in cpus) >= num_workers)
-    return num_workers, max(fitting, default=1)
-
-
-def _check_address(address: str) -> None:
-    """Refuse an address where nothing listens, which ray would go on trying."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError(f"--cluster {address}: give local, auto, or the HOST:PORT of a running Ray cluster")
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"--cluster {address}: no Ray cluster can be joined there ({error})") from error
-
-
-def _starter(resources: dict[str, Any], execution: Execution, num_threads: int | None) -> Callable[[], Any]:
-    actor = ray.remote(Worker).options(max_restarts=0, **resources)
-
-    def start() -> Any:  # noqa: ANN401
-        return actor.remote(execution, num_threads)
-
-    return start
-
-
-@dataclass
+@dataclass(eq=False)
 class _Slot:
-    """Room for one worker."""
+    """A worker, what it has loaded, and the room that it takes."""
 
-    worker: Any = None
-    key: ModelKey | None = None
-
-    def hold(self, key: ModelKey, start_worker: Callable[[], Any]) -> None:
-        """Make sure that the worker is one for this model."""
-        if self.key != key:
-            self.release()
-            self.worker, self.key = start_worker(), key
-
-    def release(self) -> None:
-        """End the worker's process."""
-        if self.worker is not None:
-            ray.kill(self.worker)
-        self.worker = self.key = None
+    name: str
+    actor: Any
+    key: ModelKey
+    share: float | None
+    place: Place
+    log_place: Any
+    """Promise of where it writes its log."""
 
 
-def _dispatch(units: Sequence[Unit], start_worker: Callable[[], Any], num_workers: int) -> Iterator[Outcome]:
-    pending: dict[ModelKey, deque[Unit]] = {}
-    for unit in units:
-        pending.setdefault(model_key(unit[0]), deque()).append(unit)
-    idle = [_Slot() for _ in range(num_workers)]
-    busy: dict[Any, tuple[_Slot, Unit]] = {}
-    deaths: Counter[RunConfig] = Counter()
-    while pending or busy:
-        while idle and pending:
-            slot = idle.pop()
-            key = _choose_model(slot, pending, [other.key for other, _ in busy.values()])
-            unit = pending[key].popleft()
-            if not pending[key]:
-                del pending[key]
-            slot.hold(key, start_worker)
-            busy[slot.worker.run.remote(unit)] = slot, unit
-        (ready,), _ = ray.wait(list(busy), num_returns=1)
-        slot, unit = busy.pop(ready)
+class _Dispatch:
+    """Hands the units of a queue to workers."""
+
+    def __init__(self, queue: WorkQueue, workforce: Workforce, nodes: Sequence[str], batch_size: int | None) -> None:
+        self._queue = queue
+        self._workforce = workforce
+        self._nodes = nodes
+        self._batch_size = batch_size
+        self._room = Room(_as_slots(workforce))
+        self._idle: list[_Slot] = []
+        self._busy: dict[Any, tuple[_Slot, Unit]] = {}
+        self._numbers = itertools.count(1)
+
+    def run(self) -> Iterator[Event]:
+        """Yield what happens until the queue is empty; if that is broken off, workers end with the cluster."""
         try:
-            yield from ray.get(ready)
+            yield from self._run()
+        finally:
+            for slot in [*self._idle, *(slot for slot, _ in self._busy.values())]:
+                _remove_log(slot)
+
+    def _run(self) -> Iterator[Event]:
+        while self._queue or self._busy:
+            self._queue.look_again()
+            yield from self._hand_out()
+            yield from self._queue.settled()
+            if not self._busy:
+                if self._queue:  # all that is left is held by another driver, or no machine is left
+                    ray.wait([_timer.remote(_TICK_S)])
+                    yield Waiting()
+                continue
+            ready, _ = ray.wait(list(self._busy), num_returns=1, timeout=_TICK_S)
+            if not ready:
+                yield Waiting()
+            for promise in ready:
+                yield from self._collect(promise)
+                yield from self._queue.settled()
+
+    def _workers(self) -> Counter[ModelKey]:
+        return Counter(slot.key for slot in [*self._idle, *(slot for slot, _ in self._busy.values())])
+
+    def _hand_out(self) -> Iterator[Event]:
+        """Give every idle worker a unit of its model, and start workers where there is room."""
+        for slot in list(self._idle):
+            unit = self._take(slot.key, slot.share)
+            self._idle.remove(slot)
+            if unit is None:
+                self._release(slot)
+            else:
+                yield self._begin(slot, unit)
+        while (started := self._start_worker()) is not None:
+            yield started
+
+    def _take(self, key: ModelKey, share: float | None) -> Unit | None:
+        """Take a unit that suits a worker of this model and share."""
+        if not self._queue.num_units(key) or self._queue.next_share(key) not in (None, share):
+            return None
+        return self._queue.take(key)
+
+    def _start_worker(self) -> Started | None:
+        if len(self._busy) >= self._workforce.num_workers and not self._workforce.has_gpus:
+            return None
+        for key in self._queue.by_urgency(self._workers()):
+            share = self._queue.next_share(key) or self._workforce.shares.get(key, 1.0)
+            place = self._find_place(key, share)
+            if place is None:
+                if share >= 1 and self._busy:  # it waits for GPUs to come free; smaller ones must not take them
+                    return None
+                continue
+            unit = self._queue.take(key)
+            if unit is None:
+                self._room.give_back(place)
+                continue
+            return self._begin(self._start(key, share, place), unit)
+        return None
+
+    def _find_place(self, key: ModelKey, share: float) -> Place | None:
+        """Return room on a machine that is still there."""
+        needs = self._workforce.needs_gib.get(key, 0.0) if self._workforce.has_gpus else 0.0
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        while (place := self._room.take(share, needs if share <= 1 else 0.0)) is not None:
+            if self._nodes[place.machine] in alive:
+                return place
+        return None
+
+    def _start(self, key: ModelKey, share: float, place: Place) -> _Slot:
+        threads, has_gpus = self._workforce.threads, self._workforce.has_gpus
+        execution = Execution(
+            batch_size=self._batch_size,
+            device=None if has_gpus else "cpu",
+            spread=share > 1,
+            gpu_share=min(1.0, share),
+        )
+        # an actor with GPUs would otherwise also hold a CPU for life, and there may be more GPUs than CPUs
+        resources = {"num_gpus": share, "num_cpus": 0} if has_gpus else {"num_cpus": threads}
+        where = NodeAffinitySchedulingStrategy(self._nodes[place.machine], soft=False)
+        actor: Any = ray.remote(RayWorker).options(max_restarts=0, scheduling_strategy=where, **resources).remote(
+            execution, threads
+        )  # fmt: skip
+        name = f"worker-{next(self._numbers)}"
+        return _Slot(name=name, actor=actor, key=key, share=share, place=place, log_place=actor.log_place.remote())
+
+    def _begin(self, slot: _Slot, unit: Unit) -> Started:
+        self._busy[slot.actor.run.remote(unit.configs)] = slot, unit
+        return Started(unit=unit, worker=slot.name)
+
+    def _collect(self, promise: Any) -> Iterator[Event]:  # noqa: ANN401
+        slot, unit = self._busy.pop(promise)
+        try:
+            report = ray.get(promise)
         except RayError as error:
-            slot.release()
-            for config in unit:
-                deaths[config] += 1
-                if deaths[config] < _MAX_DEATHS:  # each on its own, so that the one to blame takes no other with it
-                    pending.setdefault(model_key(config), deque()).append([config])
-                else:
-                    yield Outcome(config=config, error=f"its worker died {_MAX_DEATHS} times: {str(error).strip()}")
-        idle.append(slot)
+            host, log = self._last_words(slot)
+            self._release(slot)
+            cause = str(error).strip().partition("\n")[0]
+            message = f"its worker died ({cause or type(error).__name__}) {unit.deaths + 1} times"
+            self._queue.died(unit, Failure(message=message, kind="death", host=host, log_tail=log))
+            yield Ended(worker=slot.name, log=f"{log}\n{message}\n")
+        else:
+            self._queue.report(unit, report)
+            self._idle.append(slot)
+            yield Ended(worker=slot.name, log=report.log)
+
+    def _release(self, slot: _Slot) -> None:
+        """End the worker's process and free its room."""
+        ray.kill(slot.actor)
+        _remove_log(slot)
+        self._room.give_back(slot.place)
+
+    def _last_words(self, slot: _Slot) -> tuple[str | None, str]:
+        """Return a dead worker's host and the end of its log, as far as they are to be had."""
+        with contextlib.suppress(RayError):
+            host, path = ray.get(slot.log_place, timeout=_ANSWER_S)
+            if host == platform.node() and Path(path).exists():
+                return host, read_tail(path)
+            where = NodeAffinitySchedulingStrategy(self._nodes[slot.place.machine], soft=False)
+            tail = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=where).remote(path)
+            return host, ray.get(tail, timeout=_ANSWER_S)
+        return None, ""
 
 
-def _choose_model(slot: _Slot, pending: dict[ModelKey, deque[Unit]], in_use: list[ModelKey | None]) -> ModelKey:
-    """Choose the model that the slot has loaded, else the one with the most units waiting for each worker."""
-    if slot.key is not None and slot.key in pending:
-        return slot.key
-    return max(pending, key=lambda key: len(pending[key]) / (1 + in_use.count(key)))
+def _remove_log(slot: _Slot) -> None:
+    """Remove a worker's file, which was read; one on another machine stays there."""
+    with contextlib.suppress(RayError, OSError):
+        host, path = ray.get(slot.log_place, timeout=0)
+        if host == platform.node():
+            Path(path).unlink(missing_ok=True)
+
+
+def _as_slots(workforce: Workforce) -> Sequence[Machine]:
+    """Return machines whose GPUs are room for a worker each; CPU cores, where there is no GPU, are counted as such."""
+    if workforce.has_gpus:
+        return workforce.machines
+    slot = Gpu(name="CPU cores", memory_gib=None, capability=None)
+    return [replace(m, gpus=(slot,) * (m.num_cpus // workforce.threads)) for m in workforce.machines]
+
+
+@ray.remote(num_cpus=0)
+def _timer(seconds: float) -> None:
+    time.sleep(seconds)

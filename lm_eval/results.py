@@ -1,167 +1,30 @@
-"""Result files: content, names, writing them whole or not at all, finding a configuration in a folder (SPEC §7).
+"""What a results folder holds: found by configuration, whatever the files are called (SPEC §7).
 
-The only module that knows what a result file is called. What a folder holds is told by the files' content alone.
+A result that states its whole identity counts where that is equal. What an older file does not state counts as equal.
 """
 
-import contextlib
-import json
-import math
-import os
-import re
-import tempfile
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lm_eval.config import RunConfig
-from lm_eval.errors import ConfigurationError
 from lm_eval.identity import canonical, fingerprint, identify
 from lm_eval.models.families import is_local
+from lm_eval.result_files import (
+    FAILURE_ENDING,
+    Result,
+    StoredResult,
+    read_results,
+    replace_task,
+    result_name,
+    write_json,
+)
 from lm_eval.tasks import TASKS
 
-Result = Mapping[str, Any]
-
-
-_BY_TASK = ("results", "versions", "identity", "run", "samples", "verification")
-"""Keys of a result file under which each task has its own entry."""
-
-
-def merge_results(results: Sequence[Result]) -> dict[str, Any]:
-    """Join the results of several tasks of one call into one."""
-    merged = dict(results[0])
-    for key in _BY_TASK:
-        if any(key in result for result in results):
-            merged[key] = {task: value for result in results for task, value in result.get(key, {}).items()}
-    descriptions = [result["config"]["description_dict"] for result in results]
-    merged["config"] = {
-        **merged["config"],
-        "description_dict": {task: text for texts in descriptions for task, text in texts.items()},
-    }
-    return merged
-
-
-def _replace_task(existing: Result, result: Result) -> Result:
-    """Return a file's content with one task's result exchanged; the other tasks of the file stay."""
-    if len(existing["results"]) == 1:
-        return result
-    (task,) = result["results"]
-    others = {
-        key: {name: of for name, of in value.items() if name != task} if key in _BY_TASK else value
-        for key, value in existing.items()
-    }
-    return merge_results([others, result])
-
-
-_NAME_BYTES = 150
-"""Of a file name's readable part; file systems take 255 in all."""
-
-
-def result_name(config: RunConfig, identity: dict[str, Any] | None = None) -> str:
-    """Return the name of a configuration's result file: readable in front, unique by the end.
-
-    Args:
-        config: the configuration.
-        identity: as it was when the run began; None identifies the configuration as it is now.
-    """
-    model = config.pretrained.rstrip("/").rpartition("/")[2]
-    parts = (config.task, model, config.encoding_scheme or config.model, f"{config.num_fewshot}shot")
-    readable = re.sub(r"[^\w.+-]", "-", "_".join(parts)).encode()[:_NAME_BYTES].decode(errors="ignore")
-    return f"{readable}_{fingerprint(identity or identify(config))[:16]}.json"
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a file whole or not at all: a temporary file in the same folder, flushed, then renamed."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=2, allow_nan=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
-
-
-def check_writable(folder: Path) -> None:
-    """Make a results folder where there is none, and see that files can be written there.
-
-    Raises:
-        ConfigurationError: it cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable."):
-            pass
-    except OSError as error:
-        raise ConfigurationError(
-            f"results folder {folder}: cannot be written ({error.strerror}); choose another"
-        ) from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredResult:
-    """A result file that could be read."""
-
-    path: Path
-    content: Result
-    config: RunConfig
-    """As the file states it."""
-    identity: dict[str, Any] | None
-    """None in files of the older form."""
-
-    @property
-    def metrics(self) -> Mapping[str, float | None]:
-        """The metrics of the configuration's task and their standard errors."""
-        metrics: Mapping[str, float | None] = self.content["results"][self.config.task]
-        return metrics
-
-
-def read_results(path: Path) -> list[StoredResult]:
-    """Read a result file, of the older form too: one result for each of its tasks.
-
-    Raises:
-        ValueError: the file is not JSON, or not a result with finite metrics; the message says what is wrong.
-        OSError: the file cannot be read.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = [_read_task(path, content, task) for task in content["results"]]
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not a result file ({type(error).__name__}: {error})") from error
-    if not found:
-        raise ValueError("not a result file (it names no task)")
-    return found
-
-
-def _read_task(path: Path, content: Result, task: str) -> StoredResult:
-    metrics = content["results"][task]
-    for name in ("acc", *metrics):
-        is_unknown_error = metrics[name] is None and name.endswith("_stderr")  # of a single document
-        if not is_unknown_error and not math.isfinite(metrics[name]):
-            raise ValueError(f"{name} of {task} is {metrics[name]}")
-    if not isinstance(content.get("versions", {}), dict):
-        raise ValueError("not a result file (versions is no object)")
-    identity = dict(content["identity"][task].items()) if "identity" in content else None
-    return StoredResult(path=path, content=content, config=_read_config(content, task), identity=identity)
-
-
-def _read_config(content: Result, task: str) -> RunConfig:
-    stated = content["config"]
-    return RunConfig.parse(
-        model=stated["model"],
-        model_args=stated["model_args"],
-        task=task,
-        task_args=stated["task_args"],
-        num_fewshot=stated["num_fewshot"],
-        limit=stated["limit"],
-        description=(stated.get("description_dict") or {}).get(task, ""),
-    )
+Identity = Mapping[str, Any]
 
 
 class ResultsFolder:
@@ -171,20 +34,33 @@ class ResultsFolder:
         self.path = path
         self.unreadable: dict[Path, str] = {}
         """Files that hold no result, and why; they are kept."""
+        self._seen: set[str] = set()
         self._by_identity: dict[str, StoredResult] = {}
+        self._by_stated: dict[str, list[StoredResult]] = defaultdict(list)
         self._older: dict[RunConfig, list[StoredResult]] = defaultdict(list)
+        self._by_settings: dict[object, list[StoredResult]] = defaultdict(list)
         for file in sorted(path.glob("*.json")) if path.is_dir() else ():
-            try:
-                for stored in read_results(file):
-                    self._add(stored)
-            except (OSError, ValueError) as error:
-                self.unreadable[file] = str(error)
+            if not file.name.endswith(FAILURE_ENDING):
+                self._read(file)
+
+    def _read(self, file: Path) -> None:
+        self._seen.add(file.name)
+        try:
+            for stored in read_results(file):
+                self._add(stored)
+        except (OSError, ValueError) as error:
+            self.unreadable[file] = str(error)
 
     def _add(self, stored: StoredResult) -> None:
         if stored.identity is not None:
-            self._by_identity[fingerprint(stored.identity)] = stored
+            name = fingerprint(stored.identity)
+            if name not in self._by_identity:
+                self._by_stated[_stated(stored.identity)].append(stored)
+            self._by_identity[name] = stored
         elif stored.config.task in TASKS:
             self._older[_without_origin(stored.config)].append(stored)
+        if stored.config.task in TASKS:
+            self._by_settings[_settings(stored.config)].append(stored)
 
     def __iter__(self) -> Iterator[StoredResult]:
         """Yield every result but those of the older form that a newer one has superseded."""
@@ -202,20 +78,49 @@ class ResultsFolder:
     ) -> StoredResult | None:
         """Return the result of a configuration, or None.
 
-        A file of the older form is taken where nothing that it states differs; what it doesn't state counts as equal.
-
         Args:
             config: the configuration.
             identify: for many configurations, an `Identifier` of the caller's.
         """
-        found = self._by_identity.get(fingerprint(identify(config)))
+        return self.find_identified(config, identify(config))
+
+    def look_again(self, config: RunConfig, identity: Identity) -> StoredResult | None:
+        """Return the result of a configuration, which another process may have written since the folder was read."""
+        for path in self._paths(result_name(config, dict(identity))):
+            if not path.exists():
+                break
+            if path.name not in self._seen:
+                self._read(path)
+        return self.find_identified(config, identity)
+
+    def find_identified(self, config: RunConfig, identity: Identity) -> StoredResult | None:
+        """Return the result of a configuration of known identity, or None.
+
+        Of several the one that states most is taken; what a file doesn't state counts as equal.
+        """
+        found = self._by_identity.get(fingerprint(identity))
+        if found is None:
+            candidates = self._by_stated.get(_stated(identity), ())
+            found = next((stored for stored in candidates if _agree(stored.identity or {}, identity)), None)
         return found or next(self._find_older(config), None)
 
     def _find_older(self, config: RunConfig) -> Iterator[StoredResult]:
         for stored in self._older.get(_without_origin(config), ()):
-            version = stored.content.get("versions", {}).get(config.task, 0)
-            if version == TASKS[config.task].version and _has_same_origin(stored.config, config):
+            if _version(stored) == TASKS[config.task].version and _has_same_origin(stored.config, config):
                 yield stored
+
+    def find_stale(self, config: RunConfig, identity: Identity) -> tuple[StoredResult, dict[str, str]] | None:
+        """Return the result that comes nearest to a configuration which has none, and in what it differs.
+
+        Only results of the same settings of a model of the same name are compared; what differs is the limit, the
+        dtype, the data, the model's files or revision, or the version of the task.
+        """
+        candidates = [
+            (stored, difference)
+            for stored in self._by_settings.get(_settings(config), ())
+            if (difference := _difference(stored, config, identity))
+        ]
+        return min(candidates, key=lambda candidate: len(candidate[1]), default=None)
 
     def write(self, config: RunConfig, result: Result) -> Path:
         """Write a result, in place of the one that it supersedes; nothing else is ever overwritten.
@@ -227,21 +132,85 @@ class ResultsFolder:
         existing = self._by_identity.get(fingerprint(identity))
         path = existing.path if existing is not None else self._free_path(result_name(config, identity))
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(path, result if existing is None else _replace_task(existing.content, result))
+        write_json(path, result if existing is None else replace_task(existing.content, result))
+        self._seen.add(path.name)
         for stored in read_results(path):
             self._add(stored)
         return path
 
+    def _paths(self, name: str) -> Iterator[Path]:
+        """Yield the paths that a file of this name may get, where others are taken."""
+        yield self.path / name
+        yield from (self.path / f"{Path(name).stem}-{number}.json" for number in itertools.count(2))
+
     def _free_path(self, name: str) -> Path:
-        path, number = self.path / name, 2
-        while path.exists():
-            path, number = self.path / f"{Path(name).stem}-{number}.json", number + 1
-        return path
+        return next(path for path in self._paths(name) if not path.exists())
+
+
+def _stated(identity: Identity) -> str:
+    """Return the fingerprint of what every identity states: without the data's content and the model's revision."""
+    weights = {key: value for key, value in identity["weights"].items() if key != "revision"}
+    return fingerprint({**identity, "data": identity["data"].get("hub"), "weights": weights})
+
+
+def _agree(stated: Identity, wanted: Identity) -> bool:
+    """Whether two identities with equal `_stated` differ in nothing that both state."""
+    revisions = stated["weights"].get("revision"), wanted["weights"].get("revision")
+    contents = [(stated["data"].get(split), wanted["data"].get(split)) for split in {*stated["data"], *wanted["data"]}]
+    if "hub" not in wanted["data"] and any(one != other for one, other in contents):  # files always state their content
+        return False
+    return all(one == other or None in (one, other) for one, other in [revisions, *contents])
 
 
 def _without_origin(config: RunConfig) -> RunConfig:
     """Return the canonical form of a configuration without what a file of the older form may leave open."""
     return replace(canonical(config), pretrained="any", revision=None, dtype=None, data_dir=None)
+
+
+def _settings(config: RunConfig) -> object:
+    """Return what a configuration and an outdated result of it have in common."""
+    form = canonical(config)
+    return form.model, form.task, form.encoding_scheme, form.num_fewshot, form.description, form.vectors, _name(form)
+
+
+def _name(config: RunConfig) -> str:
+    return config.pretrained.rstrip("/").rpartition("/")[2]
+
+
+def _version(stored: StoredResult) -> object:
+    return stored.content.get("versions", {}).get(stored.config.task, 0)
+
+
+def _difference(stored: StoredResult, config: RunConfig, identity: Identity) -> dict[str, str]:
+    """Return what differs between a result and a wanted configuration, each with both values."""
+    pairs: dict[str, tuple[object, object]] = {
+        "limit": (stored.config.limit, config.limit),
+        "version of the task": (_version(stored), TASKS[config.task].version),
+    }
+    if stored.identity is None:
+        for key in ("pretrained", "revision", "dtype", "data_dir"):
+            if getattr(stored.config, key) is not None:
+                pairs[key] = getattr(stored.config, key), getattr(config, key)
+    else:
+        pairs["dtype"] = stored.identity.get("dtype"), identity["dtype"]
+        pairs["seed"] = stored.identity.get("seed"), identity["seed"]
+        pairs.update(_content_pairs("data", stored.identity.get("data"), identity["data"]))
+        pairs.update(_content_pairs("model", stored.identity.get("weights"), identity["weights"]))
+    return {key: f"{there} there, {here} here" for key, (there, here) in pairs.items() if there != here}
+
+
+def _content_pairs(what: str, there: object, here: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
+    stated = there if isinstance(there, Mapping) else {}
+    return {f"{what} ({key})": (_short(stated.get(key)), _short(here.get(key))) for key in sorted({*stated, *here})}
+
+
+_SHOWN = 12
+"""Characters of a fingerprint that are shown."""
+
+
+def _short(value: object) -> object:
+    is_hash = isinstance(value, str) and len(value) >= 40 and all(letter in "0123456789abcdef" for letter in value)
+    return str(value)[:_SHOWN] if is_hash else value
 
 
 def _has_same_origin(stated: RunConfig, wanted: RunConfig) -> bool:

@@ -1,112 +1,228 @@
-"""Carrying out many runs: units of work, the worker that keeps a model loaded, the executor within this process.
+"""The queue of a grid's work, and the executor within this process. Knows neither files nor Ray.
 
-An executor takes units (configurations that share a pass) and yields an outcome for every configuration, as soon as it
-is known. It knows nothing of files; `lm_eval.ray_executor` is the parallel one.
+A unit of work is what shares a pass. An executor takes units from the queue, has workers compute them, and hands back
+reports or deaths; the queue says what comes of them: an outcome, or another attempt. `lm_eval.ray_executor` is the
+parallel executor.
 """
 
-import traceback
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from lm_eval.config import RunConfig
-from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.execution import Execution
+from lm_eval.failures import Failure
+from lm_eval.hardware import Machine, local_machine
 from lm_eval.identity import pass_key
+from lm_eval.worker import ModelKey, Outcome, Report, Worker, model_key
 
-ModelKey = tuple[str, str | None, str | None]
-Unit = list[RunConfig]
-"""Configurations that share a pass."""
+if TYPE_CHECKING:
+    from lm_eval.workforce import Workforce
+
+MAX_ATTEMPTS = 3
+"""Of a run whose workers die: it is queued again twice."""
+HELD_POLL_S = 2.0
+"""Time between looks at what another driver holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a run ended: with the content of its result file, or with the cause of its failure."""
+class Unit:
+    """Configurations that share a pass, on their way to a worker."""
 
-    config: RunConfig
-    result: dict[str, Any] | None = None
-    error: str | None = None
+    configs: tuple[RunConfig, ...]
+    deaths: int = 0
+    """Workers that have died over it."""
+    share: float | None = None
+    """GPUs that it asks for after a lack of memory; None takes what its model is given."""
+
+    @property
+    def key(self) -> ModelKey:
+        """The model that it needs."""
+        return model_key(self.configs[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A worker has begun with a unit."""
+
+    unit: Unit
+    worker: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A worker is done with a unit, in whatever way; `log` is what it wrote meanwhile."""
+
+    worker: str
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Nothing has happened for a moment."""
+
+
+Event = Started | Ended | Waiting | Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What comes of asking for configurations."""
+
+    mine: tuple[RunConfig, ...]
+    done: tuple[RunConfig, ...] = ()
+    """Another driver has written their results."""
+    held: tuple[RunConfig, ...] = ()
+    """Another driver computes them now."""
+
+
+def claim_all(configs: Sequence[RunConfig]) -> Claim:
+    """Claim without asking: nobody else is there."""
+    return Claim(mine=tuple(configs))
+
+
+def make_units(configs: Sequence[RunConfig]) -> list[Unit]:
+    """Group configurations that share a pass, in the order of their first."""
+    units: dict[object, list[RunConfig]] = defaultdict(list)
+    for config in configs:
+        units[pass_key(config)].append(config)
+    return [Unit(configs=tuple(together)) for together in units.values()]
+
+
+@dataclass(kw_only=True)
+class WorkQueue:
+    """The units that wait, by model; what failed, died or is held by another driver comes back here."""
+
+    units: Sequence[Unit]
+    claim: Callable[[Sequence[RunConfig]], Claim] = claim_all
+    """Asks for configurations just before they are computed."""
+    sizes: Mapping[ModelKey, float] = field(default_factory=dict)
+    """Parameters of each model: the largest go first."""
+    larger_share: Callable[[Unit], float | None] = lambda unit: None  # noqa: ARG005
+    """What to try after a lack of memory; None gives the run up."""
+    _pending: dict[ModelKey, deque[Unit]] = field(default_factory=dict, init=False)
+    _held: list[Unit] = field(default_factory=list, init=False)
+    _looked: float = field(default=0.0, init=False)
+    _settled: deque[Outcome] = field(default_factory=deque, init=False)
+
+    def __post_init__(self) -> None:
+        self._put(self.units)
+
+    def __bool__(self) -> bool:
+        """Whether anything waits, here or for another driver."""
+        return bool(self._pending or self._held)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._pending.values())) + len(self._held)
+
+    def _put(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            self._pending.setdefault(unit.key, deque()).append(unit)
+
+    def settled(self) -> Iterator[Outcome]:
+        """Hand out the outcomes that are due."""
+        while self._settled:
+            yield self._settled.popleft()
+
+    def look_again(self) -> None:
+        """Queue what other drivers held, if the last look at it was long enough ago."""
+        if self._held and time.monotonic() - self._looked >= HELD_POLL_S:
+            self._looked = time.monotonic()
+            held, self._held = self._held, []
+            self._put(held)
+
+    def num_units(self, key: ModelKey) -> int:
+        """Return how many units of a model wait."""
+        return len(self._pending.get(key, ()))
+
+    def next_share(self, key: ModelKey) -> float | None:
+        """Return the GPUs that the next unit of a model asks for; None leaves it to the model's size."""
+        return self._pending[key][0].share
+
+    def by_urgency(self, workers: Mapping[ModelKey, int]) -> list[ModelKey]:
+        """Return the models that wait, the one with the most work a worker first.
+
+        Args:
+            workers: how many workers each model has.
+        """
+
+        def work(key: ModelKey) -> float:
+            return len(self._pending[key]) * self.sizes.get(key, 1.0) / (1 + workers.get(key, 0))
+
+        return sorted(self._pending, key=work, reverse=True)
+
+    def take(self, key: ModelKey) -> Unit | None:
+        """Take the next unit of a model, without what another driver has or does; None where that leaves nothing."""
+        while key in self._pending:
+            unit = self._pending[key].popleft()
+            if not self._pending[key]:
+                del self._pending[key]
+            claim = self.claim(unit.configs)
+            self._settled.extend(Outcome(config=config, elsewhere=True) for config in claim.done)
+            if claim.held:
+                self._held.append(replace(unit, configs=claim.held))
+                self._looked = time.monotonic()
+            if claim.mine:
+                return replace(unit, configs=claim.mine)
+        return None
+
+    def report(self, unit: Unit, report: Report) -> None:
+        """Take a worker's report: outcomes, and what is to be tried again with more memory."""
+        short = [outcome for outcome in report.outcomes if outcome.failure and outcome.failure.kind == "memory"]
+        share = self.larger_share(unit) if short else None
+        if share is not None:
+            self._put([replace(unit, configs=tuple(outcome.config for outcome in short), share=share)])
+            self._settled.extend(outcome for outcome in report.outcomes if outcome not in short)
+        else:
+            self._settled.extend(report.outcomes)
+        if not report.could_load:
+            self._give_up(unit.key, report.outcomes[0].failure)
+
+    def _give_up(self, key: ModelKey, failure: Failure | None) -> None:
+        """Fail what waits for a model that can't be loaded, without trying again."""
+        for unit in self._pending.pop(key, ()):
+            claim = self.claim(unit.configs)
+            self._settled.extend(Outcome(config=config, elsewhere=True) for config in claim.done)
+            self._settled.extend(Outcome(config=config, failure=failure) for config in claim.mine)
+            if claim.held:
+                self._held.append(replace(unit, configs=claim.held))
+
+    def died(self, unit: Unit, failure: Failure) -> None:
+        """Take the death of a worker: its unit is queued again, at last each run on its own, or given up."""
+        deaths = unit.deaths + 1
+        if deaths >= MAX_ATTEMPTS:
+            self._settled.extend(Outcome(config=config, failure=failure) for config in unit.configs)
+        elif deaths == MAX_ATTEMPTS - 1:  # the one to blame must take no other with it
+            self._put(replace(unit, configs=(config,), deaths=deaths) for config in unit.configs)
+        else:
+            self._put([replace(unit, deaths=deaths)])
 
 
 @runtime_checkable
 class Executor(Protocol):
     """Runs units of work."""
 
-    def run(self, units: Sequence[Unit]) -> Iterator[Outcome]:
-        """Yield the outcome of every configuration."""
+    def machines(self) -> list[Machine]:
+        """Return the machines that it runs on."""
         ...
 
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """See that every machine has these folders and files.
 
-def model_key(config: RunConfig) -> ModelKey:
-    """Return what decides the loaded model of a configuration."""
-    return config.pretrained, config.revision, config.dtype
+        Raises:
+            ConfigurationError: some are missing somewhere.
+        """
+        ...
 
+    def run(self, queue: WorkQueue, workforce: "Workforce") -> Iterator[Event]:
+        """Yield the outcome of every configuration, and what workers do meanwhile."""
+        ...
 
-def make_units(configs: Sequence[RunConfig]) -> list[Unit]:
-    """Group configurations that share a pass, in the order of their first."""
-    units: dict[object, Unit] = defaultdict(list)
-    for config in configs:
-        units[pass_key(config)].append(config)
-    return list(units.values())
-
-
-class Worker:
-    """Keeps one model loaded and runs units of work on it."""
-
-    def __init__(self, execution: Execution, num_threads: int | None) -> None:
-        import torch  # noqa: PLC0415  (here it is loaded in the worker's process alone)
-
-        if num_threads is not None:
-            torch.set_num_threads(num_threads)
-        self._execution = execution
-        self._key: ModelKey | None = None
-        self._model: Any = None
-        self._load_error: str | None = None
-
-    def run(self, unit: Unit) -> list[Outcome]:
-        """Run a unit; what goes wrong is an outcome, never an exception."""
-        if self._key != model_key(unit[0]):
-            self._load(unit[0])
-        if self._load_error is not None:
-            return [Outcome(config=config, error=self._load_error) for config in unit]
-        return self._run_together(unit)
-
-    def _load(self, config: RunConfig) -> None:
-        from lm_eval.evaluator import load_for  # noqa: PLC0415
-
-        self._model, self._load_error, self._key = None, None, model_key(config)
-        try:
-            self._model = load_for(config, self._execution)
-        except Exception as error:
-            self._load_error = _cause(error)
-
-    def _run_together(self, unit: Unit) -> list[Outcome]:
-        from lm_eval.evaluator import evaluate_many, make_result  # noqa: PLC0415
-
-        try:
-            evaluations = evaluate_many(unit, self._model, self._execution, keep_documents=0)
-        except (ConfigurationError, RunError) as error:  # of the documents, which all of them share
-            return [Outcome(config=config, error=_cause(error)) for config in unit]
-        except Exception as error:
-            if len(unit) > 1:  # one of them may be to blame: each on its own
-                return [outcome for config in unit for outcome in self._run_together([config])]
-            return [Outcome(config=unit[0], error=_cause(error))]
-        outcomes = []
-        for evaluation in evaluations:
-            try:
-                result = make_result(evaluation, self._model, self._execution, log_samples=False)
-                outcomes.append(Outcome(config=evaluation.config, result=result))
-            except RunError as error:
-                outcomes.append(Outcome(config=evaluation.config, error=_cause(error)))
-        return outcomes
-
-
-def _cause(error: Exception) -> str:
-    """Return a message for what the user can mend, and a traceback for what is a bug."""
-    if isinstance(error, (ConfigurationError, RunError)):
-        return str(error)
-    return "".join(traceback.format_exception(error)).strip()
+    def close(self) -> None:
+        """Let go of the machines."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +231,29 @@ class InProcessExecutor:
 
     execution: Execution = field(default_factory=Execution)
 
-    def run(self, units: Sequence[Unit]) -> Iterator[Outcome]:
-        """Yield the outcome of every configuration."""
+    def machines(self) -> list[Machine]:
+        """Return this machine."""
+        return [local_machine()]
+
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """Whatever this process sees, it sees."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def run(self, queue: WorkQueue, workforce: "Workforce") -> Iterator[Event]:  # noqa: ARG002
+        """Yield the outcome of every configuration, and what is begun."""
         worker = Worker(self.execution, None)
-        for unit in units:
-            yield from worker.run(unit)
+        while queue:
+            queue.look_again()
+            keys = queue.by_urgency({})
+            unit = queue.take(keys[0]) if keys else None
+            yield from queue.settled()
+            if unit is not None:
+                yield Started(unit=unit, worker="here")
+                queue.report(unit, worker.run(unit.configs))
+                yield Ended(worker="here", log="")
+                yield from queue.settled()
+            elif not keys:
+                time.sleep(HELD_POLL_S / 4)
+                yield Waiting()

@@ -17,6 +17,7 @@ from lm_eval.models.decoder import ChoiceScore, Prompt, score_prompts
 from lm_eval.models.encoder import Layer, Segment, SegmentEncoder, Vectors, VectorSpec
 from lm_eval.models.families import resolve_layer
 from lm_eval.models.loading import LanguageModel
+from lm_eval.provenance import PassRecord
 from lm_eval.similarity import score_similarity
 from lm_eval.tokenised import TokenisedDocument
 
@@ -90,6 +91,8 @@ class SharedPass:
     batcher: Batcher
     max_kept_bytes: int
     """Vectors of segments that are kept from one window to the next."""
+    record: PassRecord
+    """Takes the time that encoding takes."""
 
     def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Score a window of documents for each configuration.
@@ -122,8 +125,10 @@ class SharedPass:
 
     def _score_similarities(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 2: score each choice by the similarity of its vector to the context's."""
-        vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
-        of_choices = self._encode_choices([choice for document in documents for choice in document.choices], on_batch)
+        with self.record.phase("encode"):
+            vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
+            choices_of = [choice for document in documents for choice in document.choices]
+            of_choices = self._encode_choices(choices_of, on_batch)
         counts = torch.tensor([len(document.choices) for document in documents])
         choices = {
             spec: Contexts(torch.cat([of_choices[c][spec] for document in documents for c in document.choices]), counts)
@@ -158,7 +163,8 @@ class SharedPass:
     ) -> list[Sequence[tuple[int, ...] | Tensor]]:
         if takes_tokens(self.configs[0], self.model):
             return [[document.context[0].tokens for document in documents] for _ in wanted]
-        vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
+        with self.record.phase("encode"):
+            vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
         made = {recipe: recipe.make(documents, vectors).split() for recipe, _ in self._by_recipe}
         return [made[recipe] for recipe, _ in wanted]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lm_eval.config import ENCODING_SCHEMES, RunConfig
-from lm_eval.results import ResultsFolder, StoredResult
+from lm_eval.result_files import StoredResult
+from lm_eval.results import ResultsFolder
 from lm_eval.tasks import TASKS
 
 BaselineKey = tuple[object, ...]

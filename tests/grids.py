@@ -37,5 +37,20 @@ def options(data_dir: Path | None, results_dir: Path, **overrides: Any) -> Optio
         "data_dir": None if data_dir is None else str(data_dir),
         "results_dir": str(results_dir),
         "dry_run": False,
+        "retry_failed": False,
+        "fail_fast": False,
     }
     return Options(**{**fields, **overrides})
+
+
+def grid(**changes: Any) -> Grid:
+    """A generation grid of one configuration for each number of shots."""
+    fields: dict[str, Any] = {
+        "model": "dist_gen",
+        "task": "hellaswag_dg",
+        "models": ["x"],
+        "arch_type": None,
+        "encoding_scheme": ["concat_each_example"],
+        "settings": {"WORD_AGG_SCHEME": ["mean"]},
+    }
+    return Grid(**{**fields, **changes})

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tiny_models import tiny_model
 
 from lm_eval.errors import RunError
+from lm_eval.execution import Execution
 from lm_eval.models import memory
 from lm_eval.models.batching import BatchBudget, Batcher
 from lm_eval.models.loading import wrap_model
@@ -64,12 +65,12 @@ def test_a_sequence_longer_than_the_budget_is_a_batch_of_its_own():
 
 def test_a_batch_size_replaces_the_budget_of_tokens():
     model = wrap_model(*tiny_model("gpt2"), name="gpt2")
-    assert make_batches([10**6] * 5, choose_budget(model, 2)) == [[0, 1], [2, 3], [4]]
+    assert make_batches([10**6] * 5, choose_budget(model, Execution(batch_size=2))) == [[0, 1], [2, 3], [4]]
 
 
 @pytest.mark.parametrize(("family", "bytes_per_pair"), [("gpt2", 9), ("bloom", 9 + 4 * 16), ("t5", 9 + 4 * 16)])
 def test_long_rows_are_limited_by_their_square_more_so_where_every_head_keeps_its_scores(family, bytes_per_pair):
-    budget = choose_budget(wrap_model(*tiny_model(family), name=family), None)
+    budget = choose_budget(wrap_model(*tiny_model(family), name=family), Execution())
     assert budget.max_tokens == 1024
     assert budget.max_attention == (1 << 29) // bytes_per_pair
 
@@ -77,7 +78,7 @@ def test_long_rows_are_limited_by_their_square_more_so_where_every_head_keeps_it
 def test_where_memory_is_short_a_batch_gets_fewer_tokens(monkeypatch):
     monkeypatch.setattr(memory, "_CPU_BYTES", 1 << 20)
     model = wrap_model(*tiny_model("gpt2"), name="gpt2")
-    assert choose_budget(model, None).max_tokens == (1 << 20) // (
+    assert choose_budget(model, Execution()).max_tokens == (1 << 20) // (
         model.hidden_size * (24 * 4 + 16 + 2 * 4 * model.num_layers)
     )
 
@@ -120,6 +121,7 @@ def test_a_batch_that_runs_out_of_memory_is_halved_and_later_ones_are_no_larger(
         "num_batches": 4,
         "most_rows": 2,
         "most_tokens": 16,
+        "num_tokens": 42,
         "num_halved": 2,
     }
 

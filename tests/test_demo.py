@@ -28,7 +28,7 @@ def test_the_baseline_on_the_embedded_models_is_far_above_chance(name, num_fewsh
     )
     evaluation = evaluate_many([config], load_for(config, Execution()), Execution())[0]
     assert evaluation.metrics()["acc"] >= 0.6
-    assert evaluation.num_truncated == 0
+    assert evaluation.record.num_truncated == 0
 
 
 def test_the_embedded_models_are_small_and_of_the_stated_architecture():

@@ -1,4 +1,4 @@
-"""Grids: their product without repetitions, the grids of the scripts, and the plan."""
+"""Grids: their product without repetitions, and the grids of the scripts."""
 
 import re
 import runpy
@@ -6,14 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from worlds import write_model_folder
+from grids import grid
 
-from lm_eval.config import Limit, RunConfig
+from lm_eval.config import Limit
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid import Grid, expand, make_plan
-from lm_eval.identity import canonical, identify
-from lm_eval.models.families import model_identity
-from lm_eval.results import ResultsFolder
+from lm_eval.grid import Grid, expand
+from lm_eval.identity import canonical
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -22,18 +20,6 @@ def grid_of(script: str) -> Grid:
     grid = runpy.run_path(str(SCRIPTS / f"run_parallel_{script}.py"))["run"]()
     assert isinstance(grid, Grid)
     return grid
-
-
-def grid(**changes) -> Grid:
-    fields = {
-        "model": "dist_gen",
-        "task": "hellaswag_dg",
-        "models": ["x"],
-        "arch_type": None,
-        "encoding_scheme": ["concat_each_example"],
-        "settings": {"WORD_AGG_SCHEME": ["mean"]},
-    }
-    return Grid(**{**fields, **changes})
 
 
 # --- the scripts ---
@@ -177,59 +163,3 @@ def test_lists_that_cannot_be_expanded_are_refused(changes, message):
 def test_a_combination_that_cannot_be_run_is_refused(changes, message):
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         expand(grid(**changes))
-
-
-# --- plan ---
-
-
-def result_of(config: RunConfig) -> dict:
-    stated = {
-        "model": config.model,
-        "model_args": config.model_args(),
-        "task_args": config.task_args(),
-        "num_fewshot": config.num_fewshot,
-        "limit": str(config.limit),
-    }
-    return {
-        "results": {config.task: {"acc": 0.5, "acc_stderr": 0.1}},
-        "versions": {config.task: 0},
-        "config": stated,
-        "identity": {config.task: identify(config)},
-    }
-
-
-@pytest.fixture
-def planned(tmp_path, data_dir) -> tuple[list[RunConfig], ResultsFolder]:
-    """Three configurations, the second of which is done."""
-    model = str(write_model_folder(tmp_path / "model"))
-    schemes = ["concat_each_example", "merge_all_segments", "sentence_level_segmentation"]
-    configs = expand(grid(models=[model], num_fewshot=[2], encoding_scheme=schemes), data_dir=str(data_dir))
-    folder = ResultsFolder(tmp_path / "results")
-    folder.write(configs[1], result_of(configs[1]))
-    return configs, ResultsFolder(tmp_path / "results")
-
-
-def test_a_plan_passes_over_what_the_folder_holds(planned):
-    configs, folder = planned
-    plan = make_plan(configs, folder, overwrite=False)
-    assert plan.to_run == [configs[0], configs[2]]
-    assert [(config, stored.config) for config, stored in plan.done] == [(configs[1], configs[1])]
-
-
-def test_a_plan_that_overwrites_runs_everything(planned):
-    configs, folder = planned
-    plan = make_plan(configs, folder, overwrite=True)
-    assert (plan.to_run, plan.done) == (configs, [])
-
-
-def test_a_plan_looks_at_each_model_and_data_folder_once(planned, monkeypatch):
-    configs, folder = planned
-    asked = []
-
-    def look(pretrained, revision):
-        asked.append(pretrained)
-        return model_identity(pretrained, revision)
-
-    monkeypatch.setattr("lm_eval.identity.model_identity", look)
-    make_plan(configs, folder, overwrite=False)
-    assert asked == [configs[0].pretrained]

@@ -15,7 +15,8 @@ from tiny_models import DECODER_ONLY, ENCODER_DECODER, FAMILIES, tiny_model
 
 from lm_eval.config import ENCODING_SCHEMES, RunConfig
 from lm_eval.errors import RunError
-from lm_eval.evaluator import Evaluation, evaluate_many
+from lm_eval.evaluation import Evaluation
+from lm_eval.evaluator import evaluate_many
 from lm_eval.execution import Execution
 from lm_eval.models.batching import BatchBudget, Batcher
 from lm_eval.models.decoder import Prompt, score_prompts
@@ -131,7 +132,7 @@ def test_contexts_longer_than_the_model_takes_agree_with_the_plain_way(family, s
     evaluation = evaluate_many([config], loaded, Execution())[0]
     assert_agrees(evaluation, judge(config, loaded))
     if scheme == "concat_all_examples" and family in DECODER_ONLY:
-        assert evaluation.num_truncated > 0
+        assert evaluation.record.num_truncated > 0
 
 
 @pytest.mark.parametrize("task", ["hellaswag", "webqs"])

@@ -8,10 +8,11 @@ import pytest
 from grids import options, small_grid
 from tiny_models import save_tiny
 
+import lm_eval.result_files
 from lm_eval.errors import ConfigurationError
 from lm_eval.launch import carry_out
 from lm_eval.results import ResultsFolder
-from lm_eval.scheduler import InProcessExecutor
+from lm_eval.scheduler import Ended, InProcessExecutor
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,8 @@ def run(grid, chosen) -> int:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.json")}
+    """The result files of a folder, without the records of failures."""
+    return {path.name: path.read_bytes() for path in folder.glob("*.json") if not path.name.endswith(".error.json")}
 
 
 def test_every_configuration_gets_a_file_of_its_own(gpt2, data_dir, tmp_path):
@@ -98,8 +100,9 @@ def test_other_data_under_the_same_path_is_another_configuration(gpt2, data_dir,
     run(small_grid(gpt2), chosen)
     lines = (copy / "validation.jsonl").read_text().splitlines()
     (copy / "validation.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    capsys.readouterr()
     run(small_grid(gpt2), chosen)
-    assert capsys.readouterr().out.count("3 to run, 0 done") == 2
+    assert "3 to run (3 of them outdated), 0 done" in capsys.readouterr().out
 
 
 def test_a_copy_of_the_model_folder_is_the_same_configuration(gpt2, data_dir, tmp_path, capsys):
@@ -232,13 +235,48 @@ def test_a_results_folder_that_cannot_be_made_is_refused(gpt2, data_dir, tmp_pat
         run(small_grid(gpt2), options(data_dir, tmp_path / "file" / "results"))
 
 
-def test_a_result_that_cannot_be_written_is_a_failure(gpt2, data_dir, tmp_path, monkeypatch, capsys):
-    def full(path: Path, content: object) -> None:
-        raise OSError(28, "No space left on device")
+def fill_disk(monkeypatch: pytest.MonkeyPatch, is_full) -> None:
+    """Let the disk be full, for whichever files a function says."""
+    write = lm_eval.result_files.write_json
 
-    monkeypatch.setattr("lm_eval.results.write_json", full)
-    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 1
-    assert "could not be written" in capsys.readouterr().err
+    def write_if_room(path: Path, content: object) -> None:
+        if is_full(path):
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr("lm_eval.results.write_json", write_if_room)
+    monkeypatch.setattr("lm_eval.driver.RETRY_S", 0.05)
+    monkeypatch.setattr("lm_eval.driver.GIVE_UP_S", 1.0)
+
+
+def test_results_for_which_there_is_no_room_are_told_and_written_elsewhere(
+    gpt2, data_dir, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / "results"
+    fill_disk(monkeypatch, lambda path: path.parent == folder)
+    assert run(small_grid(gpt2), options(data_dir, folder)) == 1
+    told = capsys.readouterr().err
+    assert told.count("CANNOT WRITE to") == 3
+    assert f"NOT WRITTEN to {folder}: 3 results" in told
+    (rescue,) = tmp_path.glob("lm_eval-results-*")
+    assert f"they are in {rescue}; move its files there once there is room" in told
+    assert files_of(folder) == {}
+    monkeypatch.undo()
+    for path in rescue.glob("*.json"):
+        shutil.move(path, folder)
+    assert run(small_grid(gpt2), options(data_dir, folder)) == 0
+    assert "0 to run, 3 done" in capsys.readouterr().out
+
+
+def test_results_are_written_once_there_is_room_again(gpt2, data_dir, tmp_path, monkeypatch, capsys):
+    asked: list[Path] = []
+    fill_disk(monkeypatch, lambda path: not asked.append(path) and len(asked) <= 5)
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    printed = capsys.readouterr()
+    assert "CANNOT WRITE to" in printed.err
+    assert "done (3/3)" in printed.out
+    assert len(files_of(tmp_path)) == 3
 
 
 def test_demo_models_bring_the_demo_data(tmp_path, capsys):
@@ -257,17 +295,18 @@ def test_a_model_folder_without_config_is_named(data_dir, tmp_path):
         run(small_grid(tmp_path), options(data_dir, tmp_path))
 
 
-class VanishingData:
+class VanishingData(InProcessExecutor):
     """Runs in this process, and moves the data away before it hands a result over."""
 
     def __init__(self, data: Path) -> None:
-        self.data = data
+        super().__init__()
+        object.__setattr__(self, "data", data)
 
-    def run(self, units):
-        for outcome in list(InProcessExecutor().run(units)):
-            if self.data.exists():
+    def run(self, queue, workforce):
+        for event in list(super().run(queue, workforce)):
+            if isinstance(event, Ended) and self.data.exists():
                 self.data.rename(self.data.with_name("moved"))
-            yield outcome
+            yield event
 
 
 def test_results_are_kept_under_what_they_were_computed_from_even_if_the_data_goes_away_meanwhile(

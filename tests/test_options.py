@@ -17,6 +17,8 @@ DEFAULTS = {
     "data_dir": None,
     "results_dir": None,
     "dry_run": False,
+    "retry_failed": False,
+    "fail_fast": False,
 }
 
 
@@ -32,7 +34,7 @@ def test_without_flags_everything_has_its_default():
     assert read() == options()
 
 
-SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run")
+SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run", "retry_failed", "fail_fast")
 TEXTS = ("cluster", "models", "data_dir", "results_dir")
 
 
@@ -55,13 +57,19 @@ def test_a_switch_can_be_set_off(switch, form):
     [
         (["-s"], {"shutdown_at_exit": True}),
         (["-o"], {"overwrite_results": True}),
-        (["-N", "2"], {"NUM_GPUS_PER_RUN": 2}),
-        (["-N=2"], {"NUM_GPUS_PER_RUN": 2}),
+        (["-N", "2"], {"NUM_GPUS_PER_RUN": 2, "has_num_gpus": True}),
+        (["-N=2"], {"NUM_GPUS_PER_RUN": 2, "has_num_gpus": True}),
         (["-c", "auto"], {"cluster": "auto"}),
         (["-c=10.0.0.1:6379"], {"cluster": "10.0.0.1:6379"}),
         (
             ["-s", "-o", "-N", "4", "-c", "auto"],
-            {"shutdown_at_exit": True, "overwrite_results": True, "NUM_GPUS_PER_RUN": 4, "cluster": "auto"},
+            {
+                "shutdown_at_exit": True,
+                "overwrite_results": True,
+                "NUM_GPUS_PER_RUN": 4,
+                "cluster": "auto",
+                "has_num_gpus": True,
+            },
         ),
     ],
 )
@@ -71,7 +79,7 @@ def test_the_flags_of_every_script_have_short_forms(argv, changes):
 
 @pytest.mark.parametrize("form", [["--NUM_GPUS_PER_RUN", "3"], ["--NUM-GPUS-PER-RUN=3"]])
 def test_the_number_of_gpus_has_a_long_form(form):
-    assert read(*form) == options(NUM_GPUS_PER_RUN=3)
+    assert read(*form) == options(NUM_GPUS_PER_RUN=3, has_num_gpus=True)
 
 
 VALUES = [
@@ -99,7 +107,14 @@ def test_a_limit_is_kept_as_text(form, value):
 def test_flags_come_in_any_order():
     argv = ["--models", "a,b", "-o", "--limit=5", "--dry-run", "--data_dir", "d", "-N", "2", "--results-dir", "r"]
     assert read(*argv) == options(
-        models="a,b", overwrite_results=True, limit="5", dry_run=True, data_dir="d", NUM_GPUS_PER_RUN=2, results_dir="r"
+        models="a,b",
+        overwrite_results=True,
+        limit="5",
+        dry_run=True,
+        data_dir="d",
+        NUM_GPUS_PER_RUN=2,
+        results_dir="r",
+        has_num_gpus=True,
     )
 
 
@@ -192,7 +207,7 @@ def test_help_names_every_flag_and_ends_with_status_0(argv, capsys):
     for name in DEFAULTS:
         assert f"--{name}" in page
     assert "Score endings." in page
-    assert "Show what would run and what is done already, and run nothing." in page
+    assert "Show what would run and why, what is done already, how long it should take, and run nothing." in page
 
 
 @pytest.mark.parametrize("argv", [["--limit", "5", "--limit=6"], ["-o", "--overwrite-results"]])

@@ -13,14 +13,8 @@ from worlds import write_model_folder, write_rows, write_world
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.identity import identify
-from lm_eval.results import (
-    ResultsFolder,
-    check_writable,
-    merge_results,
-    read_results,
-    result_name,
-    write_json,
-)
+from lm_eval.result_files import check_writable, merge_results, read_results, result_name, write_json
+from lm_eval.results import ResultsFolder
 from lm_eval.settings import VectorSettings
 
 

@@ -40,7 +40,7 @@ def call(script: str, *arguments: str | Path, timeout_s: int = 300) -> subproces
 def is_worker(process: psutil.Process) -> bool:
     """Whether a process is a Ray actor of ours."""
     try:
-        return "ray::Worker" in " ".join(process.cmdline())
+        return "ray::RayWorker" in " ".join(process.cmdline())
     except psutil.Error:
         return False
 

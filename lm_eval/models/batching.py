@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from lm_eval.errors import RunError
+from lm_eval.errors import MemoryShortageError
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +49,17 @@ class BatchSizes:
     most_rows: int = 0
     most_tokens: int = 0
     """Padded."""
+    num_tokens: int = 0
+    """In all, padding not counted."""
     num_halved: int = 0
     """Batches that ran out of memory."""
 
-    def count(self, rows: int, longest: int) -> None:
-        """Count a finished batch."""
+    def count(self, lengths: Sequence[int]) -> None:
+        """Count a finished batch of rows of these lengths."""
         self.num_batches += 1
-        self.most_rows = max(self.most_rows, rows)
-        self.most_tokens = max(self.most_tokens, rows * longest)
+        self.num_tokens += sum(lengths)
+        self.most_rows = max(self.most_rows, len(lengths))
+        self.most_tokens = max(self.most_tokens, len(lengths) * max(1, *lengths))
 
 
 @dataclass
@@ -83,7 +86,7 @@ class Batcher:
             collect: waits for its end and returns its result.
 
         Raises:
-            RunError: a single sequence is too much for the memory.
+            MemoryShortageError: a single sequence is too much for the memory.
         """
         waiting: tuple[list[int], Launched] | None = None
         order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
@@ -97,7 +100,7 @@ class Batcher:
                 self._shrink(len(batch), longest)
                 continue
             start += len(batch)
-            self.sizes.count(len(batch), longest)
+            self.sizes.count([lengths[index] for index in batch])
             if waiting is not None:
                 yield waiting[0], collect(waiting[1])
             waiting = batch, launched
@@ -114,10 +117,10 @@ class Batcher:
         """Halve the budget after a lack of memory.
 
         Raises:
-            RunError: a single row was too much.
+            MemoryShortageError: a single row was too much.
         """
         if rows == 1:
-            raise RunError(
+            raise MemoryShortageError(
                 f"a single row of {longest} tokens is more than the device's memory holds beside the model; "
                 "use fewer shots, a smaller dtype or more GPUs"
             )

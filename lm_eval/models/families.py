@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -54,6 +54,8 @@ class Family:
     """Config field that says whether the decoder's output is multiplied by `d_model ** -0.5` before the projection."""
     overflows_in_float16: bool = False
     """Whether float16 gives infinities, so that it must not be chosen by default."""
+    config_defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Config fields that decide the model's size and may be left out of a `config.json`, with what they then mean."""
 
 
 def _gpt(**fields: Any) -> Family:  # noqa: ANN401
@@ -62,15 +64,18 @@ def _gpt(**fields: Any) -> Family:  # noqa: ANN401
         "blocks": "h",
         "num_layers": "n_layer",
         "activation": "activation_function",
+        "config_defaults": {"intermediate_size": None, "tie_word_embeddings": True},
     }
     return Family(**{**common, "max_positions": "n_positions", **fields})
 
 
-def _t5(**fields: Any) -> Family:  # noqa: ANN401
+def _t5(*, feed_forward: str, **fields: Any) -> Family:  # noqa: ANN401
     common = {"architecture": "encoder-decoder", "blocks": "block", "num_layers": "num_layers"}
+    defaults = {"num_decoder_layers": None, "relative_attention_num_buckets": 32, "tie_word_embeddings": True}
     return Family(
         **{
             **common,
+            "config_defaults": {**defaults, "feed_forward_proj": feed_forward},
             "activation": "dense_act_fn",
             "max_positions": None,
             "relative_bias": "block.0.layer.0.SelfAttention",
@@ -90,12 +95,16 @@ FAMILIES: dict[str, Family] = {
         sharing="cache",
         fused_attention=False,
     ),
-    "gptj": _gpt(fused_attention=False),
+    "gptj": _gpt(
+        fused_attention=False,
+        config_defaults={"intermediate_size": None, "tie_word_embeddings": False},
+    ),
     "gpt_neox": _gpt(
         blocks="layers",
         num_layers="num_hidden_layers",
         activation="hidden_act",
         max_positions="max_position_embeddings",
+        config_defaults={"tie_word_embeddings": False},
     ),
     "bloom": _gpt(
         activation="=gelu_pytorch_tanh",
@@ -105,8 +114,8 @@ FAMILIES: dict[str, Family] = {
         sharing="cache",
         fused_attention=False,
     ),
-    "t5": _t5(output_scaling="scale_decoder_outputs"),
-    "mt5": _t5(),
+    "t5": _t5(feed_forward="relu", output_scaling="scale_decoder_outputs"),
+    "mt5": _t5(feed_forward="gated-gelu"),
 }
 
 
@@ -141,6 +150,10 @@ class ModelFacts:
     family: Family
     num_layers: int
     """Blocks that a segment runs through; there is one more list of hidden states."""
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The content of its `config.json`."""
+    commit: str | None = None
+    """Of a hub model, the one that its cache holds or the hub gives; None for a folder."""
 
 
 def is_local(pretrained: str) -> bool:
@@ -165,7 +178,9 @@ def read_facts(pretrained: str, revision: str | None = None) -> ModelFacts:
         ) from error
     if is_local(pretrained):
         _check_folder(pretrained, revision)
-    return ModelFacts(name=pretrained, family=family, num_layers=num_layers)
+        return ModelFacts(name=pretrained, family=family, num_layers=num_layers, config=config)
+    commit = path.parent.name if path.parent.parent.name == "snapshots" else None
+    return ModelFacts(name=pretrained, family=family, num_layers=num_layers, config=config, commit=commit)
 
 
 def _local_config(pretrained: str) -> Path:

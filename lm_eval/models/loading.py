@@ -2,9 +2,10 @@
 
 import logging
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -18,13 +19,12 @@ from transformers.activations import ACT2FN
 from transformers.utils import logging as transformers_logging
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.hardware import Gpu, suitable_dtype
 from lm_eval.models.activations import fuse
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family, is_local
 
 logger = logging.getLogger(__name__)
 
-_AMPERE = (8, 0)
-"""First CUDA compute capability with native bfloat16."""
 _NO_LIMIT = 1_000_000
 """Tokenizers that know no limit state one far beyond this."""
 
@@ -40,6 +40,8 @@ class LanguageModel:
     tokenizer: Any
     max_length: int
     """Longest sequence the model takes, in tokens."""
+    load_seconds: float = 0.0
+    """What loading it took."""
 
     @cached_property
     def is_encoder_decoder(self) -> bool:
@@ -111,6 +113,12 @@ class LanguageModel:
         weight: Tensor = self.token_embeddings.weight  # type: ignore[assignment]
         return weight.device
 
+    @cached_property
+    def gpus(self) -> list[torch.device]:
+        """The GPUs that hold parts of the model."""
+        devices = {parameter.device for parameter in self.network.parameters() if parameter.is_cuda}
+        return sorted(devices, key=str)
+
     @property
     def dtype(self) -> torch.dtype:
         """The weights' data type."""
@@ -130,6 +138,11 @@ class LanguageModel:
         encoded = self.tokenizer(unique, add_special_tokens=special, return_attention_mask=False, verbose=False)
         ids = {text: tuple(row) for text, row in zip(unique, encoded["input_ids"], strict=True)}
         return [ids[text] for text in texts]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return a dtype's name as configurations spell it."""
+    return str(dtype).removeprefix("torch.")
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -152,14 +165,14 @@ def choose_device(device: str | None) -> torch.device:
 
 def choose_dtype(dtype: str | None, family: Family, device: torch.device) -> torch.dtype:
     """Return the dtype asked for, else one that the hardware computes natively and the family survives."""
-    if dtype is not None:
-        chosen: torch.dtype = getattr(torch, dtype)
-        return chosen
-    if device.type != "cuda":
-        return torch.float32
-    if torch.cuda.get_device_capability(device) >= _AMPERE:
-        return torch.bfloat16
-    return torch.float32 if family.overflows_in_float16 else torch.float16
+    if dtype is None:
+        gpus = []
+        if device.type == "cuda":
+            major, minor = torch.cuda.get_device_capability(device)
+            gpus.append(Gpu(name=str(device), memory_gib=None, capability=(major, minor)))
+        dtype = suitable_dtype(gpus, overflows_in_float16=family.overflows_in_float16)
+    chosen: torch.dtype = getattr(torch, dtype)
+    return chosen
 
 
 @contextmanager
@@ -197,6 +210,7 @@ def load_model(
     Raises:
         ConfigurationError: the model cannot be found, or its family is not supported.
     """
+    began = time.perf_counter()
     source = str(Path(pretrained).expanduser()) if is_local(pretrained) else pretrained
     try:
         config = AutoConfig.from_pretrained(source, revision=revision)
@@ -211,7 +225,8 @@ def load_model(
     network = _load_weights(pretrained, source, family, {**options, "device_map": "auto" if spread else None})
     if not spread:
         network.to(place)
-    return wrap_model(network.eval(), tokenizer, name=pretrained)
+    model = wrap_model(network.eval(), tokenizer, name=pretrained)
+    return replace(model, load_seconds=time.perf_counter() - began)
 
 
 def _load_weights(pretrained: str, source: str, family: Family, options: dict[str, Any]) -> Any:  # noqa: ANN401

@@ -2,12 +2,15 @@
 
 import ctypes
 import platform
+import resource
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from lm_eval.execution import Execution
 from lm_eval.models.batching import BatchBudget
 from lm_eval.models.loading import LanguageModel
 
@@ -27,12 +30,12 @@ _REDUCTION_BYTES = 16
 """What aggregating a token takes for each of its components, in float32."""
 
 
-def choose_budget(model: LanguageModel, batch_size: int | None) -> BatchBudget:
+def choose_budget(model: LanguageModel, execution: Execution) -> BatchBudget:
     """Return what a batch may hold, by the memory of the model's device; a number of rows, where given, replaces it."""
-    if batch_size is not None:
-        return BatchBudget(max_rows=batch_size)
+    if execution.batch_size is not None:
+        return BatchBudget(max_rows=execution.batch_size)
     on_cpu = model.device.type != "cuda"
-    held = _CPU_BYTES if on_cpu else int(_GPU_SHARE * _free_bytes(model))
+    held = _CPU_BYTES if on_cpu else int(_GPU_SHARE * _free_bytes(model, execution.gpu_share))
     per_token, per_pair = _bytes_per_token(model), _bytes_per_pair(model)
     return BatchBudget(
         max_tokens=max(1, min(_MOST_TOKENS_CPU if on_cpu else _MOST_TOKENS, held // per_token)),
@@ -40,13 +43,34 @@ def choose_budget(model: LanguageModel, batch_size: int | None) -> BatchBudget:
     )
 
 
-def _free_bytes(model: LanguageModel) -> int:
-    """Return the free memory of the fullest of the devices that hold the model, cached blocks of torch included."""
-    devices = {parameter.device for parameter in model.network.parameters() if parameter.is_cuda}
-    return min(
-        torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        for device in devices
-    )
+def _free_bytes(model: LanguageModel, share: float) -> int:
+    """Return the free memory of the fullest of the devices that hold the model, cached blocks of torch included.
+
+    Args:
+        model: the model.
+        share: of each device's memory that this process may take; others take the rest, perhaps later.
+    """
+    return max(0, min(_free_bytes_of(device, share) for device in model.gpus))
+
+
+def _free_bytes_of(device: torch.device, share: float) -> int:
+    free, total = torch.cuda.mem_get_info(device)
+    allocated = torch.cuda.memory_allocated(device)
+    return min(free + torch.cuda.memory_reserved(device) - allocated, int(share * total) - allocated)
+
+
+def reset_peak_memory(model: LanguageModel) -> None:
+    """Measure the GPUs' peak from now on."""
+    for device in model.gpus:
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_gib(model: LanguageModel) -> float:
+    """Return the most memory that tensors took on the model's GPUs together, or that this process took on a CPU."""
+    if model.gpus:
+        return sum(torch.cuda.max_memory_allocated(device) for device in model.gpus) / (1 << 30)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 30)
 
 
 def _bytes_per_token(model: LanguageModel) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lm_eval.ray_executor import share_cpus
+from lm_eval.workforce import share_cpus
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,285 @@
+"""Carrying a plan out: outcomes become files as they come; leases, journal and logs are kept meanwhile.
+
+The only one who writes into a results folder while a grid runs; workers, wherever they are, need not see it.
+"""
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lm_eval.config import RunConfig
+from lm_eval.estimate import RemainingTime
+from lm_eval.failures import Failure, remove_failure, write_failure
+from lm_eval.journal import Journal, Progress
+from lm_eval.leases import Leases
+from lm_eval.plan import Pending, Plan
+from lm_eval.provenance import code_version, command_line
+from lm_eval.results import ResultsFolder
+from lm_eval.scheduler import Claim, Ended, Executor, Started, WorkQueue
+from lm_eval.table import describe
+from lm_eval.worker import Outcome
+from lm_eval.workforce import Workforce
+
+RETRY_S = 5.0
+"""Time between attempts to write what could not be written."""
+GIVE_UP_S = 60.0
+"""Time after the last run for which that goes on."""
+
+
+@dataclass
+class Summary:
+    """How a grid ended."""
+
+    finished: int = 0
+    elsewhere: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+    unwritten: list[Outcome] = field(default_factory=list)
+    """Results that could not be written into the folder."""
+    rescued_to: Path | None = None
+    """Where those were written instead."""
+    stopped: bool = False
+    """Whether the first failure ended it."""
+
+
+@dataclass
+class ResultWriter:
+    """Writes results; what can't be written is kept and tried again."""
+
+    folder: ResultsFolder
+    waiting: list[Outcome] = field(default_factory=list)
+    _tried: float = 0.0
+
+    def write(self, outcome: Outcome) -> None:
+        """Write a result, or keep it for later."""
+        if not self._try(outcome):
+            self.waiting.append(outcome)
+            self._tried = time.monotonic()
+
+    def retry(self, *, now: bool = False) -> list[Outcome]:
+        """Try again what is kept, if it is time, and return what is written now."""
+        if not self.waiting or not (now or time.monotonic() - self._tried >= RETRY_S):
+            return []
+        self._tried = time.monotonic()
+        written = []
+        for outcome in list(self.waiting):
+            if not self._try(outcome, quiet=True):
+                break
+            self.waiting.remove(outcome)
+            written.append(outcome)
+        return written
+
+    def _try(self, outcome: Outcome, *, quiet: bool = False) -> bool:
+        assert outcome.result is not None  # noqa: S101
+        try:
+            self.folder.write(outcome.config, outcome.result)
+        except OSError as error:
+            if not quiet:
+                print(
+                    f"CANNOT WRITE to {self.folder.path}: {error}; the result is kept in memory and tried again: "
+                    f"{describe(outcome.config)}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            return False
+        return True
+
+    def rescue(self) -> Path | None:
+        """Write what is kept into a temporary folder instead, and return that."""
+        with contextlib.suppress(OSError):
+            rescue = ResultsFolder(Path(tempfile.mkdtemp(prefix="lm_eval-results-")))
+            for outcome in self.waiting:
+                rescue.write(outcome.config, outcome.result or {})
+            return rescue.path
+        return None
+
+
+class Driver:
+    """Carries one plan out."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: ResultsFolder,
+        workforce: Workforce,
+        remaining: RemainingTime,
+        on_change: Callable[[Progress, str | None], None],
+        *,
+        overwrite: bool = False,
+        fail_fast: bool = False,
+    ) -> None:
+        self._pending: dict[RunConfig, Pending] = {pending.config: pending for pending in plan.to_run}
+        self._folder = folder
+        self._workforce = workforce
+        self._remaining = remaining
+        self._on_change = on_change
+        self._overwrite = overwrite
+        self._fail_fast = fail_fast
+        self._progress = Progress(planned=len(plan.to_run), skipped=len(plan.done))
+        self._journal = Journal(folder.path, self._progress)
+        self._leases = Leases(folder.path, self._journal.driver)
+        self._writer = ResultWriter(folder)
+        self._began = time.time()
+        self._leases_fail = False
+        self.summary = Summary()
+
+    def run(self, executor: Executor) -> Summary:
+        """Run everything, and return how it ended.
+
+        Raises:
+            ConfigurationError: the executor cannot run this; nothing ran.
+            KeyboardInterrupt: somebody wants it to stop; what is finished is written.
+        """
+        queue = WorkQueue(
+            units=self._remaining.units,
+            claim=self._claim,
+            sizes=self._workforce.sizes,
+            larger_share=self._workforce.larger_share,
+        )
+        self._journal.open()
+        ended = "stopped by an error"
+        try:
+            events = executor.run(queue, self._workforce)
+            with contextlib.closing(events):  # type: ignore[type-var]
+                for event in events:
+                    self._take(event)
+                    if self.summary.stopped:
+                        break
+            self._finish()
+            ended = "stopped at the first failure" if self.summary.stopped else "finished"
+        except KeyboardInterrupt:
+            ended = "interrupted"
+            raise
+        finally:
+            self._settle(self._writer.retry(now=True))
+            self._save_the_rest()
+            self._leases.release_all()
+            self._journal.close(ended)
+        return self.summary
+
+    def _take(self, event: object) -> None:
+        self._progress.remaining_s = self._remaining.remaining_s()
+        if isinstance(event, Started):
+            runs = [describe(config) for config in event.unit.configs]
+            self._progress.running[event.worker] = {"num_runs": len(runs), "first": runs[0], "since": time.time()}
+            self._on_change(self._progress, None)
+        elif isinstance(event, Ended):
+            self._progress.running.pop(event.worker, None)
+            self._keep_log(event)
+        elif isinstance(event, Outcome):
+            self._take_outcome(event)
+        else:
+            self._on_change(self._progress, None)
+        self._settle(self._writer.retry())
+
+    def _take_outcome(self, outcome: Outcome) -> None:
+        if outcome.result is not None:
+            self._complete(outcome.result, outcome.config)
+            self._writer.write(outcome)
+            if outcome not in self._writer.waiting:
+                self._settle([outcome])
+        elif outcome.failure is not None:
+            self._record(outcome, outcome.failure)
+        else:
+            self._progress.elsewhere += 1
+            self.summary.elsewhere += 1
+            self._end(outcome.config, f"done by another driver: {describe(outcome.config)}")
+
+    @staticmethod
+    def _complete(result: dict[str, Any], config: RunConfig) -> None:
+        """Add what only the driver knows: the user's command, and the code's version where workers got a copy."""
+        result["run"][config.task] |= {"command_line": command_line(), "code": code_version()}
+
+    def _settle(self, written: Sequence[Outcome]) -> None:
+        """Take note of results that are in the folder now."""
+        for outcome in written:
+            assert outcome.result is not None  # noqa: S101
+            self._progress.finished += 1
+            self.summary.finished += 1
+            remove_failure(self._folder.path, outcome.config, self._pending[outcome.config].identity)
+            self._end(outcome.config, f"done ({self._count()}): {describe(outcome.config)}{self._remark(outcome)}")
+
+    def _count(self) -> str:
+        return f"{self._progress.finished + self._progress.failed}/{self._progress.planned}"
+
+    def _remark(self, outcome: Outcome) -> str:
+        config, result = outcome.config, outcome.result or {}
+        metrics = result["results"][config.task]
+        error = metrics.get("acc_stderr")
+        remark = f": acc {metrics['acc']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+        if cut := result["run"][config.task]["num_truncated_segments"]:
+            remark += f" (warning: {cut} segments were longer than the model takes and were cut from the left)"
+        if result["identity"][config.task] != self._pending[config].identity:
+            remark += " (warning: the model or the data changed meanwhile; stored as what it was computed from)"
+        return remark
+
+    def _record(self, outcome: Outcome, failure: Failure) -> None:
+        self._progress.failed += 1
+        self.summary.failures.append(outcome)
+        self.summary.stopped = self._fail_fast
+        with contextlib.suppress(OSError):  # it is told at the end too
+            write_failure(self._folder.path, outcome.config, self._pending[outcome.config].identity, failure)
+        cause = failure.message.partition("\n")[0]
+        self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {cause:.200}")
+
+    def _end(self, config: RunConfig, line: str) -> None:
+        self._remaining.finish(config)
+        self._leases.release(self._pending[config].name)
+        self._on_change(self._progress, line)
+
+    def _claim(self, configs: Sequence[RunConfig]) -> Claim:
+        mine, done, held = [], [], []
+        for config in configs:
+            if not self._lease(config):
+                held.append(config)
+            elif self._is_done(config):  # by another driver, which gave its lease back thereafter
+                self._leases.release(self._pending[config].name)
+                done.append(config)
+            else:
+                mine.append(config)
+        return Claim(mine=tuple(mine), done=tuple(done), held=tuple(held))
+
+    def _lease(self, config: RunConfig) -> bool:
+        try:
+            return self._leases.claim(self._pending[config].name)
+        except OSError as error:  # better to compute something twice than not at all
+            if not self._leases_fail:
+                self._leases_fail = True
+                print(f"no lease can be taken ({error}): other drivers on this folder may do the same", file=sys.stderr)
+            return True
+
+    def _is_done(self, config: RunConfig) -> bool:
+        pending = self._pending[config]
+        stored = self._folder.look_again(config, pending.identity)
+        if stored is None:
+            return False
+        if not self._overwrite:
+            return True
+        with contextlib.suppress(OSError):
+            return stored.path.stat().st_mtime > self._began
+        return False
+
+    def _keep_log(self, event: Ended) -> None:
+        if event.log:
+            with contextlib.suppress(OSError):
+                path = self._folder.path / "logs" / self._journal.driver / f"{event.worker}.log"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("a", encoding="utf-8") as stream:
+                    stream.write(event.log)
+
+    def _finish(self) -> None:
+        """Go on trying to write for a while what could not be written."""
+        deadline = time.monotonic() + GIVE_UP_S
+        while self._writer.waiting and time.monotonic() < deadline:
+            time.sleep(min(RETRY_S, 1.0))
+            self._settle(self._writer.retry())
+
+    def _save_the_rest(self) -> None:
+        if self._writer.waiting:
+            self.summary.unwritten = list(self._writer.waiting)
+            self.summary.rescued_to = self._writer.rescue()
+            self._writer.waiting.clear()

@@ -1,0 +1,144 @@
+"""How long a grid will take, judged by the times that past results state."""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lm_eval.config import RunConfig
+from lm_eval.documents import count_documents
+from lm_eval.result_files import StoredResult
+from lm_eval.scheduler import Unit
+from lm_eval.tasks import find_task
+from lm_eval.worker import ModelKey
+
+_Work = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds of a pass."""
+
+    encode: float
+    """For a document, whatever the configurations."""
+    score: float
+    """For a document and configuration."""
+    load: float
+    parameters: float | None
+
+    def scaled(self, parameters: float | None) -> "_Cost | None":
+        """Return the cost for a model of another size: work grows with it."""
+        if not parameters or not self.parameters:
+            return None
+        factor = parameters / self.parameters
+        return _Cost(self.encode * factor, self.score * factor, self.load * factor, parameters)
+
+
+def _work(config: RunConfig) -> _Work:
+    """Return what decides how long a document takes, beside the model."""
+    return config.model, config.encoding_scheme, config.num_fewshot
+
+
+class Timings:
+    """What past results tell of the time that work takes."""
+
+    def __init__(self, results: Iterable[StoredResult], *, on_gpu: bool) -> None:
+        self._exact: dict[tuple[str, _Work], list[_Cost]] = defaultdict(list)
+        self._alike: dict[_Work, list[_Cost]] = defaultdict(list)
+        self.num_results = 0
+        for stored in results:
+            cost = _read(stored, on_gpu=on_gpu)
+            if cost is not None:
+                work = _work(stored.config)
+                self._exact[_model_name(stored.config), work].append(cost)
+                self._alike[work].append(cost)
+                self.num_results += 1
+
+    def seconds(self, unit: Unit, parameters: float | None) -> float | None:
+        """Return how long a unit of work should take on one worker; None where nothing like it was done before."""
+        first = unit.configs[0]
+        costs = self._exact.get((_model_name(first), _work(first)))
+        if not costs:
+            found = (cost.scaled(parameters) for cost in self._alike.get(_work(first), ()))
+            costs = [cost for cost in found if cost is not None]
+        if not costs:
+            return None
+        encode = statistics.median(cost.encode for cost in costs)
+        score = statistics.median(cost.score for cost in costs)
+        documents = count_documents(find_task(first).dataset, first.data_dir, first.limit)
+        return documents * (encode + score * len(unit.configs)) + statistics.median(cost.load for cost in costs)
+
+
+def _model_name(config: RunConfig) -> str:
+    return config.pretrained.rstrip("/").rpartition("/")[2]
+
+
+def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
+    run = stored.content.get("run", {}).get(stored.config.task, {})
+    try:
+        if str(run["device"]).startswith("cuda") is not on_gpu:
+            return None
+        shared, documents = run["pass"], run["num_documents"]
+        return _Cost(
+            encode=shared["phases_s"].get("encode", 0.0) / documents,
+            score=shared["phases_s"]["score"] / documents / shared["num_configurations"],
+            load=run["load_s"],
+            parameters=run.get("parameters"),
+        )
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return None
+
+
+@dataclass
+class RemainingTime:
+    """The time that a grid still takes: by the timings at first, by its own pace as it goes on."""
+
+    units: Sequence[Unit]
+    timings: Timings
+    sizes: Mapping[ModelKey, float]
+    num_workers: int
+    num_unknown: int = 0
+    """Units that nothing is known about."""
+    _total: float = 0.0
+    _done: float = 0.0
+    _weights: dict[RunConfig, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        known = [self.timings.seconds(unit, self.sizes.get(unit.key)) for unit in self.units]
+        usual = statistics.mean(found) if (found := [seconds for seconds in known if seconds is not None]) else 1.0
+        self.num_unknown = known.count(None)
+        for unit, seconds in zip(self.units, known, strict=True):
+            weight = usual if seconds is None else seconds
+            self._total += weight
+            self._weights.update(dict.fromkeys(unit.configs, weight / len(unit.configs)))
+
+    def planned_s(self) -> float | None:
+        """Return how long the grid should take from the beginning; None where nothing like it was done before."""
+        if not self.units or self.num_unknown == len(self.units):
+            return None
+        return self._total / max(1, min(self.num_workers, len(self.units)))
+
+    def finish(self, config: RunConfig) -> None:
+        """Take note of a run that has ended."""
+        self._done += self._weights.pop(config, 0.0)
+
+    def remaining_s(self) -> float | None:
+        """Return the time to the end; None where there is nothing yet to judge by."""
+        elapsed, left = time.monotonic() - self._began, max(0.0, self._total - self._done)
+        if self._done > 0:
+            return elapsed * left / self._done
+        planned = self.planned_s()
+        return None if planned is None else max(0.0, planned - elapsed)
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a time to one or two units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours = whole // 60, whole // 3600
+    if hours == 0:
+        return f"{minutes} min {whole % 60} s" if minutes < 10 else f"{round(whole / 60)} min"
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,124 @@
+"""What a run finds out, and the content of its result file (SPEC §5, §7)."""
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from lm_eval.config import RunConfig
+from lm_eval.errors import RunError
+from lm_eval.execution import Execution
+from lm_eval.metrics import DocumentScores, Tally
+from lm_eval.models.loading import LanguageModel, dtype_name
+from lm_eval.provenance import PassRecord, code_version, command_line, package_versions
+from lm_eval.result_files import config_content
+from lm_eval.tasks import find_task
+
+
+@dataclass(kw_only=True)
+class Evaluation:
+    """What a run finds out."""
+
+    config: RunConfig
+    identity: dict[str, Any]
+    """Of the configuration when the run began: data or weights may change while it runs."""
+    num_kept: int | None
+    """Documents whose scores are kept; None keeps all."""
+    record: PassRecord
+    """Of the passes that it shared with others."""
+    num_documents: int = 0
+    documents: list[DocumentScores] = field(default_factory=list)
+    """The first ones, in document order."""
+    _failure: str | None = None
+
+    @cached_property
+    def _tally(self) -> Tally:
+        return Tally(find_task(self.config).metrics)
+
+    def add(self, documents: Sequence[DocumentScores]) -> None:
+        """Take the scores of the next documents."""
+        self.num_documents += len(documents)
+        room = len(documents) if self.num_kept is None else max(0, self.num_kept - len(self.documents))
+        self.documents.extend(documents[:room])
+        for document in documents:
+            if self._failure is None:
+                self._failure = _find_nan(self.config, document)
+            self._tally.add(document)
+
+    def metrics(self) -> Mapping[str, float | None]:
+        """Return the metrics of the task and their standard errors.
+
+        Raises:
+            RunError: a score is not a number.
+        """
+        if self._failure is not None:
+            raise RunError(self._failure)
+        return self._tally.aggregate()
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Return one dict a document, in document order."""
+        return [_sample(document) for document in self.documents]
+
+
+def _sample(document: DocumentScores) -> dict[str, Any]:
+    sample: dict[str, Any] = {
+        "doc_id": document.doc_id,
+        "source": document.example.source,
+        "gold": list(document.example.gold),
+        "scores": list(document.scores),
+    }
+    if document.is_exact_match is not None:
+        sample["is_exact_match"] = list(document.is_exact_match)
+    return sample
+
+
+def _find_nan(config: RunConfig, document: DocumentScores) -> str | None:
+    """Return what is wrong with a document's scores, or None."""
+    for index, score in enumerate(document.scores):
+        if not math.isfinite(score):
+            return (
+                f"document {document.doc_id} ({document.example.source}): the score of choice {index} is {score}, "
+                f"not a number; if {config.pretrained} overflows in its dtype, choose dtype=float32 or bfloat16"
+            )
+    return None
+
+
+def make_result(
+    evaluation: Evaluation, model: LanguageModel, execution: Execution, *, log_samples: bool
+) -> dict[str, Any]:
+    """Return the content of a result file (SPEC §7).
+
+    Raises:
+        RunError: a score is not a number.
+    """
+    config = evaluation.config
+    result: dict[str, Any] = {
+        "results": {config.task: dict(evaluation.metrics())},
+        "versions": {config.task: find_task(config).version},
+        "config": config_content(config, batch_size=execution.batch_size, device=execution.device),
+        "identity": {config.task: evaluation.identity},
+        "run": {config.task: _run(evaluation, model)},
+    }
+    if log_samples:
+        result["samples"] = {config.task: evaluation.samples()}
+    return result
+
+
+def _run(evaluation: Evaluation, model: LanguageModel) -> dict[str, Any]:
+    return {
+        "num_documents": evaluation.num_documents,
+        **evaluation.record.content(),
+        "load_s": round(model.load_seconds, 3),
+        "host": platform.node(),
+        "device": str(model.device),
+        "gpus": [torch.cuda.get_device_name(device) for device in model.gpus],
+        "dtype": dtype_name(model.dtype),
+        "parameters": model.network.num_parameters(),
+        "command_line": command_line(),
+        "code": code_version(),
+        "packages": package_versions(),
+    }

@@ -1,0 +1,100 @@
+"""What a driver tells of itself, in a file that it keeps fresh: who it is, what is running, how far the grid is.
+
+Other drivers tell by it whether this one lives (`lm_eval.leases`); `scripts/status.py` shows it.
+"""
+
+import contextlib
+import os
+import platform
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lm_eval.leases import LEASE_S, process_started, state_folder, this_machine
+from lm_eval.provenance import code_version, command_line, now
+from lm_eval.result_files import write_json
+
+_BEAT_S = min(5.0, LEASE_S / 6)
+_KEPT = 20
+"""Files of drivers that have ended."""
+
+
+@dataclass
+class Progress:
+    """How far a grid is."""
+
+    planned: int
+    """Configurations to run when the driver began."""
+    skipped: int
+    """Configurations that were done before."""
+    finished: int = 0
+    elsewhere: int = 0
+    """Finished by another driver meanwhile."""
+    failed: int = 0
+    remaining_s: float | None = None
+    """Estimated time to the end; None where there is nothing to judge by."""
+    running: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each worker does: runs, since when, where."""
+
+
+class Journal:
+    """Keeps a driver's file fresh, in a thread of its own, while it is open."""
+
+    def __init__(self, results: Path, progress: Progress) -> None:
+        self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.progress = progress
+        self._folder = state_folder(results) / "drivers"
+        self._ended: str | None = None
+        self._constant = {
+            "driver": self.driver,
+            "host": platform.node(),
+            "machine": this_machine(),
+            "pid": os.getpid(),
+            "process_started": process_started(os.getpid()),
+            "command_line": command_line(),
+            "code": code_version(),
+            "started": now(),
+        }
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="journal", daemon=True)
+
+    def open(self) -> None:
+        """Begin.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._prune()
+        self._write()
+        self._thread.start()
+
+    def close(self, ended: str) -> None:
+        """End, saying how."""
+        self._ended = ended
+        self.progress.running.clear()
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with contextlib.suppress(OSError):
+            self._write()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(_BEAT_S):
+            with contextlib.suppress(OSError, RuntimeError):  # a full disk; a run that ended just while it was copied
+                self._write()
+
+    def _write(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        content = {**self._constant, **asdict(self.progress), "ended": self._ended, "written": now()}
+        write_json(self._folder / f"{self.driver}.json", content)
+
+    def _prune(self) -> None:
+        """Remove the files of drivers that are long gone."""
+        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for file in files[_KEPT:]:
+            if time.time() - file.stat().st_mtime > LEASE_S * 60:
+                file.unlink(missing_ok=True)

@@ -1,0 +1,182 @@
+"""Leases: which driver computes which configuration of a results folder, so that two never compute the same one.
+
+A lease is a file that only one driver can make. It holds as long as its driver lives: every driver keeps the file that
+tells of it (`lm_eval.journal`) fresh, and where both run on one machine, the process itself is looked for. A lease
+whose driver is gone is taken over. Times are the file system's own, so that clocks of machines need not agree.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LEASE_S = 60.0
+"""Time after which a driver that has not been heard of counts as gone."""
+_VERDICT_S = 1.0
+"""Time for which it is taken for granted that another driver lives or not."""
+
+
+def state_folder(results: Path) -> Path:
+    """Return the folder that holds what drivers tell each other, inside a results folder."""
+    return results / ".grid"
+
+
+def this_machine() -> str:
+    """Return a name for where process numbers mean the same: host, boot and namespace of processes."""
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115  (no file, so no path to resolve)
+    return "/".join(parts)
+
+
+def process_started(pid: int) -> str | None:
+    """Return a text that tells a process from a later one of the same number; None where it is gone or unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else fields[19]
+
+
+def is_alive(file: Path, now: float) -> bool:
+    """Whether the driver that a file tells of still runs.
+
+    Args:
+        file: the driver's file.
+        now: the file system's time, in seconds.
+    """
+    try:
+        age, content = now - file.stat().st_mtime, json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(content, dict) or content.get("ended") is not None:
+        return False
+    if content.get("machine") == this_machine() and Path("/proc/self/stat").exists():
+        return process_started(int(content["pid"])) == content.get("process_started")
+    return age < LEASE_S
+
+
+@dataclass
+class Leases:
+    """The leases of one driver."""
+
+    results: Path
+    driver: str
+    """The driver's name, which is its file's too."""
+    _mine: set[str] = field(default_factory=set)
+    _verdicts: dict[str, tuple[float, bool]] = field(default_factory=dict)
+
+    @property
+    def _folder(self) -> Path:
+        return state_folder(self.results) / "leases"
+
+    def driver_file(self, driver: str) -> Path:
+        """Return the file that tells of a driver."""
+        return state_folder(self.results) / "drivers" / f"{driver}.json"
+
+    def claim(self, name: str) -> bool:
+        """Take the lease of a configuration, and return whether it is this driver's now.
+
+        Args:
+            name: the fingerprint of the configuration's identity.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if name in self._mine:
+            return True
+        path = self._folder / name
+        if not self._make(path):
+            owner = self._read(path)
+            if owner is None or (owner != self.driver and self._lives(owner, path)):
+                return False
+            if not (self._evict(path, owner) and self._make(path)):
+                return False
+        self._mine.add(name)
+        return True
+
+    def release(self, name: str) -> None:
+        """Give a lease back."""
+        if name in self._mine:
+            self._mine.discard(name)
+            with contextlib.suppress(OSError):
+                (self._folder / name).unlink()
+
+    def release_all(self) -> None:
+        """Give all leases back."""
+        for name in list(self._mine):
+            self.release(name)
+
+    def _make(self, path: Path) -> bool:
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return self._make(path)
+        try:
+            os.write(handle, self.driver.encode())
+        except OSError:  # the disk is full: a lease without an owner would only be in the way
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+        return True
+
+    @staticmethod
+    def _read(path: Path) -> str | None:
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:  # given back meanwhile
+            return None
+
+    def _lives(self, owner: str, lease: Path) -> bool:
+        asked, verdict = self._verdicts.get(owner, (-_VERDICT_S, False))
+        if time.monotonic() - asked >= _VERDICT_S:
+            now = self._now()
+            file = self.driver_file(owner) if owner else lease
+            verdict = is_alive(file, now) if owner else now - lease.stat().st_mtime < LEASE_S
+            self._verdicts[owner] = time.monotonic(), verdict
+        return verdict
+
+    def _now(self) -> float:
+        """Return the file system's time."""
+        probe = state_folder(self.results) / f".now-{self.driver}"
+        probe.write_bytes(b"")
+        os.utime(probe)
+        now = probe.stat().st_mtime
+        probe.unlink(missing_ok=True)
+        return now
+
+    def _evict(self, path: Path, owner: str) -> bool:
+        """Remove the lease of a driver that is gone; of several that try, one succeeds."""
+        aside = path.with_name(f".{path.name}.{self.driver}")
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        if self._read(aside) != owner:  # somebody was faster and holds it rightly now
+            with contextlib.suppress(OSError):
+                os.link(aside, path)
+            aside.unlink(missing_ok=True)
+            return False
+        aside.unlink(missing_ok=True)
+        return True
+
+
+def read_drivers(results: Path) -> list[dict[str, Any]]:
+    """Return what the drivers of a results folder tell of themselves, newest first, with `alive`."""
+    found = []
+    for file in (state_folder(results) / "drivers").glob("*.json"):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            found.append({**content, "alive": is_alive(file, time.time()), "updated": file.stat().st_mtime})
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+    return sorted(found, key=lambda content: str(content.get("started")), reverse=True)

@@ -1,0 +1,112 @@
+"""The process that computes: it keeps a model loaded and runs units of work on it. Knows nothing of files or queues."""
+
+import platform
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lm_eval.config import RunConfig
+from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
+from lm_eval.execution import Execution
+from lm_eval.failures import Failure, Kind
+
+ModelKey = tuple[str, str | None, str | None]
+"""What decides the loaded model: name, revision, dtype."""
+
+
+def model_key(config: RunConfig) -> ModelKey:
+    """Return what decides the loaded model of a configuration."""
+    return config.pretrained, config.revision, config.dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended: with the content of its result file, with a failure, or with a result of another driver's."""
+
+    config: RunConfig
+    result: dict[str, Any] | None = None
+    failure: Failure | None = None
+    elsewhere: bool = False
+    """Whether another driver has written its result meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a worker hands back for a unit."""
+
+    outcomes: list[Outcome]
+    could_load: bool = True
+    """Whether the model could be loaded; else no other unit of it needs to be tried."""
+    log: str = ""
+    """What the worker has written since the last report."""
+    host: str = field(default_factory=platform.node)
+
+
+class Worker:
+    """Keeps one model loaded and runs units of work on it."""
+
+    def __init__(self, execution: Execution, num_threads: int | None) -> None:
+        import torch  # noqa: PLC0415  (here it is loaded in the worker's process alone)
+
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        if execution.gpu_share < 1 and torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(execution.gpu_share)
+        self._execution = execution
+        self._key: ModelKey | None = None
+        self._model: Any = None
+        self._load_failure: Failure | None = None
+
+    def run(self, configs: Sequence[RunConfig]) -> Report:
+        """Run configurations that share a pass; what goes wrong is an outcome, never an exception."""
+        if self._key != model_key(configs[0]):
+            self._load(configs[0])
+        failure = self._load_failure
+        if failure is not None:
+            outcomes = [Outcome(config=config, failure=failure) for config in configs]
+            return Report(outcomes=outcomes, could_load=failure.kind == "memory")
+        return Report(outcomes=self._run_together(list(configs)))
+
+    def _load(self, config: RunConfig) -> None:
+        from lm_eval.evaluator import load_for  # noqa: PLC0415
+
+        self._model, self._load_failure, self._key = None, None, model_key(config)
+        try:
+            self._model = load_for(config, self._execution)
+        except Exception as error:
+            self._load_failure = _failure(error, "load")
+
+    def _run_together(self, configs: list[RunConfig]) -> list[Outcome]:
+        from lm_eval.evaluation import make_result  # noqa: PLC0415
+        from lm_eval.evaluator import evaluate_many  # noqa: PLC0415
+
+        try:
+            evaluations = evaluate_many(configs, self._model, self._execution, keep_documents=0)
+        except (ConfigurationError, RunError) as error:  # of the documents, which all of them share, or of the memory
+            return [Outcome(config=config, failure=_failure(error)) for config in configs]
+        except Exception as error:
+            if len(configs) > 1:  # one of them may be to blame: it is looked for in halves
+                middle = len(configs) // 2
+                return self._run_together(configs[:middle]) + self._run_together(configs[middle:])
+            return [Outcome(config=configs[0], failure=_failure(error))]
+        outcomes = []
+        for evaluation in evaluations:
+            try:
+                result = make_result(evaluation, self._model, self._execution, log_samples=False)
+                outcomes.append(Outcome(config=evaluation.config, result=result))
+            except RunError as error:
+                outcomes.append(Outcome(config=evaluation.config, failure=_failure(error)))
+        return outcomes
+
+
+def _failure(error: Exception, kind: Kind = "run") -> Failure:
+    """Return a message for what the user can mend, and a traceback for what is a bug."""
+    import torch  # noqa: PLC0415
+
+    if isinstance(error, (MemoryShortageError, torch.OutOfMemoryError)):
+        return Failure(message=str(error), kind="memory", host=platform.node())
+    if isinstance(error, (ConfigurationError, RunError)):
+        return Failure(message=str(error), kind=kind, host=platform.node())
+    trace = "".join(traceback.format_exception(error)).strip()
+    return Failure(message=f"{type(error).__name__}: {error}", kind=kind, traceback=trace, host=platform.node())
