@@ -23,6 +23,7 @@ from lm_eval.cluster import connect, find_missing, probe_machines
 from lm_eval.errors import ConfigurationError
 from lm_eval.execution import Execution
 from lm_eval.failures import Failure
+from lm_eval.guard import children_guarded
 from lm_eval.hardware import Gpu, Machine, local_machine
 from lm_eval.placement import Place, Room
 from lm_eval.ray_worker import RayWorker, read_tail
@@ -87,7 +88,8 @@ class RayExecutor:
             self._connect()
             if not self._nodes:
                 self._nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-            yield from _Dispatch(queue, workforce, self._nodes, self.batch_size).run()
+            with children_guarded() if self.cluster == "local" else contextlib.nullcontext():
+                yield from _Dispatch(queue, workforce, self._nodes, self.batch_size).run()
         finally:
             self.close()
 

@@ -1,9 +1,7 @@
 """The grid scripts as a user calls them, with Ray really started."""
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,56 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from clusters import TOP, call, running_cluster, start, wait_for_worker
 from tiny_models import save_tiny
 
-TOP = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py"))
 FLAGS = (
     *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
     *("--data_dir", "--results_dir", "--dry_run"),
 )
-
-
-def call(script: str, *arguments: str | Path, timeout_s: int = 300) -> subprocess.CompletedProcess[str]:
-    """Call a script from the top folder as it stands, with this environment activated."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [str(Path("scripts") / script), *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=TOP,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-
-
-def is_worker(process: psutil.Process) -> bool:
-    """Whether a process is a Ray actor of ours."""
-    try:
-        return "ray::RayWorker" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-
-
-def wait_for_worker(grid: "subprocess.Popen[str]") -> psutil.Process:
-    """Return a Ray actor that a running script has started."""
-    deadline = time.monotonic() + 120
-    while grid.poll() is None and time.monotonic() < deadline:
-        for process in psutil.process_iter():
-            if is_worker(process) and is_below(process, grid.pid):
-                return process
-        time.sleep(0.2)
-    raise AssertionError("the script started no worker")
-
-
-def is_below(process: psutil.Process, pid: int) -> bool:
-    """Whether a process descends from another."""
-    try:
-        return any(parent.pid == pid for parent in process.parents())
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -168,32 +124,11 @@ def test_every_script_runs_its_grid(models, data_dir, tmp_path, script, family, 
     assert len(list(tmp_path.glob("*.json"))) == expected
 
 
-def listens(host: str, port: int) -> bool:
-    """Whether something answers at a port."""
-    with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
-
-
 @pytest.fixture
 def cluster() -> Iterator[str]:
-    """A running cluster with two declared GPUs, and its address."""
-    host, port = "127.0.0.1", 6399
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
-    declared = ["--num-cpus=2", "--num-gpus=2", "--include-dashboard=false", "--disable-usage-stats"]
-    environment = {**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    head = subprocess.Popen([*ray, *declared], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while not listens(host, port) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        time.sleep(3)  # the node registers a moment after the head listens
-        yield f"{host}:{port}"
-    finally:
-        processes = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
-        for process in processes:
-            process.kill()
-        head.wait(timeout=20)
-        Path("/tmp/ray/ray_current_cluster").unlink(missing_ok=True)  # or `auto` goes on looking for the one killed
+    """The address of a running cluster with two declared GPUs."""
+    with running_cluster(6399, 2) as (address, _):
+        yield address
 
 
 @pytest.mark.slow
@@ -212,11 +147,7 @@ def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(clu
 @pytest.mark.slow
 def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, tmp_path):
     arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [str(TOP / "scripts" / "run_parallel_gen_gpt.py"), *map(str, arguments)]
-    with subprocess.Popen(
-        command, cwd=TOP, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as grid:
+    with start("run_parallel_gen_gpt.py", *arguments) as grid:
         victim = wait_for_worker(grid)
         victim.kill()
         out, err = grid.communicate(timeout=300)
@@ -229,11 +160,7 @@ def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, t
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
 def test_an_interrupt_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir, tmp_path, signals):
     arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [str(TOP / "scripts" / "run_parallel_gen_gpt.py"), *map(str, arguments)]
-    with subprocess.Popen(
-        command, cwd=TOP, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as grid:
+    with start("run_parallel_gen_gpt.py", *arguments) as grid:
         wait_for_worker(grid)
         children = psutil.Process(grid.pid).children(recursive=True)
         for number in signals:
