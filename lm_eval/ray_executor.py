@@ -105,6 +105,8 @@ class _Slot:
     place: Place
     log_place: Any
     """Promise of where it writes its log."""
+    log_end: int = 0
+    """Bytes of it that are known."""
 
 
 class _Dispatch:
@@ -121,12 +123,12 @@ class _Dispatch:
         self._numbers = itertools.count(1)
 
     def run(self) -> Iterator[Event]:
-        """Yield what happens until the queue is empty; if that is broken off, workers end with the cluster."""
+        """Yield what happens until the queue is empty, and end all workers then, or when that is broken off."""
         try:
             yield from self._run()
         finally:
             for slot in [*self._idle, *(slot for slot, _ in self._busy.values())]:
-                _remove_log(slot)
+                self._release(slot)
 
     def _run(self) -> Iterator[Event]:
         while self._queue or self._busy:
@@ -225,6 +227,7 @@ class _Dispatch:
             self._queue.died(unit, Failure(message=message, kind="death", host=host, log_tail=log))
             yield Ended(worker=slot.name, log=f"{log}\n{message}\n")
         else:
+            slot.log_end = report.log_end
             self._queue.report(unit, report)
             self._idle.append(slot)
             yield Ended(worker=slot.name, log=report.log)
@@ -240,9 +243,9 @@ class _Dispatch:
         with contextlib.suppress(RayError):
             host, path = ray.get(slot.log_place, timeout=_ANSWER_S)
             if host == platform.node() and Path(path).exists():
-                return host, read_tail(path)
+                return host, read_tail(path, slot.log_end)
             where = NodeAffinitySchedulingStrategy(self._nodes[slot.place.machine], soft=False)
-            tail = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=where).remote(path)
+            tail = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=where).remote(path, slot.log_end)
             return host, ray.get(tail, timeout=_ANSWER_S)
         return None, ""
 

@@ -20,11 +20,16 @@ _MOST_BYTES = 1 << 20
 """Of a log, that travel with a report."""
 
 
-def read_tail(path: str) -> str:
-    """Return the end of a log."""
+def read_tail(path: str, start: int) -> str:
+    """Return the end of a log.
+
+    Args:
+        path: the file.
+        start: bytes at its beginning that are known already.
+    """
     with Path(path).open("rb") as stream:
-        stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(max(start, end - _TAIL_BYTES))
         return stream.read().decode(errors="replace")
 
 
@@ -64,7 +69,7 @@ class RayWorker:
             outcome if outcome.failure is None else replace(outcome, failure=replace(outcome.failure, log_tail=tail))
             for outcome in report.outcomes
         ]
-        return replace(report, outcomes=outcomes, log=log)
+        return replace(report, outcomes=outcomes, log=log, log_end=self._read)
 
     def _new_log(self) -> str:
         for stream in (sys.stdout, sys.stderr):

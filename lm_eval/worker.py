@@ -40,6 +40,8 @@ class Report:
     """Whether the model could be loaded; else no other unit of it needs to be tried."""
     log: str = ""
     """What the worker has written since the last report."""
+    log_end: int = 0
+    """Bytes that it has written in all."""
     host: str = field(default_factory=platform.node)
 
 
