@@ -141,6 +141,7 @@ class Driver:
             larger_share=self._workforce.larger_share,
         )
         self._journal.open()
+        self._leases.sweep()
         ended = "stopped by an error"
         try:
             events = executor.run(queue, self._workforce)

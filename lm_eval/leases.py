@@ -100,6 +100,14 @@ class Leases:
         self._mine.add(name)
         return True
 
+    def sweep(self) -> None:
+        """Remove the leases of drivers that are gone, such as those of runs that these had just finished."""
+        with contextlib.suppress(OSError):
+            for path in self._folder.iterdir():
+                owner = self._read(path)
+                if owner is not None and owner != self.driver and not self._lives(owner, path):
+                    self._evict(path, owner)
+
     def release(self, name: str) -> None:
         """Give a lease back."""
         if name in self._mine:
