@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""What the machinery around the work costs: planning against a full folder, and each run beyond its computation.
+
+The runs are real but for the computation: a queue, leases, a journal, result files written and flushed, 10,000 of them.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TOP / "tests")]
+
+from lm_eval.config import RunConfig  # noqa: E402
+from lm_eval.driver import Driver  # noqa: E402
+from lm_eval.estimate import RemainingTime, Timings  # noqa: E402
+from lm_eval.grid import Grid, expand  # noqa: E402
+from lm_eval.hardware import local_machine  # noqa: E402
+from lm_eval.identity import Identifier  # noqa: E402
+from lm_eval.model_list import DEMO  # noqa: E402
+from lm_eval.plan import make_plan  # noqa: E402
+from lm_eval.result_files import config_content  # noqa: E402
+from lm_eval.results import ResultsFolder  # noqa: E402
+from lm_eval.scheduler import Ended, Event, InProcessExecutor, Started, WorkQueue, make_units  # noqa: E402
+from lm_eval.worker import Outcome, Report  # noqa: E402
+from lm_eval.workforce import Workforce  # noqa: E402
+
+
+def many_configs(number: int) -> list[RunConfig]:
+    """Return configurations on the embedded model, all different."""
+    prefixes = (
+        "",
+        "relu|",
+        "relu+|",
+        "-relu|",
+        "-relu+|",
+        "relu|zNorm|",
+        "relu|zNorm+|",
+        "-relu|zNorm|",
+        "-relu|zNorm+|",
+    )
+    grid = Grid(
+        model="dist_sim", task="hellaswag_d", models=[str(DEMO / "models" / "demo-gpt")], arch_type="decoder-only",
+        num_fewshot=range(1, 8), encoding_scheme=["segment_each_example", "sentence_level_segmentation"],
+        settings={
+            "WORD_AGG_SCHEME": [f"{prefix}{base}" for prefix in prefixes for base in ("mean", "w1mean", "last")],
+            "SEGMENT_AGG_SCHEME": [None, "mean"], "EXAMPLE_AGG_SCHEME": [None, "mean", "soft_cluster"],
+            "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
+        },
+    )  # fmt: skip
+    configs = expand(grid, data_dir=str(DEMO / "data"))
+    if len(configs) < number:
+        raise SystemExit(f"error: --runs: there are only {len(configs)} configurations")
+    return configs[:number]
+
+
+class NothingToDo(InProcessExecutor):
+    """Hands back a result for every run at once."""
+
+    def __init__(self, configs: Sequence[RunConfig]) -> None:
+        super().__init__()
+        identify = Identifier()
+        object.__setattr__(self, "results", {config: _result(config, identify(config)) for config in configs})
+
+    def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:  # noqa: ARG002
+        """Yield the outcome of every configuration."""
+        while queue:
+            unit = queue.take(queue.by_urgency({})[0])
+            if unit is not None:
+                yield Started(unit=unit, worker="nobody")
+                queue.report(unit, Report(outcomes=[Outcome(config=c, result=self.results[c]) for c in unit.configs]))
+                yield Ended(worker="nobody", log="")
+            yield from queue.settled()
+
+
+def _result(config: RunConfig, identity: dict[str, Any]) -> dict[str, Any]:
+    task = config.task
+    return {
+        "results": {task: {"acc": 0.5, "acc_stderr": 0.01}}, "versions": {task: 0}, "config": config_content(config),
+        "identity": {task: identity}, "run": {task: {"num_truncated_segments": 0}},
+    }  # fmt: skip
+
+
+def carry_out(configs: Sequence[RunConfig], folder: Path) -> float:
+    """Carry runs out that take no time, each a unit of its own, and return the seconds a run."""
+    executor = NothingToDo(configs)
+    results = ResultsFolder(folder)
+    plan = make_plan(configs, results, overwrite=False, retry_failed=False)
+    workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
+    units = [unit for config in configs for unit in make_units([config])]
+    remaining = RemainingTime(units, Timings(results, on_gpu=False), {}, 1)
+    driver = Driver(plan, results, workforce, remaining, lambda progress, line: None)  # noqa: ARG005
+    began = time.perf_counter()
+    driver.run(executor)
+    return (time.perf_counter() - began) / len(configs)
+
+
+def plan_again(configs: Sequence[RunConfig], folder: Path) -> tuple[float, int]:
+    """Read a folder and plan a grid of which half is new, and return the seconds and the number to run."""
+    began = time.perf_counter()
+    results = ResultsFolder(folder)
+    plan = make_plan(configs, results, overwrite=False, retry_failed=False)
+    Timings(results, on_gpu=False)
+    return time.perf_counter() - began, len(plan.to_run)
+
+
+def main() -> int:
+    """Measure everything and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
+    args = parser.parse_args()
+    began = time.perf_counter()
+    configs = many_configs(args.runs)
+    expanding = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "results"
+        with contextlib.redirect_stdout(io.StringIO()):
+            overhead = carry_out(configs, folder)
+        planning, to_run = plan_again(configs, folder)
+    if to_run:
+        raise SystemExit(f"error: {to_run} runs were not found again")
+    figures = {
+        "runs": args.runs,
+        "expanding, s": expanding,
+        "planning, s": planning,
+        "overhead a run, ms": overhead * 1e3,
+    }
+    print(", ".join(f"{name}: {value:.3g}" if name != "runs" else f"{value} runs" for name, value in figures.items()))
+    if args.out is not None:
+        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
