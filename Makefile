@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # Two installations into one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help env demo test check parity bench locks clean
+.PHONY: help env demo test check parity bench upstream locks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ parity: $(RUNTIME)  ## compare scores with the reference, where ../shared is pre
 bench: $(DEV)  ## measure the engine against the plain way, and what the published study costs (about 12 minutes)
 	@$(PY) benchmarks/bench.py --out benchmarks/results.json
 	@$(PY) benchmarks/study.py --out benchmarks/study.json
+
+upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which gets an environment in cache/ (5 minutes)
+	@$(PY) benchmarks/upstream.py --out benchmarks/upstream.json
 
 clean:  ## remove .venv_lme and what the tools leave behind
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
