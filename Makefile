@@ -57,6 +57,7 @@ parity: $(RUNTIME)  ## compare scores with the reference, where ../shared is pre
 bench: $(DEV)  ## measure the engine against the plain way, and what the published study costs (about 12 minutes)
 	@$(PY) benchmarks/bench.py --out benchmarks/results.json
 	@$(PY) benchmarks/study.py --out benchmarks/study.json
+	@$(PY) benchmarks/overhead.py --out benchmarks/overhead.json
 
 upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which gets an environment in cache/ (5 minutes)
 	@$(PY) benchmarks/upstream.py --out benchmarks/upstream.json

@@ -187,7 +187,7 @@ def check_grid(
     return [
         replace(
             config,
-            dtype=config.dtype or dtypes[config.pretrained],
+            dtype=options.dtype or dtypes[config.pretrained],
             revision=facts[config.pretrained].commit or config.revision,
         )
         for config in configs

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import fire
 
-from lm_eval.config import Limit
+from lm_eval.config import DTYPES, Limit
 from lm_eval.errors import ConfigurationError
 from lm_eval.settings import choices_text
 
@@ -31,6 +31,7 @@ class Options:
     dry_run: bool
     retry_failed: bool
     fail_fast: bool
+    dtype: str | None
     has_num_gpus: bool = False
     """Whether the number of GPUs was given, so that it holds whatever a model needs."""
 
@@ -43,6 +44,8 @@ class Options:
         gpus = self.NUM_GPUS_PER_RUN
         if type(gpus) is not int or gpus < 1:
             raise ConfigurationError(f"--NUM_GPUS_PER_RUN must be a whole number of at least 1, got {gpus!r}")
+        if self.dtype not in (None, *DTYPES):
+            raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {choices_text(DTYPES)}")
         Limit.parse(self.limit)
 
 
@@ -59,6 +62,7 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
     dry_run: bool = False,
     retry_failed: bool = False,
     fail_fast: bool = False,
+    dtype: str | None = None,
 ) -> Options:
     """Hold the flags of a grid script.
 
@@ -75,6 +79,7 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
         dry_run: Show what would run and why, what is done already, how long it should take, and run nothing.
         retry_failed: Run again what failed in an earlier call; otherwise that is only reported.
         fail_fast: Stop at the first failure.
+        dtype: float32, bfloat16 or float16; left out, what the hardware computes natively (float32 without a GPU).
     """
     return Options(**locals())
 

@@ -39,6 +39,7 @@ def options(data_dir: Path | None, results_dir: Path, **overrides: Any) -> Optio
         "dry_run": False,
         "retry_failed": False,
         "fail_fast": False,
+        "dtype": None,
     }
     return Options(**{**fields, **overrides})
 

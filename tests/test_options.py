@@ -19,6 +19,7 @@ DEFAULTS = {
     "dry_run": False,
     "retry_failed": False,
     "fail_fast": False,
+    "dtype": None,
 }
 
 

@@ -16,7 +16,7 @@ from tiny_models import save_tiny
 SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py"))
 FLAGS = (
     *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
-    *("--data_dir", "--results_dir", "--dry_run"),
+    *("--data_dir", "--results_dir", "--dry_run", "--retry_failed", "--fail_fast", "--dtype"),
 )
 
 
@@ -54,6 +54,7 @@ def test_help_imports_nothing_heavy():
         (["--models", "demo", "--limit", "5:5"], "limit '5:5' selects no document"),
         (["--models", "demo", "--dry_run=maybe"], "--dry_run is a switch"),
         (["--models", "demo", "-N", "0"], "--NUM_GPUS_PER_RUN must be a whole number of at least 1, got 0"),
+        (["--models", "demo", "--dtype", "fp16"], "--dtype: unknown value 'fp16'; choose from float32, float16, bfl"),
         (["demo"], "unexpected argument 'demo'"),
         (["--models", "./nowhere"], "no such model folder"),
         (
