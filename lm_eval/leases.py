@@ -7,9 +7,11 @@ whose driver is gone is taken over. Times are the file system's own, so that clo
 
 import contextlib
 import json
+import math
 import os
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ def this_machine() -> str:
     return "/".join(parts)
 
 
-def process_started(pid: int) -> str | None:
+def process_started(pid: object) -> str | None:
     """Return a text that tells a process from a later one of the same number; None where it is gone or unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -57,7 +59,8 @@ def is_alive(file: Path, now: float) -> bool:
     if not isinstance(content, dict) or content.get("ended") is not None:
         return False
     if content.get("machine") == this_machine() and Path("/proc/self/stat").exists():
-        return process_started(int(content["pid"])) == content.get("process_started")
+        started = process_started(content.get("pid"))
+        return started is not None and started == content.get("process_started")
     return age < LEASE_S
 
 
@@ -112,8 +115,10 @@ class Leases:
         """Give a lease back."""
         if name in self._mine:
             self._mine.discard(name)
+            path = self._folder / name
             with contextlib.suppress(OSError):
-                (self._folder / name).unlink()
+                if self._read(path) == self.driver:  # else this driver was taken for gone, and somebody else has it
+                    path.unlink()
 
     def release_all(self) -> None:
         """Give all leases back."""
@@ -145,11 +150,13 @@ class Leases:
             return None
 
     def _lives(self, owner: str, lease: Path) -> bool:
-        asked, verdict = self._verdicts.get(owner, (-_VERDICT_S, False))
+        if not owner:  # not written yet, or never: of this lease alone
+            with contextlib.suppress(FileNotFoundError):
+                return self._now() - lease.stat().st_mtime < LEASE_S
+            return True  # given back meanwhile: whoever comes next makes it anew
+        asked, verdict = self._verdicts.get(owner, (-math.inf, False))
         if time.monotonic() - asked >= _VERDICT_S:
-            now = self._now()
-            file = self.driver_file(owner) if owner else lease
-            verdict = is_alive(file, now) if owner else now - lease.stat().st_mtime < LEASE_S
+            verdict = is_alive(self.driver_file(owner), self._now())
             self._verdicts[owner] = time.monotonic(), verdict
         return verdict
 
@@ -165,17 +172,29 @@ class Leases:
     def _evict(self, path: Path, owner: str) -> bool:
         """Remove the lease of a driver that is gone; of several that try, one succeeds."""
         aside = path.with_name(f".{path.name}.{self.driver}")
-        try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return False
-        if self._read(aside) != owner:  # somebody was faster and holds it rightly now
-            with contextlib.suppress(OSError):
-                os.link(aside, path)
+        with self._only_one():
+            if self._read(path) != owner:
+                return False
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                return False
+            is_gone = self._read(aside) == owner
+            if not is_gone:  # without locks somebody can have been faster: he holds it rightly now
+                with contextlib.suppress(OSError):
+                    os.link(aside, path)
             aside.unlink(missing_ok=True)
-            return False
-        aside.unlink(missing_ok=True)
-        return True
+            return is_gone
+
+    @contextlib.contextmanager
+    def _only_one(self) -> Iterator[None]:
+        """Keep other drivers from evicting meanwhile, where the system and the file system know locks."""
+        with (state_folder(self.results) / ".evicting").open("ab") as stream:
+            with contextlib.suppress(ImportError, OSError):
+                import fcntl  # noqa: PLC0415  (not everywhere)
+
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
 
 
 def read_drivers(results: Path) -> list[dict[str, Any]]:
