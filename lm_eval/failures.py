@@ -14,6 +14,7 @@ from lm_eval.config import RunConfig
 from lm_eval.identity import fingerprint
 from lm_eval.provenance import code_version, command_line, now
 from lm_eval.result_files import FAILURE_ENDING, config_content, read_config, result_name, write_json
+from lm_eval.tasks import find_task
 
 Kind = Literal["run", "load", "memory", "death"]
 _KINDS = get_args(Kind)
@@ -87,10 +88,14 @@ def _read(path: Path) -> RecordedFailure:
     failure = Failure(**content["failure"])
     if failure.kind not in _KINDS or not isinstance(failure.message, str):
         raise ValueError(f"not a record of a failure (kind {failure.kind!r})")
+    config, identity = read_config(content, content["task"]), dict(content["identity"])
+    find_task(config)
+    for key in ("weights", "data"):
+        identity[key].items()
     return RecordedFailure(
         path=path,
-        config=read_config(content, content["task"]),
-        identity=dict(content["identity"]),
+        config=config,
+        identity=identity,
         failure=failure,
         time=str(content["time"]),
     )
