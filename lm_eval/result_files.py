@@ -144,8 +144,11 @@ def _read_task(path: Path, content: Result, task: str) -> StoredResult:
         is_unknown_error = metrics[name] is None and name.endswith("_stderr")  # of a single document
         if not is_unknown_error and not math.isfinite(metrics[name]):
             raise ValueError(f"{name} of {task} is {metrics[name]}")
-    if not isinstance(content.get("versions", {}), dict):
-        raise ValueError("not a result file (versions is no object)")
+    for key in ("versions", "run"):
+        if not isinstance(content.get(key, {}), dict):
+            raise ValueError(f"not a result file ({key} is no object)")
+    if not isinstance(content.get("run", {}).get(task, {}), dict):
+        raise ValueError(f"not a result file (run of {task} is no object)")
     identity = _read_identity(content, task) if "identity" in content else None
     return StoredResult(path=path, content=content, config=read_config(content, task), identity=identity)
 

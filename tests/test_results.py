@@ -402,6 +402,12 @@ NO_RESULT = {
     ),
     "wrong shots": (lambda good: changed(good, -1, "config", "num_fewshot"), "num_fewshot must be a non-negative"),
     "wrong limit": (lambda good: changed(good, "0.5", "config", "limit"), "limit must be an integer N or START:END"),
+    "versions is a list": (lambda good: {**good, "versions": []}, r"not a result file \(versions is no object\)"),
+    "run is null": (lambda good: {**good, "run": None}, r"not a result file \(run is no object\)"),
+    "run of its task is null": (
+        lambda good: {**good, "run": {"hellaswag_d": None}},
+        r"not a result file \(run of hellaswag_d is no object\)",
+    ),
     "identity of another task": (lambda good: changed(good, {"x": {}}, "identity"), "not a result file"),
     "identity is a number": (lambda good: changed(good, {"hellaswag_d": 5}, "identity"), "not a result file"),
 }
