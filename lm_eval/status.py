@@ -52,7 +52,10 @@ def _describe_drivers(drivers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not drivers:
         yield "no grid has been run here"
     for driver in [*alive, *ended[:_OLD_SHOWN]]:
-        yield from _describe_driver(driver)
+        try:
+            yield from list(_describe_driver(driver))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            yield f"a driver tells of itself in a form that this version doesn't know: {driver.get('driver')}"
     if len(ended) > _OLD_SHOWN:
         yield f"{len(ended) - _OLD_SHOWN} earlier ones"
 
@@ -73,7 +76,7 @@ def _describe_driver(driver: Mapping[str, Any]) -> Iterator[str]:
         yield f"    about {describe_seconds(max(0.0, driver['remaining_s'] - passed))} left"
     for worker, unit in sorted(driver["running"].items()):
         more = f" and {unit['num_runs'] - 1} more" if unit["num_runs"] > 1 else ""
-        yield f"    {worker}, for {describe_seconds(time.time() - unit['since'])}: {unit['first']}{more}"
+        yield f"    {worker}, for {describe_seconds(max(0.0, time.time() - unit['since']))}: {unit['first']}{more}"
 
 
 def _told(moment: str) -> str:
