@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ def write_driver(folder: Path, number: int, **changes: Any) -> Path:
 
 
 @pytest.fixture
-def killed(results) -> Iterator[None]:
+def killed(results) -> None:
     """A driver that really ran and was killed."""
     code = (
         "import sys, time; from pathlib import Path; from lm_eval.journal import Journal, Progress; "
@@ -98,7 +97,6 @@ def killed(results) -> Iterator[None]:
     finally:
         process.kill()
         process.communicate()
-    yield
 
 
 def test_a_folder_that_is_missing_is_refused(tmp_path):
@@ -158,10 +156,10 @@ def test_a_driver_that_runs_tells_what_it_does_and_how_long_it_will_take(results
     }
     write_driver(results, 1, running=running)
     lines = describe_status(results, table=False)[1:]
-    began = datetime(2026, 1, 1, 1, tzinfo=timezone.utc).astimezone()
+    began = f"{datetime(2026, 1, 1, 1, tzinfo=timezone.utc).astimezone():%Y-%m-%d %H:%M:%S}"
+    counts = "3 of 9 done, 1 failed, 5 left, 4 done before"
     assert lines == [
-        f"running: some-host, process 77, since {began:%Y-%m-%d %H:%M:%S}: "
-        "3 of 9 done, 1 failed, 5 left, 4 done before",
+        f"running: some-host, process 77, since {began}: {counts}",
         "    python grid.py --number 1",
         "    about 2 min 5 s left",
         "    worker-1, for 2 min 10 s: a run and 3 more",
