@@ -30,7 +30,7 @@ def config(data_dir) -> RunConfig:
 
 
 def result(config: RunConfig, **changes) -> StoredResult:
-    """A result of 8 documents: a pass of two configurations takes 0.5 s a document, and 0.125 s more for each of them."""
+    """A result of 8 documents: a pass of two configurations takes 0.5 s a document, and 0.125 s more for each."""
     run = {
         "num_documents": 8,
         "device": "cpu",
