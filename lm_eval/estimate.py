@@ -1,5 +1,6 @@
 """How long a grid will take, judged by the times that past results state."""
 
+import math
 import statistics
 import time
 from collections import defaultdict
@@ -80,12 +81,12 @@ def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
         if str(run["device"]).startswith("cuda") is not on_gpu:
             return None
         shared, documents = run["pass"], run["num_documents"]
-        return _Cost(
-            encode=shared["phases_s"].get("encode", 0.0) / documents,
-            score=shared["phases_s"]["score"] / documents / shared["num_configurations"],
-            load=run["load_s"],
-            parameters=run.get("parameters"),
-        )
+        encode = shared["phases_s"].get("encode", 0.0) / documents
+        score = shared["phases_s"]["score"] / documents / shared["num_configurations"]
+        load = run["load_s"]
+        if not math.isfinite(encode + score + load):
+            return None
+        return _Cost(encode, score, load, run.get("parameters"))
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
 

@@ -14,6 +14,7 @@ from lm_eval.scheduler import Unit
 from lm_eval.settings import VectorSettings
 
 MILLION = 1_000_000
+NAN = float("nan")
 
 
 @pytest.fixture
@@ -135,6 +136,18 @@ def test_a_gpu_is_judged_by_results_of_gpus_and_a_cpu_by_those_of_cpus(config, o
         {"device": "cpu"},
         {"device": "cpu", "pass": None, "num_documents": 8, "load_s": 1.0},
         {"device": "cpu", "pass": {"num_configurations": 1, "phases_s": {}}, "num_documents": 8, "load_s": 1.0},
+        {
+            "device": "cpu",
+            "pass": {"num_configurations": 1, "phases_s": {"score": 1}},
+            "num_documents": 8,
+            "load_s": "1",
+        },
+        {
+            "device": "cpu",
+            "pass": {"num_configurations": 1, "phases_s": {"score": 1}},
+            "num_documents": 8,
+            "load_s": NAN,
+        },
         {"device": "cpu", "pass": {"num_configurations": 0, "phases_s": {"score": 1}}, "num_documents": 8, "load_s": 1},
         {"device": "cpu", "pass": {"num_configurations": 1, "phases_s": {"score": 1}}, "num_documents": 0, "load_s": 1},
     ],
