@@ -1,5 +1,6 @@
 """How long a grid will take, judged by the times that past results state."""
 
+import math
 import statistics
 import time
 from collections import defaultdict
@@ -75,17 +76,17 @@ def _model_name(config: RunConfig) -> str:
 
 
 def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
-    run = stored.content.get("run", {}).get(stored.config.task, {})
     try:
+        run = stored.content["run"][stored.config.task]
         if str(run["device"]).startswith("cuda") is not on_gpu:
             return None
         shared, documents = run["pass"], run["num_documents"]
-        return _Cost(
-            encode=shared["phases_s"].get("encode", 0.0) / documents,
-            score=shared["phases_s"]["score"] / documents / shared["num_configurations"],
-            load=run["load_s"],
-            parameters=run.get("parameters"),
-        )
+        encode = shared["phases_s"].get("encode", 0.0) / documents
+        score = shared["phases_s"]["score"] / documents / shared["num_configurations"]
+        load = run["load_s"]
+        if not math.isfinite(encode + score + load):
+            return None
+        return _Cost(encode, score, load, run.get("parameters"))
     except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
 
@@ -138,7 +139,10 @@ def describe_seconds(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    minutes, hours = whole // 60, whole // 3600
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(whole / 60)
+    hours = minutes // 60
     if hours == 0:
-        return f"{minutes} min {whole % 60} s" if minutes < 10 else f"{round(whole / 60)} min"
+        return f"{minutes} min"
     return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

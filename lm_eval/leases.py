@@ -57,7 +57,7 @@ def is_alive(file: Path, now: float) -> bool:
     if not isinstance(content, dict) or content.get("ended") is not None:
         return False
     if content.get("machine") == this_machine() and Path("/proc/self/stat").exists():
-        return process_started(int(content["pid"])) == content.get("process_started")
+        return isinstance(content.get("pid"), int) and process_started(content["pid"]) == content.get("process_started")
     return age < LEASE_S
 
 
@@ -112,8 +112,10 @@ class Leases:
         """Give a lease back."""
         if name in self._mine:
             self._mine.discard(name)
+            path = self._folder / name
             with contextlib.suppress(OSError):
-                (self._folder / name).unlink()
+                if self._read(path) == self.driver:  # else this driver counted as gone, and another has it now
+                    path.unlink()
 
     def release_all(self) -> None:
         """Give all leases back."""
@@ -145,11 +147,13 @@ class Leases:
             return None
 
     def _lives(self, owner: str, lease: Path) -> bool:
+        if not owner:  # it is just being made, or its maker died over it
+            with contextlib.suppress(FileNotFoundError):
+                return self._now() - lease.stat().st_mtime < LEASE_S
+            return True  # given back meanwhile
         asked, verdict = self._verdicts.get(owner, (-_VERDICT_S, False))
         if time.monotonic() - asked >= _VERDICT_S:
-            now = self._now()
-            file = self.driver_file(owner) if owner else lease
-            verdict = is_alive(file, now) if owner else now - lease.stat().st_mtime < LEASE_S
+            verdict = is_alive(self.driver_file(owner), self._now())
             self._verdicts[owner] = time.monotonic(), verdict
         return verdict
 
@@ -163,19 +167,23 @@ class Leases:
         return now
 
     def _evict(self, path: Path, owner: str) -> bool:
-        """Remove the lease of a driver that is gone; of several that try, one succeeds."""
-        aside = path.with_name(f".{path.name}.{self.driver}")
+        """Remove the lease of a driver that is gone; of several that try, one succeeds.
+
+        A guard keeps the others out meanwhile: somebody slower would remove the lease that has taken this one's place.
+        """
+        guard = path.with_name(f".{path.name}")
+        if not self._make(guard):
+            holder = self._read(guard)
+            if holder is not None and (holder == self.driver or not self._lives(holder, guard)):
+                guard.unlink(missing_ok=True)  # that of a driver that died over it; the lease is for the next who asks
+            return False
         try:
-            path.rename(aside)
-        except FileNotFoundError:
-            return False
-        if self._read(aside) != owner:  # somebody was faster and holds it rightly now
-            with contextlib.suppress(OSError):
-                os.link(aside, path)
-            aside.unlink(missing_ok=True)
-            return False
-        aside.unlink(missing_ok=True)
-        return True
+            if self._read(path) != owner:  # somebody was faster and holds it rightly now, or has given it back
+                return False
+            path.unlink(missing_ok=True)
+            return True
+        finally:
+            guard.unlink(missing_ok=True)
 
 
 def read_drivers(results: Path) -> list[dict[str, Any]]:

@@ -52,7 +52,10 @@ def _describe_drivers(drivers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not drivers:
         yield "no grid has been run here"
     for driver in [*alive, *ended[:_OLD_SHOWN]]:
-        yield from _describe_driver(driver)
+        try:
+            yield from list(_describe_driver(driver))
+        except (KeyError, TypeError, ValueError, AttributeError):  # damaged, or of another version of this code
+            yield f"a driver whose file cannot be understood: {driver.get('driver')}"
     if len(ended) > _OLD_SHOWN:
         yield f"{len(ended) - _OLD_SHOWN} earlier ones"
 
