@@ -1,5 +1,6 @@
 """How long a grid will take, judged by the times that past results state."""
 
+import math
 import statistics
 import time
 from collections import defaultdict
@@ -79,14 +80,14 @@ def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
         run = stored.content["run"][stored.config.task]
         if str(run["device"]).startswith("cuda") is not on_gpu:
             return None
-        shared, documents, parameters = run["pass"], run["num_documents"], run.get("parameters")
-        return _Cost(
-            encode=shared["phases_s"].get("encode", 0.0) / documents,
-            score=shared["phases_s"]["score"] / documents / shared["num_configurations"],
-            load=float(run["load_s"]),
-            parameters=None if parameters is None else float(parameters),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+        shared, documents = run["pass"], run["num_documents"]
+        encode = shared["phases_s"].get("encode", 0.0) / documents
+        score = shared["phases_s"]["score"] / documents / shared["num_configurations"]
+        load, parameters = run["load_s"], run.get("parameters")
+        if not math.isfinite(encode + score + load + (parameters or 0)):
+            return None
+        return _Cost(encode, score, load, parameters)
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
 
 

@@ -94,8 +94,8 @@ class Journal:
 
     def _prune(self) -> None:
         """Remove the files of drivers that are long gone."""
-        with contextlib.suppress(OSError):  # another driver, which begins now too, has removed one meanwhile
+        with contextlib.suppress(FileNotFoundError):  # another driver does the same just now
             files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
             for file in files[_KEPT:]:
                 if time.time() - file.stat().st_mtime > LEASE_S * 60:
-                    file.unlink()
+                    file.unlink(missing_ok=True)

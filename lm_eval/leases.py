@@ -7,11 +7,9 @@ whose driver is gone is taken over. Times are the file system's own, so that clo
 
 import contextlib
 import json
-import math
 import os
 import platform
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +115,7 @@ class Leases:
             self._mine.discard(name)
             path = self._folder / name
             with contextlib.suppress(OSError):
-                if self._read(path) == self.driver:  # else this driver was taken for gone, and somebody else has it
+                if self._read(path) == self.driver:  # else this driver counted as gone, and another has it now
                     path.unlink()
 
     def release_all(self) -> None:
@@ -150,11 +148,11 @@ class Leases:
             return None
 
     def _lives(self, owner: str, lease: Path) -> bool:
-        if not owner:  # not written yet, or never: of this lease alone
+        if not owner:  # it is just being made, or its maker died over it
             with contextlib.suppress(FileNotFoundError):
                 return self._now() - lease.stat().st_mtime < LEASE_S
-            return True  # given back meanwhile: whoever comes next makes it anew
-        asked, verdict = self._verdicts.get(owner, (-math.inf, False))
+            return True  # given back meanwhile
+        asked, verdict = self._verdicts.get(owner, (-_VERDICT_S, False))
         if time.monotonic() - asked >= _VERDICT_S:
             verdict = is_alive(self.driver_file(owner), self._now())
             self._verdicts[owner] = time.monotonic(), verdict
@@ -170,31 +168,23 @@ class Leases:
         return now
 
     def _evict(self, path: Path, owner: str) -> bool:
-        """Remove the lease of a driver that is gone; of several that try, one succeeds."""
-        aside = path.with_name(f".{path.name}.{self.driver}")
-        with self._only_one():
-            if self._read(path) != owner:
-                return False
-            try:
-                path.rename(aside)
-            except FileNotFoundError:
-                return False
-            is_gone = self._read(aside) == owner
-            if not is_gone:  # without locks somebody can have been faster: he holds it rightly now
-                with contextlib.suppress(OSError):
-                    os.link(aside, path)
-            aside.unlink(missing_ok=True)
-            return is_gone
+        """Remove the lease of a driver that is gone; of several that try, one succeeds.
 
-    @contextlib.contextmanager
-    def _only_one(self) -> Iterator[None]:
-        """Keep other drivers from evicting meanwhile, where the system and the file system know locks."""
-        with (state_folder(self.results) / ".evicting").open("ab") as stream:
-            with contextlib.suppress(ImportError, OSError):
-                import fcntl  # noqa: PLC0415  (not everywhere)
-
-                fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+        A guard keeps the others out meanwhile: somebody slower would remove the lease that has taken this one's place.
+        """
+        guard = path.with_name(f".{path.name}")
+        if not self._make(guard):
+            holder = self._read(guard)
+            if holder is not None and (holder == self.driver or not self._lives(holder, guard)):
+                guard.unlink(missing_ok=True)  # that of a driver that died over it; the lease is for the next who asks
+            return False
+        try:
+            if self._read(path) != owner:  # somebody was faster and holds it rightly now, or has given it back
+                return False
+            path.unlink(missing_ok=True)
+            return True
+        finally:
+            guard.unlink(missing_ok=True)
 
 
 def read_drivers(results: Path) -> list[dict[str, Any]]:

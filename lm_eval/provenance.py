@@ -4,6 +4,7 @@ Knows nothing of models; imports nothing heavy.
 """
 
 import functools
+import os
 import platform
 import shlex
 import subprocess
@@ -22,6 +23,8 @@ import lm_eval
 _TOP = Path(__file__).resolve().parents[1]
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "ray", "numpy", "tokenizers")
 _GIT_TIMEOUT_S = 10
+_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+"""Variables by which a git hook would have git look into the hook's repository instead."""
 
 Code = dict[str, str | bool | None]
 
@@ -36,10 +39,11 @@ def code_version() -> Code:
 def _git(*arguments: str) -> str | None:
     if not (_TOP / ".git").exists():
         return None
+    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
     try:
         ended = subprocess.run(  # noqa: S603
             ["git", "-C", str(_TOP), *arguments],  # noqa: S607
-            capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True,
+            capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True, env=environment,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None

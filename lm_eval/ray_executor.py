@@ -33,6 +33,8 @@ from lm_eval.workforce import Workforce
 
 _TICK_S = 1.0
 """Time after which the driver looks up though no worker is ready."""
+_GIVE_UP_S = 120.0
+"""Time for which the loss of all suitable machines is borne."""
 _ANSWER_S = 5.0
 """Time for a dead worker's machine to show its log."""
 
@@ -121,6 +123,7 @@ class _Dispatch:
         self._idle: list[_Slot] = []
         self._busy: dict[Any, tuple[_Slot, Unit]] = {}
         self._numbers = itertools.count(1)
+        self._idle_since: float | None = None
 
     def run(self) -> Iterator[Event]:
         """Yield what happens until the queue is empty, and end all workers then, or when that is broken off."""
@@ -136,16 +139,31 @@ class _Dispatch:
             yield from self._hand_out()
             yield from self._queue.settled()
             if not self._busy:
-                if self._queue:  # all that is left is held by another driver, or no machine is left
-                    ray.wait([_timer.remote(_TICK_S)])
-                    yield Waiting()
+                yield from self._wait_idly()
                 continue
+            self._idle_since = None
             ready, _ = ray.wait(list(self._busy), num_returns=1, timeout=_TICK_S)
             if not ready:
                 yield Waiting()
             for promise in ready:
                 yield from self._collect(promise)
                 yield from self._queue.settled()
+
+    def _wait_idly(self) -> Iterator[Event]:
+        """Wait for another driver to finish or lose what it holds; or for a machine, but not for ever."""
+        waiting = self._queue.by_urgency({})
+        if not waiting:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > _GIVE_UP_S:
+            for key in waiting:
+                message = f"no machine of the cluster that could run it has been there for {_GIVE_UP_S:.0f} s"
+                self._queue.give_up(key, Failure(message=message, kind="death"))
+            yield from self._queue.settled()
+        if self._queue:
+            time.sleep(_TICK_S)
+            yield Waiting()
 
     def _workers(self) -> Counter[ModelKey]:
         return Counter(slot.key for slot in [*self._idle, *(slot for slot, _ in self._busy.values())])
@@ -187,9 +205,10 @@ class _Dispatch:
 
     def _find_place(self, key: ModelKey, share: float) -> Place | None:
         """Return room on a machine that is still there."""
-        needs = self._workforce.needs_gib.get(key, 0.0) if self._workforce.has_gpus else 0.0
+        fits_anywhere = not self._workforce.has_gpus or self._workforce.is_forced or share > 1
+        needs = 0.0 if fits_anywhere else self._workforce.needs_gib.get(key, 0.0)
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        while (place := self._room.take(share, needs if share <= 1 else 0.0)) is not None:
+        while (place := self._room.take(share, needs)) is not None:
             if self._nodes[place.machine] in alive:
                 return place
         return None
@@ -264,8 +283,3 @@ def _as_slots(workforce: Workforce) -> Sequence[Machine]:
         return workforce.machines
     slot = Gpu(name="CPU cores", memory_gib=None, capability=None)
     return [replace(m, gpus=(slot,) * (m.num_cpus // workforce.threads)) for m in workforce.machines]
-
-
-@ray.remote(num_cpus=0)
-def _timer(seconds: float) -> None:
-    time.sleep(seconds)

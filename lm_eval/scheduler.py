@@ -178,10 +178,10 @@ class WorkQueue:
         else:
             self._settled.extend(report.outcomes)
         if not report.could_load:
-            self._give_up(unit.key, report.outcomes[0].failure)
+            self.give_up(unit.key, report.outcomes[0].failure)
 
-    def _give_up(self, key: ModelKey, failure: Failure | None) -> None:
-        """Fail what waits for a model that can't be loaded, without trying again."""
+    def give_up(self, key: ModelKey, failure: Failure | None) -> None:
+        """Fail what waits for a model that can't be had, without trying again."""
         for unit in self._pending.pop(key, ()):
             claim = self.claim(unit.configs)
             self._settled.extend(Outcome(config=config, elsewhere=True) for config in claim.done)

@@ -54,8 +54,8 @@ def _describe_drivers(drivers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for driver in [*alive, *ended[:_OLD_SHOWN]]:
         try:
             yield from list(_describe_driver(driver))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            yield f"a driver tells of itself in a form that this version doesn't know: {driver.get('driver')}"
+        except (KeyError, TypeError, ValueError, AttributeError):  # damaged, or of another version of this code
+            yield f"a driver whose file cannot be understood: {driver.get('driver')}"
     if len(ended) > _OLD_SHOWN:
         yield f"{len(ended) - _OLD_SHOWN} earlier ones"
 

@@ -43,6 +43,8 @@ class Workforce:
     """GPUs of a worker, by its model; empty where there is none."""
     needs_gib: Mapping[ModelKey, float] = field(default_factory=dict)
     """Memory of a worker, by its model, where the size is known."""
+    is_forced: bool = False
+    """Whether the number of GPUs was given, so that it holds whatever a model needs."""
     sizes: Mapping[ModelKey, float] = field(default_factory=dict)
     """Parameters of each model whose size is known."""
 
@@ -109,6 +111,7 @@ def plan_workforce(
         threads=max(1, min(_MAX_THREADS, cores // max(1, total))),
         shares=shares,
         needs_gib=needs,
+        is_forced=num_gpus is not None,
         sizes={key: float(size) for key, size in sizes.items()},
     )
 

@@ -18,7 +18,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         for folder in args.folders:
-            print("\n".join(describe_status(folder, table=args.table)))
+            print("\n".join(describe_status(folder, table=args.table)), flush=True)
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

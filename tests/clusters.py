@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -114,3 +115,56 @@ def ray_node(*arguments: str, prefix: Sequence[str] = (), **changes: str) -> Ite
                     process.kill()
         node.wait(timeout=20)
         Path("/tmp/ray/ray_current_cluster").unlink(missing_ok=True)  # or `auto` goes on looking for the one killed
+
+
+_TWO_NODES = """
+import sys
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2})
+second = cluster.add_node(num_cpus=2, num_gpus=2)
+raylet = second.all_processes["raylet"][0].process.pid
+print(cluster.address, raylet, flush=True)
+for line in sys.stdin:
+    cluster.remove_node(second, allow_graceful=False)
+cluster.shutdown()
+"""
+
+
+@dataclass
+class TwoNodes:
+    """A cluster of two machines that are both this one."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    second: int
+    """Process of the second machine's raylet."""
+
+    def lose_second(self) -> None:
+        """Take the second machine away, without a warning."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("lose it\n")
+        self.process.stdin.flush()
+
+
+@contextlib.contextmanager
+def two_nodes() -> Iterator[TwoNodes]:
+    """A cluster of two nodes with two declared GPUs each, in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _TWO_NODES],
+        env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_AUTH_MODE="token"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        address, raylet = process.stdout.readline().split()
+        children = psutil.Process(process.pid).children(recursive=True)
+        try:
+            yield TwoNodes(process, address, int(raylet))
+        finally:
+            process.communicate(timeout=60)
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()

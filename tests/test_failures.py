@@ -1,119 +1,180 @@
-"""Records of failed runs: written, read, replaced, forgotten; what is none is left alone."""
+"""Records of failures beside the results: written, read, replaced, removed; what is no such record is left alone."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from grids import grid
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import write_model_folder
 
 from lm_eval.config import RunConfig
-from lm_eval.failures import Failure, RecordedFailure, read_failures, remove_failure, write_failure
-from lm_eval.grid import expand
+from lm_eval.failures import Failure, read_failures, remove_failure, write_failure
 from lm_eval.identity import fingerprint, identify
+from lm_eval.provenance import code_version, command_line
 from lm_eval.result_files import result_name
 from lm_eval.results import ResultsFolder
 
-BUG = Failure(
-    message="ZeroDivisionError: by zero\nin the middle",
-    kind="run",
-    traceback="Traceback …",
-    host="some-host",
-    log_tail="the last line\nthat was written",
-)
+NO_LUCK = Failure(message="no luck")
+GENERATION: dict[str, Any] = {
+    "model": "dist_gen",
+    "model_args": "WORD_AGG_SCHEME=mean,pretrained=someone/small",
+    "task": "hellaswag_dg",
+    "task_args": "encoding_scheme=concat_each_example",
+    "num_fewshot": 1,
+    "limit": None,
+    "description": "",
+}
 
 
 @pytest.fixture
-def configs(tmp_path, data_dir) -> list[RunConfig]:
-    """Two configurations of one model."""
-    model = str(write_model_folder(tmp_path / "model"))
-    return expand(grid(models=[model], num_fewshot=[1, 2]), data_dir=str(data_dir))
+def config(data_dir) -> RunConfig:
+    return RunConfig.parse(
+        model="hf",
+        model_args="pretrained=someone/small,revision=v1,dtype=float32",
+        task="hellaswag",
+        task_args=f"data_dir={data_dir}",
+        num_fewshot=2,
+        limit="1:4",
+        description="Complete it.",
+    )
 
 
-def record(folder: Path, config: RunConfig, failure: Failure = BUG) -> Path:
+def write(folder: Path, config: RunConfig, failure: Failure = NO_LUCK) -> Path:
     return write_failure(folder, config, identify(config), failure)
 
 
-def only(folder: Path) -> RecordedFailure:
-    (recorded,) = read_failures(folder).values()
-    return recorded
+def test_a_record_stands_beside_the_result_that_the_run_would_have_had(config, tmp_path):
+    path = write(tmp_path, config)
+    assert path == tmp_path / result_name(config).replace(".json", ".error.json")
+    assert [other.name for other in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_failure_is_read_as_it_was_written(tmp_path, configs):
-    path = record(tmp_path / "deep" / "results", configs[0])
-    failures = read_failures(tmp_path / "deep" / "results")
-    assert failures.keys() == {fingerprint(identify(configs[0]))}
-    (recorded,) = failures.values()
-    assert (recorded.path, recorded.config, recorded.failure) == (path, configs[0], BUG)
-    assert recorded.identity == identify(configs[0])
-    assert recorded.time == json.loads(path.read_text())["time"]
-
-
-def test_a_record_is_called_like_the_result_that_is_missing(tmp_path, configs):
-    path = record(tmp_path, configs[0])
-    assert path.name == result_name(configs[0]).replace(".json", ".error.json")
-    assert [file.name for file in tmp_path.glob("*.error.json")] == [path.name]
-
-
-def test_a_record_states_how_it_came_about(tmp_path, configs):
-    content = json.loads(record(tmp_path, configs[0]).read_text())
-    assert content.keys() == {"task", "config", "identity", "failure", "time", "command_line", "code"}
-    assert content["failure"].keys() == {"message", "kind", "traceback", "host", "log_tail"}
-    assert content["config"]["model_args"] == configs[0].model_args()
+def test_a_record_tells_what_failed_why_when_and_how_it_was_called(config, tmp_path):
+    failure = Failure(message="no luck", kind="death", traceback="Traceback …", host="node7", log_tail="killed\n")
+    content = json.loads(write(tmp_path, config, failure).read_text())
+    assert content.pop("time").endswith("+00:00")
+    assert content == {
+        "task": "hellaswag",
+        "config": {
+            "model": "hf",
+            "model_args": config.model_args(),
+            "task_args": config.task_args(),
+            "num_fewshot": 2,
+            "batch_size": None,
+            "device": None,
+            "no_cache": True,
+            "limit": "1:4",
+            "bootstrap_iters": 0,
+            "description_dict": {"hellaswag": "Complete it."},
+        },
+        "identity": identify(config),
+        "failure": asdict(failure),
+        "command_line": command_line(),
+        "code": code_version(),
+    }
 
 
 @pytest.mark.parametrize("kind", ["run", "load", "memory", "death"])
-def test_every_kind_of_failure_comes_back(tmp_path, configs, kind):
-    failure = Failure(message="Gründe…", kind=kind)
-    record(tmp_path, configs[0], failure)
-    assert only(tmp_path).failure == failure
+def test_what_is_written_is_read_again(config, tmp_path, kind):
+    failure = Failure(message="no\nluck, \N{SNOWMAN}, \udc80", kind=kind, host="node7", log_tail="a\x00b\n")
+    path = write(tmp_path, config, failure)
+    ((name, recorded),) = read_failures(tmp_path).items()
+    assert name == fingerprint(identify(config))
+    assert (recorded.path, recorded.config, recorded.identity) == (path, config, identify(config))
+    assert recorded.failure == failure
+    assert recorded.time == json.loads(path.read_text())["time"]
 
 
-def test_a_run_s_later_failure_replaces_its_earlier_one(tmp_path, configs):
-    first = record(tmp_path, configs[0])
-    assert record(tmp_path, configs[0], replace(BUG, message="again", kind="death")) == first
-    assert only(tmp_path).failure.message == "again"
+def test_the_folder_is_made_where_there_is_none(config, tmp_path):
+    write(tmp_path / "not" / "yet", config)
+    assert len(read_failures(tmp_path / "not" / "yet")) == 1
 
 
-def test_a_failure_is_forgotten_without_the_other_runs_(tmp_path, configs):
-    for config in configs:
-        record(tmp_path, config)
-    for _ in range(2):
-        remove_failure(tmp_path, configs[0], identify(configs[0]))
-    assert only(tmp_path).config == configs[1]
-    remove_failure(tmp_path / "nowhere", configs[0], identify(configs[0]))
+def test_a_later_failure_of_the_same_run_takes_the_place_of_the_earlier(config, tmp_path):
+    write(tmp_path, config)
+    write(tmp_path, config, Failure(message="again", kind="memory"))
+    (recorded,) = read_failures(tmp_path).values()
+    assert recorded.failure == Failure(message="again", kind="memory")
+    assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_failure_of_the_same_run_with_other_data_is_another(tmp_path, configs):
-    record(tmp_path, configs[0])
-    identity = identify(configs[0])
-    changed = {**identity, "data": {**identity["data"], "train": "0" * 64}}
-    write_failure(tmp_path, configs[0], changed, BUG)
-    assert len(read_failures(tmp_path)) == 2
+def test_failures_of_different_runs_have_files_of_their_own(config, tmp_path):
+    others = [config, replace(config, num_fewshot=1), replace(config, revision="v2"), replace(config, description="")]
+    assert len({write(tmp_path, other) for other in others}) == 4
+    assert [recorded.config for recorded in read_failures(tmp_path).values()] == sorted(others, key=result_name)
 
 
-def test_where_nothing_can_be_written_the_cause_is_told(tmp_path, configs):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"Not a directory: '.*file/results'"):
-        record(tmp_path / "file" / "results", configs[0])
+def test_a_removed_failure_is_forgotten_and_no_other(config, tmp_path):
+    other = replace(config, num_fewshot=0)
+    write(tmp_path, config)
+    write(tmp_path, other)
+    remove_failure(tmp_path, config, identify(config))
+    assert [recorded.config for recorded in read_failures(tmp_path).values()] == [other]
 
 
-def test_a_folder_that_is_missing_or_holds_none_has_no_failures(tmp_path, configs):
-    assert read_failures(tmp_path / "nowhere") == {}
-    (tmp_path / "notes.json").write_text("{}")
+def test_removing_what_never_failed_is_no_error(config, tmp_path):
+    remove_failure(tmp_path, config, identify(config))
+    remove_failure(tmp_path / "nowhere", config, identify(config))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_failures_or_no_folder_has_none(tmp_path):
     assert read_failures(tmp_path) == {}
+    assert read_failures(tmp_path / "nowhere") == {}
 
 
-def test_failures_are_no_results(tmp_path, configs):
-    record(tmp_path / "results", configs[0])
-    folder = ResultsFolder(tmp_path / "results")
-    assert (list(folder), folder.unreadable) == ([], {})
-    assert folder.find(configs[0]) is None
-    assert folder.find_stale(configs[0], identify(configs[0])) is None
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "null",
+        lambda text: "[" * 100_000,
+        lambda text: json.dumps({**json.loads(text), "failure": {"kind": "run"}}),
+        lambda text: json.dumps({**json.loads(text), "failure": {"message": "x", "kind": "oddity"}}),
+        lambda text: json.dumps({**json.loads(text), "failure": {"message": 3}}),
+        lambda text: json.dumps({**json.loads(text), "failure": {"message": "x", "since": "a later version"}}),
+        lambda text: json.dumps({**json.loads(text), "failure": None}),
+        lambda text: json.dumps({**json.loads(text), "identity": 3}),
+        lambda text: json.dumps({**json.loads(text), "config": {}}),
+        lambda text: json.dumps({**json.loads(text), "config": {**json.loads(text)["config"], "model": "other"}}),
+        lambda text: json.dumps({key: value for key, value in json.loads(text).items() if key != "time"}),
+    ],
+)
+def test_what_is_no_record_is_left_alone_and_the_others_are_read(config, tmp_path, change):
+    broken = write(tmp_path, config)
+    whole = write(tmp_path, replace(config, num_fewshot=0))
+    text = change(broken.read_text())
+    broken.write_text(text)
+    assert [recorded.path for recorded in read_failures(tmp_path).values()] == [whole]
+    assert broken.read_text() == text
+
+
+def test_bytes_that_are_no_text_and_folders_are_left_alone(config, tmp_path):
+    (tmp_path / "a.error.json").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "b.error.json").mkdir()
+    path = write(tmp_path, config)
+    assert [recorded.path for recorded in read_failures(tmp_path).values()] == [path]
+
+
+def test_a_failure_is_neither_a_result_nor_an_unreadable_file(config, tmp_path):
+    write(tmp_path, config)
+    (tmp_path / "garbage.error.json").write_text("{")
+    folder = ResultsFolder(tmp_path)
+    assert (list(folder), folder.unreadable, folder.find(config)) == ([], {}, None)
+
+
+def test_a_failure_that_cannot_be_written_is_told_and_leaves_nothing(config, tmp_path, monkeypatch):
+    def fail(handle):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("lm_eval.result_files.os.fsync", fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        write(tmp_path, config)
+    assert list(tmp_path.iterdir()) == []
 
 
 def without(content: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -124,61 +185,17 @@ def without(content: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name != key}
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        ("task",),
-        ("config",),
-        ("config", "model_args"),
-        ("identity",),
-        ("identity", "data"),
-        ("identity", "weights"),
-        ("failure",),
-        ("failure", "message"),
-        ("time",),
-    ],
-    ids=" ".join,
-)
-def test_a_record_that_lacks_something_is_left_alone_and_hides_no_other(tmp_path, configs, keys):
-    path = record(tmp_path, configs[0])
-    text = json.dumps(without(json.loads(path.read_text()), *keys))
-    path.write_text(text)
-    record(tmp_path, configs[1])
-    assert only(tmp_path).config == configs[1]
-    assert path.read_text() == text
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"failure": {"message": "x", "kind": "bad luck"}},
-        {"failure": {"message": 3}},
-        {"failure": {"message": "x", "unknown": 1}},
-        {"failure": []},
-        {"task": "no_such_task"},
-        {"task": None},
-        {"identity": 3},
-        {"config": "text"},
-    ],
-    ids=str,
-)
-def test_a_record_of_another_form_is_left_alone(tmp_path, configs, change):
-    path = record(tmp_path, configs[0])
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+@pytest.mark.parametrize("keys", [("identity",), ("identity", "data"), ("identity", "weights"), ("time",)], ids=str)
+def test_a_record_without_what_it_is_found_by_is_left_alone(config, tmp_path, keys):
+    path = write(tmp_path, config)
+    path.write_text(json.dumps(without(json.loads(path.read_text()), *keys)))
     assert read_failures(tmp_path) == {}
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"null", b"[]", b'"text"', b"\xff\xfe\x00", b"[" * 100_000, b"NaN"], ids=lambda c: str(c[:9])
-)
-def test_garbage_is_left_alone(tmp_path, content):
-    file = tmp_path / "some.error.json"
-    file.write_bytes(content)
-    (tmp_path / "folder.error.json").mkdir()
-    (tmp_path / "broken.error.json").symlink_to(tmp_path / "nowhere")
+def test_a_record_of_a_task_that_this_version_does_not_know_is_left_alone(config, tmp_path):
+    path = write(tmp_path, config)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "task": "no_such_task"}))
     assert read_failures(tmp_path) == {}
-    assert ResultsFolder(tmp_path).unreadable == {}
-    assert file.read_bytes() == content
 
 
 JSON = st.recursive(
@@ -189,12 +206,9 @@ JSON = st.recursive(
 
 
 @given(data=st.data())
-def test_whatever_an_entry_is_replaced_by_reading_never_fails(tmp_path_factory, data_dir, data):
+def test_whatever_a_record_holds_reading_it_and_looking_for_its_result_never_fails(tmp_path_factory, data_dir, data):
     folder = tmp_path_factory.mktemp("failures")
-    config = expand(grid(models=[str(write_model_folder(folder / "model"))], num_fewshot=[1]), data_dir=str(data_dir))[
-        0
-    ]
-    path = record(folder, config)
+    path = write(folder, replace(RunConfig.parse(**GENERATION), data_dir=str(data_dir)))
     content = json.loads(path.read_text())
     key = data.draw(st.sampled_from(sorted(content)))
     inner = sorted(content[key]) if isinstance(content[key], dict) else []

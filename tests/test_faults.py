@@ -22,10 +22,10 @@ import pytest
 from clusters import (
     TOP,
     environment,
-    is_below,
     ray_node,
     running_cluster,
     start,
+    two_nodes,
     wait_for_worker,
     workers_below,
 )
@@ -390,22 +390,17 @@ def test_machines_that_share_no_disk_need_only_the_models_and_the_data(models, d
 
 def test_a_machine_that_is_lost_is_done_without(undisturbed, data_dir, tmp_path):
     script, expected = undisturbed
-    with running_cluster(6413, 2) as (address, _):
-        node = ["--num-cpus=2", "--num-gpus=2", "--disable-usage-stats"]
-        with ray_node(f"--address={address}", *node) as second:
-            time.sleep(5)
-            grid = Grid(script, data_dir, tmp_path / "results", "--cluster", address)
-            with grid.start() as driver:
-                deadline = time.monotonic() + 120
-                while not workers_below(second.pid) and time.monotonic() < deadline:
-                    time.sleep(0.2)
-                assert workers_below(second.pid)
-                for process in psutil.Process(second.pid).children(recursive=True):
-                    if is_below(process, second.pid):
-                        os.kill(process.pid, signal.SIGKILL)
-                _, told = driver.communicate(timeout=300)
-            assert driver.returncode == 0, told
+    with two_nodes() as cluster:
+        grid = Grid(script, data_dir, tmp_path / "results", "--cluster", cluster.address)
+        with grid.start() as driver:
+            wait_for_results(driver, tmp_path / "results", 10)
+            assert workers_below(cluster.second)
+            cluster.lose_second()
+            _, told = driver.communicate(timeout=300)
+        assert driver.returncode == 0, told
     assert results_of(tmp_path / "results") == expected
+    workers = {path.stem for path in (tmp_path / "results" / "logs").rglob("*.log")}
+    assert len(workers) >= 4  # two GPUs on each machine
 
 
 def test_a_request_that_no_machine_can_meet_is_told_at_once(models, data_dir, tmp_path):

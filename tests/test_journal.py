@@ -1,213 +1,232 @@
-"""What a driver tells of itself while it runs, and of how it ended."""
+"""What a driver tells of itself, while it runs and when it has ended."""
 
+import errno
 import json
 import os
 import platform
-import sys
+import shutil
 import threading
 import time
-from collections.abc import Callable
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lm_eval.journal import Journal, Progress
-from lm_eval.leases import LEASE_S, Leases, process_started, read_drivers, state_folder, this_machine
-from lm_eval.provenance import code_version
+from lm_eval.leases import LEASE_S, Leases, is_alive, process_started, read_drivers, this_machine
+from lm_eval.provenance import code_version, command_line
 
-
-def file_of(results: Path, journal: Journal) -> Path:
-    return state_folder(results) / "drivers" / f"{journal.driver}.json"
-
-
-def told(results: Path, journal: Journal) -> dict[str, Any]:
-    return json.loads(file_of(results, journal).read_text())
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+BEAT_S = 0.02
 
 
 @pytest.fixture
-def progress() -> Progress:
-    return Progress(planned=7, skipped=3)
+def quick(monkeypatch) -> None:
+    monkeypatch.setattr("lm_eval.journal._BEAT_S", BEAT_S)
 
 
-def test_a_driver_tells_who_it_is_and_how_far_the_grid_is(tmp_path, progress, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["run it.py", "--limit", "4"])
-    journal = Journal(tmp_path, progress)
-    assert not state_folder(tmp_path).exists()
-    before = datetime.now(tz=timezone.utc).replace(microsecond=0)
+@pytest.fixture
+def journal(tmp_path) -> Iterator[Journal]:
+    """The journal of a grid of five runs, opened."""
+    journal = Journal(tmp_path, Progress(planned=5, skipped=2))
     journal.open()
-    content = told(tmp_path, journal)
-    journal.close("finished")
-    assert {**content, "started": "", "written": ""} == {
+    yield journal
+    journal.close("over")
+
+
+def file_of(journal: Journal, results: Path) -> Path:
+    return results / ".grid" / "drivers" / f"{journal.driver}.json"
+
+
+def told_by(journal: Journal, results: Path) -> dict:
+    return json.loads(file_of(journal, results).read_text())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(BEAT_S)
+
+
+def test_a_driver_tells_who_it_is_and_how_far_it_is(journal, tmp_path):
+    told = told_by(journal, tmp_path)
+    started, written = told.pop("started"), told.pop("written")
+    assert started <= written
+    assert started.endswith("+00:00")
+    assert told == {
         "driver": journal.driver,
         "host": platform.node(),
         "machine": this_machine(),
         "pid": os.getpid(),
         "process_started": process_started(os.getpid()),
-        "command_line": f"{Path(sys.executable).name} 'run it.py' --limit 4",
+        "command_line": command_line(),
         "code": code_version(),
-        "planned": 7,
-        "skipped": 3,
+        "planned": 5,
+        "skipped": 2,
         "finished": 0,
         "elsewhere": 0,
         "failed": 0,
         "remaining_s": None,
         "running": {},
         "ended": None,
-        "started": "",
-        "written": "",
     }
-    assert before <= datetime.fromisoformat(content["written"])
-    assert datetime.fromisoformat(content["started"]) <= datetime.fromisoformat(content["written"])
 
 
-def test_two_drivers_of_one_process_have_names_and_files_of_their_own(tmp_path, progress):
-    one, two = Journal(tmp_path, progress), Journal(tmp_path, progress)
-    assert one.driver != two.driver
-    assert one.driver.startswith(f"{platform.node()}-{os.getpid()}-")
-    assert Leases(tmp_path, one.driver).driver_file(one.driver) == file_of(tmp_path, one)
+def test_two_drivers_of_one_process_have_files_of_their_own(journal, tmp_path):
+    other = Journal(tmp_path, Progress(planned=1, skipped=0))
+    other.open()
+    assert other.driver != journal.driver
+    assert len(read_drivers(tmp_path)) == 2
+    other.close("finished")
 
 
-def test_the_file_follows_the_grid_while_it_runs(tmp_path, progress, monkeypatch):
-    monkeypatch.setattr("lm_eval.journal._BEAT_S", 0.01)
-    journal = Journal(tmp_path, progress)
+def test_a_driver_lives_for_the_leases_until_its_journal_is_closed(tmp_path):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
     journal.open()
-    progress.finished, progress.failed, progress.remaining_s = 2, 1, 90.5
-    progress.running["worker-1"] = {"num_runs": 2, "first": "a run", "since": 1.0}
-    wait_until(lambda: told(tmp_path, journal)["running"] != {})
-    content = told(tmp_path, journal)
+    file = Leases(tmp_path, journal.driver).driver_file(journal.driver)
+    assert file == file_of(journal, tmp_path)
+    assert is_alive(file, time.time())
     journal.close("finished")
-    assert (content["finished"], content["failed"], content["remaining_s"]) == (2, 1, 90.5)
-    assert content["running"] == {"worker-1": {"num_runs": 2, "first": "a run", "since": 1.0}}
+    assert not is_alive(file, time.time())
 
 
-def test_the_file_is_kept_fresh_though_nothing_happens(tmp_path, progress, monkeypatch):
-    monkeypatch.setattr("lm_eval.journal._BEAT_S", 0.01)
-    journal = Journal(tmp_path, progress)
-    journal.open()
-    file = file_of(tmp_path, journal)
+def test_the_file_is_kept_fresh(quick, journal, tmp_path):
+    file = file_of(journal, tmp_path)
     os.utime(file, (0, 0))
-    wait_until(lambda: time.time() - file.stat().st_mtime < LEASE_S)
-    journal.close("finished")
+    wait_for(lambda: file.stat().st_mtime > 0)
 
 
-def test_a_driver_lives_from_its_opening_to_its_end(tmp_path, progress):
-    journal = Journal(tmp_path, progress)
-    assert read_drivers(tmp_path) == []
+def test_what_changes_is_told_at_the_next_beat(quick, journal, tmp_path):
+    journal.progress.finished = 3
+    journal.progress.failed = 1
+    journal.progress.remaining_s = 12.5
+    journal.progress.running["worker-1"] = {"num_runs": 1, "first": "this", "since": 1.0}
+    wait_for(lambda: told_by(journal, tmp_path)["running"] != {})
+    told = told_by(journal, tmp_path)
+    assert (told["finished"], told["failed"], told["remaining_s"]) == (3, 1, 12.5)
+    assert told["running"] == {"worker-1": {"num_runs": 1, "first": "this", "since": 1.0}}
+
+
+@pytest.mark.parametrize("ended", ["finished", "interrupted", "stopped by an error"])
+def test_how_it_ended_is_told_and_that_nothing_runs_any_more(tmp_path, ended):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
     journal.open()
-    assert [(d["driver"], d["alive"]) for d in read_drivers(tmp_path)] == [(journal.driver, True)]
-    journal.close("finished")
-    assert [(d["driver"], d["alive"]) for d in read_drivers(tmp_path)] == [(journal.driver, False)]
-
-
-@pytest.mark.parametrize("ended", ["finished", "interrupted", "stopped at the first failure"])
-def test_at_its_end_a_driver_tells_how_and_that_nothing_is_running(tmp_path, progress, ended):
-    journal = Journal(tmp_path, progress)
-    journal.open()
-    progress.running["worker-1"] = {"num_runs": 1, "first": "a run", "since": 1.0}
-    progress.finished = 7
+    journal.progress.running["worker-1"] = {"num_runs": 1, "first": "this", "since": 1.0}
+    journal.progress.finished = 1
     journal.close(ended)
-    content = told(tmp_path, journal)
-    assert (content["ended"], content["finished"], content["running"]) == (ended, 7, {})
-    assert "journal" not in {thread.name for thread in threading.enumerate()}
+    told = told_by(journal, tmp_path)
+    assert (told["ended"], told["running"], told["finished"]) == (ended, {}, 1)
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_the_beginning(tmp_path, progress):
-    state_folder(tmp_path).write_text("a file where the folder should be")
-    with pytest.raises(OSError, match=r"Not a directory: '.*\.grid/drivers'"):
-        Journal(tmp_path, progress).open()
-
-
-def test_a_disk_that_is_full_for_a_while_or_a_folder_that_vanishes_does_not_stop_it(tmp_path, progress, monkeypatch):
-    monkeypatch.setattr("lm_eval.journal._BEAT_S", 0.01)
-    journal = Journal(tmp_path, progress)
+def test_after_its_end_nothing_is_written_and_no_thread_is_left(quick, tmp_path):
+    before = threading.active_count()
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
     journal.open()
-    file, failed = file_of(tmp_path, journal), threading.Event()
-
-    def write(path: Path, content: object) -> None:
-        failed.set()
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as context:
-        context.setattr("lm_eval.journal.write_json", write)
-        assert failed.wait(5)
-    file.parent.rename(tmp_path / "moved")
-    wait_until(file.exists)
+    assert threading.active_count() == before + 1
     journal.close("finished")
-    assert told(tmp_path, journal)["ended"] == "finished"
+    assert threading.active_count() == before
+    file = file_of(journal, tmp_path)
+    os.utime(file, (0, 0))
+    time.sleep(5 * BEAT_S)
+    assert file.stat().st_mtime == 0
 
 
-def test_an_end_that_cannot_be_written_is_borne(tmp_path, progress, monkeypatch):
-    journal = Journal(tmp_path, progress)
+def test_a_folder_that_vanishes_is_made_again(quick, journal, tmp_path):
+    shutil.rmtree(tmp_path / ".grid")
+    wait_for(file_of(journal, tmp_path).exists)
+    assert told_by(journal, tmp_path)["driver"] == journal.driver
+
+
+def test_a_full_disk_leaves_the_last_word_standing_and_is_waited_out(quick, journal, tmp_path, monkeypatch):
+    tried = threading.Event()
+
+    def fail(path, content):
+        tried.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.journal.write_json", fail)
+        assert tried.wait(20)
+        journal.progress.finished = 4
+        assert told_by(journal, tmp_path)["finished"] == 0
+    wait_for(lambda: told_by(journal, tmp_path)["finished"] == 4)
+
+
+def test_a_disk_that_is_full_to_the_end_does_not_keep_a_driver_from_ending(tmp_path, monkeypatch):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
     journal.open()
 
-    def write(path: Path, content: object) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lm_eval.journal.write_json", write)
+    monkeypatch.setattr("lm_eval.journal.write_json", fail)
     journal.close("finished")
-    assert told(tmp_path, journal)["ended"] is None
+    assert told_by(journal, tmp_path)["ended"] is None
 
 
-def test_a_driver_that_was_never_opened_can_be_closed(tmp_path, progress):
-    journal = Journal(tmp_path, progress)
+def test_runs_that_start_and_end_while_the_file_is_written_do_no_harm(quick, journal, tmp_path, monkeypatch):
+    beats = []
+
+    def stumble(progress):
+        beats.append(progress)
+        if len(beats) == 1:
+            raise RuntimeError("dictionary changed size during iteration")
+        return {"beats": len(beats)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.journal.asdict", stumble)
+        wait_for(lambda: told_by(journal, tmp_path).get("beats", 0) >= 2)
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        Journal(tmp_path / "results", Progress(planned=1, skipped=0)).open()
+
+
+def test_a_journal_that_was_never_opened_can_be_closed(tmp_path):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
     journal.close("stopped by an error")
-    assert told(tmp_path, journal)["ended"] == "stopped by an error"
+    assert told_by(journal, tmp_path)["ended"] == "stopped by an error"
 
 
-def old_files(results: Path, num_old: int, num_young: int) -> None:
-    """Files of earlier drivers: old ones, each an hour older than the one before, and young ones."""
-    folder = state_folder(results) / "drivers"
+def write_old(results: Path, ages_s: list[float]) -> list[Path]:
+    """Write the files of drivers that ended so long ago."""
+    folder = results / ".grid" / "drivers"
     folder.mkdir(parents=True)
-    for number in range(num_old + num_young):
-        is_old = number < num_old
-        file = folder / f"{'old' if is_old else 'young'}-{number:02}.json"
-        file.write_text("{}")
-        moment = time.time() - (3600 * (2 + number) if is_old else 60)
-        os.utime(file, (moment, moment))
+    files = [folder / f"old-{number}.json" for number in range(len(ages_s))]
+    for file, age_s in zip(files, ages_s, strict=True):
+        file.write_text(json.dumps({"ended": "finished"}))
+        os.utime(file, (time.time() - age_s, time.time() - age_s))
+    return files
 
 
-def names_in(results: Path) -> set[str]:
-    return {file.name for file in (state_folder(results) / "drivers").iterdir()}
+HOUR_S = 60 * LEASE_S
 
 
 @pytest.mark.parametrize(
-    ("num_old", "num_young", "num_left"),
-    [(25, 0, 20), (19, 0, 19), (0, 25, 25), (5, 25, 25), (10, 15, 20)],
+    ("ages_s", "num_kept"),
+    [
+        ([HOUR_S + 60 + number for number in range(25)], 20),
+        ([HOUR_S + 60 + number for number in range(20)], 20),
+        ([HOUR_S - 60 - number for number in range(25)], 25),
+        ([*[60.0] * 22, *[HOUR_S + 60] * 3], 22),
+    ],
 )
-def test_of_drivers_that_are_long_gone_the_last_twenty_files_are_kept(tmp_path, progress, num_old, num_young, num_left):
-    old_files(tmp_path, num_old, num_young)
-    before = sorted(names_in(tmp_path))
-    journal = Journal(tmp_path, progress)
+def test_of_drivers_long_gone_the_newest_twenty_are_kept(tmp_path, ages_s, num_kept):
+    files = write_old(tmp_path, ages_s)
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
     journal.open()
     journal.close("finished")
-    left = names_in(tmp_path) - {file_of(tmp_path, journal).name}
-    assert len(left) == num_left
-    num_old_left = num_left - num_young
-    assert left == {*before[:num_old_left], *(name for name in before if name.startswith("young"))}
+    assert [file.exists() for file in files] == [True] * num_kept + [False] * (len(files) - num_kept)
+    assert file_of(journal, tmp_path).exists()
 
 
-def test_two_drivers_that_begin_at_once_may_tidy_up_the_same_files(tmp_path, progress, monkeypatch):
-    old_files(tmp_path, 25, 0)
-    glob = Path.glob
-
-    def glob_and_lose_some(self: Path, pattern: str) -> list[Path]:
-        found = sorted(glob(self, pattern))
-        for file in found[-3:]:
-            file.unlink()
-        return found
-
-    monkeypatch.setattr(Path, "glob", glob_and_lose_some)
-    journal = Journal(tmp_path, progress)
+def test_two_drivers_that_begin_together_may_tidy_up_together(tmp_path):
+    files = write_old(tmp_path, [HOUR_S + 60 + number for number in range(25)])
+    files[7].unlink()
+    files[7].symlink_to(tmp_path / "removed by the other")  # listed, and gone when it is looked at
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
     journal.open()
     journal.close("finished")
-    monkeypatch.undo()
-    assert told(tmp_path, journal)["ended"] == "finished"
+    assert told_by(journal, tmp_path)["ended"] == "finished"

@@ -1,390 +1,427 @@
-"""Leases of configurations: each is one driver's at a time, and nobody waits for a driver that is gone."""
+"""Leases of a results folder: who gets one, when it passes to another, and that nobody ever shares one."""
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clusters import TOP
 
-from lm_eval.leases import LEASE_S, Leases, process_started, read_drivers, state_folder, this_machine
+from lm_eval.leases import (
+    LEASE_S,
+    Leases,
+    is_alive,
+    process_started,
+    read_drivers,
+    state_folder,
+    this_machine,
+)
 
-HERE: dict[str, Any] = {
-    "machine": this_machine(),
-    "pid": os.getpid(),
-    "process_started": process_started(os.getpid()),
-    "ended": None,
-}
-"""What a driver in this process would tell of itself."""
-AWAY: dict[str, Any] = {"machine": "another/boot/pid:[1]", "pid": 1, "process_started": "1", "ended": None}
-
-
-@pytest.fixture(autouse=True)
-def no_verdict_is_kept(monkeypatch):
-    monkeypatch.setattr("lm_eval.leases._VERDICT_S", 0.0)
+NAME = "a" * 64
 
 
-def write_driver(results: Path, name: str, content: object, *, age_s: float = 0.0) -> Path:
-    """Write what a driver tells of itself, as if it had done so some time ago."""
-    path = state_folder(results) / "drivers" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    os.utime(path, (time.time() - age_s,) * 2)
-    return path
+def write_driver(results: Path, driver: str, *, age_s: float = 0.0, **changes) -> Path:
+    """Write the file that tells of a driver, by default one of another machine that has just been heard of."""
+    content = {"driver": driver, "machine": "elsewhere", "pid": 1, "process_started": "1", "ended": None, **changes}
+    file = state_folder(results) / "drivers" / f"{driver}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+    set_age(file, age_s)
+    return file
 
 
-def driver(results: Path, name: str, content: object = HERE, *, age_s: float = 0.0) -> Leases:
-    """A driver that has told of itself."""
-    write_driver(results, name, content, age_s=age_s)
-    return Leases(results, name)
+def set_age(path: Path, age_s: float) -> None:
+    moment = time.time() - age_s
+    os.utime(path, (moment, moment))
 
 
-def leases_in(results: Path) -> dict[str, str]:
-    """The owner of every lease."""
+def here(pid: int) -> dict:
+    """What a driver of this machine tells of its process."""
+    return {"machine": this_machine(), "pid": pid, "process_started": process_started(pid)}
+
+
+def killed() -> dict:
+    """What a driver tells that ran here until it was killed."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        told = here(process.pid)
+        process.kill()
+    return told
+
+
+def leases_of(results: Path, driver: str, **changes) -> Leases:
+    """The leases of a driver, with its file."""
+    write_driver(results, driver, **changes)
+    return Leases(results, driver)
+
+
+def held(results: Path) -> dict[str, str]:
+    """The lease files, each with whose it is."""
     return {path.name: path.read_text() for path in (state_folder(results) / "leases").iterdir()}
 
 
-def lay_lease(results: Path, name: str, owner: str, *, age_s: float = 0.0) -> Path:
-    path = state_folder(results) / "leases" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(owner)
-    os.utime(path, (time.time() - age_s,) * 2)
-    return path
+def test_a_lease_is_a_file_that_names_its_driver(tmp_path):
+    assert leases_of(tmp_path, "one").claim(NAME)
+    assert held(tmp_path) == {NAME: "one"}
 
 
-def test_a_lease_is_the_first_driver_s_until_it_gives_it_back(tmp_path):
-    one, two = driver(tmp_path, "one"), driver(tmp_path, "two")
+def test_a_driver_that_holds_a_lease_is_told_so_again(tmp_path):
+    one = leases_of(tmp_path, "one")
+    assert [one.claim(NAME), one.claim(NAME)] == [True, True]
+
+
+def test_what_one_driver_holds_another_does_not_get_until_it_is_given_back(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
+    assert one.claim(NAME)
+    assert not other.claim(NAME)
+    one.release(NAME)
+    assert other.claim(NAME)
+    assert not one.claim(NAME)
+    assert held(tmp_path) == {NAME: "other"}
+
+
+def test_a_lease_of_one_configuration_says_nothing_about_another(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
     assert one.claim("a")
-    assert not two.claim("a")
-    assert two.claim("b")
-    assert leases_in(tmp_path) == {"a": "one", "b": "two"}
-    one.release("a")
-    assert two.claim("a")
-    assert leases_in(tmp_path) == {"a": "two", "b": "two"}
+    assert other.claim("b")
 
 
-def test_a_driver_may_ask_again_for_what_is_its_own(tmp_path):
-    one = driver(tmp_path, "one")
-    assert one.claim("a")
-    assert one.claim("a")
-    one.release("a")
-    one.release("a")
-    assert leases_in(tmp_path) == {}
+def test_nobody_gives_back_what_another_holds(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
+    assert one.claim(NAME)
+    other.release(NAME)
+    other.release_all()
+    assert held(tmp_path) == {NAME: "one"}
 
 
-def test_a_lease_of_the_driver_s_own_that_it_does_not_remember_is_taken_anew(tmp_path):
-    lay_lease(tmp_path, "a", "one")
-    assert driver(tmp_path, "one").claim("a")
-    assert leases_in(tmp_path) == {"a": "one"}
-
-
-def test_all_leases_are_given_back_at_once_and_no_one_else_s(tmp_path):
-    one, two = driver(tmp_path, "one"), driver(tmp_path, "two")
-    assert all(one.claim(name) for name in "abc")
-    assert two.claim("d")
+def test_all_leases_are_given_back_at_once(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
+    assert [one.claim("a"), one.claim("b"), other.claim("c")] == [True, True, True]
     one.release_all()
-    assert leases_in(tmp_path) == {"d": "two"}
+    assert held(tmp_path) == {"c": "other"}
 
 
-def test_a_driver_that_was_taken_for_gone_does_not_give_back_what_is_another_s_by_now(tmp_path):
-    one = driver(tmp_path, "one", AWAY)
+def test_giving_back_what_somebody_has_deleted_is_no_error(tmp_path):
+    one = leases_of(tmp_path, "one")
+    assert one.claim(NAME)
+    (state_folder(tmp_path) / "leases" / NAME).unlink()
+    one.release(NAME)
+    assert one.claim(NAME)
+
+
+@pytest.mark.parametrize(
+    ("told", "lives"),
+    [
+        ({}, True),
+        ({"age_s": LEASE_S - 20}, True),
+        ({"age_s": LEASE_S + 1}, False),
+        ({"ended": "finished"}, False),
+        ({"ended": "interrupted", "age_s": 1.0}, False),
+    ],
+)
+def test_a_driver_of_another_machine_lives_as_long_as_it_is_heard_of_and_has_not_ended(tmp_path, told, lives):
+    assert is_alive(write_driver(tmp_path, "one", **told), time.time()) is lives
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME) is not lives
+    assert held(tmp_path) == {NAME: "one" if lives else "heir"}
+
+
+def test_a_driver_of_this_machine_lives_as_long_as_its_process_however_old_its_file(tmp_path):
+    assert leases_of(tmp_path, "one", age_s=LEASE_S * 100, **here(os.getpid())).claim(NAME)
+    assert not leases_of(tmp_path, "heir").claim(NAME)
+
+
+def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path):
+    assert leases_of(tmp_path, "one", **killed()).claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+def test_a_killed_process_that_its_parent_has_not_taken_note_of_is_gone(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        file = write_driver(tmp_path, "one", **here(process.pid))
+        assert is_alive(file, time.time())
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the table of processes
+        assert not is_alive(file, time.time())
+
+
+def test_another_process_that_has_got_the_same_number_is_not_the_driver(tmp_path):
+    assert leases_of(tmp_path, "one", **{**here(os.getpid()), "process_started": "1"}).claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "null", '{"ended": null, "machine": HERE, "pid": "x"}', '{"machine": HERE}'),
+        '{"machine": HERE, "pid": 1073741824}',  # no such process, and none whose start is known
+    ],
+)
+def test_a_driver_whose_file_is_no_such_file_is_gone(tmp_path, content):
+    file = write_driver(tmp_path, "one")
+    file.write_text(content.replace("HERE", json.dumps(this_machine())))
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+def test_a_driver_without_a_file_is_gone(tmp_path):
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+def test_whether_a_driver_lives_is_looked_up_again_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("lm_eval.leases._VERDICT_S", 0.05)
+    one, heir = leases_of(tmp_path, "one"), leases_of(tmp_path, "heir")
+    assert one.claim(NAME)
+    assert not heir.claim(NAME)
+    write_driver(tmp_path, "one", ended="finished")
+    time.sleep(0.1)
+    assert heir.claim(NAME)
+
+
+def test_many_leases_of_one_driver_take_one_look_at_it(tmp_path, monkeypatch):
+    one, heir = leases_of(tmp_path, "one"), leases_of(tmp_path, "heir")
+    names = [str(number) for number in range(50)]
+    assert all(one.claim(name) for name in names)
+    looks = []
+    monkeypatch.setattr("lm_eval.leases._VERDICT_S", 60.0)
+    monkeypatch.setattr("lm_eval.leases.is_alive", lambda file, now: looks.append(file) or True)
+    assert not any(heir.claim(name) for name in names)
+    assert looks == [heir.driver_file("one")]
+
+
+def test_a_driver_that_was_taken_for_gone_does_not_give_back_its_heirs_lease(tmp_path):
+    one = leases_of(tmp_path, "one", age_s=LEASE_S + 1)
+    heir = leases_of(tmp_path, "heir")
+    assert one.claim(NAME)
+    assert heir.claim(NAME)
+    one.release(NAME)
+    assert held(tmp_path) == {NAME: "heir"}
+
+
+def test_an_empty_lease_is_one_that_is_just_being_made(tmp_path):
+    empty = state_folder(tmp_path) / "leases" / NAME
+    empty.parent.mkdir(parents=True)
+    empty.touch()
+    heir = leases_of(tmp_path, "heir")
+    assert not heir.claim(NAME)
+    set_age(empty, LEASE_S + 1)
+    assert heir.claim(NAME)  # whoever began to make it died over it
+    assert held(tmp_path) == {NAME: "heir"}
+
+
+def test_an_old_empty_lease_makes_no_new_one_old(tmp_path):
+    folder = state_folder(tmp_path) / "leases"
+    folder.mkdir(parents=True)
+    for name in ("old", "new"):
+        (folder / name).touch()
+    set_age(folder / "old", LEASE_S + 1)
+    heir = leases_of(tmp_path, "heir")
+    assert heir.claim("old")
+    assert not heir.claim("new")
+
+
+def test_an_empty_lease_that_is_given_back_just_then_counts_as_held(tmp_path, monkeypatch):
+    heir = leases_of(tmp_path, "heir")
+    lease = state_folder(tmp_path) / "leases" / NAME
+    lease.parent.mkdir(parents=True)
+    lease.touch()
+    monkeypatch.setattr(heir, "_now", lambda: lease.unlink() or time.time())
+    assert not heir.claim(NAME)
+    assert heir.claim(NAME)
+
+
+def test_times_are_those_of_the_file_system_whatever_the_clock_says(tmp_path, monkeypatch):
+    assert leases_of(tmp_path, "one").claim(NAME)
+    heir = leases_of(tmp_path, "heir")
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.leases.time.time", lambda: 4e9)
+        assert not heir.claim(NAME)
+    assert sorted(path.name for path in state_folder(tmp_path).iterdir()) == ["drivers", "leases"]
+
+
+def test_a_sweep_removes_the_leases_of_drivers_that_are_gone_and_no_others(tmp_path):
+    drivers = {
+        "lives": {},
+        "here": here(os.getpid()),
+        "silent": {"age_s": LEASE_S + 1},
+        "ended": {"ended": "finished"},
+        "killed": killed(),
+        "own": {},
+    }
+    for driver, told in drivers.items():
+        assert leases_of(tmp_path, driver, **told).claim(f"of {driver}")
+    assert Leases(tmp_path, "unknown").claim("of unknown")
+    Leases(tmp_path, "own").sweep()
+    assert held(tmp_path) == {"of lives": "lives", "of here": "here", "of own": "own"}
+
+
+def test_a_sweep_without_any_lease_is_no_error(tmp_path):
+    leases_of(tmp_path, "one").sweep()
+    Leases(tmp_path / "nowhere", "one").sweep()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_leases_folder_that_has_vanished_is_made_again(tmp_path):
+    one = leases_of(tmp_path, "one")
     assert one.claim("a")
-    write_driver(tmp_path, "one", AWAY, age_s=LEASE_S + 1)
-    assert driver(tmp_path, "two").claim("a")
+    shutil.rmtree(state_folder(tmp_path))
+    one.sweep()
     one.release("a")
-    assert leases_in(tmp_path) == {"a": "two"}
-
-
-LIVING = {
-    "elsewhere, heard of just now": (AWAY, 0.0),
-    "elsewhere, heard of not long ago": (AWAY, LEASE_S - 10),
-    "here, however long ago it was heard of": (HERE, 100 * LEASE_S),
-}
-GONE = {
-    "elsewhere, not heard of for too long": (AWAY, LEASE_S + 1),
-    "elsewhere, ended": ({**AWAY, "ended": "finished"}, 0.0),
-    "here, ended": ({**HERE, "ended": "interrupted"}, 0.0),
-    "here, a later process has its number": ({**HERE, "process_started": "1"}, 0.0),
-    "here, no such process": ({**HERE, "pid": 1 << 30}, 0.0),
-    "here, no such process, of unknown start": ({**HERE, "pid": 1 << 30, "process_started": None}, 0.0),
-    "here, of unknown process": ({"machine": this_machine()}, 0.0),
-    "its file is cut off": ('{"machine": "any', 0.0),
-    "its file is empty": ("", 0.0),
-    "its file holds something else": ("[1, 2]", 0.0),
-}
-
-
-@pytest.mark.parametrize(("content", "age_s"), LIVING.values(), ids=LIVING)
-def test_the_lease_of_a_living_driver_is_left_to_it(tmp_path, content, age_s):
-    assert driver(tmp_path, "one", content, age_s=age_s).claim("a")
-    two = driver(tmp_path, "two")
-    two.sweep()
-    assert not two.claim("a")
-    assert leases_in(tmp_path) == {"a": "one"}
-
-
-@pytest.mark.parametrize(("content", "age_s"), GONE.values(), ids=GONE)
-def test_the_lease_of_a_driver_that_is_gone_is_taken_over(tmp_path, content, age_s):
-    assert driver(tmp_path, "one", content, age_s=age_s).claim("a")
-    assert driver(tmp_path, "two").claim("a")
-    assert leases_in(tmp_path) == {"a": "two"}
-
-
-@pytest.mark.parametrize("owner", ["nobody", "../../etc/passwd", "x" * 300, "nul\0", "\n"])
-def test_the_lease_of_a_driver_that_nothing_tells_of_is_taken_over(tmp_path, owner):
-    lay_lease(tmp_path, "a", owner)
-    assert driver(tmp_path, "one").claim("a")
-    assert leases_in(tmp_path) == {"a": "one"}
-
-
-def test_the_lease_of_a_process_is_its_own_until_it_is_killed_even_before_anybody_has_waited_for_it(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
-        told = {**HERE, "pid": process.pid, "process_started": process_started(process.pid)}
-        assert driver(tmp_path, "one", told).claim("a")
-        two = driver(tmp_path, "two")
-        assert not two.claim("a")
-        process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is a zombie still
-        assert process_started(process.pid) is None
-        assert two.claim("a")
-    finally:
-        process.kill()
-        process.wait()
-    assert leases_in(tmp_path) == {"a": "two"}
-
-
-def test_a_verdict_on_another_driver_is_kept_for_a_moment(tmp_path, monkeypatch):
-    monkeypatch.setattr("lm_eval.leases._VERDICT_S", 60.0)
-    assert driver(tmp_path, "one", AWAY).claim("a")
-    two = driver(tmp_path, "two")
-    assert not two.claim("a")
-    write_driver(tmp_path, "one", {**AWAY, "ended": "finished"})
-    assert not two.claim("a")
-    monkeypatch.setattr("lm_eval.leases._VERDICT_S", 0.0)
-    assert two.claim("a")
-
-
-def test_a_lease_that_nobody_has_signed_yet_is_respected_for_a_while(tmp_path):
-    lay_lease(tmp_path, "new", "")
-    lay_lease(tmp_path, "old", "", age_s=LEASE_S + 1)
-    one = driver(tmp_path, "one")
-    assert not one.claim("new")
-    assert one.claim("old")
-
-
-@pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
-def test_each_unsigned_lease_is_judged_by_its_own_age(tmp_path, order, monkeypatch):
-    monkeypatch.setattr("lm_eval.leases._VERDICT_S", 60.0)
-    lay_lease(tmp_path, "old", "", age_s=LEASE_S + 1)
-    lay_lease(tmp_path, "new", "")
-    one = driver(tmp_path, "one")
-    assert {name: one.claim(name) for name in order} == {"old": True, "new": False}
-
-
-def test_an_unsigned_lease_that_goes_away_while_it_is_looked_at_is_asked_for_again_later(tmp_path, monkeypatch):
-    lease = lay_lease(tmp_path, "a", "")
-    one = driver(tmp_path, "one")
-    read = Leases._read
-    monkeypatch.setattr(Leases, "_read", lambda self, path: (read(path), lease.unlink())[0])
-    assert not one.claim("a")
-    monkeypatch.undo()
-    assert one.claim("a")
-
-
-def test_a_lease_that_is_given_back_while_it_is_looked_at_is_asked_for_again_later(tmp_path, monkeypatch):
-    assert driver(tmp_path, "one", AWAY).claim("a")
-    two = driver(tmp_path, "two")
-    monkeypatch.setattr(Leases, "_read", lambda self, path: None)
-    assert not two.claim("a")
-
-
-def test_leases_can_be_taken_where_the_folder_is_missing_or_has_vanished(tmp_path):
-    results = tmp_path / "deep" / "results"
-    one = Leases(results, "one")
-    assert one.claim("a")
-    (state_folder(results) / "leases" / "a").unlink()
-    (state_folder(results) / "leases").rmdir()
-    state_folder(results).joinpath(".evicting").unlink(missing_ok=True)
-    state_folder(results).rmdir()
     assert one.claim("b")
-    one.release_all()
-    one.sweep()
-    assert leases_in(results) == {}
+    assert held(tmp_path) == {"b": "one"}
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
-    state_folder(tmp_path).write_text("a file where the folder should be")
-    one = Leases(tmp_path, "one")
-    with pytest.raises(OSError, match=r"Not a directory: '.*\.grid/leases/a'"):
-        one.claim("a")
-    one.sweep()
+def test_a_full_disk_is_told_and_leaves_no_lease_without_an_owner(tmp_path, monkeypatch):
+    one = leases_of(tmp_path, "one")
+
+    def fail(handle, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.leases.os.write", fail)
+        with pytest.raises(OSError, match="No space left on device"):
+            one.claim(NAME)
+    assert held(tmp_path) == {}
+    assert one.claim(NAME)
 
 
-def test_a_full_disk_is_told_and_leaves_no_lease_behind(tmp_path, monkeypatch):
-    def write(handle: int, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    one = driver(tmp_path, "one")
-    monkeypatch.setattr("os.write", write)
-    with pytest.raises(OSError, match="No space left on device"):
-        one.claim("a")
-    monkeypatch.undo()
-    assert leases_in(tmp_path) == {}
-    assert one.claim("a")
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        Leases(tmp_path / "results", "one").claim(NAME)
 
 
-def test_sweeping_removes_the_leases_of_those_that_are_gone_alone(tmp_path):
-    assert driver(tmp_path, "gone", {**HERE, "ended": "finished"}).claim("a")
-    assert driver(tmp_path, "away", AWAY).claim("b")
-    lay_lease(tmp_path, ".c.killed", "killed")  # left by a driver that died while it took a lease over
-    lay_lease(tmp_path, "d", "")
-    one = driver(tmp_path, "one")
-    assert one.claim("e")
-    one.sweep()
-    assert leases_in(tmp_path) == {"b": "away", "d": "", "e": "one"}
+class Slow(Leases):
+    """Leases of a driver that stands still once it knows that a lease's owner is gone, and at every read thereafter."""
+
+    meanwhile: list = []  # noqa: RUF012  (set by the test)
+
+    def _lives(self, owner, lease):
+        lives = super()._lives(owner, lease)
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return lives
+
+    def _read(self, path):
+        if len(self.meanwhile) == 1:
+            self.meanwhile[0]()
+        return Leases._read(path)
 
 
-def test_of_three_drivers_that_take_over_the_same_lease_one_gets_it_however_slow_the_second_is(tmp_path, monkeypatch):
-    lay_lease(tmp_path, "a", "gone")
-    first, second, third = (driver(tmp_path, name) for name in ("first", "second", "third"))
-    lives = Leases._lives
+def test_a_slow_heir_does_not_open_a_gap_in_the_lease_of_a_faster_one(tmp_path):
+    assert leases_of(tmp_path, "gone", ended="killed").claim(NAME)
+    fast, third = leases_of(tmp_path, "fast"), leases_of(tmp_path, "third")
+    slow = Slow(tmp_path, "slow")
+    write_driver(tmp_path, "slow")
+    won = Counter()
 
-    def look_slowly(self: Leases, owner: str, lease: Path) -> bool:
-        verdict = lives(self, owner, lease)
-        if self is second:
-            assert first.claim("a")  # between the second's look and its grasp
-        return verdict
+    def claim(leases):
+        won[leases.driver] += leases.claim(NAME)
 
-    monkeypatch.setattr(Leases, "_lives", look_slowly)
-    monkeypatch.setattr("os.link", lambda source, target: third.claim("a"))  # and before it puts things right
-    assert not second.claim("a")
-    monkeypatch.undo()
-    assert not third.claim("a")
-    assert leases_in(tmp_path) == {"a": "first"}
+    slow.meanwhile = [lambda: claim(fast), lambda: claim(third)]
+    assert not slow.claim(NAME)
+    assert won == {"fast": 1, "third": 0}
+    assert held(tmp_path) == {NAME: "fast"}
 
 
-def test_without_locks_a_lease_that_was_taken_wrongly_is_put_back(tmp_path, monkeypatch):
-    lease = lay_lease(tmp_path, "a", "gone")
-    one, two = driver(tmp_path, "one"), driver(tmp_path, "two")
-    answers = iter(["gone", "one"])
-    monkeypatch.setattr(Leases, "_read", lambda self, path: next(answers))
-    lease.write_text("one")
-    assert not two._evict(lease, "gone")
-    monkeypatch.undo()
-    assert one._read(lease) == "one"
-    assert leases_in(tmp_path) == {"a": "one"}
+def test_a_heir_that_died_while_it_took_a_lease_over_is_in_nobodys_way(tmp_path):
+    assert leases_of(tmp_path, "gone", ended="killed").claim(NAME)
+    guard = state_folder(tmp_path) / "leases" / f".{NAME}"
+    guard.write_text("heir that died")
+    heir = leases_of(tmp_path, "heir")
+    assert [heir.claim(NAME), heir.claim(NAME)] == [False, True]  # the guard first, the lease when it asks again
+    assert held(tmp_path) == {NAME: "heir"}
 
 
-CLAIMER = """
-import sys
+def test_a_lease_that_another_is_just_taking_over_is_held(tmp_path):
+    assert leases_of(tmp_path, "gone", ended="killed").claim(NAME)
+    write_driver(tmp_path, "faster")
+    (state_folder(tmp_path) / "leases" / f".{NAME}").write_text("faster")
+    assert not leases_of(tmp_path, "heir").claim(NAME)
+    assert held(tmp_path) == {NAME: "gone", f".{NAME}": "faster"}
+
+
+RACER = """
+import json, os, sys
 from pathlib import Path
-from lm_eval.leases import Leases
 
-leases = Leases(Path(sys.argv[1]), sys.argv[2])
+from lm_eval.leases import Leases, process_started, state_folder, this_machine
+
+results, driver, num_names = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+told = {"machine": this_machine(), "pid": os.getpid(), "process_started": process_started(os.getpid()), "ended": None}
+(state_folder(results) / "drivers" / f"{driver}.json").write_text(json.dumps(told))
+leases = Leases(results, driver)
 print("ready", flush=True)
 sys.stdin.readline()
-print(*[name for name in sys.argv[3].split() if leases.claim(name)], flush=True)
-sys.stdin.readline()  # whoever ends is gone: its leases would be up for taking
+print(json.dumps([number for number in range(num_names) if leases.claim(str(number))]), flush=True)
+sys.stdin.readline()
+leases.release_all()
 """
 
 
-def race(results: Path, names: Sequence[str], num_processes: int) -> Counter[str]:
-    """Let real processes claim the same names at once; return how many have won each."""
-    processes = [
+def race(results: Path, num_drivers: int, num_names: int) -> list[int]:
+    """Return what several processes get that claim the same names at the same time and then hold them."""
+    (state_folder(results) / "drivers").mkdir(parents=True, exist_ok=True)
+    racers = [
         subprocess.Popen(
-            [sys.executable, "-c", CLAIMER, str(results), f"driver-{number}", " ".join(names)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TOP,
+            [sys.executable, "-c", RACER, str(results), f"racer-{number}", str(num_names)],
+            cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
-        for number in range(num_processes)
+        for number in range(num_drivers)
     ]  # fmt: skip
     try:
-        won: Counter[str] = Counter()
-        for number, process in enumerate(processes):
-            told = {**HERE, "pid": process.pid, "process_started": process_started(process.pid)}
-            write_driver(results, f"driver-{number}", told)
-        for said in ("ready", None):
-            for process in processes:
-                line = process.stdout.readline()
-                assert said is None or line.strip() == said
-                won.update(line.split() if said is None else ())
-            for process in processes:
-                process.stdin.write("go\n")
-                process.stdin.flush()
-        return won
+        for racer in racers:
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            racer.stdin.write("\n")
+            racer.stdin.flush()
+        won = [json.loads(racer.stdout.readline()) for racer in racers]
+        assert Counter(held(results).values()) == {f"racer-{i}": len(got) for i, got in enumerate(won) if got}
+        for racer in racers:
+            racer.communicate("\n", timeout=30)
     finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+        for racer in racers:
+            racer.kill()
+            racer.wait()
+    return sorted(name for got in won for name in got)
 
 
-NAMES = [f"name{number}" for number in range(300)]
+def test_of_several_drivers_that_claim_the_same_exactly_one_gets_each(tmp_path):
+    assert race(tmp_path, 4, 400) == list(range(400))
+    assert held(tmp_path) == {}
 
 
-def test_of_many_processes_that_claim_the_same_at_once_exactly_one_gets_each(tmp_path):
-    assert race(tmp_path, NAMES, 6) == Counter(NAMES)
-    assert leases_in(tmp_path).keys() == set(NAMES)
+def test_of_several_heirs_of_a_dead_driver_exactly_one_gets_each_lease(tmp_path):
+    gone = leases_of(tmp_path, "gone", **killed())
+    assert all(gone.claim(str(number)) for number in range(400))
+    assert race(tmp_path, 4, 400) == list(range(400))
+    assert held(tmp_path) == {}
 
 
-def test_of_many_processes_that_take_over_from_a_driver_that_is_gone_exactly_one_gets_each(tmp_path):
-    for name in NAMES:
-        lay_lease(tmp_path, name, "gone")
-    won = race(tmp_path, NAMES, 6)
-    assert max(won.values()) == 1
-    assert won.keys() <= set(NAMES)
-    held = {name for name, owner in leases_in(tmp_path).items() if owner.startswith("driver-")}
-    assert held == won.keys()  # a race may leave a lease to nobody for a moment: it is asked for again
-    last = driver(tmp_path, "last")
-    assert {name for name in NAMES if name not in won and last.claim(name)} == set(NAMES) - won.keys()
-
-
-def test_of_many_threads_each_a_driver_of_its_own_exactly_one_gets_each(tmp_path):
-    drivers = [driver(tmp_path, f"driver-{number}") for number in range(8)]
-    won: list[str] = []
-    start = threading.Barrier(len(drivers))
-
-    def claim(leases: Leases) -> None:
-        start.wait()
-        won.extend([name for name in NAMES if leases.claim(name)])
-
-    threads = [threading.Thread(target=claim, args=(leases,)) for leases in drivers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert Counter(won) == Counter(NAMES)
-    for leases in drivers:
-        leases.release_all()
-    assert leases_in(tmp_path) == {}
-
-
-def test_drivers_are_told_newest_first_with_whether_they_live(tmp_path):
-    write_driver(tmp_path, "old", {**HERE, "started": "2024-01-01", "ended": "finished"}, age_s=500)
-    write_driver(tmp_path, "new", {**HERE, "started": "2024-01-03"}, age_s=5)
-    write_driver(tmp_path, "killed", {**HERE, "started": "2024-01-02", "pid": 1 << 30})
-    for name, text in {"garbage": "{", "list": "[]", "text": '"text"'}.items():
-        write_driver(tmp_path, name, text)
+def test_what_drivers_tell_is_read_newest_first_with_whether_they_live(tmp_path):
+    write_driver(tmp_path, "first", started="2026-07-01T10:00:00+00:00", ended="finished")
+    write_driver(tmp_path, "second", started="2026-07-02T10:00:00+00:00", age_s=LEASE_S + 1)
+    write_driver(tmp_path, "third", started="2026-07-03T10:00:00+00:00", **here(os.getpid()))
+    write_driver(tmp_path, "broken").write_text("[1")
+    write_driver(tmp_path, "list").write_text("[1]")
     drivers = read_drivers(tmp_path)
-    assert [(told["started"], told["alive"]) for told in drivers] == [
-        ("2024-01-03", True),
-        ("2024-01-02", False),
-        ("2024-01-01", False),
+    assert [(told["driver"], told["alive"]) for told in drivers] == [
+        ("third", True),
+        ("second", False),
+        ("first", False),
     ]
-    assert drivers[0]["updated"] == pytest.approx(time.time() - 5, abs=2)
+    assert abs(drivers[0]["updated"] - time.time()) < 60
     assert read_drivers(tmp_path / "nowhere") == []
 
 
-def test_a_process_is_told_from_others_by_its_start():
-    assert process_started(os.getpid()) == process_started(os.getpid())
-    assert process_started(os.getpid()) is not None
-    assert process_started(1 << 30) is None
-    assert process_started(None) is None
-    assert this_machine() == this_machine()
-    assert this_machine().count("/") >= 2
+def test_a_process_is_told_from_a_later_one_of_the_same_number():
+    told = killed()
+    assert process_started(os.getpid()) == process_started(os.getpid()) is not None
+    assert told["process_started"] != process_started(os.getpid())
+    assert process_started(told["pid"]) is None

@@ -1,196 +1,251 @@
-"""How a number came about: the code's version, packages, the command, and what a pass took."""
+"""How a number came about: the code's version from real checkouts, packages, times of passes."""
 
+import os
 import platform
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import lm_eval
-from lm_eval import provenance
-from lm_eval.provenance import PassRecord, code_version, command_line, describe_code, now, package_versions
+from lm_eval.provenance import (
+    PassRecord,
+    code_version,
+    command_line,
+    describe_code,
+    now,
+    package_versions,
+)
 
-Git = Callable[..., str]
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
 
 
 @pytest.fixture
 def top(tmp_path, monkeypatch) -> Path:
-    """The folder that is taken for the code's."""
-    monkeypatch.setattr(provenance, "_TOP", tmp_path)
-    return tmp_path
+    """An empty folder that the code seems to lie in."""
+    monkeypatch.setattr("lm_eval.provenance._TOP", tmp_path)
+    code_version.cache_clear()
+    yield tmp_path
+    code_version.cache_clear()
 
 
 @pytest.fixture
-def git(top) -> Git:
-    """A checkout of one file, and git in it."""
-
-    def run(*arguments: str) -> str:
-        identity = ("-c", "user.name=any", "-c", "user.email=any@any")
-        command = ["git", "-C", str(top), *identity, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    run("init", "--quiet")
-    (top / "code.py").write_text("one\n")
-    run("add", ".")
-    run("commit", "--quiet", "--message", "any")
-    return run
+def checkout(top) -> Path:
+    """A clean checkout of one file."""
+    git(top, "init", "--quiet")
+    (top / "code.py").write_text("1\n")
+    git(top, "add", "code.py")
+    git(top, "commit", "--quiet", "--message", "one")
+    return top
 
 
-def fresh() -> dict[str, str | bool | None]:
-    """The code's version as it is now, not as it was remembered."""
-    return code_version.__wrapped__()
+def test_a_clean_checkout_is_told_by_its_commit(checkout):
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert len(commit) == 40
+    assert code_version() == {"version": lm_eval.__version__, "commit": commit, "changed": False}
 
 
-def test_a_clean_checkout_states_its_commit(git):
-    assert fresh() == {"version": lm_eval.__version__, "commit": git("rev-parse", "HEAD"), "changed": False}
+def test_a_tracked_file_that_differs_from_the_commit_is_told(checkout):
+    (checkout / "code.py").write_text("2\n")
+    assert code_version()["changed"] is True
 
 
-def test_a_changed_file_is_stated_whether_it_is_staged_or_not(git, top):
-    (top / "code.py").write_text("two\n")
-    assert fresh()["changed"] is True
-    git("add", ".")
-    assert fresh()["changed"] is True
-    git("commit", "--quiet", "--message", "two")
-    assert fresh() == {"version": lm_eval.__version__, "commit": git("rev-parse", "HEAD"), "changed": False}
+def test_a_tracked_file_that_is_staged_or_gone_is_told(checkout):
+    (checkout / "code.py").unlink()
+    assert code_version()["changed"] is True
+    code_version.cache_clear()
+    git(checkout, "rm", "--quiet", "--cached", "code.py")
+    assert code_version()["changed"] is True
 
 
-def test_a_removed_file_is_a_change_and_a_new_one_that_git_does_not_know_is_none(git, top):
-    (top / "result.json").write_text("{}")
-    assert fresh()["changed"] is False
-    (top / "code.py").unlink()
-    assert fresh()["changed"] is True
+def test_files_that_git_does_not_track_such_as_results_change_nothing(checkout):
+    (checkout / "results").mkdir()
+    (checkout / "results" / "one.json").write_text("{}")
+    assert code_version()["changed"] is False
 
 
-def test_a_worktree_beside_the_checkout_states_its_own_commit(git, top, monkeypatch):
-    git("worktree", "add", "--quiet", str(top / "beside"), "HEAD")
-    monkeypatch.setattr(provenance, "_TOP", top / "beside")
-    assert fresh()["commit"] == git("rev-parse", "HEAD")
+def test_a_worktree_is_a_checkout_too(checkout, monkeypatch, tmp_path_factory):
+    worktree = tmp_path_factory.mktemp("worktrees") / "other"
+    git(checkout, "worktree", "add", "--quiet", "--detach", str(worktree))
+    monkeypatch.setattr("lm_eval.provenance._TOP", worktree)
+    assert code_version()["commit"] == git(checkout, "rev-parse", "HEAD")
 
 
-def test_an_installed_copy_has_a_version_and_no_commit(top):
-    assert fresh() == {"version": lm_eval.__version__, "commit": None, "changed": None}
+def test_code_outside_a_checkout_has_a_version_only(top):
+    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": None}
 
 
-def test_a_copy_within_somebody_else_s_checkout_does_not_state_their_commit(git, top, monkeypatch):
-    (top / "site-packages").mkdir()
-    monkeypatch.setattr(provenance, "_TOP", top / "site-packages")
-    assert fresh()["commit"] is None
+def test_code_in_a_folder_of_somebody_elses_checkout_has_a_version_only(checkout, monkeypatch):
+    (checkout / "site-packages").mkdir()
+    monkeypatch.setattr("lm_eval.provenance._TOP", checkout / "site-packages")
+    assert code_version()["commit"] is None
 
 
-def test_a_checkout_without_commits_or_without_git_states_none(top, monkeypatch):
-    (top / ".git").mkdir()
-    assert fresh() == {"version": lm_eval.__version__, "commit": None, "changed": None}
-    monkeypatch.setenv("PATH", str(top))
-    assert fresh() == {"version": lm_eval.__version__, "commit": None, "changed": None}
+def test_a_checkout_without_a_commit_has_none(top):
+    git(top, "init", "--quiet")
+    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": False}
 
 
-def test_git_that_does_not_answer_is_not_waited_for(git, monkeypatch):
-    def hang(command: list[str], *, timeout: float, **others: object) -> None:
-        raise subprocess.TimeoutExpired(command, timeout)
+def test_a_broken_checkout_has_a_version_only(top):
+    (top / ".git").write_text("gitdir: nowhere\n")
+    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": None}
 
-    monkeypatch.setattr("subprocess.run", hang)
-    assert fresh() == {"version": lm_eval.__version__, "commit": None, "changed": None}
+
+def test_where_there_is_no_git_the_commit_is_unknown(checkout, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": None}
+
+
+def test_a_git_that_does_not_answer_is_not_waited_for(checkout, monkeypatch):
+    (checkout / "bin").mkdir()
+    (checkout / "bin" / "git").write_text("#!/bin/sh\nexec /bin/sleep 20\n")
+    (checkout / "bin" / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(checkout / "bin"))
+    monkeypatch.setattr("lm_eval.provenance._GIT_TIMEOUT_S", 0.1)
+    assert code_version()["commit"] is None
+
+
+def test_a_git_hook_that_runs_this_tells_of_its_own_checkout_all_the_same(checkout, monkeypatch, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init", "--quiet")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert code_version() == {"version": lm_eval.__version__, "commit": commit, "changed": False}
+
+
+def test_the_version_is_the_one_of_the_time_when_it_was_first_asked_for(checkout):
+    before = code_version()
+    (checkout / "code.py").write_text("2\n")
+    assert code_version() is before
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "described"),
     [
         ({"version": "1.0", "commit": "0123456789abcdef", "changed": False}, "1.0+0123456789"),
         ({"version": "1.0", "commit": "0123456789abcdef", "changed": True}, "1.0+0123456789 with changes"),
         ({"version": "1.0", "commit": None, "changed": None}, "1.0"),
         ({"version": "1.0"}, "1.0"),
-        ({"version": "1.0", "commit": 7}, "1.0+7"),
         (None, "unknown"),
         ("1.0", "unknown"),
     ],
 )
-def test_a_code_version_is_told_in_a_few_characters(code, told):
-    assert describe_code(code) == told
+def test_a_version_is_told_in_a_few_characters(code, described):
+    assert describe_code(code) == described
 
 
-def test_the_packages_that_carry_the_work_are_stated_with_python():
+@pytest.fixture
+def fresh_versions():
+    package_versions.cache_clear()
+    yield
+    package_versions.cache_clear()
+
+
+def test_versions_of_python_and_of_the_packages_that_carry_the_work_are_told(fresh_versions):
     versions = package_versions()
     assert versions["python"] == platform.python_version()
+    assert {"torch", "transformers", "numpy", "tokenizers"} <= versions.keys()
     assert versions["torch"] == metadata.version("torch")
-    assert versions.keys() <= {"python", *provenance._PACKAGES}
 
 
-def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
-    monkeypatch.setattr(provenance, "_PACKAGES", ("torch", "no-such-package-anywhere"))
-    assert package_versions.__wrapped__().keys() == {"python", "torch"}
+def test_a_package_that_is_not_installed_is_left_out(fresh_versions, monkeypatch):
+    monkeypatch.setattr("lm_eval.provenance._PACKAGES", ("numpy", "no-such-package-here"))
+    assert package_versions() == {"python": platform.python_version(), "numpy": metadata.version("numpy")}
 
 
-def test_the_command_can_be_pasted_into_a_shell(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["grid.py", "--models", "a b,c", "--limit=4"])
-    monkeypatch.setattr(sys, "executable", "/somewhere/python3")
-    assert command_line() == "python3 grid.py --models 'a b,c' --limit=4"
+def test_telling_where_a_number_comes_from_imports_nothing_heavy():
+    code = (
+        "import sys, lm_eval.provenance as p; p.code_version(), p.package_versions();"
+        "print([name for name in ('torch', 'ray', 'transformers', 'numpy') if name in sys.modules])"
+    )
+    top = Path(__file__).resolve().parents[1]
+    shown = subprocess.run([sys.executable, "-c", code], cwd=top, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
 
 
-def test_a_time_is_in_utc_to_the_second():
-    moment = datetime.fromisoformat(now())
-    assert moment.utcoffset() == timedelta(0)
-    assert moment.microsecond == 0
-    assert abs(moment.timestamp() - time.time()) < 3
+def test_the_command_line_can_be_pasted_into_a_shell(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/opt/a b/python3")
+    monkeypatch.setattr(sys, "argv", ["scripts/run.py", "--results_dir", "my results", "--limit=4"])
+    assert command_line() == "python3 scripts/run.py --results_dir 'my results' --limit=4"
 
 
-def record(**changes: object) -> PassRecord:
-    """Two configurations on six documents of 60 tokens in 3 s."""
-    fields = {
-        "num_configurations": 2,
-        "started": "2026-01-01T00:00:00+00:00",
-        "finished": "2026-01-01T00:00:03+00:00",
-        "seconds": 3.0,
-        "phases": {"tokenise": 0.12345, "encode": 2.0},
-        "num_documents": 6,
-        "num_tokens": 360,
-        "num_truncated": 1,
-        "batches": {"rows": 4},
-        "peak_memory_gib": 1.23456,
-    }
-    return PassRecord(**{**fields, **changes})
+def test_times_are_utc_to_the_second():
+    moment = now()
+    assert moment.endswith("+00:00")
+    assert len(moment) == len("2026-07-01T10:00:00+00:00")
 
 
-def test_a_result_states_the_pass_that_it_shared_and_its_own_part_of_the_time():
-    assert record().content() == {
-        "num_truncated_segments": 1,
-        "seconds": 1.5,
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """What the clock shows, look by look."""
+    shown: list[float] = []
+    monkeypatch.setattr("lm_eval.provenance.time.perf_counter", lambda: shown.pop(0))
+    return shown
+
+
+def test_a_phase_adds_up_the_seconds_of_its_parts(clock):
+    record = PassRecord(num_configurations=1)
+    clock += [0.0, 1.0, 1.0, 3.0, 5.0, 5.5]
+    for name in ("encode", "score", "encode"):
+        with record.phase(name):
+            pass
+    assert record.phases == {"encode": 1.5, "score": 2.0}
+    assert list(record.phases) == ["encode", "score"]
+
+
+def test_a_phase_that_fails_is_counted_and_its_error_goes_on(clock):
+    record = PassRecord(num_configurations=1)
+    clock += [0.0, 2.5]
+    with pytest.raises(RuntimeError, match="out of memory"), record.phase("encode"):
+        raise RuntimeError("out of memory")
+    assert record.phases == {"encode": 2.5}
+
+
+def test_a_result_states_its_share_and_the_whole_of_the_pass():
+    record = PassRecord(
+        num_configurations=4,
+        started="2026-07-01T10:00:00+00:00",
+        finished="2026-07-01T10:00:08+00:00",
+        seconds=8.0,
+        phases={"tokenise": 0.12345, "encode": 6.0},
+        num_documents=20,
+        num_tokens=1000,
+        num_truncated=3,
+        batches={"encode": 16, "score": None},
+        peak_memory_gib=1.23456,
+    )
+    assert record.content() == {
+        "num_truncated_segments": 3,
+        "seconds": 2.0,
         "pass": {
-            "num_configurations": 2,
-            "seconds": 3.0,
-            "phases_s": {"tokenise": 0.123, "encode": 2.0},
-            "documents_per_s": 2.0,
-            "tokens_per_s": 120.0,
+            "num_configurations": 4,
+            "seconds": 8.0,
+            "phases_s": {"tokenise": 0.123, "encode": 6.0},
+            "documents_per_s": 2.5,
+            "tokens_per_s": 125.0,
             "peak_memory_gib": 1.235,
         },
-        "batches": {"rows": 4},
-        "started": "2026-01-01T00:00:00+00:00",
-        "finished": "2026-01-01T00:00:03+00:00",
+        "batches": {"encode": 16, "score": None},
+        "started": "2026-07-01T10:00:00+00:00",
+        "finished": "2026-07-01T10:00:08+00:00",
     }
 
 
-def test_a_pass_that_took_no_time_has_finite_rates():
-    content = record(seconds=0.0, num_documents=0, num_tokens=0).content()
-    assert (content["pass"]["documents_per_s"], content["pass"]["tokens_per_s"]) == (0, 0)
+def test_a_pass_that_took_no_time_states_finite_numbers():
+    stated = PassRecord(num_configurations=1).content()["pass"]
+    assert (stated["documents_per_s"], stated["tokens_per_s"]) == (0.0, 0.0)
 
 
-def test_a_phase_adds_up_what_ran_in_it(monkeypatch):
-    moments = iter([0.0, 2.0, 10.0, 13.0, 20.0, 21.0])
-    monkeypatch.setattr("time.perf_counter", lambda: next(moments))
-    made = PassRecord(num_configurations=1)
-    for name in ("encode", "encode", "score"):
-        with made.phase(name):
-            pass
-    assert made.phases == {"encode": 5.0, "score": 1.0}
-
-
-def test_a_phase_that_breaks_off_still_counts():
-    made = PassRecord(num_configurations=1)
-    with pytest.raises(ValueError, match="by the way"), made.phase("encode"):
-        raise ValueError("by the way")
-    assert made.phases.keys() == {"encode"}
-    assert made.started <= now()
+def test_records_share_nothing_and_begin_with_the_time():
+    one, other = PassRecord(num_configurations=1), PassRecord(num_configurations=1)
+    one.phases["encode"] = 1.0
+    one.batches["encode"] = 1
+    assert (other.phases, other.batches) == ({}, {})
+    assert one.started <= now()

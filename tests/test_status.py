@@ -1,285 +1,279 @@
-"""How a grid is, told from its folder's files alone; the script that tells it."""
+"""How a grid is, told from its folder: results, failures, drivers that run, have ended or were killed."""
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clusters import TOP, call
-from grids import grid
-from worlds import write_model_folder
 
-from lm_eval.config import RunConfig
+from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.failures import Failure, write_failure
-from lm_eval.grid import expand
 from lm_eval.identity import identify
 from lm_eval.journal import Journal, Progress
-from lm_eval.leases import LEASE_S, state_folder
-from lm_eval.result_files import config_content
+from lm_eval.leases import process_started, this_machine
+from lm_eval.result_files import config_content, result_name
 from lm_eval.results import ResultsFolder
 from lm_eval.status import describe_status
-from lm_eval.table import describe
-
-SCHEMES = ["concat_each_example", "segment_each_example", "merge_all_segments"]
 
 
 @pytest.fixture
-def configs(tmp_path, data_dir) -> list[RunConfig]:
-    model = str(write_model_folder(tmp_path / "some-model"))
-    return expand(grid(models=[model], num_fewshot=[2], encoding_scheme=SCHEMES), data_dir=str(data_dir))
+def config(data_dir) -> RunConfig:
+    return RunConfig(
+        model="hf",
+        pretrained="someone/small",
+        task="hellaswag",
+        num_fewshot=2,
+        limit=Limit(0, 4),
+        data_dir=str(data_dir),
+    )
 
 
-@pytest.fixture
-def results(tmp_path) -> Path:
-    (tmp_path / "results").mkdir()
-    return tmp_path / "results"
-
-
-def write_result(folder: Path, config: RunConfig, acc: float = 0.25) -> Path:
-    content = {
-        "results": {config.task: {"acc": acc, "acc_stderr": 0.125}},
+def write_result(folder: Path, config: RunConfig) -> None:
+    result = {
+        "results": {config.task: {"acc": 0.5, "acc_stderr": 0.25}},
         "versions": {config.task: 0},
         "config": config_content(config),
         "identity": {config.task: identify(config)},
     }
-    return ResultsFolder(folder).write(config, content)
+    ResultsFolder(folder).write(config, result)
 
 
-def fail(folder: Path, config: RunConfig, message: str) -> Path:
-    return write_failure(folder, config, identify(config), Failure(message=message))
+def fail(folder: Path, config: RunConfig, message: str = "no luck") -> str:
+    return write_failure(folder, config, identify(config), Failure(message=message)).name
 
 
-def write_driver(folder: Path, number: int, **changes: Any) -> Path:
-    """What a driver on another machine, which has just been heard of, tells of itself."""
-    content = {
-        "driver": f"driver-{number}",
-        "host": "some-host",
-        "machine": "another",
-        "pid": 77,
-        "process_started": "1",
-        "command_line": f"python grid.py --number {number}",
-        "started": (datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(hours=number)).isoformat(),
-        "planned": 9,
-        "skipped": 4,
-        "finished": 2,
-        "elsewhere": 1,
-        "failed": 1,
-        "remaining_s": 125.0,
-        "running": {},
-        "ended": None,
-        **changes,
-    }
-    path = state_folder(folder) / "drivers" / f"driver-{number}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-    return path
+def told(folder: Path, *, table: bool = False) -> list[str]:
+    return describe_status(folder, table=table)
 
 
 @pytest.fixture
-def killed(results) -> None:
-    """A driver that really ran and was killed."""
-    code = (
-        "import sys, time; from pathlib import Path; from lm_eval.journal import Journal, Progress; "
-        "Journal(Path(sys.argv[1]), Progress(planned=5, skipped=1, finished=2)).open(); "
-        "print('open', flush=True); time.sleep(60)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(results)], cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "open\n"
-    finally:
-        process.kill()
-        process.communicate()
+def running(tmp_path) -> Iterator[Journal]:
+    """The journal of a driver that runs in this process: of nine runs three are done, one elsewhere, one failed."""
+    journal = Journal(tmp_path, Progress(planned=9, skipped=7, finished=3, elsewhere=1, failed=1, remaining_s=90.0))
+    since = time.time() - 65
+    journal.progress.running["worker-2"] = {"num_runs": 3, "first": "the second run", "since": since}
+    journal.progress.running["worker-1"] = {"num_runs": 1, "first": "the first run", "since": since}
+    journal.open()
+    yield journal
+    journal.close("finished")
 
 
-def test_a_folder_that_is_missing_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"nowhere: no such folder; give the results folder of a grid"):
-        describe_status(tmp_path / "nowhere", table=False)
-
-
-def test_an_empty_folder_says_so(results):
-    assert describe_status(results, table=True) == [
-        f"{results}: 0 results, 0 failed, 0 unreadable files",
-        "no grid has been run here",
-    ]
-
-
-def test_results_failures_and_unreadable_files_are_counted_and_named(results, configs):
-    write_result(results, configs[0])
-    record = fail(results, configs[1], "no luck")
-    (results / "broken.json").write_text("{")
-    lines = describe_status(results, table=False)
-    assert lines == [
-        f"{results}: 1 results, 1 failed, 1 unreadable files",
-        "no grid has been run here",
-        f"failed: {describe(configs[1])} ({record.name})",
-        "    no luck",
-        lines[-1],
-    ]
-    assert lines[-1].startswith("not a result: broken.json (Expecting property name")
-
-
-def test_a_cause_is_told_once_under_all_runs_that_it_ended_the_most_frequent_first(results, configs):
-    fail(results, configs[0], "rare")
-    fail(results, configs[1], "frequent")
-    fail(results, configs[2], "frequent")
-    lines = describe_status(results, table=False)[2:]
-    assert [line.partition(":")[0].strip() for line in lines] == ["failed", "failed", "frequent", "failed", "rare"]
-
-
-def test_a_failure_that_has_a_result_by_now_is_not_told(results, configs):
-    fail(results, configs[0], "no luck")
-    write_result(results, configs[0])
-    assert describe_status(results, table=False)[0] == f"{results}: 1 results, 0 failed, 0 unreadable files"
-
-
-def test_the_results_are_shown_where_they_are_asked_for(results, configs):
-    for config, acc in zip(configs[:2], (0.25, 0.75), strict=True):
-        write_result(results, config, acc)
-    shown = describe_status(results, table=True)
-    assert shown[:3] == [*describe_status(results, table=False), ""]
-    rows = [line.split() for line in shown[3].splitlines()[2:]]
-    assert {row[2]: "0.250" in row for row in rows} == {"concat_each_example": True, "segment_each_example": False}
-
-
-def test_a_driver_that_runs_tells_what_it_does_and_how_long_it_will_take(results):
-    running = {
-        "worker-2": {"num_runs": 1, "first": "a small run", "since": time.time() - 5},
-        "worker-1": {"num_runs": 4, "first": "a run", "since": time.time() - 130},
+def write_driver(folder: Path, name: str, **changes) -> None:
+    """Write what a driver told last, by default one that has finished."""
+    content = {
+        "driver": name,
+        "host": "node7",
+        "machine": "elsewhere",
+        "pid": 4711,
+        "process_started": "1",
+        "command_line": "python run.py",
+        "started": "2026-07-01T10:00:00+00:00",
+        "planned": 5,
+        "skipped": 2,
+        "finished": 4,
+        "elsewhere": 0,
+        "failed": 1,
+        "remaining_s": 0.0,
+        "running": {},
+        "ended": "finished",
     }
-    write_driver(results, 1, running=running)
-    lines = describe_status(results, table=False)[1:]
-    began = f"{datetime(2026, 1, 1, 1, tzinfo=timezone.utc).astimezone():%Y-%m-%d %H:%M:%S}"
-    counts = "3 of 9 done, 1 failed, 5 left, 4 done before"
-    assert lines == [
-        f"running: some-host, process 77, since {began}: {counts}",
-        "    python grid.py --number 1",
-        "    about 2 min 5 s left",
-        "    worker-1, for 2 min 10 s: a run and 3 more",
-        "    worker-2, for 5 s: a small run",
+    file = folder / ".grid" / "drivers" / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**content, **changes}))
+
+
+def test_an_empty_folder_holds_nothing(tmp_path):
+    assert told(tmp_path) == [f"{tmp_path}: 0 results, 0 failed, 0 unreadable files", "no grid has been run here"]
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="nowhere: no such folder; give the results folder of a grid"):
+        told(tmp_path / "nowhere")
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="file: no such folder; give the results folder of a grid"):
+        told(tmp_path / "file")
+
+
+def test_results_failures_and_unreadable_files_are_counted(config, tmp_path):
+    for shots in range(3):
+        write_result(tmp_path, replace(config, num_fewshot=shots))
+    fail(tmp_path, replace(config, num_fewshot=5))
+    (tmp_path / "broken.json").write_text("{")
+    lines = told(tmp_path)
+    assert lines[0] == f"{tmp_path}: 3 results, 1 failed, 1 unreadable files"
+    assert lines[-1].startswith("not a result: broken.json (")
+
+
+def test_a_cause_is_told_once_under_the_runs_that_it_ended_the_commonest_first(config, tmp_path):
+    rare = fail(tmp_path, config, "rare")
+    others = [fail(tmp_path, replace(config, num_fewshot=shots), "common") for shots in (0, 1)]
+    assert told(tmp_path)[2:] == [
+        f"failed: hellaswag, small, hf, 0 shots, limit=4 ({others[0]})",
+        f"failed: hellaswag, small, hf, 1 shots, limit=4 ({others[1]})",
+        "    common",
+        f"failed: hellaswag, small, hf, 2 shots, limit=4 ({rare})",
+        "    rare",
     ]
 
 
-@pytest.mark.parametrize(("remaining_s", "told"), [(60.0, "30 s"), (10.0, "0 s")])
-def test_the_time_left_falls_between_two_signs_of_life(results, remaining_s, told):
-    path = write_driver(results, 1, remaining_s=remaining_s)
-    os.utime(path, (time.time() - 30,) * 2)
-    assert describe_status(results, table=False)[3] == f"    about {told} left"
+def test_a_failure_of_a_run_that_has_a_result_is_history(config, tmp_path):
+    fail(tmp_path, config)
+    write_result(tmp_path, config)
+    assert told(tmp_path) == [f"{tmp_path}: 1 results, 0 failed, 0 unreadable files", "no grid has been run here"]
 
 
-def test_where_the_time_left_is_unknown_or_a_clock_is_ahead_nothing_wrong_is_told(results):
-    ahead = {"w": {"num_runs": 1, "first": "a run", "since": time.time() + 100}}
-    write_driver(results, 1, remaining_s=None, running=ahead)
-    assert describe_status(results, table=False)[3:] == ["    w, for 0 s: a run"]
+def test_a_running_driver_is_told_with_how_far_it_is_and_what_its_workers_do(running, tmp_path):
+    lines = told(tmp_path)[1:]
+    assert lines[0].startswith(f"running: {platform.node()}, process {os.getpid()}, since 20")
+    assert lines[0].endswith(": 4 of 9 done, 1 failed, 4 left, 7 done before")
+    assert lines[1].startswith("    ")
+    assert lines[2] in ("    about 1 min 30 s left", "    about 1 min 29 s left")
+    assert [line.partition(", for 1 min ")[0] for line in lines[3:]] == ["    worker-1", "    worker-2"]
+    assert [line.partition(" s: ")[2] for line in lines[3:]] == ["the first run", "the second run and 2 more"]
 
 
-def test_a_driver_that_has_ended_tells_how_and_nothing_of_what_ran(results):
-    write_driver(results, 1, ended="interrupted", running={"w": {"num_runs": 1, "first": "a run", "since": 1.0}})
-    lines = describe_status(results, table=False)[1:]
-    assert lines[0].startswith("interrupted: some-host, process 77, since ")
-    assert lines[1:] == ["    python grid.py --number 1"]
+def test_what_remains_shrinks_between_two_words_of_a_driver(running, tmp_path):
+    (file,) = (tmp_path / ".grid" / "drivers").iterdir()
+    for passed_s, left in ((60, ("30 s", "29 s")), (3600, ("0 s", "0 s"))):
+        moment = time.time() - passed_s
+        os.utime(file, (moment, moment))
+        assert told(tmp_path)[3] in [f"    about {text} left" for text in left]
 
 
-def test_a_driver_that_has_long_not_been_heard_of_counts_as_gone(results):
-    path = write_driver(results, 1)
-    os.utime(path, (time.time() - LEASE_S - 1,) * 2)
-    lines = describe_status(results, table=False)[1:]
-    assert lines[0].startswith("gone without a word (killed?): some-host, process 77")
-    assert len(lines) == 2
+def test_a_driver_that_knows_no_end_tells_none(running, tmp_path):
+    running.progress.remaining_s = None
+    running._write()
+    assert not any(line.endswith(" left") for line in told(tmp_path))
 
 
-def test_those_that_run_come_first_then_the_last_three_that_have_ended(results):
-    for number in range(6):
-        write_driver(results, number, ended=f"end {number}")
-    write_driver(results, 7, ended=None, remaining_s=None)
-    write_driver(results, 0, ended=None, remaining_s=None)
-    lines = describe_status(results, table=False)[1:]
-    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == [
-        "running",
-        "running",
-        "end 5",
-        "end 4",
-        "end 3",
-        "2 earlier ones",
-    ]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"started": 5}, {"started": "yesterday"}, {"running": []}, {"planned": None}, {"remaining_s": "long"}],
-    ids=str,
-)
-def test_a_driver_of_another_version_does_not_stop_the_others_from_being_told(results, change):
-    write_driver(results, 1, **change)
-    write_driver(results, 2, ended="finished")
-    lines = describe_status(results, table=False)[1:]
-    assert lines[0] == "a driver tells of itself in a form that this version doesn't know: driver-1"
-    assert lines[1].startswith("finished: some-host")
-
-
-def test_a_driver_that_tells_nothing_does_not_stop_the_others_from_being_told(results):
-    write_driver(results, 2, ended="finished")
-    (state_folder(results) / "drivers" / "empty.json").write_text("{}")
-    (state_folder(results) / "drivers" / "cut.json").write_text('{"host": "so')
-    lines = describe_status(results, table=False)[1:]
-    assert lines[0] == "a driver tells of itself in a form that this version doesn't know: None"
-    assert lines[1].startswith("finished: some-host")
-
-
-def test_the_script_tells_of_drivers_that_run_have_ended_and_were_killed(results, configs, killed):
-    write_result(results, configs[0])
-    fail(results, configs[1], "no luck")
-    ended = Journal(results, Progress(planned=3, skipped=0, finished=3))
-    ended.open()
-    ended.close("finished")
-    runs = Journal(results, Progress(planned=8, skipped=0, finished=1))
-    runs.open()
+def test_times_are_told_as_the_clock_on_the_wall_shows_them(tmp_path, monkeypatch):
+    write_driver(tmp_path, "one")
+    monkeypatch.setenv("TZ", "UTC-2")  # east of Greenwich, as POSIX has it
+    time.tzset()
     try:
-        told = call("status.py", results)
+        assert told(tmp_path)[1] == (
+            "finished: node7, process 4711, since 2026-07-01 12:00:00: 4 of 5 done, 1 failed, 0 left, 2 done before"
+        )
     finally:
-        runs.close("finished")
-    assert (told.returncode, told.stderr) == (0, "")
-    lines = told.stdout.splitlines()
-    assert lines[0] == f"{results}: 1 results, 1 failed, 0 unreadable files"
-    heads = [line for line in lines[1:] if "process" in line]
-    assert heads[0].startswith("running: ")
-    assert heads[0].endswith(": 1 of 8 done, 0 failed, 7 left, 0 done before")
-    assert {line.partition(":")[0] for line in heads[1:]} == {"finished", "gone without a word (killed?)"}
-    assert any(line.endswith(": 2 of 5 done, 0 failed, 3 left, 1 done before") for line in heads)
-    assert lines[-1] == "    no luck"
+        monkeypatch.undo()
+        time.tzset()
 
 
-def test_the_script_shows_several_folders_and_their_tables(results, configs):
-    write_result(results, configs[0])
-    shown = call("status.py", results, results, "--table")
-    assert shown.returncode == 0
-    assert shown.stdout.count("1 results, 0 failed") == 2
-    assert shown.stdout.count("0.250") == 2
+@pytest.mark.parametrize("ended", ["finished", "interrupted", "stopped at the first failure", "stopped by an error"])
+def test_a_driver_that_has_ended_is_told_with_how_and_without_what_was_running(tmp_path, ended):
+    write_driver(tmp_path, "one", ended=ended, remaining_s=30.0)
+    lines = told(tmp_path)
+    assert lines[1].startswith(f"{ended}: node7, process 4711, since 2026-07-0")
+    assert lines[2:] == ["    python run.py"]
 
 
-def test_the_script_ends_with_status_2_where_there_is_no_such_folder(tmp_path):
-    ended = call("status.py", tmp_path / "nowhere")
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert ended.stderr == f"error: {tmp_path / 'nowhere'}: no such folder; give the results folder of a grid\n"
+def test_a_killed_driver_is_told_to_be_gone(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        here = {"machine": this_machine(), "pid": process.pid, "process_started": process_started(process.pid)}
+        running = {"worker-1": {"num_runs": 1, "first": "the first run", "since": time.time()}}
+        write_driver(tmp_path, "one", ended=None, finished=2, running=running, **here)
+        assert told(tmp_path)[1].startswith(f"running: node7, process {process.pid}, since ")
+        process.kill()
+    lines = told(tmp_path)
+    assert lines[1].startswith(f"gone without a word (killed?): node7, process {process.pid}, since ")
+    assert lines[1].endswith(": 2 of 5 done, 1 failed, 2 left, 2 done before")
+    assert lines[2:] == ["    python run.py"]
 
 
-def test_the_script_ends_with_status_2_where_no_folder_is_given():
-    ended = call("status.py")
-    assert ended.returncode == 2
-    assert "the following arguments are required: RESULTS_DIR" in ended.stderr
+def test_running_drivers_come_first_then_the_last_three_that_ended(running, tmp_path):
+    for day in range(1, 6):
+        write_driver(tmp_path, f"of day {day}", started=f"2020-07-0{day}T12:00:00+00:00", command_line=f"day {day}")
+    lines = told(tmp_path)[1:]
+    assert lines[0].startswith("running: ")
+    assert [line.strip() for line in lines if line.startswith("    day")] == ["day 5", "day 4", "day 3"]
+    assert lines[-1] == "2 earlier ones"
 
 
-def test_telling_the_status_changes_nothing_in_the_folder(results, configs):
-    write_result(results, configs[0])
-    write_driver(results, 1)
-    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
-    describe_status(results, table=True)
-    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+def test_what_a_driver_whose_clock_is_ahead_has_just_begun_has_taken_no_time(running, tmp_path):
+    running.progress.running["worker-1"]["since"] = time.time() + 100
+    running._write()
+    assert "    worker-1, for 0 s: the first run" in describe_status(tmp_path, table=False)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"driver": "one", "started": 3}', "[]", "{", '{"pid": null}'])
+def test_a_damaged_file_of_a_driver_hides_no_other(tmp_path, content):
+    write_driver(tmp_path, "whole")
+    (tmp_path / ".grid" / "drivers" / "damaged.json").write_text(content)
+    lines = told(tmp_path)[1:]
+    assert len([line for line in lines if line.startswith("finished: node7")]) == 1
+    others = [line for line in lines if not line.startswith(("finished: node7", "    "))]
+    assert all(line.startswith("a driver whose file cannot be understood: ") for line in others)
+    assert len(others) <= 1
+
+
+def test_the_table_of_results_is_shown_where_it_is_asked_for(config, tmp_path):
+    assert told(tmp_path, table=True)[-1] == "no grid has been run here"
+    write_result(tmp_path, config)
+    assert "acc" not in "\n".join(told(tmp_path))
+    table = told(tmp_path, table=True)[-1].splitlines()
+    assert len(table) == 3
+    assert "0.500" in table[-1]
+
+
+def test_looking_changes_nothing_in_the_folder(config, running, tmp_path):
+    write_result(tmp_path, config)
+    fail(tmp_path, replace(config, num_fewshot=0))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    told(tmp_path, table=True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_the_script_tells_of_every_folder_it_is_given(config, running, tmp_path):
+    write_result(tmp_path, config)
+    (tmp_path / "empty").mkdir()
+    shown = call("status.py", tmp_path, tmp_path / "empty", "--table")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    lines = shown.stdout.splitlines()
+    assert lines[0] == f"{tmp_path}: 1 results, 0 failed, 0 unreadable files"
+    assert lines[1].startswith(f"running: {platform.node()}, process {os.getpid()}, since ")
+    assert lines[-2:] == [
+        f"{tmp_path / 'empty'}: 0 results, 0 failed, 0 unreadable files",
+        "no grid has been run here",
+    ]
+    assert "0.500" in shown.stdout
+
+
+def test_the_script_ends_with_2_where_there_is_no_such_folder(tmp_path):
+    shown = call("status.py", tmp_path / "nowhere")
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert shown.stderr == f"error: {tmp_path / 'nowhere'}: no such folder; give the results folder of a grid\n"
+
+
+def test_the_script_ends_with_2_and_its_usage_without_a_folder():
+    shown = call("status.py")
+    assert shown.returncode == 2
+    assert "the following arguments are required: RESULTS_DIR" in shown.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with os.fdopen(writing) as output:
+        ended = subprocess.run(
+            [sys.executable, TOP / "scripts" / "status.py", tmp_path],
+            cwd=TOP, env=environment, stdout=output, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_name_of_a_failures_file_is_that_of_the_result_that_is_missing(config, tmp_path):
+    name = fail(tmp_path, config)
+    assert name == result_name(config).removesuffix(".json") + ".error.json"
+    assert f"({name})" in told(tmp_path)[2]
