@@ -97,7 +97,7 @@ class Worker:
             try:
                 result = make_result(evaluation, self._model, self._execution, log_samples=False)
                 outcomes.append(Outcome(config=evaluation.config, result=result))
-            except RunError as error:
+            except Exception as error:  # of its own scores
                 outcomes.append(Outcome(config=evaluation.config, failure=_failure(error)))
         return outcomes
 

@@ -1,12 +1,16 @@
 """The process that computes: what goes wrong is found, named, and takes no other run with it."""
 
+import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from grids import grid
 from tiny_models import save_tiny
+from worlds import write_model_folder
 
+import lm_eval.evaluation
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import MemoryShortageError, RunError
 from lm_eval.evaluator import evaluate_many
@@ -126,3 +130,55 @@ def test_a_result_states_what_its_pass_took_and_with_what(together):
     assert {"version", "commit", "changed"} == set(run["code"])
     assert run["batches"]["num_tokens"] > 0
     assert Path(together[0].pretrained).is_dir()
+
+
+def test_a_run_whose_result_cannot_be_made_fails_alone(together, monkeypatch):
+    make = lm_eval.evaluation.make_result
+
+    def make_result(evaluation, *arguments, **options):
+        if evaluation.config == together[2]:
+            raise RunError("the score of choice 0 is nan")
+        if evaluation.config == together[4]:
+            raise KeyError("acc")
+        return make(evaluation, *arguments, **options)
+
+    monkeypatch.setattr("lm_eval.evaluation.make_result", make_result)
+    outcomes = Worker(CPU, 1).run(together).outcomes
+    assert [outcome.config for outcome in outcomes] == together
+    failures = {index: outcome.failure for index, outcome in enumerate(outcomes) if outcome.failure}
+    assert {index: (failure.message, failure.kind) for index, failure in failures.items()} == {
+        2: ("the score of choice 0 is nan", "run"),
+        4: ("KeyError: 'acc'", "run"),
+    }
+    assert failures[2].traceback is None
+    assert "Traceback" in str(failures[4].traceback)
+
+
+def test_a_lack_of_memory_that_only_many_runs_together_meet_is_overcome_by_fewer_at_a_time(together, monkeypatch):
+    tried: list[int] = []
+
+    def evaluate(configs, *arguments, **options):
+        tried.append(len(configs))
+        if len(configs) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return evaluate_many(configs, *arguments, **options)
+
+    monkeypatch.setattr("lm_eval.evaluator.evaluate_many", evaluate)
+    outcomes = Worker(CPU, 1).run(together).outcomes
+    assert [outcome.config for outcome in outcomes if outcome.result] == together
+    assert tried == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_after_a_model_that_cannot_be_loaded_a_worker_takes_another(together, tmp_path):
+    broken = replace(together[0], pretrained=str(write_model_folder(tmp_path / "broken")))
+    worker = Worker(CPU, 1)
+    for _ in range(2):
+        assert not worker.run([broken]).could_load
+        good = worker.run(together[:1])
+        assert good.could_load
+        assert good.outcomes[0].result is not None
+
+
+def test_a_report_says_where_it_comes_from(together):
+    report = Worker(CPU, 1).run(together[:1])
+    assert report.host == platform.node()
