@@ -38,7 +38,7 @@ class _Cost:
 
 def _work(config: RunConfig) -> _Work:
     """Return what decides how long a document takes, beside the model."""
-    return config.model, config.encoding_scheme, config.num_fewshot
+    return config.task, config.encoding_scheme, config.num_fewshot
 
 
 class Timings:

@@ -42,12 +42,18 @@ def _canonical_scheme(config: RunConfig, dataset: Dataset) -> str:
     return "concat_all_examples" if scheme == "concat_each_example" else scheme
 
 
+_LAST = "-1"
+"""The last layer, which is also what is taken where none is named."""
+
+
 def _canonical_vectors(config: RunConfig, scheme: str) -> VectorSettings:
     vectors = config.vectors
     base = str(vectors.word_agg_scheme).rpartition("|")[2]
     if vectors.out_word_agg_scheme == vectors.word_agg_scheme:
         vectors = replace(vectors, out_word_agg_scheme=None)
-    if vectors.out_encoding_layer == vectors.encoding_layer:
+    if vectors.encoding_layer == _LAST:
+        vectors = replace(vectors, encoding_layer=None)
+    if vectors.out_encoding_layer in (vectors.encoding_layer, _LAST if vectors.encoding_layer is None else None):
         vectors = replace(vectors, out_encoding_layer=None)
     # the mean of one vector normalises it again, which is idle only where once is as good as twice (SPEC §4.5)
     mean_of_one_is_same = base != "concat" and (

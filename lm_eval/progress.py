@@ -61,6 +61,7 @@ class GridProgress:
     def __init__(self, num_runs: int) -> None:
         watched = sys.stderr.isatty()
         self._bar = tqdm(total=num_runs, bar_format=_GRID_FORMAT, disable=not watched, dynamic_ncols=True)
+        self._bar.set_postfix_str("starting")
 
     def __enter__(self) -> "GridProgress":
         return self

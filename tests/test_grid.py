@@ -108,8 +108,8 @@ def test_limit_and_data_are_the_same_for_all():
 
 
 def test_values_may_be_numbers_and_switches():
-    config = expand(grid(settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [-1], "ADD_POS": [True]}))[0]
-    assert (config.vectors.encoding_layer, config.vectors.add_pos) == ("-1", "True")
+    config = expand(grid(settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [-2], "ADD_POS": [True]}))[0]
+    assert (config.vectors.encoding_layer, config.vectors.add_pos) == ("-2", "True")
 
 
 @pytest.mark.parametrize("example_agg", ["mean", "soft_cluster"])

@@ -197,6 +197,28 @@ def test_the_form_of_a_form_is_itself(scheme, shots, base):
             assert canonical(form) == form
 
 
+@pytest.mark.parametrize(
+    ("stated", "canonical_form"),
+    [
+        ({"encoding_layer": "-1"}, {}),
+        ({"encoding_layer": "-1", "out_encoding_layer": "-1"}, {}),
+        ({"out_encoding_layer": "-1"}, {}),
+        ({"encoding_layer": "0", "out_encoding_layer": "0"}, {"encoding_layer": "0"}),
+        ({"encoding_layer": "0", "out_encoding_layer": "-1"}, {"encoding_layer": "0", "out_encoding_layer": "-1"}),
+        ({"encoding_layer": "-2"}, {"encoding_layer": "-2"}),
+    ],
+)
+def test_the_last_layer_need_not_be_named(stated, canonical_form):
+    def form(**vectors):
+        settings = VectorSettings(word_agg_scheme="mean", similarity_func="dot_product", **vectors)
+        return RunConfig(
+            model="dist_sim", pretrained="x", task="hellaswag_d", encoding_scheme="segment_each_example",
+            num_fewshot=1, vectors=settings,
+        )  # fmt: skip
+
+    assert canonical(form(**stated)) == form(**canonical_form)
+
+
 # --- passes ---
 
 

@@ -1,0 +1,218 @@
+"""Results folders → one tidy table, a row a run: settings as columns, metrics, standard errors, provenance.
+
+What a folder holds is read once and kept as Parquet; later only files that have changed are read again.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lm_eval.identity import canonical, fingerprint
+from lm_eval.model_list import read_model_list
+from lm_eval.result_files import FAILURE_ENDING, StoredResult, read_results
+from lm_eval.settings import SETTING_NAMES
+from lm_eval.tasks import TASKS
+
+METRICS = ("acc", "acc_norm", "em", "rand_acc")
+_CACHE_VERSION = 1
+"""To be raised when rows change their form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """What results folders hold."""
+
+    table: pd.DataFrame
+    """A row a run, the newest where there are several of the same; see `describe_columns`."""
+    unreadable: Mapping[Path, str] = field(default_factory=dict)
+    """Files that hold no result, and why."""
+    num_duplicates: int = 0
+    """Rows left out because a newer one is of the same configuration."""
+
+
+def describe_columns() -> dict[str, str]:
+    """Return what the columns of a table mean."""
+    return {
+        "task": "the task's name",
+        "dataset": "the dataset's name",
+        "kind": "dist_sim, dist_gen or hf",
+        "pretrained": "the model as it was named: a hub name or a folder",
+        "model": "its last part",
+        "family": "what the model's name begins with",
+        "size_b": "parameters, in billions; by the result, the list of models or the name",
+        "encoding_scheme": "how contexts were cut; of schemes (and settings) that mean the same, the first",
+        "num_fewshot": "shots in each context",
+        "limit": "the slice of documents; None is all",
+        **{name: f"the setting {name}; None where it isn't set" for name in SETTING_NAMES},
+        "dtype": "of the weights, where the result says it",
+        "data": "what was read: a fingerprint, the hub's name, or a folder",
+        "description": "text before the shots",
+        **{metric: f"the metric {metric}, a share of 1" for metric in METRICS},
+        **{f"{metric}_stderr": "its standard error; unknown of one document" for metric in METRICS},
+        "num_documents": "documents scored",
+        "seconds": "time taken, a pass's shared equally among its configurations",
+        "finished": "when",
+        "host": "where",
+        "code": "version of the code",
+        "path": "the file",
+        "is_older": "whether the file states no identity",
+    }
+
+
+_COLUMNS = tuple(describe_columns())
+_TEXTS = (
+    *("task", "dataset", "kind", "pretrained", "model", "family", "encoding_scheme", "limit", *SETTING_NAMES),
+    *("dtype", "data", "description", "finished", "host", "code", "path"),
+)
+_NUMBERS = ("size_b", *METRICS, *(f"{metric}_stderr" for metric in METRICS), "num_documents", "seconds")
+
+
+def read_runs(folders: Sequence[Path], *, cache: Path | None = None) -> Runs:
+    """Read results folders.
+
+    Args:
+        folders: the folders; one that doesn't exist holds nothing.
+        cache: a Parquet file that keeps what was read, for the next time.
+    """
+    files = [file for folder in folders for file in _list_files(folder)]
+    rows, unreadable = _read_files(files, _load_cache(cache))
+    if cache is not None:
+        _save_cache(cache, rows)
+    found = [row for of_file in rows.values() for row in of_file]
+    newest: dict[str, dict[str, Any]] = {}
+    for row in sorted(found, key=lambda row: (row["is_newer_form"], row["finished"] or "", row["changed"])):
+        newest[row["configuration"]] = row
+    table = _as_table(newest.values())
+    return Runs(table=table, unreadable=unreadable, num_duplicates=len(found) - len(newest))
+
+
+def _list_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.glob("*.json") if not file.name.endswith(FAILURE_ENDING))
+
+
+_Rows = dict[tuple[str, int, int], list[dict[str, Any]]]
+"""The rows of each file, by its path, time of change and size."""
+
+
+def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, str]]:
+    rows: _Rows = {}
+    unreadable: dict[Path, str] = {}
+    sizes = {model.name: model.size_b for model in read_model_list()}
+    for file in files:
+        try:
+            stat = file.stat()
+            key = str(file.resolve()), stat.st_mtime_ns, stat.st_size
+            rows[key] = (
+                known[key] if key in known else [_row(stored, stat.st_mtime, sizes) for stored in read_results(file)]
+            )
+        except (OSError, ValueError) as error:
+            unreadable[file] = str(error)
+    return rows, unreadable
+
+
+def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> dict[str, Any]:
+    task, run = TASKS.get(stored.config.task), stored.content.get("run", {}).get(stored.config.task, {})
+    config = stored.config if task is None else canonical(stored.config)
+    code = run.get("code") or {}
+    row: dict[str, Any] = {
+        "task": config.task,
+        "dataset": config.task if task is None else task.dataset.name,
+        "kind": config.model,
+        "pretrained": config.pretrained,
+        "model": _last_part(config.pretrained),
+        "family": family_of(config.pretrained),
+        "size_b": _size_b(config.pretrained, run.get("parameters"), sizes),
+        "encoding_scheme": config.encoding_scheme,
+        "num_fewshot": config.num_fewshot,
+        "limit": str(config.limit),
+        **config.vectors.public(),
+        "dtype": run.get("dtype") or config.dtype,
+        "data": _data(stored),
+        "description": config.description,
+        **{name: stored.metrics.get(name) for metric in METRICS for name in (metric, f"{metric}_stderr")},
+        "num_documents": run.get("num_documents"),
+        "seconds": run.get("seconds"),
+        "finished": run.get("finished"),
+        "host": run.get("host"),
+        "code": code.get("version"),
+        "path": str(stored.path),
+        "is_older": stored.identity is None,
+    }
+    same = ("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES, "dtype", "data")
+    row["configuration"] = fingerprint({key: row[key] for key in (*same, "description")})
+    return {**row, "changed": changed, "is_newer_form": stored.identity is not None}
+
+
+def _last_part(pretrained: str) -> str:
+    return pretrained.rstrip("/").rpartition("/")[2]
+
+
+def family_of(pretrained: str) -> str:
+    """Return what a model's name begins with: up to its size, its version or the like."""
+    name = _last_part(pretrained)
+    return re.split(r"[-_.](?=v?\d|small|base|large|xl|xxl|medium|mini|ul2)", name, maxsplit=1, flags=re.IGNORECASE)[0]
+
+
+def _size_b(pretrained: str, parameters: object, sizes: Mapping[str, float]) -> float | None:
+    if isinstance(parameters, int):
+        return parameters / 1e9
+    if pretrained in sizes:
+        return sizes[pretrained]
+    found = re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", _last_part(pretrained), re.IGNORECASE)
+    return None if found is None else float(found[1]) / (1 if found[2].lower() == "b" else 1000)
+
+
+def _data(stored: StoredResult) -> str:
+    """Return a short name of what was read."""
+    if stored.identity is not None:
+        data = stored.identity["data"]
+        return str(data.get("hub") or fingerprint(data)[:12])
+    if stored.config.data_dir is not None:
+        return stored.config.data_dir
+    task = TASKS.get(stored.config.task)
+    return stored.config.task if task is None else task.dataset.hub_path
+
+
+def _as_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame([{column: row[column] for column in _COLUMNS} for row in rows], columns=list(_COLUMNS))
+    for column in _TEXTS:
+        table[column] = table[column].astype("object").where(table[column].notna(), None)
+    for column in _NUMBERS:
+        table[column] = pd.to_numeric(table[column]).astype("float64")
+    table["num_fewshot"] = table["num_fewshot"].astype("int64")
+    table["is_older"] = table["is_older"].astype("bool")
+    return table.reset_index(drop=True)
+
+
+def _load_cache(cache: Path | None) -> _Rows:
+    """Return the rows that were kept; a cache of another form or a broken one holds nothing."""
+    if cache is None or not cache.is_file():
+        return {}
+    try:
+        kept = pd.read_parquet(cache)
+        if not {"cache_version", "file", "file_mtime_ns", "file_size", "row"} <= set(kept.columns):
+            return {}
+        rows: _Rows = {}
+        for version, file, mtime, size, row in kept.itertuples(index=False):
+            if version != _CACHE_VERSION:
+                return {}
+            rows.setdefault((file, mtime, size), []).append(json.loads(row))
+        return rows
+    except (OSError, ValueError):
+        return {}
+
+
+def _save_cache(cache: Path, rows: _Rows) -> None:
+    kept = [(_CACHE_VERSION, *key, json.dumps(row)) for key, of_file in rows.items() for row in of_file]
+    columns = ["cache_version", "file", "file_mtime_ns", "file_size", "row"]
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cache.with_name(f".{cache.name}.tmp")
+    pd.DataFrame(kept, columns=columns).to_parquet(temporary)
+    temporary.replace(cache)

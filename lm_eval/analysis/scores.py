@@ -1,0 +1,143 @@
+"""Scores beside their baseline (SPEC §8): normalised and chance-corrected, with their standard errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+CHANCE = {"hellaswag": 0.25}
+"""Accuracy of guessing, for results that don't state it."""
+_SAME = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
+"""What a run and its baseline have in common."""
+
+MAIN_SETTINGS: dict[tuple[str, str], dict[str, str | None]] = {
+    ("dist_gen", "decoder-only"): {"WORD_AGG_SCHEME": "mean", "ENCODING_LAYER": "0"},
+    ("dist_gen", "encoder-decoder"): {"WORD_AGG_SCHEME": "mean"},
+    ("dist_sim", "decoder-only"): {
+        "WORD_AGG_SCHEME": "w1mean",
+        "SEGMENT_AGG_SCHEME": "mean",
+        "EXAMPLE_AGG_SCHEME": "mean",
+        "SIMILARITY_FUNC": "dot_product",
+    },
+    ("dist_sim", "encoder-decoder"): {
+        "WORD_AGG_SCHEME": "mean",
+        "SEGMENT_AGG_SCHEME": "mean",
+        "EXAMPLE_AGG_SCHEME": "mean",
+        "SIMILARITY_FUNC": "dot_product",
+    },
+}
+"""The paper's main configurations (SPEC §8); what isn't named isn't set."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Runs beside their baselines."""
+
+    table: pd.DataFrame
+    """The runs with `chance`, `baseline`, `normalised`, `chance_corrected`, their `_stderr`s, and `below_chance`."""
+    missing: Sequence[str]
+    """Baselines that runs lack, each in words; the scores of those runs are left open."""
+
+
+def is_baseline(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which rows are `cross_encoding` baselines."""
+    return (table["encoding_scheme"] == "cross_encoding") & table["DECODING_SCHEME"].isna()
+
+
+def add_scores(table: pd.DataFrame) -> Scored:
+    """Put each run beside its model's baseline of the same shots and documents.
+
+    A run and its baseline of another dtype are only put together where neither or one of them states it.
+    Standard errors are propagated as if accuracy and baseline were independent; over the same documents they mostly
+    rise and fall together, so the errors are rather too large than too small.
+    """
+    baselines = table[is_baseline(table)].drop_duplicates([*_SAME, "dtype"], keep="last")
+    runs = table[~is_baseline(table)].copy()
+    joined = _join(runs, baselines)
+    runs["chance"] = runs["rand_acc"].fillna(runs["dataset"].map(CHANCE))
+    runs["baseline"], runs["baseline_stderr"] = joined["acc"].to_numpy(), joined["acc_stderr"].to_numpy()
+    acc, error = runs["acc"], runs["acc_stderr"]
+    base, base_error = runs["baseline"].where(runs["baseline"] > 0), runs["baseline_stderr"].fillna(0.0)
+    runs["normalised"] = acc / base
+    runs["normalised_stderr"] = np.hypot(error / base, acc / base**2 * base_error)
+    above, room = acc - runs["chance"], (base - runs["chance"]).where(base > runs["chance"])
+    runs["chance_corrected"] = above / room
+    runs["chance_corrected_stderr"] = np.hypot(error / room, above / room**2 * base_error)
+    runs["below_chance"] = acc < runs["chance"]
+    return Scored(table=runs.reset_index(drop=True), missing=_name_missing(runs))
+
+
+def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each run, its baseline's accuracy; NaN where there is none."""
+    by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for baseline in _rows(baselines):
+        by_key.setdefault(_key(baseline), []).append(baseline)
+    found = []
+    for run in _rows(runs):
+        candidates = by_key.get(_key(run), [])
+        same = [baseline for baseline in candidates if baseline["dtype"] == run["dtype"]]
+        fitting = same or [baseline for baseline in candidates if pd.isna(baseline["dtype"]) or pd.isna(run["dtype"])]
+        found.append((fitting[-1]["acc"], fitting[-1]["acc_stderr"]) if fitting else (np.nan, np.nan))
+    return pd.DataFrame(found, columns=["acc", "acc_stderr"], index=runs.index, dtype="float64")
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table[[*_SAME, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _SAME)
+
+
+def _name_missing(runs: pd.DataFrame) -> list[str]:
+    lacking = runs[runs["baseline"].isna()].drop_duplicates([*_SAME, "dtype"])
+    return [
+        f"{row['model']}, {row['dataset']}, {row['num_fewshot']} shots"
+        + (f", limit {row['limit']}" if row["limit"] != "None" else "")
+        + ("" if pd.isna(row["dtype"]) else f", {row['dtype']}")
+        for row in _rows(lacking)
+    ]
+
+
+def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
+    """Return which rows have the settings of the paper's main configuration, whatever their scheme (SPEC §8).
+
+    Aggregations that have nothing to do in a scheme may be set or not.
+    """
+    settings = MAIN_SETTINGS[kind, architecture]
+    chosen = table["kind"] == kind
+    for name in (
+        "WORD_AGG_SCHEME",
+        "NORM",
+        "SIMILARITY_FUNC",
+        "ENCODING_LAYER",
+        "OUT_ENCODING_LAYER",
+        "DECODING_SCHEME",
+    ):
+        chosen &= _equals(table[name], settings.get(name))
+    chosen &= _equals(table["OUT_WORD_AGG_SCHEME"], None) | _equals(
+        table["OUT_WORD_AGG_SCHEME"], settings["WORD_AGG_SCHEME"]
+    )
+    chosen &= _equals(table["ADD_POS"], None)
+    one_segment = table["encoding_scheme"].isin(["concat_all_examples", "concat_each_example"])
+    one_vector = (table["encoding_scheme"] == "concat_all_examples") | (table["num_fewshot"] == 0)
+    chosen &= _equals(table["SEGMENT_AGG_SCHEME"], settings.get("SEGMENT_AGG_SCHEME")) | one_segment
+    return chosen & (_equals(table["EXAMPLE_AGG_SCHEME"], settings.get("EXAMPLE_AGG_SCHEME")) | one_vector)
+
+
+def _equals(column: "pd.Series[str]", value: str | None) -> "pd.Series[bool]":
+    return column.isna() if value is None else column == value
+
+
+def find_best(table: pd.DataFrame, score: str = "acc") -> pd.DataFrame:
+    """Return the best ablation of each model, task and number of shots: the row with the highest score.
+
+    Args:
+        table: runs.
+        score: the column to go by.
+    """
+    ranked = table.dropna(subset=[score]).sort_values(score, kind="stable")
+    return ranked.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "limit", "data"], keep="last")
