@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.config import RunConfig
+from lm_eval.errors import ConfigurationError
 from lm_eval.estimate import RemainingTime
 from lm_eval.failures import Failure, remove_failure, write_failure
 from lm_eval.journal import Journal, Progress
@@ -109,7 +110,6 @@ class Driver:
         remaining: RemainingTime,
         on_change: Callable[[Progress, str | None], None],
         *,
-        overwrite: bool = False,
         fail_fast: bool = False,
     ) -> None:
         self._pending: dict[RunConfig, Pending] = {pending.config: pending for pending in plan.to_run}
@@ -117,13 +117,11 @@ class Driver:
         self._workforce = workforce
         self._remaining = remaining
         self._on_change = on_change
-        self._overwrite = overwrite
         self._fail_fast = fail_fast
         self._progress = Progress(planned=len(plan.to_run), skipped=len(plan.done))
         self._journal = Journal(folder.path, self._progress)
         self._leases = Leases(folder.path, self._journal.driver)
         self._writer = ResultWriter(folder)
-        self._began = time.time()
         self._leases_fail = False
         self.summary = Summary()
 
@@ -140,7 +138,12 @@ class Driver:
             sizes=self._workforce.sizes,
             larger_share=self._workforce.larger_share,
         )
-        self._journal.open()
+        try:
+            self._journal.open()
+        except OSError as error:
+            raise ConfigurationError(
+                f"results folder {self._folder.path}: cannot be written ({error}); choose another"
+            ) from error
         self._leases.sweep()
         ended = "stopped by an error"
         try:
@@ -258,10 +261,10 @@ class Driver:
         stored = self._folder.look_again(config, pending.identity)
         if stored is None:
             return False
-        if not self._overwrite:
+        if not pending.replaces:
             return True
         with contextlib.suppress(OSError):
-            return stored.path.stat().st_mtime > self._began
+            return stored.path.stat().st_mtime > self._journal.opened
         return False
 
     def _keep_log(self, event: Ended) -> None:

@@ -105,7 +105,13 @@ def _carry_out(grid: Grid, options: Options, results_dir: Path, executor: Execut
     machines = executor.machines()
     configs = check_grid(grid, options, facts, machines)
     folder = ResultsFolder(results_dir)
-    plan = make_plan(configs, folder, overwrite=options.overwrite_results, retry_failed=options.retry_failed)
+    plan = make_plan(
+        configs,
+        folder,
+        overwrite=options.overwrite_results,
+        retry_failed=options.retry_failed,
+        log_samples=options.log_samples,
+    )
     prospect = _look_ahead(plan, folder, facts, machines, options)
     if prospect is not None:
         executor.check_paths(sorted({path for pending in plan.to_run for path in _paths(pending.config)}))
@@ -272,14 +278,17 @@ def _ray(options: Options) -> Executor:
     if options.cluster not in ("local", "auto"):
         _use_token()
     if options.cluster == "local":
-        return _LocalRay()
+        return _LocalRay(options.log_samples)
     from lm_eval.ray_executor import RayExecutor  # noqa: PLC0415  (seconds to import)
 
-    return RayExecutor(cluster=options.cluster)
+    return RayExecutor(cluster=options.cluster, log_samples=options.log_samples)
 
 
 class _LocalRay:
     """Ray on this machine, imported and started once there is something to run."""
+
+    def __init__(self, log_samples: bool) -> None:
+        self._log_samples = log_samples
 
     def machines(self) -> list[Machine]:
         return [local_machine()]
@@ -290,7 +299,7 @@ class _LocalRay:
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
         from lm_eval.ray_executor import RayExecutor  # noqa: PLC0415
 
-        yield from RayExecutor(cluster="local").run(queue, workforce)
+        yield from RayExecutor(cluster="local", log_samples=self._log_samples).run(queue, workforce)
 
     def close(self) -> None:
         """Running closes it."""
@@ -310,7 +319,6 @@ def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: _Prosp
             prospect.workforce,
             prospect.remaining,
             bar.show,
-            overwrite=options.overwrite_results,
             fail_fast=options.fail_fast,
         )
         try:

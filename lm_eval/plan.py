@@ -23,6 +23,8 @@ class Pending:
     identity: Identity
     why: str = ""
     """What there is instead of its result: an outdated one, or a failure."""
+    replaces: bool = False
+    """Whether it is run though there is a result."""
 
     @cached_property
     def name(self) -> str:
@@ -49,7 +51,14 @@ class Plan:
 _OUTDATED = "outdated"
 
 
-def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite: bool, retry_failed: bool) -> Plan:
+def make_plan(
+    configs: Sequence[RunConfig],
+    folder: ResultsFolder,
+    *,
+    overwrite: bool,
+    retry_failed: bool,
+    log_samples: bool = False,
+) -> Plan:
     """Divide configurations into those to run, those that a folder's files already hold, and those that failed.
 
     Args:
@@ -57,6 +66,7 @@ def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite:
         folder: the results there are.
         overwrite: run all of them again.
         retry_failed: run those again that failed.
+        log_samples: run those again whose result lacks the scores of every document.
     """
     identify, failures = Identifier(), read_failures(folder.path)
     plan = Plan(to_run=[], done=[], failed=[])
@@ -66,7 +76,10 @@ def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite:
         failure = failures.get(fingerprint(identity))
         if overwrite:
             why = "asked for again" if stored or failure else ""
-            plan.to_run.append(Pending(config=config, identity=identity, why=why))
+            plan.to_run.append(Pending(config=config, identity=identity, why=why, replaces=stored is not None))
+        elif stored is not None and log_samples and config.task not in stored.content.get("samples", {}):
+            why = "its result has no samples"
+            plan.to_run.append(Pending(config=config, identity=identity, why=why, replaces=True))
         elif stored is not None:
             plan.done.append((config, stored))
         elif failure is not None and not retry_failed:

@@ -47,6 +47,8 @@ class RayExecutor:
     """`local` starts a cluster of this machine, `auto` joins the one that runs here, an address joins another."""
     batch_size: int | None = None
     """Rows a batch; None leaves it to a budget of tokens."""
+    log_samples: bool = False
+    """Whether the scores of every document are stored."""
     _nodes: list[str] = field(default_factory=list, init=False)
 
     def machines(self) -> list[Machine]:
@@ -76,6 +78,9 @@ class RayExecutor:
                     f"content at the same place: {told}; copy them there, or use names of the hub"
                 )
 
+    def _execution(self) -> Execution:
+        return Execution(batch_size=self.batch_size, log_samples=self.log_samples)
+
     def _connect(self) -> None:
         if not ray.is_initialized():
             connect(self.cluster)
@@ -91,7 +96,7 @@ class RayExecutor:
             if not self._nodes:
                 self._nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
             with children_guarded() if self.cluster == "local" else contextlib.nullcontext():
-                yield from _Dispatch(queue, workforce, self._nodes, self.batch_size).run()
+                yield from _Dispatch(queue, workforce, self._nodes, self._execution()).run()
         finally:
             self.close()
 
@@ -114,11 +119,11 @@ class _Slot:
 class _Dispatch:
     """Hands the units of a queue to workers."""
 
-    def __init__(self, queue: WorkQueue, workforce: Workforce, nodes: Sequence[str], batch_size: int | None) -> None:
+    def __init__(self, queue: WorkQueue, workforce: Workforce, nodes: Sequence[str], execution: Execution) -> None:
         self._queue = queue
         self._workforce = workforce
         self._nodes = nodes
-        self._batch_size = batch_size
+        self._execution = execution
         self._room = Room(_as_slots(workforce))
         self._idle: list[_Slot] = []
         self._busy: dict[Any, tuple[_Slot, Unit]] = {}
@@ -215,8 +220,8 @@ class _Dispatch:
 
     def _start(self, key: ModelKey, share: float, place: Place) -> _Slot:
         threads, has_gpus = self._workforce.threads, self._workforce.has_gpus
-        execution = Execution(
-            batch_size=self._batch_size,
+        execution = replace(
+            self._execution,
             device=None if has_gpus else "cpu",
             spread=share > 1,
             gpu_share=min(1.0, share),

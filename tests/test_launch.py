@@ -10,6 +10,7 @@ from tiny_models import save_tiny
 
 import lm_eval.result_files
 from lm_eval.errors import ConfigurationError
+from lm_eval.execution import Execution
 from lm_eval.launch import carry_out
 from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Ended, InProcessExecutor
@@ -321,3 +322,37 @@ def test_results_are_kept_under_what_they_were_computed_from_even_if_the_data_go
     before = files_of(tmp_path / "results")
     assert run(small_grid(gpt2), chosen) == 0
     assert files_of(tmp_path / "results") == before
+
+
+def test_results_without_samples_are_run_again_where_samples_are_wanted(gpt2, data_dir, tmp_path, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    before = files_of(tmp_path)
+    wanted = options(data_dir, tmp_path, log_samples=True)
+    capsys.readouterr()
+    with_samples = InProcessExecutor(execution=Execution(log_samples=True))
+    assert carry_out(small_grid(gpt2), wanted, "unused", with_samples) == 0
+    assert "3 to run, 0 done" in capsys.readouterr().out
+    after = files_of(tmp_path)
+    assert after.keys() == before.keys()
+    for text in after.values():
+        samples = json.loads(text)["samples"]["hellaswag_d"]
+        assert [sample["doc_id"] for sample in samples] == [0, 1, 2, 3]
+        assert all(len(sample["scores"]) == 4 for sample in samples)
+    assert carry_out(small_grid(gpt2), wanted, "unused", with_samples) == 0
+    assert "0 to run, 3 done" in capsys.readouterr().out
+
+
+def test_what_another_driver_has_overwritten_meanwhile_is_not_computed_again(gpt2, data_dir, tmp_path, capsys):
+    chosen = options(data_dir, tmp_path, overwrite_results=True)
+    run(small_grid(gpt2), chosen)
+
+    class Late(InProcessExecutor):
+        """Lets another driver overwrite everything before it begins."""
+
+        def run(self, queue, workforce):
+            run(small_grid(gpt2), chosen)
+            yield from super().run(queue, workforce)
+
+    capsys.readouterr()
+    assert carry_out(small_grid(gpt2), chosen, "unused", Late()) == 0
+    assert capsys.readouterr().out.count("done by another driver: ") == 3

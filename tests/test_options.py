@@ -20,6 +20,7 @@ DEFAULTS = {
     "retry_failed": False,
     "fail_fast": False,
     "dtype": None,
+    "log_samples": False,
 }
 
 
@@ -35,7 +36,7 @@ def test_without_flags_everything_has_its_default():
     assert read() == options()
 
 
-SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run", "retry_failed", "fail_fast")
+SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run", "retry_failed", "fail_fast", "log_samples")
 TEXTS = ("cluster", "models", "data_dir", "results_dir")
 
 
