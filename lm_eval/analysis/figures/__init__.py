@@ -1,0 +1,21 @@
+"""Figures of results: each takes runs with their scores (`scores.add_scores`) and returns a plotly figure."""
+
+from lm_eval.analysis.figures.ablations import ablations
+from lm_eval.analysis.figures.bars import main_bars
+from lm_eval.analysis.figures.best import best_settings, best_table
+from lm_eval.analysis.figures.layers import layer_heat_map, layer_lines
+from lm_eval.analysis.figures.look import save
+from lm_eval.analysis.figures.parallel import parallel_settings
+from lm_eval.analysis.figures.scaling import scaling
+
+__all__ = [
+    "ablations",
+    "best_settings",
+    "best_table",
+    "layer_heat_map",
+    "layer_lines",
+    "main_bars",
+    "parallel_settings",
+    "save",
+    "scaling",
+]

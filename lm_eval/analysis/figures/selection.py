@@ -1,0 +1,173 @@
+"""Which runs a figure shows, in which order and under which names."""
+
+import functools
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lm_eval.analysis.scores import find_best, is_main
+from lm_eval.errors import ConfigurationError
+from lm_eval.model_list import DEMO_MODELS, read_model_list
+from lm_eval.models.families import ARCHITECTURES, Architecture, is_local, read_facts
+
+CONTROL_SCHEME = "no_context"
+SETTING_LABELS = {
+    "encoding_scheme": "encoding scheme",
+    "WORD_AGG_SCHEME": "token aggregation",
+    "SEGMENT_AGG_SCHEME": "segment aggregation",
+    "EXAMPLE_AGG_SCHEME": "example aggregation",
+    "NORM": "norm",
+    "SIMILARITY_FUNC": "similarity",
+    "ENCODING_LAYER": "layer",
+    "OUT_WORD_AGG_SCHEME": "choices' aggregation",
+    "OUT_ENCODING_LAYER": "choices' layer",
+    "ADD_POS": "added positions",
+    "DECODING_SCHEME": "decoding",
+}
+"""Settings that figures tell apart, as readers know them."""
+SHORT_LABELS = {
+    "encoding_scheme": "scheme",
+    "WORD_AGG_SCHEME": "tokens",
+    "SEGMENT_AGG_SCHEME": "segments",
+    "EXAMPLE_AGG_SCHEME": "examples",
+    "OUT_WORD_AGG_SCHEME": "choices' tokens",
+    "ADD_POS": "positions",
+}
+"""Where room is short; the others have their labels."""
+_UNSET = {"ENCODING_LAYER": "last", "OUT_ENCODING_LAYER": "same", "OUT_WORD_AGG_SCHEME": "same"}
+_TESTS = {"dist_gen": "Test 1, generation", "dist_sim": "Test 2, similarity"}
+
+
+@functools.cache
+def architecture_of(pretrained: str) -> Architecture:
+    """Return a model's architecture: by the list of models, its folder or, last, its name."""
+    listed = {model.name: model.architecture for model in read_model_list()}
+    if pretrained in listed:
+        return listed[pretrained]
+    last = pretrained.rstrip("/").rpartition("/")[2]
+    if last in DEMO_MODELS:
+        return DEMO_MODELS[last]
+    if is_local(pretrained):
+        try:
+            return read_facts(pretrained).family.architecture
+        except ConfigurationError:  # the folder is on another machine
+            pass
+    return "encoder-decoder" if re.search(r"(^|[-_])(m?t5|mt0|ul2)", last, re.IGNORECASE) else "decoder-only"
+
+
+def check(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table, fit to be drawn: runs of one test, one task, one slice of documents.
+
+    Raises:
+        ConfigurationError: there are none, or of several.
+    """
+    if table.empty:
+        raise ConfigurationError(
+            "no runs to draw: the table is empty; scripts/run_parallel_*.py make results, and so does `make demo`"
+        )
+    for column, what in {"kind": "tests", "task": "tasks", "limit": "slices of documents (--limit)"}.items():
+        values = sorted(str(value) for value in table[column].unique())
+        if len(values) > 1:
+            raise ConfigurationError(
+                f"the table mixes {what} {', '.join(values)}, which cannot be drawn together; "
+                f"choose one, as in table[table[{column!r}] == {values[0]!r}]"
+            )
+    return table
+
+
+def scored(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with a score that are no controls.
+
+    Raises:
+        ConfigurationError: the table can't be drawn, or no run in it has a score.
+    """
+    runs = check(table)
+    runs = runs[~is_control(runs) & runs["normalised"].notna()]
+    if runs.empty:
+        raise ConfigurationError(
+            f"no scores to draw: none of {len(table)} runs has a baseline of the same model, shots and documents; "
+            "scripts/run_parallel_baseline.py makes them"
+        )
+    return runs
+
+
+def name_test(table: pd.DataFrame) -> str:
+    """Return which test the runs are of, in words."""
+    kind = str(table["kind"].iloc[0])
+    return _TESTS.get(kind, kind)
+
+
+def is_control(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which rows score the choices without a context."""
+    return table["encoding_scheme"] == CONTROL_SCHEME
+
+
+def main_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the paper's main configurations, the newest of each model, scheme and number of shots."""
+    architectures = table["pretrained"].map(architecture_of)
+    chosen = pd.Series(data=False, index=table.index)
+    for kind in table["kind"].unique():
+        for architecture in ARCHITECTURES:
+            chosen |= is_main(table, kind, architecture) & (architectures == architecture)
+    rows = table[chosen & ~is_control(table)]
+    return rows.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "encoding_scheme"], keep="last")
+
+
+def best_ablations(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Return the best run of each model and number of shots that has others than main configurations.
+
+    Args:
+        table: runs of one task.
+        score: the column to go by.
+    """
+    runs = table[~is_control(table)]
+    others = runs.drop(main_rows(runs).index).dropna(subset=[score])
+    ablated = set(zip(others["pretrained"], others["num_fewshot"], strict=True))
+    best = find_best(runs, score).drop_duplicates(["pretrained", "num_fewshot"], keep="last")
+    keys = zip(best["pretrained"], best["num_fewshot"], strict=True)
+    return best[np.fromiter((key in ablated for key in keys), dtype=bool, count=len(best))]
+
+
+def sort_models(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a model, families together, in both the smaller first; unknown sizes come last.
+
+    Returns:
+        `pretrained`, `model`, `family`, `size_b`, `position`: models stand 1 apart, families 1.5.
+    """
+    models = table.drop_duplicates("pretrained")[["pretrained", "model", "family", "size_b"]].copy()
+    models["architecture"] = models["pretrained"].map(architecture_of)
+    models["smallest"] = models.groupby(["architecture", "family"])["size_b"].transform("min")
+    models = models.sort_values(["architecture", "smallest", "family", "size_b", "model"]).reset_index(drop=True)
+    begins = (models["family"] != models["family"].shift()) & (models.index > 0)
+    models["position"] = np.arange(len(models)) + 0.5 * begins.cumsum()
+    doubled = models["model"].duplicated(keep=False)
+    models["model"] = models["model"].where(~doubled, models["pretrained"])
+    return models
+
+
+def say(setting: str, value: object) -> str:
+    """Return a setting's value as readers know it."""
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return _UNSET.get(setting, "none")
+    if setting == "encoding_scheme":
+        return str(value).replace("sentence_level_segmentation", "sentence_level").replace("_", " ")
+    return str(value).replace("_", " ")
+
+
+def varying_settings(table: pd.DataFrame, settings: Sequence[str] = tuple(SETTING_LABELS)) -> list[str]:
+    """Return the settings that differ among runs."""
+    return [name for name in settings if table[name].map(lambda value, name=name: say(name, value)).nunique() > 1]
+
+
+def say_constant(table: pd.DataFrame) -> str:
+    """Return, in words, the settings that are set and the same in all runs."""
+    varying = varying_settings(table)
+    same = [name for name in SETTING_LABELS if name not in varying and pd.notna(table[name].iloc[0])]
+    return ", ".join(f"{SETTING_LABELS[name]}: {say(name, table[name].iloc[0])}" for name in same)
+
+
+def say_shots(number: int) -> str:
+    """Return a number of shots in words."""
+    return "1 shot" if number == 1 else f"{number} shots"
