@@ -336,6 +336,7 @@ def test_a_figure_is_saved_as_picture_print_and_page(tmp_path):
     assert figure.layout.updatemenus  # saving takes the buttons from the pictures alone
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 def test_the_published_study_gives_the_papers_charts(reference, tmp_path):
     write_study(reference / "paper", tmp_path)
