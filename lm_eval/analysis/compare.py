@@ -143,7 +143,7 @@ def paired_bootstrap(
 ) -> tuple[float, float]:
     """Return the interval of a mean difference: percentiles of the means of documents drawn with repetition.
 
-    A document's difference is -1, 0 or 1, so all that counts is how often each is drawn: one multinomial draw each time.
+    A document's difference is -1, 0 or 1, so only how often each is drawn counts: one multinomial draw each time.
 
     Args:
         differences: of each document.
