@@ -87,8 +87,11 @@ class Journal:
 
     def _beat(self) -> None:
         while not self._stop.wait(_BEAT_S):
-            with contextlib.suppress(OSError, RuntimeError):  # a full disk; a run that ended just while it was copied
+            try:
                 self._write()
+            except (OSError, RuntimeError):  # a full disk; a run that ended just while it was copied
+                with contextlib.suppress(OSError):
+                    os.utime(self._folder / f"{self.driver}.json")
 
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
