@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # Two installations into one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help env demo test check parity bench upstream locks clean
+.PHONY: help env demo charts test check parity bench upstream locks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -41,6 +41,16 @@ env: $(DEV)  ## make .venv_lme with everything that running, tests and checks ne
 
 demo: $(RUNTIME)  ## run the demonstration on tiny embedded models (installs no test tools)
 	@$(PY) -m lm_eval.demo
+
+# Those that read results folders come first: they leave in cache/ what the last two draw.
+NOTEBOOKS := $(foreach test,gen sim,dist_$(test)_charts_gpt dist_$(test)_charts_t5) dist_gen_charts dist_sim_charts
+
+charts: $(RUNTIME)  ## execute the notebooks, which leave their figures in notebooks/charts (with the demo's results where you have none)
+	@$(PY) -m lm_eval.demo >$(VENV)/demo.log || { cat $(VENV)/demo.log >&2; exit 1; }
+	@for notebook in $(NOTEBOOKS); do echo "==> notebooks/$$notebook.ipynb" && \
+		PLOTLY_RENDERER=notebook $(PY) -m nbconvert --log-level ERROR --KernelManager.transport=ipc \
+			--to html --execute --output-dir notebooks/charts notebooks/$$notebook.ipynb || exit 1; done
+	@echo "figures and executed notebooks are in notebooks/charts"
 
 test: $(DEV)  ## run the tests, with a floor under their coverage
 	@$(PY) -m pytest --cov=lm_eval --cov-fail-under=85

@@ -125,14 +125,19 @@ def test_published_values_stand_beside_their_bars_in_the_normalised_score_alone(
     assert not corrected(figure, "scatter", "published")
 
 
-def test_a_control_without_context_is_a_line_of_its_own_and_no_bar():
+def test_a_control_without_context_is_a_line_of_its_own_in_every_panel_and_no_bar():
     table = scored(
-        {**model("a"), **BASELINE}, {**model("a"), **GEN}, {**model("a"), "encoding_scheme": "no_context", "acc": 0.3}
+        *({**model("a"), **BASELINE, "num_fewshot": shots, "acc": acc} for shots, acc in ((0, 0.4), (5, 0.5))),
+        *({**model("a"), **GEN, "num_fewshot": shots} for shots in (0, 5)),
+        {**model("a"), "encoding_scheme": "no_context", "acc": 0.3, "num_fewshot": 0},
     )
     figure = figures.main_bars(table)
-    (line,) = first_shown(figure, "scatter", "no context")
-    assert set(values([line])) == {0.6}
-    assert len(values(first_shown(figure, "bar"))) == 1
+    lines = first_shown(figure, "scatter", "no context at all")
+    assert [set(values([line])) for line in lines] == [{0.3 / 0.4}, {0.3 / 0.5}]
+    assert [values([line])[0] for line in corrected(figure, "scatter", "no context at all")] == pytest.approx(
+        [0.05 / 0.15, 0.05 / 0.25]
+    )
+    assert len(values(first_shown(figure, "bar"))) == 2
     assert "no_context" not in set(main_rows(table)["encoding_scheme"])
 
 
@@ -332,7 +337,7 @@ def test_a_figure_is_saved_as_picture_print_and_page(tmp_path):
     assert files[0].read_bytes().startswith(b"\x89PNG")
     assert files[1].read_bytes().startswith(b"%PDF")
     assert "updatemenus" in files[2].read_text()
-    assert sorted(files) == sorted((tmp_path / "charts").iterdir())
+    assert set((tmp_path / "charts").iterdir()) == {*files, tmp_path / "charts" / "plotly.min.js"}
     assert figure.layout.updatemenus  # saving takes the buttons from the pictures alone
 
 

@@ -57,7 +57,7 @@ def ablations(table: pd.DataFrame, *, settings: tuple[str, ...] = ABLATED, title
         )
     models = runs["pretrained"].nunique()
     shown = title or f"{name_test(runs)}: {runs['model'].iloc[0] if models == 1 else f'{models} models'}, by setting"
-    return with_toggle(lambda score: _draw(runs, varying, shown, score))
+    return with_toggle(lambda score: _draw(runs, varying, shown, score), runs)
 
 
 def _draw(runs: pd.DataFrame, settings: list[str], title: str, score: Score) -> go.Figure:

@@ -35,6 +35,10 @@ from lm_eval.analysis.figures.toggle import NORMALISED, Score, with_toggle
 _PANEL_PX = 260
 _GAP_PX = 48
 _LETTER_PX = 9
+_LONGEST = 26
+"""Letters of a model's name that are shown."""
+_FLAT_LETTERS = 50
+"""Of all names together, if they are to stand side by side."""
 _GROUP = 0.84
 """Of the distance between two models, what their bars fill."""
 
@@ -56,7 +60,7 @@ def main_bars(table: pd.DataFrame, *, published: pd.DataFrame | None = None, tit
     """
     check(table)
     shown = title or f"{name_test(table)}: main configurations"
-    return with_toggle(lambda score: _draw(table, published, shown, score))
+    return with_toggle(lambda score: _draw(table, published, shown, score), table)
 
 
 @dataclass
@@ -97,19 +101,19 @@ def _draw(table: pd.DataFrame, published: pd.DataFrame | None, title: str, score
     panels = _Panels(figure, score, dict(zip(models["pretrained"], models["position"], strict=True)))
     for row, number in enumerate(shots, start=1):
         runs = table[table["num_fewshot"] == number]
-        _add_panel(panels, row, runs, main[main["num_fewshot"] == number])
+        _add_panel(panels, row, runs, main[main["num_fewshot"] == number], table[is_control(table)])
         if published is not None and score is NORMALISED:
             _add_published(panels, row, runs, published)
     height = _PANEL_PX * len(shots) + _GAP_PX * (len(shots) - 1)
     longest = max(len(name) for name in models["model"])
-    layout = new_layout(
-        title, plot_height=height, num_legend=len(panels.in_legend), below=20 + min(longest, 26) * _LETTER_PX
-    )
+    flat = len(models) * longest <= _FLAT_LETTERS
+    below = 50 if flat else 20 + min(longest, _LONGEST) * _LETTER_PX
+    layout = new_layout(title, plot_height=height, num_legend=len(panels.in_legend), below=below)
     figure.update_layout(**layout, barmode="overlay")
     edge = (models["position"].min() - 0.6, models["position"].max() + 0.6)
-    names = [name if len(name) <= 26 else f"{name[:25]}…" for name in models["model"]]
+    names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in models["model"]]
     figure.update_xaxes(range=edge, tickvals=list(models["position"]), ticktext=names, showgrid=False)
-    figure.update_xaxes(tickangle=0 if len(models) * longest <= 50 else -90, row=len(shots), col=1)
+    figure.update_xaxes(tickangle=0 if flat else -90, row=len(shots), col=1)
     low, high = span(figure, "y", including=(0, 1))
     low = low if min(low, 0) < -0.05 else 0
     figure.update_yaxes(title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None)
@@ -118,7 +122,7 @@ def _draw(table: pd.DataFrame, published: pd.DataFrame | None, title: str, score
     return figure
 
 
-def _add_panel(panels: _Panels, row: int, runs: pd.DataFrame, main: pd.DataFrame) -> None:
+def _add_panel(panels: _Panels, row: int, runs: pd.DataFrame, main: pd.DataFrame, controls: pd.DataFrame) -> None:
     score = panels.score
     schemes = sort_schemes(list(main["encoding_scheme"].unique()))
     offsets = _offsets(schemes)
@@ -132,16 +136,31 @@ def _add_panel(panels: _Panels, row: int, runs: pd.DataFrame, main: pd.DataFrame
     panels.add_levels(
         row, _by_model(runs.assign(level=score.chance(runs))), "chance (guessing)", {"color": INK, "width": 2.5}, 21
     )
-    control = runs[is_control(runs)]
-    if len(control):
-        levels = _by_model(control.assign(level=control[score.column]))
-        panels.add_levels(row, levels, "no context", {"color": CONTROL, "width": 2.5, "dash": "dash"}, 22)
+    levels = _control_levels(runs, controls, score)
+    if levels:
+        panels.add_levels(row, levels, "no context at all", {"color": CONTROL, "width": 2.5, "dash": "dash"}, 22)
     ends = [min(panels.models.values()) - 0.6, max(panels.models.values()) + 0.6]
     baseline = go.Scatter(
         x=ends, y=[1, 1], mode="lines", line={"color": FAINT, "width": 2, "dash": "dash"}, hoverinfo="skip"
     )
     panels.add(row, baseline, "baseline = 1", rank=20)
     _add_best(panels, row, runs)
+
+
+def _control_levels(runs: pd.DataFrame, controls: pd.DataFrame, score: Score) -> dict[str, float]:
+    """Return what each model scores without a context, held against the baseline of a panel's shots.
+
+    Args:
+        runs: of the panel.
+        controls: runs without a context, which has no shots either: they count in every panel.
+        score: which.
+    """
+    baselines = runs.dropna(subset=["baseline"]).drop_duplicates("pretrained", keep="last")
+    known = controls[["pretrained", "acc", "chance"]].merge(baselines[["pretrained", "baseline"]], on="pretrained")
+    if score is NORMALISED:
+        return _by_model(known.assign(level=known["acc"] / known["baseline"]))
+    room = (known["baseline"] - known["chance"]).where(known["baseline"] > known["chance"])
+    return _by_model(known.assign(level=(known["acc"] - known["chance"]) / room))
 
 
 def _offsets(schemes: list[str]) -> dict[str, float]:

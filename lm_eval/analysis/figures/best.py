@@ -100,7 +100,7 @@ def best_table(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
     notes.append("runs: of how many it is the best" + ("; *: below chance" if any(below) else ""))
     layout = new_layout(
         title or f"{name_test(table)}: best settings",
-        plot_height=_ROW_PX * len(best) + 54,
+        plot_height=_ROW_PX * len(best) + 80,
         subtitle="<br>".join(notes),
         above=10,
         below=12,

@@ -50,7 +50,7 @@ def layer_heat_map(
     """
     runs = _of_model(table, model)
     shown = title or f"{name_test(runs)}: {runs['model'].iloc[0]}, by layer"
-    return with_toggle(lambda score: _draw_map(runs, by, shown, score))
+    return with_toggle(lambda score: _draw_map(runs, by, shown, score), runs)
 
 
 def layer_lines(
@@ -71,7 +71,7 @@ def layer_lines(
     """
     runs = _of_model(table, model)
     shown = title or f"{name_test(runs)}: {runs['model'].iloc[0]}, by layer"
-    return with_toggle(lambda score: _draw_lines(runs, by, shown, score))
+    return with_toggle(lambda score: _draw_lines(runs, by, shown, score), runs)
 
 
 def _of_model(table: pd.DataFrame, model: str | None) -> pd.DataFrame:

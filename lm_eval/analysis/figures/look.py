@@ -212,7 +212,9 @@ def panel_title(axis: int, text: str) -> dict[str, Any]:
 
 
 def save(figure: go.Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG, as PDF (both as it first shows, without buttons) and as a page that needs no network.
+    """Write a figure as PNG, as PDF (both as it first shows, without buttons) and as a page.
+
+    Pages need no network; those in a folder share `plotly.min.js` there.
 
     Args:
         figure: what to write.
@@ -232,7 +234,7 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
         target = base.with_name(base.name + ending)
         temporary = base.with_name(f".{base.name}.{os.getpid()}{ending}")
         if ending == ".html":
-            figure.write_html(temporary, include_plotlyjs=True)
+            figure.write_html(temporary, include_plotlyjs="directory")
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way

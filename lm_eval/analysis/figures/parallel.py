@@ -19,9 +19,9 @@ from lm_eval.errors import ConfigurationError
 
 BEST = 10
 _ROW_PX = 44
-_BAR_PX = 120
+_BAR_PX = 150
 """Room for the colour bar."""
-_LETTER_PX = 9.5
+_LETTER_PX = 10.0
 _MANY = 40
 """Of more runs than these, ribbons of about the same score are joined."""
 _CLASSES = 6
@@ -52,7 +52,7 @@ def parallel_settings(
         raise ConfigurationError(
             f"no runs to draw: the table has none of {say_shots(num_fewshot)} with a score, only of {held}"
         )
-    return with_toggle(lambda score: _draw(runs, best, title, score))
+    return with_toggle(lambda score: _draw(runs, best, title, score), runs)
 
 
 def _draw(runs: pd.DataFrame, best: int | None, title: str | None, score: Score) -> go.Figure:

@@ -50,7 +50,9 @@ def scaling(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
             "sizes come from results, from data/LM_List.csv or from names"
         )
     lacking = sorted(set(table["model"]) - set(shown["model"]))
-    return with_toggle(lambda score: _draw(shown, lacking, title or f"{name_test(table)}: score and model size", score))
+    return with_toggle(
+        lambda score: _draw(shown, lacking, title or f"{name_test(table)}: score and model size", score), shown
+    )
 
 
 def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> go.Figure:

@@ -54,7 +54,7 @@ def architecture_of(pretrained: str) -> Architecture:
             return read_facts(pretrained).family.architecture
         except ConfigurationError:  # the folder is on another machine
             pass
-    return "encoder-decoder" if re.search(r"(^|[-_])(m?t5|mt0|ul2)", last, re.IGNORECASE) else "decoder-only"
+    return "encoder-decoder" if re.search(r"(^|[-_])(m?t[05]|ul2)", last, re.IGNORECASE) else "decoder-only"
 
 
 def check(table: pd.DataFrame) -> pd.DataFrame:

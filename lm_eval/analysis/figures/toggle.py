@@ -37,12 +37,17 @@ CHANCE_CORRECTED = Score("chance_corrected", "chance-corrected score", "chance-c
 SCORES = (NORMALISED, CHANCE_CORRECTED)
 
 
-def with_toggle(draw: Callable[[Score], go.Figure]) -> go.Figure:
+def with_toggle(draw: Callable[[Score], go.Figure], table: DataFrame) -> go.Figure:
     """Return one figure of both scores: the normalised one shows first, buttons change to the other and back.
+
+    Where no baseline lies above chance there is no chance-corrected score, and no button.
 
     Args:
         draw: makes the figure of a score.
+        table: the runs it draws.
     """
+    if table[CHANCE_CORRECTED.column].isna().all():
+        return draw(NORMALISED)
     drawn = [draw(score) for score in SCORES]
     layouts = [figure.layout.to_plotly_json() for figure in drawn]
     texts = [{key: json.dumps(value, cls=PlotlyJSONEncoder) for key, value in layout.items()} for layout in layouts]

@@ -1,0 +1,188 @@
+"""What notebooks do around figures: find results, keep tidy tables in `cache/`, save charts."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from lm_eval.analysis.figures import save
+from lm_eval.analysis.figures.selection import CONTROL_SCHEME, architecture_of
+from lm_eval.analysis.runs import read_runs
+from lm_eval.analysis.scores import add_scores
+from lm_eval.errors import ConfigurationError
+from lm_eval.model_list import DEMO
+
+BASELINE_FOLDER = "lmeval_results_baseline"
+SCRIPTS = {
+    BASELINE_FOLDER: "run_parallel_baseline.py",
+    "lmeval_results_gen": "run_parallel_gen_gpt.py",
+    "lmeval_results_t5": "run_parallel_gen_t5.py and scripts/run_parallel_sim_t5.py",
+    "lmeval_results_sim_latest": "run_parallel_sim_gpt.py",
+}
+"""Which script fills a results folder."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Runs beside their baselines, fit to be drawn."""
+
+    table: pd.DataFrame
+    remarks: Sequence[str]
+    """What a reader has to know of them: which folders, what is missing, what was left out."""
+
+
+def find_folders(folders: Sequence[Path], demo: Path = DEMO / "results") -> tuple[list[Path], list[str]]:
+    """Return the folders that hold results, or else the demo's of the same names, and what to say of that.
+
+    The demo's baseline never stands in for one's own: models and documents would be others.
+
+    Args:
+        folders: results folders.
+        demo: the folder with the demo's results folders.
+
+    Raises:
+        ConfigurationError: neither holds results.
+    """
+    missing = [folder for folder in folders if not any(folder.glob("*.json"))]
+    remarks = [f"{folder.name} holds no results: {_say_maker(folder)}" for folder in missing]
+    own = [folder for folder in folders if folder not in missing]
+    if any(folder.name != BASELINE_FOLDER for folder in own):
+        return own, remarks
+    of_demo = [demo / folder.name for folder in folders if any((demo / folder.name).glob("*.json"))]
+    if not any(folder.name != BASELINE_FOLDER for folder in of_demo):
+        raise ConfigurationError("; ".join([*remarks, "`make demo` makes small results to look at"]))
+    return of_demo, [*remarks, "these are the demo's results: two tiny models and 200 documents, to show the charts"]
+
+
+def _say_maker(folder: Path) -> str:
+    script = SCRIPTS.get(folder.name)
+    return f"scripts/{script} makes it" if script else "scripts/run_parallel_*.py --results_dir makes it"
+
+
+def prepare(
+    folders: Sequence[Path],
+    task: str,
+    architecture: str | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    limit: str | None = None,
+    cache: Path | None = None,
+) -> Prepared:
+    """Read results folders and put the runs of a task beside their baselines.
+
+    Args:
+        folders: results folders, that of the baseline among them.
+        task: the task's name.
+        architecture: `decoder-only` or `encoder-decoder`; None takes both.
+        models: `pretrained` names, or their last parts; None takes all.
+        limit: the slice of documents; None takes that of the most runs.
+        cache: the folder that keeps what was read, for the next time.
+
+    Raises:
+        ConfigurationError: there are no such runs.
+    """
+    found, remarks = find_folders(folders)
+    kept = None if cache is None else cache / f"runs_{'_'.join(folder.name for folder in found)}.parquet"
+    runs = read_runs(found, cache=kept)
+    scored = add_scores(runs.table).table
+    chosen = scored[scored["task"] == task]
+    if architecture is not None:
+        chosen = chosen[chosen["pretrained"].map(architecture_of) == architecture]
+    if models is not None:
+        chosen = chosen[chosen["pretrained"].isin(models) | chosen["model"].isin(models)]
+    if runs.num_duplicates:
+        remarks.append(f"{runs.num_duplicates} older results of the same configurations were left out")
+    remarks += [f"{file.name} holds no result: {why}" for file, why in runs.unreadable.items()]
+    if chosen.empty:
+        where = ", ".join(folder.name for folder in found)
+        who = " ".join(part for part in (architecture or "", ", ".join(models or ())) if part)
+        raise ConfigurationError("; ".join([f"no runs of {task}{f' ({who})' if who else ''} in {where}", *remarks]))
+    prepared = choose_documents(chosen, limit)
+    return Prepared(prepared.table, [*remarks, *prepared.remarks])
+
+
+def choose_documents(table: pd.DataFrame, limit: str | None = None) -> Prepared:
+    """Return the runs over one slice of documents, and which baselines they lack.
+
+    Args:
+        table: runs.
+        limit: the slice; None takes that of the most runs.
+
+    Raises:
+        ConfigurationError: there is none of that slice.
+    """
+    counts = table["limit"].value_counts()
+    chosen = str(counts.index[0]) if limit is None else str(limit)
+    if chosen not in counts.index:
+        raise ConfigurationError(f"no runs of --limit {chosen}; there are some of {', '.join(map(str, counts.index))}")
+    others = [f"{number} of --limit {name}" for name, number in counts.items() if name != chosen]
+    remarks = [f"runs over other documents were left out: {', '.join(others)}"] if others else []
+    rows = table[table["limit"] == chosen].reset_index(drop=True)
+    which = "all documents" if chosen == "None" else f"documents {chosen} (--limit)"
+    remarks.insert(0, f"{len(rows)} runs of {rows['pretrained'].nunique()} models over {which}")
+    lacking = rows[rows["baseline"].isna()].drop_duplicates(["model", "num_fewshot"])
+    remarks += [f"no baseline: {row['model']}, {row['num_fewshot']} shots" for row in lacking.to_dict("records")]
+    return Prepared(rows, remarks)
+
+
+def write_tidy(table: pd.DataFrame, path: Path) -> Path:
+    """Write runs beside their baselines as Parquet, and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    table.to_parquet(temporary)
+    temporary.replace(path)
+    return path
+
+
+def read_tidy(paths: Iterable[Path]) -> pd.DataFrame:
+    """Read what `write_tidy` wrote, of several notebooks one below the other.
+
+    Raises:
+        ConfigurationError: none of the files is there.
+    """
+    there = [path for path in paths if path.is_file()]
+    if not there:
+        names = " or ".join(f"notebooks/{name_notebook(path)}" for path in paths)
+        raise ConfigurationError(f"there is nothing in cache/ yet: run {names} first")
+    table = pd.concat([pd.read_parquet(path) for path in there], ignore_index=True)
+    for column in table.columns:
+        if pd.api.types.is_string_dtype(table[column]) or table[column].dtype == object:
+            table[column] = table[column].astype("object").where(table[column].notna(), None)
+    return table
+
+
+def name_notebook(path: Path) -> str:
+    """Return the notebook that writes a table: `dist_gen_gpt.parquet` comes from `dist_gen_charts_gpt.ipynb`."""
+    test, _, architecture = path.stem.rpartition("_")
+    return f"{test}_charts_{architecture}.ipynb"
+
+
+def chart(draw: Callable[..., go.Figure], table: pd.DataFrame, path: Path, **options: Any) -> go.Figure | None:  # noqa: ANN401
+    """Draw and save a figure; where there is nothing to draw, say why.
+
+    Args:
+        draw: one of `figures`.
+        table: runs beside their baselines.
+        path: the file, without ending.
+        options: of `draw`.
+
+    Returns:
+        The figure, or None.
+    """
+    try:
+        figure = draw(table, **options)
+    except ConfigurationError as error:
+        print(f"{path.name} is not drawn: {error}")
+        return None
+    save(figure, path)
+    return figure
+
+
+def largest_study(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the model that has the most of them: that of the ablations."""
+    runs = table[table["encoding_scheme"] != CONTROL_SCHEME]
+    most: str = runs["pretrained"].value_counts().index[0]
+    return table.loc[table["pretrained"] == most]
