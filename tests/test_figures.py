@@ -184,6 +184,13 @@ def test_boxes_of_ablations_hold_the_quartiles_of_the_table_and_few_runs_are_poi
     )
 
 
+def test_axes_have_types_of_their_own_so_that_hidden_traces_cannot_decide_them():
+    for draw in (figures.main_bars, figures.ablations, figures.scaling):
+        layout = draw(one_model()).layout
+        assert layout.yaxis.type == "linear"
+        assert layout.xaxis.type in ("linear", "log")
+
+
 def layered() -> pd.DataFrame:
     rows = [{**model("a"), **BASELINE}]
     for layer, acc in {"E": 0.2, "0": 0.3, "1": 0.35, "3": 0.4, "middle": 0.33, None: 0.45}.items():

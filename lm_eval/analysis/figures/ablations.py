@@ -99,11 +99,13 @@ def _draw(runs: pd.DataFrame, settings: list[str], title: str, score: Score) -> 
         counts = named[name].value_counts()
         texts = [f"{value} <span style='color:{FAINT};font-size:14px'>{counts[value]}</span>" for value in order]
         ends = (-0.6, len(order) - 0.4)
-        figure.update_yaxes(tickvals=list(range(len(order))), ticktext=texts, range=ends, showgrid=False, row=row)
+        figure.update_yaxes(
+            type="linear", tickvals=list(range(len(order))), ticktext=texts, range=ends, showgrid=False, row=row
+        )
         for column, number in enumerate(shots, start=1):
             chance = score.chance(runs[runs["num_fewshot"] == number]).dropna()
             _shade(figure, chance, (low, high), ends, (row, column))
-    figure.update_xaxes(range=(low, high), nticks=5)
+    figure.update_xaxes(type="linear", range=(low, high), nticks=5)
     figure.update_xaxes(title_text=score.label, row=len(settings))
     if overall > _NEAR_ONE:
         figure.add_vline(x=1, line={"color": FAINT, "width": 2, "dash": "dash"})

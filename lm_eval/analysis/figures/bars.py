@@ -112,11 +112,13 @@ def _draw(table: pd.DataFrame, published: pd.DataFrame | None, title: str, score
     figure.update_layout(**layout, barmode="overlay")
     edge = (models["position"].min() - 0.6, models["position"].max() + 0.6)
     names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in models["model"]]
-    figure.update_xaxes(range=edge, tickvals=list(models["position"]), ticktext=names, showgrid=False)
+    figure.update_xaxes(type="linear", range=edge, tickvals=list(models["position"]), ticktext=names, showgrid=False)
     figure.update_xaxes(tickangle=0 if flat else -90, row=len(shots), col=1)
     low, high = span(figure, "y", including=(0, 1))
     low = low if min(low, 0) < -0.05 else 0
-    figure.update_yaxes(title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None)
+    figure.update_yaxes(
+        type="linear", title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None
+    )
     titles = [panel_title(row, say_shots(number)) for row, number in enumerate(shots, start=1)]
     figure.update_layout(annotations=titles)
     return figure
@@ -288,7 +290,7 @@ def _add_published(panels: _Panels, row: int, runs: pd.DataFrame, published: pd.
         x=x,
         y=values["normalised"].astype(float),
         mode="markers",
-        marker={"symbol": "diamond-open", "size": 9, "color": INK, "line": {"width": 2}},
+        marker={"symbol": "diamond-open", "size": 8, "color": INK, "line": {"width": 2}},
         hovertemplate="published: %{y:.3f}<extra></extra>",
     )
     panels.add(row, trace, "published", rank=25)

@@ -220,7 +220,9 @@ def _draw_lines(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Fig
     figure.update_xaxes(tickangle=-90 if len(layers) > 10 else 0, range=(-0.6, len(layers) - 0.4))
     figure.update_xaxes(title_text="layer (E: token embeddings)", row=len(shots))
     low, high = span(figure, "y", including=(1,))
-    figure.update_yaxes(title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None)
+    figure.update_yaxes(
+        type="linear", title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None
+    )
     figure.update_layout(annotations=[panel_title(row, say_shots(n)) for row, n in enumerate(shots, start=1)])
     return figure
 

@@ -22,6 +22,8 @@ _ROW_PX = 44
 _BAR_PX = 150
 """Room for the colour bar."""
 _LETTER_PX = 10.0
+_INSET_PX = 40
+"""What plotly leaves free at both sides of the categories."""
 _MANY = 40
 """Of more runs than these, ribbons of about the same score are joined."""
 _CLASSES = 6
@@ -93,9 +95,11 @@ def _draw(runs: pd.DataFrame, best: int | None, title: str | None, score: Score)
     distance = max(others, default=0.0)
     last = _LETTER_PX * max(len(value) for value in list(order.values())[-1]) + 50
     width = max(WIDTH, int(first + distance * len(others) + last + _BAR_PX))
+    left, right = first - _INSET_PX, last - _INSET_PX + _BAR_PX
     figure = go.Figure(trace)
-    figure.update_layout(**{**layout, "width": width, "margin": {**layout["margin"], "l": first, "r": last + _BAR_PX}})
-    figure.update_traces(line_colorbar={"x": 1 + last / (width - first - last - _BAR_PX), "xanchor": "left", "xpad": 0})
+    figure.update_layout(**{**layout, "width": width, "margin": {**layout["margin"], "l": left, "r": right}})
+    bar_place = 1 + (last - _INSET_PX) / (width - left - right)
+    figure.update_traces(line_colorbar={"x": bar_place, "xanchor": "left", "xpad": 0})
     return figure
 
 

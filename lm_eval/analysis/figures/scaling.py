@@ -82,7 +82,7 @@ def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> g
     )
     figure.update_layout(**layout)
     low, high = span(figure, "y", including=(1,))
-    figure.update_yaxes(range=(low, high), nticks=5)
+    figure.update_yaxes(type="linear", range=(low, high), nticks=5)
     figure.update_yaxes(title_text=score.label, title_font_size=SMALL, col=1, row=(len(schemes) + 1) // 2)
     _label_sizes(figure, main["size_b"], len(schemes))
     figure.add_hline(y=1, line={"color": FAINT, "width": 2, "dash": "dash"})
