@@ -348,6 +348,17 @@ def test_a_figure_is_saved_as_picture_print_and_page(tmp_path):
     assert figure.layout.updatemenus  # saving takes the buttons from the pictures alone
 
 
+def test_all_figures_at_once_are_those_that_can_be_drawn():
+    other = one_model().assign(task="hellaswag_d", kind="dist_sim")
+    drawn = figures.draw_all(pd.concat([one_model(), other, scored({**model("z"), **GEN, "task": "webqs_dg"})]))
+    assert [title for title in drawn if title.startswith("Test 1, generation (hellaswag_dg): ")] == [
+        f"Test 1, generation (hellaswag_dg): {what}"
+        for what in ("main configurations", "score and model size", "by setting")
+    ]
+    assert not any("webqs" in title for title in drawn)
+    assert figures.draw_all(one_model().head(0)) == {}
+
+
 @pytest.mark.slow
 @pytest.mark.reference
 def test_the_published_study_gives_the_papers_charts(reference, tmp_path):

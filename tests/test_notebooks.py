@@ -71,7 +71,7 @@ def test_all_notebooks_run_on_what_the_scripts_have_made(tmp_path, monkeypatch, 
     assert demo.main() == 0
     for name in READING:
         printed = execute(name, tmp_path / "notebooks", **folders_of(name, tmp_path))
-        assert "models over documents 12 (--limit)" in printed
+        assert "1 model over documents 12 (--limit)" in printed
     for name in DRAWING:
         printed = execute(name, tmp_path / "notebooks")
         assert "2 models over documents 12 (--limit)" in printed
@@ -96,7 +96,7 @@ def folders_of(name: str, results: Path) -> dict:
 def test_notebooks_run_on_older_files(reference, tmp_path, kernels):
     older = {"FOLDERS": [str(reference / "legacy_results")]}
     printed = execute("dist_sim_charts_gpt", tmp_path / "notebooks", **older)
-    assert "runs of 1 models over documents 24 (--limit)" in printed
+    assert "runs of 1 model over documents 24 (--limit)" in printed
     assert (tmp_path / "notebooks" / "charts" / "dist_sim_gpt_main.png").is_file()
     printed = execute("dist_gen_charts_t5", tmp_path / "notebooks", **older)
     assert "dist_gen_t5_layer_map is not drawn: no layers to compare" in printed

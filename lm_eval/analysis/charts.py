@@ -122,7 +122,8 @@ def choose_documents(table: pd.DataFrame, limit: str | None = None) -> Prepared:
     remarks = [f"runs over other documents were left out: {', '.join(others)}"] if others else []
     rows = table[table["limit"] == chosen].reset_index(drop=True)
     which = "all documents" if chosen == "None" else f"documents {chosen} (--limit)"
-    remarks.insert(0, f"{len(rows)} runs of {rows['pretrained'].nunique()} models over {which}")
+    models = rows["pretrained"].nunique()
+    remarks.insert(0, f"{len(rows)} runs of {models} {'model' if models == 1 else 'models'} over {which}")
     lacking = rows[rows["baseline"].isna()].drop_duplicates(["model", "num_fewshot"])
     remarks += [f"no baseline: {row['model']}, {row['num_fewshot']} shots" for row in lacking.to_dict("records")]
     return Prepared(rows, remarks)

@@ -1,0 +1,46 @@
+"""All figures of a table at once, for those who open no notebook."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from lm_eval.analysis.figures.ablations import ablations
+from lm_eval.analysis.figures.bars import main_bars
+from lm_eval.analysis.figures.layers import layer_heat_map, layer_lines
+from lm_eval.analysis.figures.scaling import scaling
+from lm_eval.analysis.figures.selection import name_test
+from lm_eval.errors import ConfigurationError
+
+_DRAWING: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
+    "main configurations": main_bars,
+    "score and model size": scaling,
+    "by setting": ablations,
+    "by layer, lines": layer_lines,
+    "by layer, map": layer_heat_map,
+}
+
+
+def draw_all(table: pd.DataFrame, *, published: pd.DataFrame | None = None) -> dict[str, go.Figure]:
+    """Draw what there is to draw of each test, task and slice of documents; what there isn't is left out.
+
+    Args:
+        table: runs with their scores, of any tests and tasks.
+        published: the paper's values, for `main_bars`.
+
+    Returns:
+        Figures by title.
+    """
+    drawn: dict[str, go.Figure] = {}
+    several = table.groupby(["kind", "task"])["limit"].nunique().gt(1).any()
+    for (_, task, limit), runs in table.groupby(["kind", "task", "limit"]):
+        if runs["normalised"].isna().all():
+            continue
+        name = f"{name_test(runs)} ({task}{f', --limit {limit}' if several else ''})"
+        for what, draw in _DRAWING.items():
+            try:
+                figure = main_bars(runs, published=published) if draw is main_bars else draw(runs)
+            except ConfigurationError:  # one layer, one value of each setting, no sizes
+                continue
+            drawn[f"{name}: {what}"] = figure
+    return drawn
