@@ -1,5 +1,6 @@
 """A Ray cluster: joining it, what its machines are, and what they lack."""
 
+import hashlib
 import os
 import signal
 import socket
@@ -31,7 +32,8 @@ def connect(cluster: str) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster == "local":
-        options |= {"include_dashboard": False, "num_gpus": len(local_machine().gpus)}
+        machine = local_machine()
+        options |= {"include_dashboard": False, "num_gpus": len(machine.gpus), "num_cpus": machine.num_cpus}
     else:  # the machines of a running cluster need not have this code
         check_address(cluster)
         options["runtime_env"] = {"py_modules": [str(Path(__file__).resolve().parent)]}
@@ -105,17 +107,28 @@ def find_missing(nodes: Sequence[str], paths: Sequence[str]) -> dict[str, list[s
     return missing
 
 
-def _list_contents(paths: Sequence[str]) -> tuple[str, list[dict[str, int] | None]]:
-    """Return this host, and for each path the sizes of the files there, or None where it doesn't exist."""
-    return socket.gethostname(), [_sizes(Path(path)) for path in paths]
+def _list_contents(paths: Sequence[str]) -> tuple[str, list[dict[str, str] | None]]:
+    """Return this host, and for each path what tells its files from others, or None where it doesn't exist."""
+    return socket.gethostname(), [_contents(Path(path)) for path in paths]
 
 
-def _sizes(path: Path) -> dict[str, int] | None:
+def _contents(path: Path) -> dict[str, str] | None:
     if not path.exists():
         return None
-    if path.is_file():
-        return {path.name: path.stat().st_size}
-    return {file.name: file.stat().st_size for file in sorted(path.iterdir()) if file.is_file()}
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    return {file.name: _digest_ends(file) for file in files}
+
+
+_END_BYTES = 1 << 20
+
+
+def _digest_ends(file: Path) -> str:
+    """Return the digest of a file's size and its two ends: all of it would take minutes for large weights."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(_END_BYTES)
+        stream.seek(max(0, size - _END_BYTES))
+        return hashlib.sha256(f"{size} ".encode() + start + stream.read()).hexdigest()
 
 
 def _ask_all(nodes: Sequence[str], question: Any, *arguments: Any) -> list[Any]:  # noqa: ANN401

@@ -4,17 +4,17 @@ The only one who writes into a results folder while a grid runs; workers, wherev
 """
 
 import contextlib
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lm_eval.config import RunConfig
+from lm_eval.errors import ConfigurationError
 from lm_eval.estimate import RemainingTime
-from lm_eval.failures import Failure, remove_failure, write_failure
+from lm_eval.failures import Failure, find_failure, remove_failure, write_failure
 from lm_eval.journal import Journal, Progress
 from lm_eval.leases import Leases
 from lm_eval.plan import Pending, Plan
@@ -22,6 +22,7 @@ from lm_eval.provenance import code_version, command_line
 from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Claim, Ended, Executor, Started, WorkQueue
 from lm_eval.table import describe
+from lm_eval.telling import tell
 from lm_eval.worker import Outcome
 from lm_eval.workforce import Workforce
 
@@ -29,6 +30,12 @@ RETRY_S = 5.0
 """Time between attempts to write what could not be written."""
 GIVE_UP_S = 60.0
 """Time after the last run for which that goes on."""
+
+
+_SOMETHING_ELSE = Failure(
+    message="the model or the data were not what they were when the plan was made: changed meanwhile, or other ones on "
+    "the worker's machine; the result is stored as what it was computed from, call again for the rest"
+)
 
 
 @dataclass
@@ -41,7 +48,8 @@ class Summary:
     unwritten: list[Outcome] = field(default_factory=list)
     """Results that could not be written into the folder."""
     rescued_to: Path | None = None
-    """Where those were written instead."""
+    """Where those were written instead, as far as there was room."""
+    num_rescued: int = 0
     stopped: bool = False
     """Whether the first failure ended it."""
 
@@ -55,9 +63,11 @@ class ResultWriter:
     _tried: float = 0.0
 
     def write(self, outcome: Outcome) -> None:
-        """Write a result, or keep it for later."""
-        if not self._try(outcome):
-            self.waiting.append(outcome)
+        """Write a result, or keep it for later; one that is being written when something interrupts is kept too."""
+        self.waiting.append(outcome)
+        if self._try(outcome):
+            self.waiting.remove(outcome)
+        else:
             self._tried = time.monotonic()
 
     def retry(self, *, now: bool = False) -> list[Outcome]:
@@ -79,23 +89,22 @@ class ResultWriter:
             self.folder.write(outcome.config, outcome.result)
         except OSError as error:
             if not quiet:
-                print(
+                tell(
                     f"CANNOT WRITE to {self.folder.path}: {error}; the result is kept in memory and tried again: "
-                    f"{describe(outcome.config)}",
-                    file=sys.stderr,
-                    flush=True,
+                    f"{describe(outcome.config)}"
                 )
             return False
         return True
 
-    def rescue(self) -> Path | None:
-        """Write what is kept into a temporary folder instead, and return that."""
+    def rescue(self) -> tuple[Path | None, int]:
+        """Write what is kept into a temporary folder instead; return that, and how many results are there."""
+        path, written = None, 0
         with contextlib.suppress(OSError):
             rescue = ResultsFolder(Path(tempfile.mkdtemp(prefix="lm_eval-results-")))
             for outcome in self.waiting:
                 rescue.write(outcome.config, outcome.result or {})
-            return rescue.path
-        return None
+                path, written = rescue.path, written + 1
+        return path, written
 
 
 class Driver:
@@ -109,7 +118,6 @@ class Driver:
         remaining: RemainingTime,
         on_change: Callable[[Progress, str | None], None],
         *,
-        overwrite: bool = False,
         fail_fast: bool = False,
     ) -> None:
         self._pending: dict[RunConfig, Pending] = {pending.config: pending for pending in plan.to_run}
@@ -117,13 +125,11 @@ class Driver:
         self._workforce = workforce
         self._remaining = remaining
         self._on_change = on_change
-        self._overwrite = overwrite
         self._fail_fast = fail_fast
         self._progress = Progress(planned=len(plan.to_run), skipped=len(plan.done))
         self._journal = Journal(folder.path, self._progress)
         self._leases = Leases(folder.path, self._journal.driver)
         self._writer = ResultWriter(folder)
-        self._began = time.time()
         self._leases_fail = False
         self.summary = Summary()
 
@@ -140,7 +146,12 @@ class Driver:
             sizes=self._workforce.sizes,
             larger_share=self._workforce.larger_share,
         )
-        self._journal.open()
+        try:
+            self._journal.open()
+        except OSError as error:
+            raise ConfigurationError(
+                f"results folder {self._folder.path}: cannot be written ({error}); choose another"
+            ) from error
         self._leases.sweep()
         ended = "stopped by an error"
         try:
@@ -150,17 +161,25 @@ class Driver:
                     self._take(event)
                     if self.summary.stopped:
                         break
+            self._take_rest(queue)
             self._finish()
             ended = "stopped at the first failure" if self.summary.stopped else "finished"
         except KeyboardInterrupt:
             ended = "interrupted"
             raise
         finally:
-            self._settle(self._writer.retry(now=True))
-            self._save_the_rest()
-            self._leases.release_all()
-            self._journal.close(ended)
+            with contextlib.ExitStack() as last:  # each of these, whatever becomes of the others; the last one first
+                last.callback(lambda: self._journal.close(ended))
+                last.callback(self._leases.release_all)
+                last.callback(self._save_the_rest)
+                last.callback(lambda: self._settle(self._writer.retry(now=True)))
+                last.callback(lambda: self._take_rest(queue))
         return self.summary
+
+    def _take_rest(self, queue: WorkQueue) -> None:
+        """Take the outcomes that workers have handed back and nobody has asked for."""
+        for outcome in queue.settled():
+            self._take_outcome(outcome)
 
     def _take(self, event: object) -> None:
         self._progress.remaining_s = self._remaining.remaining_s()
@@ -178,7 +197,9 @@ class Driver:
         self._settle(self._writer.retry())
 
     def _take_outcome(self, outcome: Outcome) -> None:
-        if outcome.result is not None:
+        if outcome.result is not None and self._is_done_by_heir(outcome.config):
+            self._take_outcome(Outcome(config=outcome.config, elsewhere=True))
+        elif outcome.result is not None:
             self._complete(outcome.result, outcome.config)
             self._writer.write(outcome)
             if outcome not in self._writer.waiting:
@@ -192,31 +213,27 @@ class Driver:
 
     @staticmethod
     def _complete(result: dict[str, Any], config: RunConfig) -> None:
-        """Add what only the driver knows: the user's command, and the code's version where workers got a copy."""
-        result["run"][config.task] |= {"command_line": command_line(), "code": code_version()}
+        """Add what only the driver knows: the user's command, and the code's commit where workers got a copy."""
+        run = result["run"][config.task]
+        run["command_line"] = command_line()
+        if run["code"]["commit"] is None:
+            run["code"] = code_version()
 
     def _settle(self, written: Sequence[Outcome]) -> None:
         """Take note of results that are in the folder now."""
         for outcome in written:
             assert outcome.result is not None  # noqa: S101
+            pending = self._pending[outcome.config]
+            if outcome.result["identity"][outcome.config.task] != pending.identity:
+                self._record(replace(outcome, failure=_SOMETHING_ELSE), _SOMETHING_ELSE)
+                continue
             self._progress.finished += 1
             self.summary.finished += 1
-            remove_failure(self._folder.path, outcome.config, self._pending[outcome.config].identity)
-            self._end(outcome.config, f"done ({self._count()}): {describe(outcome.config)}{self._remark(outcome)}")
+            remove_failure(self._folder.path, outcome.config, pending.identity, pending.failure)
+            self._end(outcome.config, f"done ({self._count()}): {describe(outcome.config)}{_remark(outcome)}")
 
     def _count(self) -> str:
         return f"{self._progress.finished + self._progress.failed}/{self._progress.planned}"
-
-    def _remark(self, outcome: Outcome) -> str:
-        config, result = outcome.config, outcome.result or {}
-        metrics = result["results"][config.task]
-        error = metrics.get("acc_stderr")
-        remark = f": acc {metrics['acc']:.3f}" + ("" if error is None else f" ± {error:.3f}")
-        if cut := result["run"][config.task]["num_truncated_segments"]:
-            remark += f" (warning: {cut} segments were longer than the model takes and were cut from the left)"
-        if result["identity"][config.task] != self._pending[config].identity:
-            remark += " (warning: the model or the data changed meanwhile; stored as what it was computed from)"
-        return remark
 
     def _record(self, outcome: Outcome, failure: Failure) -> None:
         self._progress.failed += 1
@@ -233,16 +250,26 @@ class Driver:
         self._on_change(self._progress, line)
 
     def _claim(self, configs: Sequence[RunConfig]) -> Claim:
-        mine, done, held = [], [], []
+        mine, done, held, failed = [], [], [], []
         for config in configs:
             if not self._lease(config):
                 held.append(config)
             elif self._is_done(config):  # by another driver, which gave its lease back thereafter
                 self._leases.release(self._pending[config].name)
                 done.append(config)
+            elif (failure := self._find_failure(config)) is not None:
+                failed.append((config, failure))
             else:
                 mine.append(config)
-        return Claim(mine=tuple(mine), done=tuple(done), held=tuple(held))
+        return Claim(mine=tuple(mine), done=tuple(done), held=tuple(held), failed=tuple(failed))
+
+    def _find_failure(self, config: RunConfig) -> Failure | None:
+        """Return the failure that another driver has recorded since this one began."""
+        recorded = find_failure(self._folder.path, config, self._pending[config].identity)
+        with contextlib.suppress(OSError):
+            if recorded is not None and recorded.path.stat().st_mtime > self._journal.opened:
+                return recorded.failure
+        return None
 
     def _lease(self, config: RunConfig) -> bool:
         try:
@@ -250,18 +277,22 @@ class Driver:
         except OSError as error:  # better to compute something twice than not at all
             if not self._leases_fail:
                 self._leases_fail = True
-                print(f"no lease can be taken ({error}): other drivers on this folder may do the same", file=sys.stderr)
+                tell(f"no lease can be taken ({error}): other drivers on this folder may do the same")
             return True
+
+    def _is_done_by_heir(self, config: RunConfig) -> bool:
+        """Whether this driver counted as gone for a while, and another has done its run meanwhile."""
+        return not self._leases.holds(self._pending[config].name) and self._is_done(config)
 
     def _is_done(self, config: RunConfig) -> bool:
         pending = self._pending[config]
         stored = self._folder.look_again(config, pending.identity)
         if stored is None:
             return False
-        if not self._overwrite:
+        if not pending.replaces:
             return True
         with contextlib.suppress(OSError):
-            return stored.path.stat().st_mtime > self._began
+            return stored.path.stat().st_mtime > self._journal.opened
         return False
 
     def _keep_log(self, event: Ended) -> None:
@@ -282,5 +313,15 @@ class Driver:
     def _save_the_rest(self) -> None:
         if self._writer.waiting:
             self.summary.unwritten = list(self._writer.waiting)
-            self.summary.rescued_to = self._writer.rescue()
+            self.summary.rescued_to, self.summary.num_rescued = self._writer.rescue()
             self._writer.waiting.clear()
+
+
+def _remark(outcome: Outcome) -> str:
+    config, result = outcome.config, outcome.result or {}
+    metrics = result["results"][config.task]
+    error = metrics.get("acc_stderr")
+    remark = f": acc {metrics['acc']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+    if cut := result["run"][config.task]["num_truncated_segments"]:
+        remark += f" (warning: {cut} segments were longer than the model takes and were cut from the left)"
+    return remark

@@ -227,6 +227,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     execution = Execution.parse(batch_size=batch_size, device=device, model_args=model_args)
     for config in configs:
         check_config(config)
+    commit = read_facts(configs[0].pretrained, configs[0].revision).commit
+    configs = [replace(config, revision=commit or config.revision) for config in configs]
     loaded = load_for(configs[0], execution)
     results = []
     for config in configs:

@@ -18,6 +18,8 @@ class Execution:
     """Whether the model is laid over all visible GPUs."""
     gpu_share: float = 1.0
     """Of the GPU's memory that is this run's; below 1 others run there too."""
+    log_samples: bool = False
+    """Whether the scores of every document are stored."""
 
     @classmethod
     def parse(cls, *, batch_size: str | int | None, device: str | None, model_args: str) -> "Execution":

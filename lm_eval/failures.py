@@ -67,10 +67,26 @@ def write_failure(folder: Path, config: RunConfig, identity: Mapping[str, Any], 
     return path
 
 
-def remove_failure(folder: Path, config: RunConfig, identity: Mapping[str, Any]) -> None:
-    """Forget a run's failure, now that it has a result."""
-    with contextlib.suppress(OSError):
-        _path(folder, config, identity).unlink()
+def remove_failure(folder: Path, config: RunConfig, identity: Mapping[str, Any], recorded: Path | None = None) -> None:
+    """Forget a run's failure, now that it has a result.
+
+    Args:
+        folder: the results folder.
+        config: the run's configuration.
+        identity: its identity.
+        recorded: the file that told of an earlier failure, perhaps under another name of the same model.
+    """
+    for path in (_path(folder, config, identity), recorded):
+        with contextlib.suppress(OSError):
+            if path is not None:
+                path.unlink()
+
+
+def find_failure(folder: Path, config: RunConfig, identity: Mapping[str, Any]) -> RecordedFailure | None:
+    """Return the recorded failure of a run, if there is one."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _read(_path(folder, config, identity))
+    return None
 
 
 def read_failures(folder: Path) -> dict[str, RecordedFailure]:

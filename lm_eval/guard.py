@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
+from lm_eval.leases import process_started
+
 _SHELL = "/bin/sh"
 
 
@@ -17,11 +19,13 @@ def children_guarded() -> Iterator[None]:
     A shell waits at a pipe whose other end only this process holds: a line sends it home, the end of the pipe, which
     comes when this process is gone, has it kill the others.
     """
-    pids = [child.pid for child in psutil.Process().children(recursive=True)]
-    if not pids or not os.access(_SHELL, os.X_OK):
+    found = [(child.pid, process_started(child.pid)) for child in psutil.Process().children(recursive=True)]
+    if not found or not os.access(_SHELL, os.X_OK):
         yield
         return
-    command = f"read line || kill -9 {' '.join(map(str, pids))} 2>/dev/null"
+    # a number may have passed to another process, days later; when it started tells
+    checks = [f"case $(cat /proc/{pid}/stat) in *' {started} '*) kill -9 {pid};; esac" for pid, started in found]
+    command = f"read line || {{ {'; '.join(checks)}; }} 2>/dev/null"
     with subprocess.Popen(  # noqa: S603
         [_SHELL, "-c", command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, text=True
     ) as shell:

@@ -6,6 +6,7 @@ counts as invalid), or `CUDA_DEVICE_ORDER`: GPUs are numbered by their place on 
 """
 
 import ctypes
+import math
 import os
 import re
 import socket
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import psutil
 
 _AMPERE = (8, 0)
 """First CUDA compute capability with native bfloat16."""
@@ -64,7 +67,7 @@ def local_machine(load: Callable[[], Any] = load_nvml) -> Machine:
     """
     return Machine(
         host=socket.gethostname(),
-        num_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        num_cpus=usable_cpus(),
         memory_gib=host_memory_bytes() / _GIB,
         gpus=local_gpus(load),
     )
@@ -170,18 +173,53 @@ def _memory_gib(nvml: Any, handle: ctypes.c_void_p) -> float | None:  # noqa: AN
     return float(memory.total / _GIB)
 
 
+def usable_cpus(root: Path = Path("/")) -> int:
+    """Return the CPU cores that this process may use: those it may run on, or fewer where its control group has less.
+
+    Args:
+        root: the folder that holds `proc` and `sys`.
+    """
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([mine, *(math.ceil(quota) for quota in _cpu_quotas(root))]))
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """Yield the CPU quotas, in cores, of the process's control group and of those around it, in versions 2 and 1."""
+    for folder in _group_folders(root, "cpu"):
+        try:
+            if (folder / "cpu.max").exists():
+                quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+            else:
+                quota = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")
+                period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
+            if float(quota) > 0:
+                yield float(quota) / float(period)
+        except (OSError, ValueError):  # there is none, or it says "max"
+            continue
+
+
 def host_memory_bytes(root: Path = Path("/")) -> int:
     """Return the bytes of memory that this process may use: the machine's, or less where its control group has less.
 
     Args:
         root: the folder that holds `proc` and `sys`.
     """
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    physical: int = psutil.virtual_memory().total
     return min([physical, *_group_limits(root)])
 
 
 def _group_limits(root: Path) -> Iterator[int]:
     """Yield the memory limits, in bytes, of the process's control group and of those around it, in versions 2 and 1."""
+    for folder in _group_folders(root, "memory"):
+        for file in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                yield int((folder / file).read_text(encoding="ascii"))
+            except (OSError, ValueError):  # there is none, or it says "max"
+                continue
+
+
+def _group_folders(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the folders of the process's control group and of those around it, in versions 2 and 1."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -190,17 +228,14 @@ def _group_limits(root: Path) -> Iterator[int]:
         number, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if number == "0" and not controllers:
-            folder, file = root / "sys/fs/cgroup", "memory.max"
-        elif "memory" in controllers.split(","):
-            folder, file = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+            top = root / "sys/fs/cgroup"
+        elif controller in controllers.split(","):
+            top = root / "sys/fs/cgroup" / controllers
+            top = top if top.exists() else root / "sys/fs/cgroup" / controller
         else:
             continue
         path = PurePosixPath(group.strip("/"))  # inside a container it may be one that only its host has
-        for place in (path, *path.parents):
-            try:
-                yield int((folder / place / file).read_text(encoding="ascii"))
-            except (OSError, ValueError):  # there is none, or it says "max"
-                continue
+        yield from (top / place for place in (path, *path.parents))
 
 
 def suitable_dtype(gpus: Sequence[Gpu], *, overflows_in_float16: bool) -> str:

@@ -46,6 +46,8 @@ class Journal:
     def __init__(self, results: Path, progress: Progress) -> None:
         self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.progress = progress
+        self.opened = 0.0
+        """When it was opened, by the file system's clock."""
         self._folder = state_folder(results) / "drivers"
         self._ended: str | None = None
         self._constant = {
@@ -70,6 +72,7 @@ class Journal:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._prune()
         self._write()
+        self.opened = (self._folder / f"{self.driver}.json").stat().st_mtime
         self._thread.start()
 
     def close(self, ended: str) -> None:
@@ -84,8 +87,11 @@ class Journal:
 
     def _beat(self) -> None:
         while not self._stop.wait(_BEAT_S):
-            with contextlib.suppress(OSError, RuntimeError):  # a full disk; a run that ended just while it was copied
+            try:
                 self._write()
+            except (OSError, RuntimeError):  # a full disk; a run that ended just while it was copied
+                with contextlib.suppress(OSError):
+                    os.utime(self._folder / f"{self.driver}.json")
 
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

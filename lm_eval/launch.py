@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -20,20 +20,22 @@ from lm_eval.config import Limit, RunConfig
 from lm_eval.documents import select_documents
 from lm_eval.driver import Driver, Summary
 from lm_eval.errors import ConfigurationError
-from lm_eval.estimate import RemainingTime, Timings, describe_seconds
 from lm_eval.grid import Grid, expand
+from lm_eval.grid_progress import GridProgress
 from lm_eval.hardware import Machine, local_machine
 from lm_eval.model_list import DEMO, demo_models
 from lm_eval.models.families import Architecture, ModelFacts, check_against_model, is_local, read_facts
 from lm_eval.options import Options, read_options
-from lm_eval.plan import Plan, describe_plan, make_plan, plan_remarks
-from lm_eval.progress import GridProgress
-from lm_eval.result_files import StoredResult, check_writable
+from lm_eval.plan import Plan, describe_plan, make_plan
+from lm_eval.prospect import Prospect, look_ahead, print_plan
+from lm_eval.result_files import check_writable
 from lm_eval.results import ResultsFolder
-from lm_eval.scheduler import Event, Executor, WorkQueue, make_units
-from lm_eval.table import describe, format_results
+from lm_eval.scheduler import Event, Executor, WorkQueue
+from lm_eval.summary import print_counts, print_results, print_summary, print_unwritten
+from lm_eval.table import describe
 from lm_eval.tasks import find_task
-from lm_eval.workforce import Workforce, describe_share, grid_dtype, plan_workforce
+from lm_eval.telling import tell
+from lm_eval.workforce import Workforce, grid_dtype
 
 _SCRIPT_ENDINGS: dict[Architecture, str] = {"decoder-only": "_gpt.py", "encoder-decoder": "_t5.py"}
 
@@ -119,25 +121,32 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
     machines = executor.machines()
     configs = check_grids(grids, options, facts, machines)
     folder = ResultsFolder(results_dir)
-    plan = make_plan(configs, folder, overwrite=options.overwrite_results, retry_failed=options.retry_failed)
-    prospect = _look_ahead(plan, folder, facts, machines, options)
+    plan = make_plan(
+        configs,
+        folder,
+        overwrite=options.overwrite_results,
+        retry_failed=options.retry_failed,
+        log_samples=options.log_samples,
+    )
+    prospect = look_ahead(plan, folder, facts, machines, options.NUM_GPUS_PER_RUN if options.has_num_gpus else None)
     if prospect is not None:
         executor.check_paths(sorted({path for pending in plan.to_run for path in _paths(pending.config)}))
-    _print_plan(plan, folder, prospect)
+    print_plan(plan, folder, prospect)
     if options.dry_run:
         print("\n".join(describe_plan(plan, describe)))
         if options.shutdown_at_exit:
             print(f"at the end this machine would be shut down with: {' '.join(_shutdown_command())}")
         return 0
-    check_writable(folder.path)
-    _check_documents([pending.config for pending in plan.to_run])
+    if prospect is not None:
+        check_writable(folder.path)
+        _check_documents([pending.config for pending in plan.to_run])
     try:
         summary = _run(plan, folder, executor, prospect, options) if prospect is not None else Summary()
-        _print_results(configs, folder)
-        status = _print_summary(plan, summary, folder)
-    except (ConfigurationError, KeyboardInterrupt):  # a person is there, who called wrongly or wants it to stop
+        print_results(configs, folder)
+        status = print_summary(plan, summary, folder)
+    except KeyboardInterrupt:  # a person is there, who wants it to stop
         raise
-    except Exception:
+    except BaseException:
         _shut_down(options)
         raise
     _shut_down(options)
@@ -146,7 +155,14 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
 
 def _shut_down(options: Options) -> None:
     if options.shutdown_at_exit:
-        subprocess.run(_shutdown_command(), check=False)  # noqa: S603
+        command = _shutdown_command()
+        try:
+            status = subprocess.run(command, check=False).returncode  # noqa: S603
+        except OSError as error:
+            tell(f"the machine cannot be shut down: {' '.join(command)}: {error}")
+        else:
+            if status != 0:
+                tell(f"the machine was not shut down: {' '.join(command)} ended with status {status}")
 
 
 def _apply_options(grid: Grid, options: Options) -> Grid:
@@ -227,53 +243,6 @@ def _check_documents(configs: Sequence[RunConfig]) -> None:
         select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
 
 
-@dataclass(frozen=True)
-class _Prospect:
-    """Who will carry a plan out, and how long it should take."""
-
-    workforce: Workforce
-    timings: Timings
-    remaining: RemainingTime
-
-    def lines(self) -> list[str]:
-        """Describe it."""
-        number = len(self.remaining.units)
-        lines = [f"{number} pass{'' if number == 1 else 'es'} on {self.workforce.describe()}, {self._time()}"]
-        if self.workforce.has_gpus:
-            lines += [
-                f"{describe_share(share)} a run: {Path(key[0]).name} ({self._size(key)})"
-                for key, share in self.workforce.shares.items()
-            ]
-        return lines
-
-    def _time(self) -> str:
-        planned = self.remaining.planned_s()
-        if planned is None:
-            return "no estimate of the time (no past result like these)"
-        told = f"about {describe_seconds(planned)} by the times of {self.timings.num_results} past results"
-        unknown = self.remaining.num_unknown
-        return told + (f" ({unknown} passes are unlike any of them)" if unknown else "")
-
-    def _size(self, key: tuple[str, str | None, str | None]) -> str:
-        if key not in self.workforce.needs_gib:
-            return "size unknown"
-        billions = self.workforce.sizes[key] / 1e9
-        return f"{billions:.2g} billion parameters, about {self.workforce.needs_gib[key]:.1f} GiB"
-
-
-def _look_ahead(
-    plan: Plan, folder: ResultsFolder, facts: dict[str, ModelFacts], machines: Sequence[Machine], options: Options
-) -> _Prospect | None:
-    """Decide who carries a plan out; None where nothing is to run."""
-    if not plan.to_run:
-        return None
-    units = make_units([pending.config for pending in plan.to_run])
-    workforce = plan_workforce(units, facts, machines, options.NUM_GPUS_PER_RUN if options.has_num_gpus else None)
-    timings = Timings(folder, on_gpu=workforce.has_gpus)
-    remaining = RemainingTime(units, timings, workforce.sizes, workforce.num_workers)
-    return _Prospect(workforce, timings, remaining)
-
-
 def _paths(config: RunConfig) -> list[str]:
     """Return the folders and files that every machine needs for a run."""
     paths = [config.pretrained] if is_local(config.pretrained) else []
@@ -282,31 +251,21 @@ def _paths(config: RunConfig) -> list[str]:
     return paths
 
 
-def _print_plan(plan: Plan, folder: ResultsFolder, prospect: _Prospect | None) -> None:
-    for path, why in folder.unreadable.items():
-        print(f"not a result, kept and ignored: {path} ({why})", file=sys.stderr)
-    for remark in plan_remarks(plan):
-        print(remark, file=sys.stderr)
-    outdated = f" ({plan.num_outdated} of them outdated)" if plan.num_outdated else ""
-    failed = f", {len(plan.failed)} failed before (--retry_failed runs them again)" if plan.failed else ""
-    print(f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}")
-    if prospect is not None:
-        print("\n".join(prospect.lines()))
-    sys.stdout.flush()
-
-
 def _ray(options: Options) -> Executor:
     if options.cluster not in ("local", "auto"):
         _use_token()
     if options.cluster == "local":
-        return _LocalRay()
+        return _LocalRay(options.log_samples)
     from lm_eval.ray_executor import RayExecutor  # noqa: PLC0415  (seconds to import)
 
-    return RayExecutor(cluster=options.cluster)
+    return RayExecutor(cluster=options.cluster, log_samples=options.log_samples)
 
 
 class _LocalRay:
     """Ray on this machine, imported and started once there is something to run."""
+
+    def __init__(self, log_samples: bool) -> None:
+        self._log_samples = log_samples
 
     def machines(self) -> list[Machine]:
         return [local_machine()]
@@ -317,7 +276,7 @@ class _LocalRay:
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
         from lm_eval.ray_executor import RayExecutor  # noqa: PLC0415
 
-        yield from RayExecutor(cluster="local").run(queue, workforce)
+        yield from RayExecutor(cluster="local", log_samples=self._log_samples).run(queue, workforce)
 
     def close(self) -> None:
         """Running closes it."""
@@ -329,7 +288,7 @@ def _use_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: _Prospect, options: Options) -> Summary:
+def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: Prospect, options: Options) -> Summary:
     with GridProgress(len(plan.to_run)) as bar:
         driver = Driver(
             plan,
@@ -337,7 +296,6 @@ def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: _Prosp
             prospect.workforce,
             prospect.remaining,
             bar.show,
-            overwrite=options.overwrite_results,
             fail_fast=options.fail_fast,
         )
         try:
@@ -345,58 +303,9 @@ def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: _Prosp
         except KeyboardInterrupt:
             bar.close()
             left = len(plan.to_run) - driver.summary.finished - driver.summary.elsewhere - len(driver.summary.failures)
-            _print_counts(driver.summary, left)
-            _print_unwritten(driver.summary, folder)
+            print_counts(driver.summary, left)
+            print_unwritten(driver.summary, folder)
             raise
-
-
-def _print_counts(summary: Summary, left: int) -> None:
-    elsewhere = f", {summary.elsewhere} by another driver" if summary.elsewhere else ""
-    print(f"{summary.finished} finished{elsewhere}, {len(summary.failures)} failed, {left} not run", flush=True)
-
-
-def _print_results(configs: Sequence[RunConfig], folder: ResultsFolder) -> None:
-    stored: list[StoredResult] = []
-    for config in configs:
-        try:
-            found = folder.find(config)
-        except ConfigurationError:  # its data or model went away meanwhile
-            continue
-        if found is not None:
-            stored.append(found)
-    if stored:
-        print(format_results(stored))
-
-
-def _print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
-    """Print what failed, and return the exit status."""
-    if summary.stopped:
-        ended = summary.finished + summary.elsewhere + len(summary.failures)
-        _print_counts(summary, len(plan.to_run) - ended)
-    for cause in dict.fromkeys(outcome.failure for outcome in summary.failures):
-        for outcome in summary.failures:
-            if outcome.failure == cause:
-                print(f"failed: {describe(outcome.config)}", file=sys.stderr)
-        if cause is not None:
-            print(f"  {cause.traceback or cause.message}", file=sys.stderr)
-    if summary.failures:
-        print(
-            f"each is recorded in {folder.path}, in a file ending in .error.json; --retry_failed runs them again",
-            file=sys.stderr,
-        )
-    _print_unwritten(summary, folder)
-    return 1 if summary.failures or summary.unwritten or plan.failed else 0
-
-
-def _print_unwritten(summary: Summary, folder: ResultsFolder) -> None:
-    if not summary.unwritten:
-        return
-    print(f"NOT WRITTEN to {folder.path}: {len(summary.unwritten)} results", file=sys.stderr)
-    for outcome in summary.unwritten:
-        print(f"  {describe(outcome.config)}", file=sys.stderr)
-    where = summary.rescued_to
-    told = "they are lost" if where is None else f"they are in {where}; move its files there once there is room"
-    print(f"  {told}", file=sys.stderr)
 
 
 def _shutdown_command() -> list[str]:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-LEASE_S = 60.0
-"""Time after which a driver that has not been heard of counts as gone."""
+LEASE_S = 180.0
+"""Time after which a driver that has not been heard of counts as gone; network file systems may be a minute behind."""
+STALLED_S = 1800.0
+"""The same for one whose process is seen to exist on this machine, but stands still."""
 _VERDICT_S = 1.0
 """Time for which it is taken for granted that another driver lives or not."""
 
@@ -44,21 +46,30 @@ def process_started(pid: object) -> str | None:
 
 
 def is_alive(file: Path, now: float) -> bool:
-    """Whether the driver that a file tells of still runs.
+    """Whether the driver that a file tells of still runs; one that can't be judged counts as running.
 
     Args:
         file: the driver's file.
         now: the file system's time, in seconds.
     """
     try:
-        age, content = now - file.stat().st_mtime, json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with file.open(encoding="utf-8") as stream:
+            age, text = now - os.fstat(stream.fileno()).st_mtime, stream.read()
+    except FileNotFoundError:
         return False
-    if not isinstance(content, dict) or content.get("ended") is not None:
+    except (OSError, ValueError):
+        return True
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):  # damaged: its owner will write it again soon, if it lives
+        return age < LEASE_S
+    if content.get("ended") is not None:
         return False
     if content.get("machine") == this_machine() and Path("/proc/self/stat").exists():
         started = process_started(content.get("pid"))
-        return started is not None and started == content.get("process_started")
+        return started is not None and started == content.get("process_started") and age < STALLED_S
     return age < LEASE_S
 
 
@@ -93,10 +104,14 @@ class Leases:
             return True
         path = self._folder / name
         if not self._make(path):
-            owner = self._read(path)
-            if owner is None or (owner != self.driver and self._lives(owner, path)):
+            try:
+                owner = self._read(path)
+                if owner is None or (owner != self.driver and self._lives(owner, path)):
+                    return False
+                is_free = self._evict(path, owner)
+            except OSError:  # it can't be judged, so it holds
                 return False
-            if not (self._evict(path, owner) and self._make(path)):
+            if not (is_free and self._make(path)):
                 return False
         self._mine.add(name)
         return True
@@ -108,6 +123,12 @@ class Leases:
                 owner = self._read(path)
                 if owner is not None and owner != self.driver and not self._lives(owner, path):
                     self._evict(path, owner)
+
+    def holds(self, name: str) -> bool:
+        """Whether a lease is still this driver's: it may have counted as gone for a while."""
+        with contextlib.suppress(OSError):
+            return self._read(self._folder / name) == self.driver
+        return True
 
     def release(self, name: str) -> None:
         """Give a lease back."""

@@ -32,6 +32,7 @@ class Options:
     retry_failed: bool
     fail_fast: bool
     dtype: str | None
+    log_samples: bool
     has_num_gpus: bool = False
     """Whether the number of GPUs was given, so that it holds whatever a model needs."""
     own_switches: frozenset[str] = frozenset()
@@ -67,6 +68,7 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
     retry_failed: bool = False,
     fail_fast: bool = False,
     dtype: str | None = None,
+    log_samples: bool = False,
 ) -> Options:
     """Hold the flags of a grid script.
 
@@ -84,6 +86,7 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
         retry_failed: Run again what failed in an earlier call; otherwise that is only reported.
         fail_fast: Stop at the first failure.
         dtype: float32, bfloat16 or float16; left out, what the hardware computes natively (float32 without a GPU).
+        log_samples: Store the scores of every document too, for comparisons; results without them are run again.
     """
     return Options(**locals())
 

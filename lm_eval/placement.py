@@ -5,7 +5,7 @@ GPUs: a whole one, all on one machine, or a fraction of one GPU.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -117,7 +117,20 @@ class Room:
         self._free = [[Fraction(1)] * len(machine.gpus) for machine in machines]
         self._taken: list[Place] = []
 
-    def take(self, share: float, memory_gib: float = 0.0) -> Place | None:
+    def suitable(self, share: float, memory_gib: float = 0.0) -> list[int]:
+        """Return the machines that have such a share at all, free or not."""
+        exact = _exact(share)
+        return [
+            machine
+            for machine, free in enumerate(self._free)
+            if sum(self._holds(machine, gpu, exact, memory_gib) for gpu in range(len(free))) >= exact
+        ]
+
+    def num_free(self, machine: int) -> int:
+        """Return how many GPUs of a machine are wholly free."""
+        return sum(left == 1 for left in self._free[machine])
+
+    def take(self, share: float, memory_gib: float = 0.0, among: Collection[int] | None = None) -> Place | None:
         """Take a share where it leaves the most room for others; None where it doesn't fit at present.
 
         A fraction goes to the fullest GPU that has it left, a whole number to the machine with the fewest free GPUs
@@ -127,12 +140,14 @@ class Room:
             share: number of GPUs: a whole number, or a fraction below 1.
             memory_gib: what the share must hold, in GiB, so that GPUs too small for it are left alone; 0 where the
                 share was forced. A share from `choose_share` always has such GPUs, free or not.
+            among: the machines that come into question; None takes all.
 
         Raises:
             ValueError: a share that is neither.
         """
         exact = _exact(share)
-        places = self._fractions(exact, memory_gib) if exact < 1 else self._wholes(exact, memory_gib)
+        found = self._fractions(exact, memory_gib) if exact < 1 else self._wholes(exact, memory_gib)
+        places = [place for place in found if among is None or place[1] in among]
         if not places:
             return None
         _, machine, gpus = min(places)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lm_eval.config import RunConfig
@@ -23,6 +24,10 @@ class Pending:
     identity: Identity
     why: str = ""
     """What there is instead of its result: an outdated one, or a failure."""
+    replaces: bool = False
+    """Whether it is run though there is a result."""
+    failure: Path | None = None
+    """The file that records an earlier failure."""
 
     @cached_property
     def name(self) -> str:
@@ -49,7 +54,14 @@ class Plan:
 _OUTDATED = "outdated"
 
 
-def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite: bool, retry_failed: bool) -> Plan:
+def make_plan(
+    configs: Sequence[RunConfig],
+    folder: ResultsFolder,
+    *,
+    overwrite: bool,
+    retry_failed: bool,
+    log_samples: bool = False,
+) -> Plan:
     """Divide configurations into those to run, those that a folder's files already hold, and those that failed.
 
     Args:
@@ -57,6 +69,7 @@ def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite:
         folder: the results there are.
         overwrite: run all of them again.
         retry_failed: run those again that failed.
+        log_samples: run those again whose result lacks the scores of every document.
     """
     identify, failures = Identifier(), read_failures(folder.path)
     plan = Plan(to_run=[], done=[], failed=[])
@@ -64,16 +77,22 @@ def make_plan(configs: Sequence[RunConfig], folder: ResultsFolder, *, overwrite:
         identity = identify(config)
         stored = folder.find_identified(config, identity)
         failure = failures.get(fingerprint(identity))
+        recorded = None if failure is None else failure.path
         if overwrite:
             why = "asked for again" if stored or failure else ""
-            plan.to_run.append(Pending(config=config, identity=identity, why=why))
+            plan.to_run.append(
+                Pending(config=config, identity=identity, why=why, replaces=stored is not None, failure=recorded)
+            )
+        elif stored is not None and log_samples and config.task not in stored.content.get("samples", {}):
+            why = "its result has no samples"
+            plan.to_run.append(Pending(config=config, identity=identity, why=why, replaces=True, failure=recorded))
         elif stored is not None:
             plan.done.append((config, stored))
         elif failure is not None and not retry_failed:
             plan.failed.append((config, failure))
         else:
             why = _failed_before(failure) if failure is not None else _outdated(folder, config, identity)
-            plan.to_run.append(Pending(config=config, identity=identity, why=why))
+            plan.to_run.append(Pending(config=config, identity=identity, why=why, failure=recorded))
     return plan
 
 
@@ -82,10 +101,10 @@ def _failed_before(failure: RecordedFailure) -> str:
 
 
 def _outdated(folder: ResultsFolder, config: RunConfig, identity: Identity) -> str:
-    stale = folder.find_stale(config, identity)
-    if stale is None:
+    found = folder.find_outdated(config, identity)
+    if found is None:
         return ""
-    stored, difference = stale
+    stored, difference = found
     told = ", ".join(f"{key}: {values}" for key, values in difference.items())
     return f"another {told}" if difference.keys() == {"limit"} else f"{_OUTDATED}, other {told} ({stored.path.name})"
 

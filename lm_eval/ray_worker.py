@@ -1,5 +1,6 @@
 """A worker as a Ray actor: its output goes into a file of its own machine and travels with the reports."""
 
+import contextlib
 import os
 import platform
 import sys
@@ -12,6 +13,7 @@ from lm_eval.config import RunConfig
 from lm_eval.execution import Execution
 from lm_eval.provenance import now
 from lm_eval.table import describe
+from lm_eval.telling import tell
 from lm_eval.worker import Report, Worker
 
 _TAIL_BYTES = 8000
@@ -33,8 +35,18 @@ def read_tail(path: str, start: int) -> str:
         return stream.read().decode(errors="replace")
 
 
+def _redirect_output() -> str:
+    """Have everything that this process prints go into a new file, and return its path."""
+    handle, path = tempfile.mkstemp(prefix=f"lm_eval-{os.getpid()}-", suffix=".log")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(handle, stream.fileno())
+    os.close(handle)
+    return path
+
+
 def _note(text: str) -> None:
-    print(f"{now()} {text}", file=sys.stderr, flush=True)
+    tell(f"{now()} {text}")
 
 
 def _describe(configs: Sequence[RunConfig]) -> str:
@@ -46,12 +58,9 @@ class RayWorker:
     """Runs units of work in a process of its own."""
 
     def __init__(self, execution: Execution, num_threads: int | None) -> None:
-        handle, self._log = tempfile.mkstemp(prefix=f"lm_eval-{os.getpid()}-", suffix=".log")
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(handle, stream.fileno())
-        os.close(handle)
-        self._read = 0
+        self._log, self._read = "", 0
+        with contextlib.suppress(OSError):  # no log is no reason not to compute
+            self._log = _redirect_output()
         self._worker = Worker(execution, num_threads)
 
     def log_place(self) -> tuple[str, str]:
@@ -72,6 +81,11 @@ class RayWorker:
         return replace(report, outcomes=outcomes, log=log, log_end=self._read)
 
     def _new_log(self) -> str:
+        with contextlib.suppress(OSError):
+            return self._read_log()
+        return ""
+
+    def _read_log(self) -> str:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         with Path(self._log).open("rb") as stream:

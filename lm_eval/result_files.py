@@ -160,7 +160,17 @@ def _read_identity(content: Result, task: str) -> dict[str, Any]:
         identity["dtype"] = content.get("run", {}).get(task, {}).get("dtype")
     for key in ("weights", "data"):
         identity[key].items()
+    if isinstance(settings := identity.get("settings"), dict):
+        identity["settings"] = _without_last_layer(settings)
     return identity
+
+
+def _without_last_layer(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of an identity as they are written now: the last layer isn't named any more."""
+    rest = {key: value for key, value in settings.items() if (key, value) != ("ENCODING_LAYER", "-1")}
+    if "ENCODING_LAYER" not in rest and rest.get("OUT_ENCODING_LAYER") == "-1":
+        del rest["OUT_ENCODING_LAYER"]
+    return rest
 
 
 def config_content(config: RunConfig, *, batch_size: int | None = None, device: str | None = None) -> dict[str, Any]:

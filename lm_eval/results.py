@@ -3,7 +3,9 @@
 A result that states its whole identity counts where that is equal. What an older file does not state counts as equal.
 """
 
+import contextlib
 import itertools
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -109,7 +111,7 @@ class ResultsFolder:
             if _version(stored) == TASKS[config.task].version and _has_same_origin(stored.config, config):
                 yield stored
 
-    def find_stale(self, config: RunConfig, identity: Identity) -> tuple[StoredResult, dict[str, str]] | None:
+    def find_outdated(self, config: RunConfig, identity: Identity) -> tuple[StoredResult, dict[str, str]] | None:
         """Return the result that comes nearest to a configuration which has none, and in what it differs.
 
         Only results of the same settings of a model of the same name are compared; what differs is the limit, the
@@ -132,7 +134,7 @@ class ResultsFolder:
         existing = self._by_identity.get(fingerprint(identity))
         path = existing.path if existing is not None else self._free_path(result_name(config, identity))
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(path, result if existing is None else replace_task(existing.content, result))
+        write_json(path, result if existing is None else replace_task(_read_again(existing), result))
         self._seen.add(path.name)
         for stored in read_results(path):
             self._add(stored)
@@ -145,6 +147,15 @@ class ResultsFolder:
 
     def _free_path(self, name: str) -> Path:
         return next(path for path in self._paths(name) if not path.exists())
+
+
+def _read_again(stored: StoredResult) -> Result:
+    """Return a file's content as it is now; another process may have exchanged another task's result there."""
+    with contextlib.suppress(OSError, ValueError):
+        read_results(stored.path)
+        content: Result = json.loads(stored.path.read_text(encoding="utf-8"))
+        return content
+    return stored.content
 
 
 def _stated(identity: Identity) -> str:

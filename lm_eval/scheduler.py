@@ -76,6 +76,8 @@ class Claim:
     """Another driver has written their results."""
     held: tuple[RunConfig, ...] = ()
     """Another driver computes them now."""
+    failed: tuple[tuple[RunConfig, Failure], ...] = ()
+    """Another driver has computed them in vain."""
 
 
 def claim_all(configs: Sequence[RunConfig]) -> Claim:
@@ -106,6 +108,8 @@ class WorkQueue:
     _held: list[Unit] = field(default_factory=list, init=False)
     _looked: float = field(default=0.0, init=False)
     _settled: deque[Outcome] = field(default_factory=deque, init=False)
+    _loaded: set[ModelKey] = field(default_factory=set, init=False)
+    """Models that some worker could load."""
 
     def __post_init__(self) -> None:
         self._put(self.units)
@@ -159,8 +163,7 @@ class WorkQueue:
             unit = self._pending[key].popleft()
             if not self._pending[key]:
                 del self._pending[key]
-            claim = self.claim(unit.configs)
-            self._settled.extend(Outcome(config=config, elsewhere=True) for config in claim.done)
+            claim = self._ask_for(unit)
             if claim.held:
                 self._held.append(replace(unit, configs=claim.held))
                 self._looked = time.monotonic()
@@ -168,8 +171,19 @@ class WorkQueue:
                 return replace(unit, configs=claim.mine)
         return None
 
+    def _ask_for(self, unit: Unit) -> Claim:
+        """Claim a unit; what others have done of it is settled."""
+        claim = self.claim(unit.configs)
+        self._settled.extend(Outcome(config=config, elsewhere=True) for config in claim.done)
+        self._settled.extend(Outcome(config=config, failure=failure) for config, failure in claim.failed)
+        return claim
+
     def report(self, unit: Unit, report: Report) -> None:
-        """Take a worker's report: outcomes, and what is to be tried again with more memory."""
+        """Take a worker's report: outcomes, and what is to be tried again, with more memory or somewhere else."""
+        failure = report.outcomes[0].failure
+        if not report.could_load and unit.key in self._loaded and failure is not None:  # it is that worker's machine
+            self.died(unit, failure)
+            return
         short = [outcome for outcome in report.outcomes if outcome.failure and outcome.failure.kind == "memory"]
         share = self.larger_share(unit) if short else None
         if share is not None:
@@ -179,12 +193,13 @@ class WorkQueue:
             self._settled.extend(report.outcomes)
         if not report.could_load:
             self.give_up(unit.key, report.outcomes[0].failure)
+        else:
+            self._loaded.add(unit.key)
 
     def give_up(self, key: ModelKey, failure: Failure | None) -> None:
         """Fail what waits for a model that can't be had, without trying again."""
         for unit in self._pending.pop(key, ()):
-            claim = self.claim(unit.configs)
-            self._settled.extend(Outcome(config=config, elsewhere=True) for config in claim.done)
+            claim = self._ask_for(unit)
             self._settled.extend(Outcome(config=config, failure=failure) for config in claim.mine)
             if claim.held:
                 self._held.append(replace(unit, configs=claim.held))

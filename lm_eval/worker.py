@@ -83,8 +83,9 @@ class Worker:
         from lm_eval.evaluation import make_result  # noqa: PLC0415
         from lm_eval.evaluator import evaluate_many  # noqa: PLC0415
 
+        keep = None if self._execution.log_samples else 0
         try:
-            evaluations = evaluate_many(configs, self._model, self._execution, keep_documents=0)
+            evaluations = evaluate_many(configs, self._model, self._execution, keep_documents=keep)
         except (ConfigurationError, RunError) as error:  # of the documents, which all of them share, or of the memory
             return [Outcome(config=config, failure=_failure(error)) for config in configs]
         except Exception as error:
@@ -95,7 +96,7 @@ class Worker:
         outcomes = []
         for evaluation in evaluations:
             try:
-                result = make_result(evaluation, self._model, self._execution, log_samples=False)
+                result = make_result(evaluation, self._model, self._execution, log_samples=self._execution.log_samples)
                 outcomes.append(Outcome(config=evaluation.config, result=result))
             except Exception as error:  # of its own scores
                 outcomes.append(Outcome(config=evaluation.config, failure=_failure(error)))

@@ -40,6 +40,7 @@ def options(data_dir: Path | None, results_dir: Path, **overrides: Any) -> Optio
         "retry_failed": False,
         "fail_fast": False,
         "dtype": None,
+        "log_samples": False,
     }
     return Options(**{**fields, **overrides})
 

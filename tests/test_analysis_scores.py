@@ -6,7 +6,7 @@ import pytest
 from published_study import SETTINGS, read_csv, write_study
 
 from lm_eval.analysis.runs import Runs, describe_columns, read_runs
-from lm_eval.analysis.scores import add_scores, find_best, is_main
+from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main
 from lm_eval.config import RunConfig
 from lm_eval.identity import canonical
 from lm_eval.settings import VectorSettings

@@ -7,7 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from lm_eval.hardware import Gpu, host_memory_bytes, local_gpus, local_machine, suitable_dtype, visible_indices
+from lm_eval.hardware import (
+    Gpu,
+    host_memory_bytes,
+    local_gpus,
+    local_machine,
+    suitable_dtype,
+    usable_cpus,
+    visible_indices,
+)
 
 H100 = ("GPU-aaaa-1111", "NVIDIA H100", 80, (9, 0))
 T4 = ("GPU-aabb-2222", "Tesla T4", 16, (7, 5))
@@ -218,3 +226,23 @@ def test_the_memory_structure_is_the_librarys():
 
     assert ctypes.sizeof(_Memory) == 24
     assert [name for name, _ in _Memory._fields_] == ["total", "free", "used"]
+
+
+OLD = "sys/fs/cgroup/cpu/job/cpu.cfs_"
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),
+        ("0::/job/step\n", {"sys/fs/cgroup/job/cpu.max": "50000 100000\n"}, 1),
+        ("4:cpu:/job\n", {f"{OLD}quota_us": "1", f"{OLD}period_us": "9"}, 1),
+        ("0::/\n", {"sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ("4:cpu:/job\n", {f"{OLD}quota_us": "-1", f"{OLD}period_us": "9"}, None),
+        ("no group at all\n", {}, None),
+    ],
+)
+def test_a_control_group_limits_the_cores(tmp_path, groups, limits, expected):
+    everything = usable_cpus(tmp_path / "empty")
+    assert usable_cpus(write_groups(tmp_path, groups, limits)) == (expected or everything)
+    assert everything == len(os.sched_getaffinity(0))

@@ -1,7 +1,10 @@
 """Running a grid within this process: planning, skipping, failing, writing, exit statuses."""
 
+import contextlib
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +12,10 @@ import pytest
 from grids import options, small_grid
 from tiny_models import save_tiny
 
+import lm_eval.evaluation
 import lm_eval.result_files
-from lm_eval.errors import ConfigurationError
+from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.execution import Execution
 from lm_eval.grid import Grid
 from lm_eval.launch import carry_out
 from lm_eval.results import ResultsFolder
@@ -193,7 +198,12 @@ def test_a_dry_run_writes_nothing_and_names_every_run(gpt2, data_dir, tmp_path, 
 
 def test_shutting_down_happens_only_when_asked_and_after_the_results_are_written(gpt2, data_dir, tmp_path, monkeypatch):
     calls: list[int] = []
-    monkeypatch.setattr("subprocess.run", lambda command, check: calls.append(len(files_of(tmp_path))))
+
+    def shut_down(command, check):
+        calls.append(len(files_of(tmp_path)))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("lm_eval.launch.subprocess.run", shut_down)
     run(small_grid(gpt2), options(data_dir, tmp_path))
     assert calls == []
     run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True, shutdown_at_exit=True))
@@ -377,3 +387,181 @@ def test_results_are_kept_under_what_they_were_computed_from_even_if_the_data_go
     before = files_of(tmp_path / "results")
     assert run(small_grid(gpt2), chosen) == 0
     assert files_of(tmp_path / "results") == before
+
+
+def test_results_without_samples_are_run_again_where_samples_are_wanted(gpt2, data_dir, tmp_path, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    before = files_of(tmp_path)
+    wanted = options(data_dir, tmp_path, log_samples=True)
+    capsys.readouterr()
+    with_samples = InProcessExecutor(execution=Execution(log_samples=True))
+    assert carry_out([small_grid(gpt2)], wanted, "unused", with_samples) == 0
+    assert "3 to run, 0 done" in capsys.readouterr().out
+    after = files_of(tmp_path)
+    assert after.keys() == before.keys()
+    for text in after.values():
+        samples = json.loads(text)["samples"]["hellaswag_d"]
+        assert [sample["doc_id"] for sample in samples] == [0, 1, 2, 3]
+        assert all(len(sample["scores"]) == 4 for sample in samples)
+    assert carry_out([small_grid(gpt2)], wanted, "unused", with_samples) == 0
+    assert "0 to run, 3 done" in capsys.readouterr().out
+
+
+def test_what_another_driver_has_overwritten_meanwhile_is_not_computed_again(gpt2, data_dir, tmp_path, capsys):
+    chosen = options(data_dir, tmp_path, overwrite_results=True)
+    run(small_grid(gpt2), chosen)
+
+    class Late(InProcessExecutor):
+        """Lets another driver overwrite everything before it begins."""
+
+        def run(self, queue, workforce):
+            run(small_grid(gpt2), chosen)
+            yield from super().run(queue, workforce)
+
+    capsys.readouterr()
+    assert carry_out([small_grid(gpt2)], chosen, "unused", Late()) == 0
+    assert capsys.readouterr().out.count("done by another driver: ") == 3
+
+
+@pytest.mark.parametrize("answer", [lambda: subprocess.CompletedProcess([], 1), lambda: int("x")])
+def test_a_machine_that_does_not_shut_down_is_told(gpt2, data_dir, tmp_path, monkeypatch, capsys, answer):
+    def shut_down(command, check):
+        try:
+            return answer()
+        except ValueError:
+            raise FileNotFoundError("sudo") from None
+
+    monkeypatch.setattr("lm_eval.launch.subprocess.run", shut_down)
+    assert run(small_grid(gpt2), options(data_dir, tmp_path, shutdown_at_exit=True)) == 0
+    assert "shut down: " in capsys.readouterr().err
+
+
+def test_a_run_that_fails_altogether_shuts_the_machine_down_too(gpt2, data_dir, tmp_path, monkeypatch):
+    calls: list[int] = []
+
+    class Broken(InProcessExecutor):
+        def run(self, queue, workforce):
+            raise ConfigurationError("no cluster can be joined")
+            yield
+
+    def shut_down(command, check):
+        calls.append(0)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("lm_eval.launch.subprocess.run", shut_down)
+    with pytest.raises(ConfigurationError, match="no cluster can be joined"):
+        carry_out([small_grid(gpt2)], options(data_dir, tmp_path, shutdown_at_exit=True), "unused", Broken())
+    assert calls == [0]
+
+
+def test_a_finished_grid_needs_no_folder_that_can_be_written(gpt2, data_dir, tmp_path, monkeypatch, capsys):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+
+    def refuse(path):
+        raise ConfigurationError("cannot be written")
+
+    monkeypatch.setattr("lm_eval.launch.check_writable", refuse)
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    assert "± s.e." in capsys.readouterr().out
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        run(small_grid(gpt2), options(data_dir, tmp_path, limit="3"))
+
+
+class InterruptedWriting:
+    """Interrupts when the n-th result is about to be written."""
+
+    def __init__(self, monkeypatch, number: int) -> None:
+        self.left = number
+        self.write = lm_eval.result_files.write_json
+        monkeypatch.setattr("lm_eval.results.write_json", self)
+
+    def __call__(self, path: Path, content: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.write(path, content)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_interrupt_loses_nothing_of_a_pass_that_is_finished(gpt2, data_dir, tmp_path, monkeypatch, number):
+    InterruptedWriting(monkeypatch, number)
+    with pytest.raises(KeyboardInterrupt):
+        run(small_grid(gpt2), options(data_dir, tmp_path))
+    assert len(files_of(tmp_path)) == 2  # the first pass has two
+
+
+def test_the_first_failure_loses_nothing_of_its_pass(gpt2, data_dir, tmp_path, monkeypatch):
+    make = lm_eval.evaluation.make_result
+
+    def fail_first(evaluation, *arguments, **flags):
+        if evaluation.config.vectors.example_agg_scheme is None and evaluation.config.num_fewshot:
+            raise RunError("no luck")
+        return make(evaluation, *arguments, **flags)
+
+    monkeypatch.setattr("lm_eval.evaluation.make_result", fail_first)
+    assert run(small_grid(gpt2), options(data_dir, tmp_path, fail_fast=True)) == 1
+    assert len(files_of(tmp_path)) == 1
+    assert len(list(tmp_path.glob("*.error.json"))) == 1
+
+
+def test_a_log_on_a_full_disk_ends_nothing(gpt2, data_dir, tmp_path, monkeypatch):
+    fill_disk(monkeypatch, lambda path: path.parent == tmp_path / "results" and len(files_of(path.parent)) >= 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with contextlib.suppress(OSError), Path("/dev/full").open("w") as full:  # closing it fails, too
+        monkeypatch.setattr(sys, "stderr", full)
+        run(small_grid(gpt2), options(data_dir, tmp_path / "results"))
+    monkeypatch.undo()
+    assert len(files_of(tmp_path / "results")) == 1
+    (rescue,) = tmp_path.glob("lm_eval-results-*")
+    assert len(files_of(rescue)) == 2
+
+
+def test_a_run_that_another_driver_has_computed_in_vain_meanwhile_is_not_computed_again(
+    gpt2, data_dir, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("lm_eval.evaluator.select_documents", lambda *_: 1 / 0)
+    chosen = options(data_dir, tmp_path)
+
+    class Late(InProcessExecutor):
+        def run(self, queue, workforce):
+            run(small_grid(gpt2), chosen)
+            monkeypatch.setattr("lm_eval.worker.Worker.run", lambda *_: pytest.fail("it is computed again"))
+            yield from super().run(queue, workforce)
+
+    assert carry_out([small_grid(gpt2)], chosen, "unused", Late()) == 1
+    assert capsys.readouterr().out.count("failed (") == 6
+
+
+def test_a_driver_that_was_away_writes_nothing_beside_its_heir_s_results(gpt2, data_dir, tmp_path, capsys):
+    chosen = options(data_dir, tmp_path)
+
+    class Suspended(InProcessExecutor):
+        """Holds its first pass back while its leases pass to another driver."""
+
+        def run(self, queue, workforce):
+            events = list(super().run(queue, workforce))
+            for lease in (tmp_path / ".grid" / "leases").iterdir():
+                lease.unlink()
+            run(small_grid(gpt2), chosen)
+            yield from events
+
+    assert carry_out([small_grid(gpt2)], chosen, "unused", Suspended()) == 0
+    assert capsys.readouterr().out.count("done by another driver: ") == 3
+    assert len(files_of(tmp_path)) == 3
+
+
+def test_results_of_another_model_than_planned_are_kept_and_told_as_failures(gpt2, data_dir, tmp_path, capsys):
+    model = tmp_path / "model"
+    shutil.copytree(gpt2, model)
+
+    class Other(InProcessExecutor):
+        """Works where the model has another file."""
+
+        def run(self, queue, workforce):
+            (model / "merges.txt").write_text("other")
+            yield from super().run(queue, workforce)
+
+    assert carry_out([small_grid(model)], options(data_dir, tmp_path / "results"), "unused", Other()) == 1
+    assert "were not what they were when the plan was made" in capsys.readouterr().err
+    assert len(files_of(tmp_path / "results")) == 3
+    assert run(small_grid(model), options(data_dir, tmp_path / "results")) == 0

@@ -15,6 +15,7 @@ from clusters import TOP
 
 from lm_eval.leases import (
     LEASE_S,
+    STALLED_S,
     Leases,
     is_alive,
     process_started,
@@ -131,9 +132,19 @@ def test_a_driver_of_another_machine_lives_as_long_as_it_is_heard_of_and_has_not
     assert held(tmp_path) == {NAME: "one" if lives else "heir"}
 
 
-def test_a_driver_of_this_machine_lives_as_long_as_its_process_however_old_its_file(tmp_path):
-    assert leases_of(tmp_path, "one", age_s=LEASE_S * 100, **here(os.getpid())).claim(NAME)
+def test_a_driver_of_this_machine_lives_as_long_as_its_process_but_for_one_that_stands_still(tmp_path):
+    assert leases_of(tmp_path, "one", age_s=LEASE_S * 2, **here(os.getpid())).claim(NAME)
     assert not leases_of(tmp_path, "heir").claim(NAME)
+    assert leases_of(tmp_path, "two", age_s=STALLED_S + 1, **here(os.getpid())).claim("b" * 32)
+    assert leases_of(tmp_path, "other").claim("b" * 32)
+
+
+def test_what_a_driver_that_was_away_held_is_no_longer_its_own(tmp_path):
+    one = leases_of(tmp_path, "one", age_s=LEASE_S * 2, machine="elsewhere")
+    assert one.claim(NAME)
+    assert one.holds(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+    assert not one.holds(NAME)
 
 
 def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path):
@@ -158,7 +169,7 @@ def test_another_process_that_has_got_the_same_number_is_not_the_driver(tmp_path
 @pytest.mark.parametrize(
     "content",
     [
-        *("", "{", "[]", "null", '{"ended": null, "machine": HERE, "pid": "x"}', '{"machine": HERE}'),
+        *('{"ended": null, "machine": HERE, "pid": "x"}', '{"machine": HERE}'),
         '{"machine": HERE, "pid": 1073741824}',  # no such process, and none whose start is known
     ],
 )
@@ -167,6 +178,17 @@ def test_a_driver_whose_file_is_no_such_file_is_gone(tmp_path, content):
     file.write_text(content.replace("HERE", json.dumps(this_machine())))
     assert Leases(tmp_path, "one").claim(NAME)
     assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_a_driver_whose_file_is_damaged_lives_until_it_should_have_written_it_again(tmp_path, content):
+    file = write_driver(tmp_path, "one")
+    file.write_text(content)
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert not leases_of(tmp_path, "heir").claim(NAME)
+    old = time.time() - LEASE_S - 1
+    os.utime(file, (old, old))
+    assert Leases(tmp_path, "later").claim(NAME)
 
 
 def test_a_driver_without_a_file_is_gone(tmp_path):

@@ -20,6 +20,7 @@ DEFAULTS = {
     "retry_failed": False,
     "fail_fast": False,
     "dtype": None,
+    "log_samples": False,
 }
 
 
@@ -35,7 +36,7 @@ def test_without_flags_everything_has_its_default():
     assert read() == options()
 
 
-SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run", "retry_failed", "fail_fast")
+SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run", "retry_failed", "fail_fast", "log_samples")
 TEXTS = ("cluster", "models", "data_dir", "results_dir")
 
 
@@ -261,7 +262,7 @@ def test_help_names_the_switches_of_a_script_and_all_short_forms(capsys):
     assert re.search(r"--controls=CONTROLS\n +Type: bool\n +Default: False\n +Also score without context\.", page)
     assert "Do it again." in page
     assert "(-c) 'local' uses this machine" in page
-    assert "-l, --limit" in page
+    assert "-m, --models" in page
 
 
 def test_reading_flags_prints_nothing(capsys):

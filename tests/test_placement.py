@@ -250,3 +250,22 @@ def test_planning_loads_nothing_heavy():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_machines_that_have_a_share_at_all_are_told_free_or_not():
+    room = Room([machine(80), machine(24, 24), machine(24, 24, 24)])
+    assert room.suitable(1, 40) == [0]
+    assert room.suitable(2) == [1, 2]
+    assert room.suitable(1 / 2, 10) == [0, 1, 2]
+    assert room.suitable(4) == []
+    room.take(3)
+    assert room.suitable(3) == [2]
+    assert [room.num_free(index) for index in range(3)] == [1, 2, 0]
+
+
+def test_a_share_is_only_taken_among_the_machines_that_come_into_question():
+    room = Room([machine(24), machine(24, 24)])
+    place = room.take(1, among=[1])
+    assert place is not None
+    assert place.machine == 1
+    assert room.take(2, among=[0]) is None

@@ -115,6 +115,26 @@ def test_a_model_that_cannot_be_loaded_fails_all_its_runs_without_another_attemp
     assert queue.by_urgency({}) == [SMALL]
 
 
+def test_a_model_that_one_worker_has_loaded_is_not_given_up_because_another_cannot():
+    queue = WorkQueue(units=make_units(configs("some/big")))
+    first, second = queue.take(BIG), queue.take(BIG)
+    assert first is not None
+    assert second is not None
+    queue.report(first, Report(outcomes=[done(config) for config in first.configs]))
+    outcomes = [failed(config, "load") for config in second.configs]
+    queue.report(second, Report(outcomes=outcomes, could_load=False))
+    assert [outcome.failure for outcome in queue.settled()] == [None, None]
+    assert queue.num_units(BIG) == 2
+
+
+def test_what_another_driver_has_computed_in_vain_is_a_failure_here_too():
+    (unit,) = make_units(configs("some/big", shots=[1]))
+    failure = Failure(message="no luck")
+    queue = WorkQueue(units=[unit], claim=lambda asked: Claim(mine=(asked[1],), failed=((asked[0], failure),)))
+    assert queue.take(BIG) == replace(unit, configs=unit.configs[1:])
+    assert list(queue.settled()) == [Outcome(config=unit.configs[0], failure=failure)]
+
+
 def test_a_unit_whose_workers_die_is_tried_again_then_run_by_run_then_given_up():
     (unit,) = make_units(configs("some/big", shots=[1]))
     queue, sizes = WorkQueue(units=[unit]), []

@@ -102,6 +102,15 @@ def test_a_model_too_large_for_the_device_may_be_tried_on_more_of_them(together,
     assert [outcome.failure.kind for outcome in report.outcomes if outcome.failure] == ["memory"]
 
 
+def test_a_lack_of_memory_while_weights_are_loaded_is_told_as_such(together, monkeypatch):
+    def load(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", load)
+    report = Worker(CPU, 1).run(together[:1])
+    assert [outcome.failure.kind for outcome in report.outcomes if outcome.failure] == ["memory"]
+
+
 def test_a_worker_keeps_its_model_for_the_next_unit(together, monkeypatch):
     loaded = []
     load = __import__("lm_eval.evaluator", fromlist=["load_for"]).load_for

@@ -257,6 +257,8 @@ def _load_weights(pretrained: str, source: str, family: Family, options: dict[st
     auto: Any = AutoModelForSeq2SeqLM if family.architecture == "encoder-decoder" else AutoModelForCausalLM
     try:
         network, found = auto.from_pretrained(source, output_loading_info=True, **options)
+    except torch.OutOfMemoryError:  # more GPUs may do
+        raise
     except Exception as error:
         raise ConfigurationError(f"pretrained={pretrained}: the weights cannot be loaded ({_told(error)})") from error
     lacking = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))

@@ -2,11 +2,11 @@
 
 import ctypes
 import platform
-import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -69,6 +69,10 @@ def peak_memory_gib(model: LanguageModel) -> float:
     """Return the most memory that tensors took on the model's GPUs together, or that this process took on a CPU."""
     if model.gpus:
         return sum(torch.cuda.max_memory_allocated(device) for device in model.gpus) / (1 << 30)
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / (1 << 30)
+    import resource  # noqa: PLC0415  (Windows has none)
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / (1 << 30)
 

@@ -1,0 +1,185 @@
+"""Comparisons of runs over the same documents, with the scores that `--log_samples` stores.
+
+Paired: both runs have answered the same documents, so what counts is where they differ. McNemar's exact test asks
+whether one is right more often where only one is; the bootstrap gives the difference an interval.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from scipy.stats import binomtest
+from statsmodels.stats.multitest import multipletests
+
+from lm_eval.errors import ConfigurationError
+
+LEVEL = 0.95
+"""Of intervals."""
+_RESAMPLES = 10_000
+_SEED = 0
+
+Corrections = Mapping[str, str]
+CORRECTIONS: Corrections = {"holm": "holm", "benjamini-hochberg": "fdr_bh"}
+"""For many comparisons: Holm bounds the chance of any false finding, Benjamini-Hochberg the share of false ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What a run answered, document by document."""
+
+    path: Path
+    task: str
+    is_right: "pd.Series[bool]"
+    """Whether the best score is a right choice's, by `doc_id`."""
+    documents: str
+    """What tells the documents and their data from others."""
+
+
+def read_samples(path: Path, task: str | None = None) -> Samples:
+    """Read the per-document scores of a result file.
+
+    Args:
+        path: the file.
+        task: which of its tasks; None takes the only one.
+
+    Raises:
+        ConfigurationError: the file holds no samples, or several tasks and none is named.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    samples: Mapping[str, list[dict[str, Any]]] = content.get("samples") or {}
+    if task is None and len(samples) == 1:
+        (task,) = samples
+    if task is None or task not in samples:
+        held = f"it has those of {', '.join(samples)}" if samples else "run it again with --log_samples"
+        raise ConfigurationError(f"{path}: holds no scores of single documents for task {task}; {held}")
+    rows = samples[task]
+    right = {row["doc_id"]: _is_right(task, row) for row in rows}
+    return Samples(path=path, task=task, is_right=pd.Series(right, dtype=bool), documents=_documents(content, task))
+
+
+def _is_right(task: str, sample: Mapping[str, Any]) -> bool:
+    if task.startswith("webqs"):
+        return any(sample["is_exact_match"][index] for index in sample["gold"])
+    scores: Sequence[float] = sample["scores"]
+    return scores.index(max(scores)) in sample["gold"]
+
+
+def _documents(content: Mapping[str, Any], task: str) -> str:
+    """Return what tells a run's documents: the splits' content (of the scored one), or the hub's name."""
+    data = content.get("identity", {}).get(task, {}).get("data", {})
+    scored = data.get("validation") or data.get("test") or data.get("hub")
+    return f"{task.partition('_')[0]} {scored}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How two runs differ over the documents that both have answered."""
+
+    num_documents: int
+    acc_a: float
+    acc_b: float
+    difference: float
+    """Accuracy of B less that of A."""
+    low: float
+    """Lower end of the bootstrap's interval of the difference."""
+    high: float
+    only_a: int
+    """Documents that A alone has right."""
+    only_b: int
+    p_value: float
+    """Of McNemar's exact test: how often a difference as large would come about by chance."""
+
+
+def compare(a: Samples, b: Samples) -> Comparison:
+    """Compare two runs over the documents that both have answered.
+
+    Raises:
+        ConfigurationError: they have no document in common, or read other data.
+    """
+    if a.documents != b.documents:
+        raise ConfigurationError(f"{a.path} and {b.path} are of other data ({a.documents}; {b.documents})")
+    common = a.is_right.index.intersection(b.is_right.index)
+    if common.empty:
+        raise ConfigurationError(f"{a.path} and {b.path} have no document in common; compare runs of the same limit")
+    return compare_answers(a.is_right.loc[common].to_numpy(), b.is_right.loc[common].to_numpy())
+
+
+def compare_answers(a: Bool[ndarray, " document"], b: Bool[ndarray, " document"]) -> Comparison:
+    """Compare the answers of two runs to the same documents, in the same order."""
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    low, high = paired_bootstrap(b.astype(np.float64) - a.astype(np.float64))
+    return Comparison(
+        num_documents=len(a),
+        acc_a=float(a.mean()),
+        acc_b=float(b.mean()),
+        difference=float(b.mean() - a.mean()),
+        low=low,
+        high=high,
+        only_a=only_a,
+        only_b=only_b,
+        p_value=mcnemar(only_a, only_b),
+    )
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test.
+
+    Args:
+        only_a: documents that the first run alone has right.
+        only_b: documents that the second alone has right.
+    """
+    disagreements = only_a + only_b
+    return 1.0 if disagreements == 0 else float(binomtest(only_a, disagreements, 0.5).pvalue)
+
+
+def paired_bootstrap(
+    differences: Float[ndarray, " document"], *, resamples: int = _RESAMPLES, level: float = LEVEL, seed: int = _SEED
+) -> tuple[float, float]:
+    """Return the interval of a mean difference: percentiles of the means of documents drawn with repetition.
+
+    A document's difference is -1, 0 or 1, so only how often each is drawn counts: one multinomial draw each time.
+
+    Args:
+        differences: of each document.
+        resamples: how many.
+        level: share of resamples inside the interval.
+        seed: of the random numbers.
+    """
+    values, counts = np.unique(differences, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(differences), counts / len(differences), size=resamples)
+    means = drawn @ values / len(differences)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def compare_many(
+    pairs: Sequence[tuple[Samples, Samples]], *, correction: str = "holm", level: float = LEVEL
+) -> pd.DataFrame:
+    """Compare many pairs of runs, with p-values corrected for their number.
+
+    Args:
+        pairs: the runs A and B of each comparison.
+        correction: `holm` or `benjamini-hochberg`.
+        level: a difference is found where the corrected p-value is below 1 - level.
+
+    Returns:
+        A row a pair: the fields of `Comparison`, the files, `p_corrected` and `is_different`.
+
+    Raises:
+        ConfigurationError: an unknown correction, or runs that can't be compared.
+    """
+    if correction not in CORRECTIONS:
+        raise ConfigurationError(f"unknown correction {correction!r}; choose from {', '.join(CORRECTIONS)}")
+    rows = [{"path_a": str(a.path), "path_b": str(b.path), **vars(compare(a, b))} for a, b in pairs]
+    columns = ["path_a", "path_b", *Comparison.__dataclass_fields__, "p_corrected", "is_different"]
+    table = pd.DataFrame(rows, columns=columns)
+    if rows:
+        found, corrected, *_ = multipletests(table["p_value"], alpha=1 - level, method=CORRECTIONS[correction])
+        table["p_corrected"], table["is_different"] = corrected, found
+    return table
