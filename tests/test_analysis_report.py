@@ -1,0 +1,135 @@
+"""The report for those who open no notebook, and one's own scores beside the published ones."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from clusters import TOP
+from grids import grid
+from published_study import write_study
+from test_analysis_runs import put, result_of
+from test_analysis_scores import BASELINE, table_of
+
+from lm_eval.analysis.published import compare_with_published, read_published
+from lm_eval.analysis.report import find_architectures, missing_cells, report_on, to_markdown
+from lm_eval.analysis.runs import read_runs
+from lm_eval.analysis.scores import add_scores
+from lm_eval.errors import ConfigurationError
+from lm_eval.failures import Failure, write_failure
+from lm_eval.grid import expand
+
+PYTHIA = "EleutherAI/pythia-1b-deduped"
+
+
+def test_the_published_scores_are_each_of_one_configuration_and_plausible():
+    published = read_published()
+    keys = ["task", "kind", "pretrained", "num_fewshot", "encoding_scheme"]
+    assert not published.duplicated(keys).any()
+    assert published["normalised"].between(0.3, 1.1).all()
+    assert len(published) == 164
+
+
+@pytest.mark.parametrize(
+    ("acc", "agrees"), [(0.37, True), (0.37 + 0.5 * 0.041, True), (0.37 + 0.5 * 0.042, False), (0.2, False)]
+)
+def test_a_score_agrees_with_the_published_one_within_two_standard_errors(acc, agrees):
+    own = {"pretrained": PYTHIA, "num_fewshot": 0, "ENCODING_LAYER": "0", "acc": acc}
+    baseline = {**BASELINE, "pretrained": PYTHIA, "num_fewshot": 0, "acc_stderr": 0.0}
+    (row,) = compare_with_published(add_scores(table_of(own, baseline)).table, {}).to_dict("records")
+    assert row["published"] == 0.74
+    assert row["difference"] == pytest.approx(acc / 0.5 - 0.74)
+    assert row["agrees"] is agrees  # the standard error is 0.02
+
+
+def test_what_the_paper_has_not_is_left_out():
+    table = table_of({"ENCODING_LAYER": "1"}, {"ENCODING_LAYER": "0"}, BASELINE)
+    assert len(compare_with_published(add_scores(table).table, {})) == 0
+
+
+@pytest.mark.reference
+def test_the_published_study_agrees_with_what_was_published_of_it(reference, tmp_path):
+    write_study(reference / "paper", tmp_path)
+    table = read_runs(sorted(tmp_path.iterdir())).table
+    compared = compare_with_published(add_scores(table).table, find_architectures(table))
+    assert len(compared) == 164
+    assert compared["agrees"].all()
+
+
+def test_what_most_models_have_and_one_lacks_is_a_missing_cell():
+    rows = [{"pretrained": name, "model": name, "num_fewshot": shots} for name in "abc" for shots in (0, 5)]
+    missing = missing_cells(table_of(*rows[:-1], {**rows[0], "NORM": "L2"}), {})
+    assert missing.to_dict("records") == [
+        {"task": "hellaswag_dg", "model": "c", "scheme": "concat_all_examples", "shots": 5, "WORD_AGG_SCHEME": "mean"}
+    ]
+
+
+def test_a_table_in_markdown_has_its_bars_escaped_and_its_numbers_rounded():
+    table = pd.DataFrame({"agg": ["relu|mean", None], "acc": [0.12345, float("nan")]})
+    assert to_markdown(table) == "| agg | acc |\n| --- | --- |\n| relu\\|mean | 0.123 |\n| - | - |\n"
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Two runs, the baseline of one of them, a failure and a file that is none."""
+    results = tmp_path / "results"
+    first, second, third = expand(grid(models=["some/<model>"], num_fewshot=[1, 2, 3]))
+    (baseline,) = expand(
+        grid(models=["some/<model>"], num_fewshot=[1], encoding_scheme=["cross_encoding"], settings={})
+    )
+    put(results, "a.json", result_of(first, 0.4))
+    put(results, "b.json", result_of(second, 0.2))
+    put(results, "c.json", result_of(baseline, 0.5))
+    put(results, "d.json", "{")
+    write_failure(results, third, {"model": "x", "weights": {}, "data": {}}, Failure(message="no luck\nmore"))
+    return results
+
+
+def test_a_report_is_one_page_with_its_tables_beside_it(folder, tmp_path):
+    page = report_on([folder], tmp_path / "out").read_text()
+    assert "&lt;model&gt;" in page
+    assert "<model>" not in page
+    for text in ("3 runs", "no baseline: ", "failed: hellaswag_dg", "no luck", "not a result: d.json", "0.800"):
+        assert text in page
+    assert "src=" not in page
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "all_runs.csv", "all_runs.md", "all_runs.tex", "best_settings_of_each_model.csv"} <= names
+    table = pd.read_csv(tmp_path / "out" / "all_runs.csv")
+    assert sorted(table["normalised"].dropna()) == [0.8]
+    assert list(table["below chance"]) == [False, True]
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="no such folder; give the results folders of grids"):
+        report_on([tmp_path / "nowhere"], tmp_path / "out")
+    with pytest.raises(ConfigurationError, match=r"no result in .*; see scripts/status.py"):
+        report_on([tmp_path], tmp_path / "out")
+
+
+def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path):
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(TOP / "scripts" / "report.py"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = call(folder, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (0, f"written to {tmp_path / 'out' / 'report.html'}\n")
+    refused = call(tmp_path / "nowhere")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in call(folder, "--out", tmp_path / "file" / "out").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [("google/flan-t5-xl", "encoder-decoder"), ("bigscience/mt0-large", "encoder-decoder"), ("x/y", "decoder-only")],
+)
+def test_architectures_are_told_by_list_or_name(name, architecture):
+    assert find_architectures(pd.DataFrame({"pretrained": [name]})) == {name: architecture}
+
+
+def test_a_folder_s_architecture_is_its_config_s(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    assert find_architectures(pd.DataFrame({"pretrained": [str(tmp_path)]})) == {str(tmp_path): "encoder-decoder"}
