@@ -98,6 +98,7 @@ def test_a_run_below_chance_is_marked_also_where_an_older_file_does_not_state_ch
 def test_the_best_ablation_is_the_highest_of_each_model_and_number_of_shots():
     table = table_of({"acc": 0.3}, {"acc": 0.6}, {"acc": 0.5, "num_fewshot": 0}, {"acc": 0.1, "pretrained": "b"})
     assert sorted(find_best(table)["acc"]) == [0.1, 0.5, 0.6]
+    assert len(find_best(table_of({"encoding_scheme": "no_context"}))) == 0
 
 
 @pytest.mark.parametrize(

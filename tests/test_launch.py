@@ -565,3 +565,11 @@ def test_results_of_another_model_than_planned_are_kept_and_told_as_failures(gpt
     assert "were not what they were when the plan was made" in capsys.readouterr().err
     assert len(files_of(tmp_path / "results")) == 3
     assert run(small_grid(model), options(data_dir, tmp_path / "results")) == 0
+
+
+def test_where_no_lease_can_be_taken_the_grid_runs_and_the_user_is_told_once(gpt2, data_dir, tmp_path, capsys):
+    (tmp_path / ".grid").mkdir()
+    (tmp_path / ".grid" / "leases").write_text("in the way")
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    assert capsys.readouterr().err.count("no lease can be taken (") == 1
+    assert len(files_of(tmp_path)) == 3
