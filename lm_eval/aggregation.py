@@ -148,6 +148,10 @@ class Contexts:
         """Return the concept vectors of each document."""
         return tuple(torch.split(self.vectors, self.counts.tolist()))
 
+    def means(self) -> "Contexts":
+        """Return one vector a document: the plain mean of its vectors."""
+        return Contexts(mean_of_groups(self.vectors, self.counts), torch.ones_like(self.counts))
+
 
 def aggregate_contexts(
     vectors: Float[Tensor, "vector dim"],

@@ -31,9 +31,14 @@ ENCODING_SCHEMES = (
     "merge_all_segments",
     "sentence_level_segmentation",
     "cross_encoding",
+    "no_context",
 )
-SEGMENTING_SCHEMES = tuple(scheme for scheme in ENCODING_SCHEMES if scheme != "cross_encoding")
-"""The ones that cut a context into segments, so that there are vectors to compare."""
+NO_CONTEXT = "no_context"
+"""The control: choices are scored without any context, so that shots and description have nothing to do."""
+SEGMENTING_SCHEMES = tuple(scheme for scheme in ENCODING_SCHEMES if scheme not in ("cross_encoding", NO_CONTEXT))
+"""The ones that cut a context into segments."""
+_SIMILARITY_SCHEMES = (*SEGMENTING_SCHEMES, NO_CONTEXT)
+"""The ones that give vectors to compare."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 MODEL_KEYS = ("pretrained", "revision", "dtype")
@@ -127,11 +132,16 @@ class RunConfig:
     @property
     def is_segmented(self) -> bool:
         """Whether contexts are cut into segments and become concept vectors."""
-        return self.model != "hf" and self.encoding_scheme != "cross_encoding"
+        return self.encoding_scheme in SEGMENTING_SCHEMES
+
+    @property
+    def has_context(self) -> bool:
+        """Whether choices are scored against a context; the control `no_context` has none."""
+        return self.encoding_scheme != NO_CONTEXT
 
     def model_args(self) -> str:
         """Return the `model_args` string of a result file (SPEC §7)."""
-        always = LEGACY_SETTING_NAMES if self.is_segmented else ()
+        always = LEGACY_SETTING_NAMES if self.is_segmented or self.model == "dist_sim" else ()
         stated = {key: value for key, value in self.vectors.public().items() if value is not None or key in always}
         named = {key: getattr(self, key) for key in MODEL_KEYS if getattr(self, key) is not None}
         return format_pairs({**stated, **named})
@@ -204,11 +214,11 @@ def _require_token_aggregation(config: RunConfig, aggregations: tuple[str, ...])
 
 def _check_similarity(config: RunConfig) -> None:
     vectors = config.vectors
-    _require_scheme(config, SEGMENTING_SCHEMES)
+    _require_scheme(config, _SIMILARITY_SCHEMES)
     if config.encoding_scheme == "cross_encoding":
         raise ConfigurationError(
             "encoding_scheme=cross_encoding: dist_sim compares vectors of segments, so it needs another scheme; "
-            f"choose from {choices_text(SEGMENTING_SCHEMES)}"
+            f"choose from {choices_text(_SIMILARITY_SCHEMES)}"
         )
     _require_token_aggregation(config, SINGLE_VECTOR_AGGREGATIONS)
     for key in ("word_agg_scheme", "out_word_agg_scheme"):
@@ -221,13 +231,16 @@ def _check_similarity(config: RunConfig) -> None:
             f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {choices_text(SIMILARITIES)}"
         )
     _refuse_set(config, ("DECODING_SCHEME",), "dist_sim decodes nothing")
+    if not config.has_context:
+        keys = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "ADD_POS")
+        _refuse_set(config, keys, "no_context has no segments, examples or places in a context")
 
 
 def _check_generation(config: RunConfig) -> None:
     _require_scheme(config, ENCODING_SCHEMES)
-    if config.encoding_scheme == "cross_encoding":
+    if not config.is_segmented:
         keys = tuple(key for key in SETTING_NAMES if key != "DECODING_SCHEME")
-        _refuse_set(config, keys, "cross_encoding aggregates nothing")
+        _refuse_set(config, keys, f"{config.encoding_scheme} aggregates nothing")
         return
     _require_token_aggregation(config, TOKEN_AGGREGATIONS)
     only_similarity = ("SIMILARITY_FUNC", "OUT_WORD_AGG_SCHEME", "OUT_ENCODING_LAYER")

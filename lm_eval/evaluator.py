@@ -14,7 +14,7 @@ from lm_eval.documents import Document, select_documents
 from lm_eval.errors import ConfigurationError
 from lm_eval.evaluation import Evaluation, make_result
 from lm_eval.execution import Execution
-from lm_eval.identity import identify
+from lm_eval.identity import canonical, identify
 from lm_eval.models.activations import fused_activations
 from lm_eval.models.batching import Batcher
 from lm_eval.models.families import check_against_model, read_facts
@@ -76,7 +76,7 @@ def evaluate_many(
     evaluations = [
         Evaluation(config=c, identity=_identify(c, model), num_kept=keep_documents, record=record) for c in configs
     ]
-    documents = select_documents(task.dataset, first.data_dir, first.num_fewshot, first.limit)
+    documents = _select(first)
     chunks = [documents[i : i + _TOKENISED_TOGETHER] for i in range(0, len(documents), _TOKENISED_TOGETHER)]
     with DocumentProgress(len(documents), task.name, shown=show_progress) as progress, fast(model):
         for window in _windows(_ahead(tokenise, chunks, record), shared.bytes_held):
@@ -95,6 +95,11 @@ def evaluate_many(
     record.num_truncated, record.batches = tokenise.num_truncated, batcher.record()
     record.peak_memory_gib = peak_memory_gib(model)
     return evaluations
+
+
+def _select(config: RunConfig) -> list[Document]:
+    """Return the documents of a configuration, with the shots that its contexts show."""
+    return select_documents(find_task(config).dataset, config.data_dir, canonical(config).num_fewshot, config.limit)
 
 
 def _identify(config: RunConfig, model: LanguageModel) -> dict[str, Any]:
@@ -151,9 +156,9 @@ def check_config(config: RunConfig) -> None:
     Raises:
         ConfigurationError: unknown task, missing model folder, layer out of range, missing or broken data, empty limit.
     """
-    task = find_task(config)
+    find_task(config)
     check_against_model(config, read_facts(config.pretrained, config.revision))
-    select_documents(task.dataset, config.data_dir, config.num_fewshot, config.limit)
+    _select(config)
 
 
 def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a parameter)
@@ -238,9 +243,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
 
 def _verify(evaluation: Evaluation, model: LanguageModel, num_documents: int) -> Verification:
     config = evaluation.config
-    dataset = find_task(config).dataset
-    documents = select_documents(dataset, config.data_dir, config.num_fewshot, config.limit)[:num_documents]
-    return verify_documents(config, model, documents, evaluation.documents[:num_documents])
+    return verify_documents(config, model, _select(config)[:num_documents], evaluation.documents[:num_documents])
 
 
 def load_for(config: RunConfig, execution: Execution) -> LanguageModel:

@@ -25,10 +25,29 @@ def canonical(config: RunConfig) -> RunConfig:
     Schemes that cut a context alike become the first of them in SPEC §3's table, and aggregations that find a single
     vector become None. Only what is equal for every document and model is merged.
     """
+    if not config.has_context:
+        return _canonical_control(config)
     if not config.is_segmented:
         return config
     scheme = _canonical_scheme(config, find_task(config).dataset)
     return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme))
+
+
+def _canonical_control(config: RunConfig) -> RunConfig:
+    """Drop what tells of a context where there is none: shots, description, and the context's side of the settings."""
+    vectors = config.vectors
+    if config.model == "dist_sim":
+        scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
+        layer = vectors.out_encoding_layer or vectors.encoding_layer
+        vectors = replace(
+            vectors,
+            word_agg_scheme=scheme,
+            out_word_agg_scheme=None,
+            encoding_layer=None if layer in (_LAST, "OE") else layer,
+            out_encoding_layer=layer if layer == "OE" else None,  # a layer that only choices can have
+            norm=None if str(scheme).endswith("last") else vectors.norm,
+        )
+    return replace(config, num_fewshot=0, description="", vectors=vectors)
 
 
 def _canonical_scheme(config: RunConfig, dataset: Dataset) -> str:

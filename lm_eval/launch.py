@@ -1,4 +1,4 @@
-"""What the grid scripts do: read the flags, expand and check the grid, plan, run, report, exit.
+"""What the grid scripts do: read the flags, expand and check the grids, plan, run, report, exit.
 
 Whatever is wrong with the call ends in one message and exit status 2 before anything runs.
 """
@@ -9,10 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from lm_eval.config import Limit, RunConfig
 from lm_eval.documents import select_documents
@@ -38,12 +40,14 @@ from lm_eval.workforce import Workforce, grid_dtype
 _SCRIPT_ENDINGS: dict[Architecture, str] = {"decoder-only": "_gpt.py", "encoder-decoder": "_t5.py"}
 
 
-def launch(run: Callable[[], Grid], results_dir: str) -> None:
+def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callable[[], Sequence[Grid]]] = ()) -> None:
     """Read the command line, run the grid, and exit with its status.
 
     Args:
         run: returns the grid; its docstring is the script's help.
         results_dir: the folder for result files unless `--results_dir` names another.
+        switches: functions that return further grids to be run beside the first; each is a switch of its name, which
+            this script alone has, with its docstring's first line as the help.
 
     The exit status is 0 when all is done or skipped, 1 when a run failed, 2 when the call was wrong and nothing ran.
     """
@@ -51,8 +55,11 @@ def launch(run: Callable[[], Grid], results_dir: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
     try:
-        options = read_options(sys.argv[1:], name=Path(sys.argv[0]).name, description=str(run.__doc__))
-        status = carry_out(_make_grid(run), options, results_dir)
+        name, own = Path(sys.argv[0]).name, {switch.__name__: _first_line(switch.__doc__) for switch in switches}
+        options = read_options(sys.argv[1:], name=name, description=str(run.__doc__), own_switches=own)
+        chosen = [switch for switch in switches if switch.__name__ in options.own_switches]
+        grids = [_make(run), *(grid for switch in chosen for grid in _make(switch))]
+        status = carry_out(grids, options, results_dir)
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
@@ -72,7 +79,14 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG0
     raise KeyboardInterrupt
 
 
-def _make_grid(run: Callable[[], Grid]) -> Grid:
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]
+
+
+_Made = TypeVar("_Made")
+
+
+def _make(run: Callable[[], _Made]) -> _Made:
     try:
         return run()
     except TypeError as error:  # a keyword that a user misspelt
@@ -82,11 +96,11 @@ def _make_grid(run: Callable[[], Grid]) -> Grid:
         ) from error
 
 
-def carry_out(grid: Grid, options: Options, results_dir: str, executor: Executor | None = None) -> int:
-    """Run a grid and return the exit status.
+def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executor: Executor | None = None) -> int:
+    """Run grids as one and return the exit status.
 
     Args:
-        grid: the lists to run over.
+        grids: the lists to run over. Where several name a model, it is run in those that are for its architecture.
         options: the flags.
         results_dir: the folder for result files unless the options name another.
         executor: where to run; None takes Ray, as the options say.
@@ -96,16 +110,16 @@ def carry_out(grid: Grid, options: Options, results_dir: str, executor: Executor
     """
     executor = executor or _ray(options)
     try:
-        return _carry_out(grid, options, Path(options.results_dir or results_dir), executor)
+        return _carry_out(grids, options, Path(options.results_dir or results_dir), executor)
     finally:
         executor.close()
 
 
-def _carry_out(grid: Grid, options: Options, results_dir: Path, executor: Executor) -> int:
-    grid = _apply_options(grid, options)
-    facts = _read_models(grid)
+def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
+    grids = [_apply_options(grid, options) for grid in grids]
+    facts = _read_models(grids)
     machines = executor.machines()
-    configs = check_grid(grid, options, facts, machines)
+    configs = check_grids(grids, options, facts, machines)
     folder = ResultsFolder(results_dir)
     plan = make_plan(
         configs,
@@ -160,34 +174,38 @@ def _apply_options(grid: Grid, options: Options) -> Grid:
     return replace(grid, models=[str(Path(name).expanduser().resolve()) if is_local(name) else name for name in models])
 
 
-def _default_data_dir(grid: Grid, options: Options) -> str | None:
+def _default_data_dir(grids: Sequence[Grid], options: Options) -> str | None:
     """Return the folder asked for; the embedded models were trained on the embedded data, so they get it by default."""
     if options.data_dir is not None:
         return str(Path(options.data_dir).expanduser().resolve())
-    only_demo = all(Path(model).parent == DEMO / "models" for model in grid.models)
+    only_demo = all(Path(model).parent == DEMO / "models" for grid in grids for model in grid.models)
     return str(DEMO / "data") if only_demo else None
 
 
-def _read_models(grid: Grid) -> dict[str, ModelFacts]:
-    """Read the configs of a grid's models.
+def _read_models(grids: Sequence[Grid]) -> dict[str, ModelFacts]:
+    """Read the configs of the grids' models.
 
     Raises:
-        ConfigurationError: a model is missing or of the wrong architecture.
+        ConfigurationError: a model is missing, or of an architecture that none of the grids naming it is for.
     """
-    facts = {name: read_facts(name) for name in grid.models}
+    wanted: dict[str, set[Architecture | None]] = defaultdict(set)
+    for grid in grids:
+        for name in grid.models:
+            wanted[name].add(grid.arch_type)
+    facts = {name: read_facts(name) for name in wanted}
     for name, of_model in facts.items():
-        if grid.arch_type not in (None, of_model.family.architecture):
+        if not wanted[name] & {None, of_model.family.architecture}:
             raise ConfigurationError(
-                f"{name} is {of_model.family.architecture}, but this script is for {grid.arch_type} models; "
+                f"{name} is {of_model.family.architecture}, but this script is for {wanted[name].pop()} models; "
                 f"use the one whose name ends in {_SCRIPT_ENDINGS[of_model.family.architecture]}"
             )
     return facts
 
 
-def check_grid(
-    grid: Grid, options: Options, facts: dict[str, ModelFacts], machines: Sequence[Machine]
+def check_grids(
+    grids: Sequence[Grid], options: Options, facts: dict[str, ModelFacts], machines: Sequence[Machine]
 ) -> list[RunConfig]:
-    """Return the configurations of a grid, each checked as far as can be without loading weights.
+    """Return the configurations of grids, each once and checked as far as can be without loading weights.
 
     What the hardware or the hub would decide when a run begins, its dtype and the model's commit, is decided here, so
     that it is the same for all runs.
@@ -195,7 +213,9 @@ def check_grid(
     Raises:
         ConfigurationError: a layer out of range, broken data, …
     """
-    configs = expand(grid, limit=Limit.parse(options.limit), data_dir=_default_data_dir(grid, options))
+    limit, data_dir = Limit.parse(options.limit), _default_data_dir(grids, options)
+    expanded = [config for grid in grids for config in _expand_for(grid, facts, limit, data_dir)]
+    configs = list(dict.fromkeys(expanded))
     for config in configs:
         check_against_model(config, facts[config.pretrained])
     _check_documents([config for config in configs if config.data_dir is not None])
@@ -210,9 +230,16 @@ def check_grid(
     ]
 
 
+def _expand_for(grid: Grid, facts: dict[str, ModelFacts], limit: Limit, data_dir: str | None) -> Iterator[RunConfig]:
+    """Yield the configurations of a grid whose models are of its architecture."""
+    for config in expand(grid, limit=limit, data_dir=data_dir):
+        if grid.arch_type in (None, facts[config.pretrained].family.architecture):
+            yield config
+
+
 def _check_documents(configs: Sequence[RunConfig]) -> None:
     """See that the documents are there; those of the hub are only asked for where something is to run."""
-    for config in {config.num_fewshot: config for config in configs}.values():
+    for config in {(find_task(config).dataset.name, config.num_fewshot): config for config in configs}.values():
         select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
 
 

@@ -6,7 +6,7 @@ Fire calls a function before it notices an unknown flag, so the function that it
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import fire
@@ -35,19 +35,23 @@ class Options:
     log_samples: bool
     has_num_gpus: bool = False
     """Whether the number of GPUs was given, so that it holds whatever a model needs."""
+    own_switches: frozenset[str] = frozenset()
+    """Those of the script's own switches that are on."""
 
     def __post_init__(self) -> None:
         for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigurationError(
-                    f"--{name} is a switch: leave its value out, or give True or False, got {getattr(self, name)!r}"
-                )
+            _check_switch(name, getattr(self, name))
         gpus = self.NUM_GPUS_PER_RUN
         if type(gpus) is not int or gpus < 1:
             raise ConfigurationError(f"--NUM_GPUS_PER_RUN must be a whole number of at least 1, got {gpus!r}")
         if self.dtype not in (None, *DTYPES):
             raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {choices_text(DTYPES)}")
         Limit.parse(self.limit)
+
+
+def _check_switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"--{name} is a switch: leave its value out, or give True or False, got {value!r}")
 
 
 def _flags(  # noqa: PLR0913  (a flag is a parameter)
@@ -97,34 +101,48 @@ _SHORT = {name[0]: name for name in _PARAMETERS if _INITIALS.count(name[0]) == 1
 """One-letter forms, which fire allows wherever they are unique."""
 
 
-def read_options(argv: Sequence[str], *, name: str, description: str) -> Options:
+def read_options(
+    argv: Sequence[str], *, name: str, description: str, own_switches: Mapping[str, str] | None = None
+) -> Options:
     """Read the command line of a grid script; `--help` shows python-fire's page and exits.
 
     Args:
         argv: the arguments, without the script's name.
         name: the script's name, for the help page.
         description: what the script does, for the help page.
+        own_switches: further switches that this script alone has, each with its line for the help page; they have no
+            short forms.
 
     Raises:
         ConfigurationError: an unknown flag, a value of the wrong kind, or an argument that no flag takes.
     """
-    spelled = _spell_out(argv)
-    options = fire.Fire(_documented(description), command=spelled, name=name, serialize=lambda _: None)
+    own = own_switches or {}
+    spelled = _spell_out(argv, (*_PARAMETERS, *own))
+    options = fire.Fire(_documented(description, own), command=spelled, name=name, serialize=lambda _: None)
     assert isinstance(options, Options)  # noqa: S101  (an argument that fire could take for anything else was refused)
     return replace(options, has_num_gpus=any(flag.startswith("--NUM_GPUS_PER_RUN") for flag in spelled))
 
 
-def _documented(description: str) -> Callable[..., Options]:
+def _documented(description: str, own: Mapping[str, str]) -> Callable[..., Options]:
     @functools.wraps(_flags)
     def flags(**values: object) -> Options:
-        return _flags(**values)  # type: ignore[arg-type]
+        chosen = {name: values.pop(name) for name in own if name in values}
+        for name, value in chosen.items():
+            _check_switch(name, value)
+        options = _flags(**values)  # type: ignore[arg-type]
+        return replace(options, own_switches=frozenset(name for name, is_on in chosen.items() if is_on))
 
+    further = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool) for name in own]
+    flags.__signature__ = inspect.Signature([*_PARAMETERS.values(), *further])  # type: ignore[attr-defined]
     arguments = inspect.cleandoc(str(_flags.__doc__)).partition("\n")[2]
-    flags.__doc__ = f"{inspect.cleandoc(description)}\n{arguments}"
+    for initial in {name[0] for name in own} & _SHORT.keys():  # fire's page leaves out initials that two flags have
+        arguments = arguments.replace(f"    {_SHORT[initial]}: ", f"    {_SHORT[initial]}: (-{initial}) ")
+    told = "".join(f"\n    {name}: {line}" for name, line in own.items())
+    flags.__doc__ = f"{inspect.cleandoc(description)}\n{arguments}{told}"
     return flags
 
 
-def _spell_out(argv: Sequence[str]) -> list[str]:
+def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str]:
     """Return the arguments as `--flag=value`, with texts quoted, which fire would else read as numbers, tuples or sums.
 
     Raises:
@@ -136,13 +154,13 @@ def _spell_out(argv: Sequence[str]) -> list[str]:
         flag, equals, value = rest.pop(0).partition("=")
         if not flag.startswith("-"):
             raise ConfigurationError(
-                f"unexpected argument {flag!r}; every value must follow its flag: {_valid_flags()}"
+                f"unexpected argument {flag!r}; every value must follow its flag: {_list_flags(valid)}"
             )
         name = flag.lstrip("-").replace("-", "_")
         name = _SHORT.get(name, name)
         if name in ("help", "h"):
             return ["--help"]
-        _refuse_unknown(flag, name)
+        _refuse_unknown(flag, name, valid)
         if any(earlier.startswith(f"--{name}=") or earlier == f"--{name}" for earlier in spelled):
             raise ConfigurationError(f"--{name} is given twice")
         has_value = bool(rest) and (not rest[0].startswith("-") or rest[0][1:2].isdecimal())
@@ -156,12 +174,12 @@ def _spell_out(argv: Sequence[str]) -> list[str]:
     return spelled
 
 
-def _refuse_unknown(flag: str, name: str) -> None:
-    if name not in _PARAMETERS:
-        near = difflib.get_close_matches(name, _PARAMETERS, n=1)
+def _refuse_unknown(flag: str, name: str, valid: Collection[str]) -> None:
+    if name not in valid:
+        near = difflib.get_close_matches(name, valid, n=1)
         hint = f" (did you mean --{near[0]}?)" if near else ""
-        raise ConfigurationError(f"unknown flag {flag}{hint}; choose from {_valid_flags()}")
+        raise ConfigurationError(f"unknown flag {flag}{hint}; choose from {_list_flags(valid)}")
 
 
-def _valid_flags() -> str:
-    return choices_text([f"--{name}" for name in _PARAMETERS])
+def _list_flags(names: Collection[str]) -> str:
+    return choices_text([f"--{name}" for name in names])

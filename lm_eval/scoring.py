@@ -19,7 +19,7 @@ from lm_eval.models.families import resolve_layer
 from lm_eval.models.loading import LanguageModel
 from lm_eval.provenance import PassRecord
 from lm_eval.similarity import score_similarity
-from lm_eval.tokenised import TokenisedDocument
+from lm_eval.tokenised import TokenisedDocument, takes_tokens
 
 OnBatch = Callable[[int], None]
 Scored = tuple[int, list[DocumentScores]]
@@ -42,11 +42,6 @@ def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
     layer = resolve_layer(vectors.out_encoding_layer or vectors.encoding_layer, model.num_layers)
     scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
     return VectorSpec(layer, TokenAggregation.parse(str(scheme), vectors.norm))
-
-
-def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
-    """Whether the context goes in as tokens, in one sequence with the choice."""
-    return not config.is_segmented and not model.is_encoder_decoder
 
 
 @dataclass(frozen=True)
@@ -134,13 +129,25 @@ class SharedPass:
             spec: Contexts(torch.cat([of_choices[c][spec] for document in documents for c in document.choices]), counts)
             for spec in self._encode_choices.specs
         }
-        for recipe, places in self._by_recipe:
-            contexts = recipe.make(documents, vectors)
+        for contexts, places in self._compared(documents, vectors, choices):
             for place in places:
                 config = self.configs[place]
                 similarity, example_agg = str(config.vectors.similarity_func), config.vectors.example_agg_scheme
                 rows = score_similarity(contexts, choices[choice_spec(config, self.model)], similarity, example_agg)
                 yield place, [_collect(d, row.tolist()) for d, row in zip(documents, rows, strict=True)]
+
+    def _compared(
+        self,
+        documents: Sequence[TokenisedDocument],
+        vectors: dict[Segment, Vectors],
+        choices: dict[VectorSpec, Contexts],
+    ) -> Iterator[tuple[Contexts, list[int]]]:
+        """Yield what choices are compared with, and the places of the configurations that compare with it."""
+        if self.configs[0].has_context:
+            yield from ((recipe.make(documents, vectors), places) for recipe, places in self._by_recipe)
+            return
+        for place, config in enumerate(self.configs):
+            yield choices[choice_spec(config, self.model)].means(), [place]
 
     def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""

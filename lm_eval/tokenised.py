@@ -21,13 +21,18 @@ class TokenisedDocument:
 
     document: Document
     samples: tuple[tuple[Segment, ...], ...]
-    """The context; one segment in all where it isn't segmented."""
+    """The context; one segment in all where it isn't segmented, none where choices are compared with one another."""
     choices: tuple[Segment, ...]
 
     @property
     def context(self) -> tuple[Segment, ...]:
         """All segments of the context, in order."""
         return tuple(segment for sample in self.samples for segment in sample)
+
+
+def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
+    """Whether the context goes in as tokens, in one sequence with the choice (SPEC §5)."""
+    return config.model != "dist_sim" and not config.is_segmented and not model.is_encoder_decoder
 
 
 @dataclass
@@ -44,6 +49,23 @@ class Tokeniser:
         Raises:
             RunError: a segment or choice without tokens, or an ADD_POS offset beyond the model's positions.
         """
+        contexts = self._contexts(documents)
+        special_choices = self.model.is_encoder_decoder and self.config.model == "dist_sim"
+        choice_texts = [choice for document in documents for choice in document.example.choices]
+        choices = iter(self.model.tokenize(choice_texts, special=special_choices))
+        found = []
+        for document, context in zip(documents, contexts, strict=True):
+            source = document.example.source or f"document {document.doc_id}"
+            samples, end = self._place(context, source)
+            found.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
+            self._count_joint_cut(found[-1])
+        return found
+
+    def _contexts(self, documents: Sequence[Document]) -> list[list[list[tuple[int, ...]]]]:
+        """Return the tokens of each document's context, uncut: a list of samples, each a list of segments."""
+        if not self.config.has_context:  # `dist_sim` compares choices with one another
+            empty = [] if self.config.model == "dist_sim" else [[self.model.empty_context]]
+            return [empty for _ in documents]
         dataset = find_task(self.config).dataset
         scheme = self.config.encoding_scheme or "cross_encoding"
         contexts = [
@@ -52,16 +74,7 @@ class Tokeniser:
         ]
         texts = [text for context in contexts for sample in context.samples for text in sample]
         segments = iter(self.model.tokenize(texts, special=self.model.is_encoder_decoder))
-        special_choices = self.model.is_encoder_decoder and self.config.model == "dist_sim"
-        choice_texts = [choice for document in documents for choice in document.example.choices]
-        choices = iter(self.model.tokenize(choice_texts, special=special_choices))
-        found = []
-        for document, context in zip(documents, contexts, strict=True):
-            source = document.example.source or f"document {document.doc_id}"
-            samples, end = self._place([[next(segments) for _ in sample] for sample in context.samples], source)
-            found.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
-            self._count_joint_cut(found[-1])
-        return found
+        return [[[next(segments) for _ in sample] for sample in context.samples] for context in contexts]
 
     def _place(self, samples: list[list[tuple[int, ...]]], source: str) -> tuple[tuple[tuple[Segment, ...], ...], int]:
         """Cut the segments of a context and lay them end to end; also return where the context ends, in tokens."""
@@ -76,7 +89,7 @@ class Tokeniser:
                 row.append(Segment(kept, self._offset(offset, source)))
                 offset += len(kept)
             placed.append(tuple(row))
-        if not placed:
+        if not placed and self.config.has_context:
             raise RunError(f"{source}: the context is empty; there is nothing to score the choices against")
         return tuple(placed), offset
 
@@ -102,18 +115,13 @@ class Tokeniser:
         """Keep the end of what is longer than the model takes."""
         if len(tokens) <= self.model.max_length:
             return tokens
-        if self._cuts_jointly:
+        if takes_tokens(self.config, self.model):  # context and choice are cut together, where they are scored
             return tokens
         self.num_truncated += 1
         return tokens[-self.model.max_length :]
 
-    @property
-    def _cuts_jointly(self) -> bool:
-        """Whether context and choice are cut together, where they are scored (SPEC §5)."""
-        return not self.config.is_segmented and not self.model.is_encoder_decoder
-
     def _count_joint_cut(self, document: TokenisedDocument) -> None:
-        if self._cuts_jointly:
+        if takes_tokens(self.config, self.model):
             longest = max(len(choice.tokens) for choice in document.choices)
             self.num_truncated += len(document.context[0].tokens) + longest > self.model.max_length + 1
 

@@ -20,9 +20,9 @@ from lm_eval.metrics import DocumentScores
 from lm_eval.models.encoder import Segment, VectorSpec
 from lm_eval.models.loading import LanguageModel
 from lm_eval.models.parameterless import parameterless_decoder
-from lm_eval.scoring import choice_spec, context_spec, takes_tokens
+from lm_eval.scoring import choice_spec, context_spec
 from lm_eval.similarity import score_similarity
-from lm_eval.tokenised import TokenisedDocument, Tokeniser
+from lm_eval.tokenised import TokenisedDocument, Tokeniser, takes_tokens
 
 
 @dataclass(kw_only=True)
@@ -72,8 +72,8 @@ def _score(config: RunConfig, model: LanguageModel, document: TokenisedDocument)
     if config.model == "dist_sim":
         spec, vectors = choice_spec(config, model), config.vectors
         choices = torch.cat([_encode(model, choice, spec) for choice in document.choices])
-        contexts, similarity = _make_context(config, model, document), str(vectors.similarity_func)
-        one = Contexts(choices, torch.tensor([len(choices)]))
+        one, similarity = Contexts(choices, torch.tensor([len(choices)])), str(vectors.similarity_func)
+        contexts = _make_context(config, model, document) if config.has_context else one.means()
         (row,) = score_similarity(contexts, one, similarity, vectors.example_agg_scheme)
         return [float(score) for score in row]
     if takes_tokens(config, model):

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""The baseline that scores are normalised by: context and choice as ordinary tokens in one sequence, on all models."""
+"""The baseline that scores are normalised by: context and choice as ordinary tokens in one sequence, on all models.
+
+With `--controls` also the floor below them: the same choices scored without any context.
+"""
 
 from lm_eval.grid import Grid
 from lm_eval.launch import launch
 from lm_eval.model_list import list_models
+from lm_eval.models.families import Architecture
 
 
 def run() -> Grid:
@@ -18,5 +22,32 @@ def run() -> Grid:
     )
 
 
+def controls() -> list[Grid]:
+    """Also score the endings with no context at all (no_context), in both tests: how far a model gets without one."""
+    models = run().models
+    word_agg_schemes: dict[Architecture, str] = {"decoder-only": "w1mean", "encoder-decoder": "mean"}
+    generation = Grid(
+        model="dist_gen",
+        task="hellaswag_dg",
+        models=models,
+        arch_type=None,
+        num_fewshot=[0],
+        encoding_scheme=["no_context"],
+    )
+    similarity = [
+        Grid(
+            model="dist_sim",
+            task="hellaswag_d",
+            models=models,
+            arch_type=arch_type,
+            num_fewshot=[0],
+            encoding_scheme=["no_context"],
+            settings={"WORD_AGG_SCHEME": [word_agg_scheme], "SIMILARITY_FUNC": ["dot_product"]},
+        )
+        for arch_type, word_agg_scheme in word_agg_schemes.items()
+    ]
+    return [generation, *similarity]
+
+
 if __name__ == "__main__":
-    launch(run, results_dir="lmeval_results_baseline")
+    launch(run, results_dir="lmeval_results_baseline", switches=[controls])

@@ -212,17 +212,39 @@ class Plain:
             similarities.append(products.max())
         return [float(score) for score in torch.stack(similarities).softmax(0)]
 
-    def generation(self, context: str | Tensor, choice: str, settings: Row) -> tuple[float, bool]:
+    def similarities_to_centre(self, choices: Sequence[str], settings: Row) -> list[float]:
+        """`dist_sim` with `no_context`: the softmax of the choices' similarities to the mean of their own vectors."""
+        ids = [self.tokenise_segment(choice) for choice in choices]
+        vectors = torch.cat([self.encode_segment(tokens, settings, side="OUT_") for tokens in ids])
+        centre = vectors.sum(0) / len(vectors)
+        products = torch.stack([torch.dot(vector, centre) for vector in vectors])
+        if settings["SIMILARITY_FUNC"] == "cosine_sim":
+            products = products / (length(vectors) * length(centre))
+        return [float(score) for score in products.softmax(0)]
+
+    def nothing(self) -> list[int]:
+        """The tokens of no context: the end-of-text token, or an encoder's special tokens around an empty text."""
+        if self.encoder_decoder:
+            return self.tokenise("", special=True)
+        end = self.tokenizer.eos_token_id
+        return [int(self.config.eos_token_id if end is None else end)]
+
+    def generation(self, context: str | Tensor | None, choice: str, settings: Row) -> tuple[float, bool]:
         """`dist_gen` and ordinary scoring: a choice's log-probability, and whether it is matched exactly.
 
-        The context is its text for `cross_encoding`, its vectors [vector, dim] otherwise.
+        The context is its text for `cross_encoding`, None for `no_context`, its vectors [vector, dim] otherwise.
         """
         labels = self.tokenise(choice, special=False)
         if len(labels) > self.max_length:
             raise ValueError(f"the choice's {len(labels)} tokens are more than the model's {self.max_length} positions")
+        bare = settings["DECODING_SCHEME"] == "parameterless_attention"
+        if context is None and bare:
+            context = self.token_vectors(self.nothing(), None if self.encoder_decoder else "E")
         if isinstance(context, str):
             logits = self.cross_encoding_logits(context, labels)
-        elif settings["DECODING_SCHEME"] == "parameterless_attention":
+        elif context is None:
+            logits = self.no_context_logits(labels)
+        elif bare:
             logits = self.parameterless_logits(context, labels)
         else:
             logits = self.vector_logits(context, labels)
@@ -247,6 +269,15 @@ class Plain:
         else:
             ids = torch.tensor(self.tokenise(context, special=False) + labels)
             logits = self.model(self.window(ids)[None]).logits
+        return logits[0]
+
+    def no_context_logits(self, labels: list[int]) -> Tensor:
+        """Logits [token, vocabulary] of choice tokens behind the end-of-text token alone, or of an empty input."""
+        if self.encoder_decoder:
+            target = torch.tensor([self.decoder_inputs(labels)])
+            logits: Tensor = self.model(torch.tensor([self.nothing()]), decoder_input_ids=target).logits
+        else:
+            logits = self.model(torch.tensor([[*self.nothing(), *labels[:-1]]])).logits
         return logits[0]
 
     def vector_logits(self, context: Tensor, labels: list[int]) -> Tensor:
@@ -318,13 +349,16 @@ def check_settings(model_kind: str, scheme: str | None, given: Mapping[str, Any]
     settings["ADD_POS"] = settings["ADD_POS"] == "True"
     similarity = settings["SIMILARITY_FUNC"]
     words = [settings[name] or "" for name in ("WORD_AGG_SCHEME", "OUT_WORD_AGG_SCHEME")]
+    no_vectors = scheme == "cross_encoding" or (scheme == "no_context" and model_kind == "dist_gen")
+    of_contexts = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "ADD_POS")
     examples = (None, "mean", "soft_cluster") if model_kind == "dist_sim" else (None, "mean")
     faults = {
-        "aggregation with cross_encoding": scheme == "cross_encoding" and any(settings[name] for name in AGGREGATIONS),
+        f"aggregation with {scheme}": no_vectors and any(settings[name] for name in AGGREGATIONS),
+        "a context's settings without one": scheme == "no_context" and any(settings[name] for name in of_contexts),
         "cross_encoding in dist_sim": model_kind == "dist_sim" and scheme == "cross_encoding",
         "concat in dist_sim": model_kind == "dist_sim" and any(word.endswith("concat") for word in words),
         "SIMILARITY_FUNC": model_kind == "dist_sim" and similarity not in ("dot_product", "cosine_sim"),
-        "WORD_AGG_SCHEME is missing": scheme != "cross_encoding" and not words[0],
+        "WORD_AGG_SCHEME is missing": not no_vectors and not words[0],
         "SEGMENT_AGG_SCHEME": settings["SEGMENT_AGG_SCHEME"] not in (None, "mean"),
         "EXAMPLE_AGG_SCHEME": settings["EXAMPLE_AGG_SCHEME"] not in examples,
         "cross_encoding has no vectors to decode": scheme == "cross_encoding" and settings["DECODING_SCHEME"],
@@ -371,12 +405,16 @@ def evaluate(
     samples: list[Row] = []
     documents = []
     for doc_id, query, shots in draw_documents(task, rows, int(num_fewshot), limit):
-        context = make_context(query, shots, str(scheme), description)
+        context = None if scheme == "no_context" else make_context(query, shots, str(scheme), description)
         sample: Row = {"doc_id": doc_id}
-        if model_kind == "dist_sim":
+        if model_kind == "dist_sim" and context is None:
+            sample["scores"] = plain.similarities_to_centre(query.choices, settings)
+        elif model_kind == "dist_sim":
             sample["scores"] = plain.similarities(context, query.choices, settings)
         else:
-            source = context[0][0] if scheme == "cross_encoding" else plain.encode_context(context, settings)[0]
+            source: str | Tensor | None = None
+            if context is not None:
+                source = context[0][0] if scheme == "cross_encoding" else plain.encode_context(context, settings)[0]
             pairs = [plain.generation(source, choice, settings) for choice in query.choices]
             sample["scores"] = [score for score, _ in pairs]
             sample["is_exact_match"] = [exact for _, exact in pairs]

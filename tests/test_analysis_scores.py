@@ -6,7 +6,7 @@ import pytest
 from published_study import SETTINGS, read_csv, write_study
 
 from lm_eval.analysis.runs import Runs, describe_columns, read_runs
-from lm_eval.analysis.scores import add_scores, find_best, is_main
+from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main
 from lm_eval.config import RunConfig
 from lm_eval.identity import canonical
 from lm_eval.settings import VectorSettings
@@ -98,6 +98,7 @@ def test_a_run_below_chance_is_marked_also_where_an_older_file_does_not_state_ch
 def test_the_best_ablation_is_the_highest_of_each_model_and_number_of_shots():
     table = table_of({"acc": 0.3}, {"acc": 0.6}, {"acc": 0.5, "num_fewshot": 0}, {"acc": 0.1, "pretrained": "b"})
     assert sorted(find_best(table)["acc"]) == [0.1, 0.5, 0.6]
+    assert len(find_best(table_of({"encoding_scheme": "no_context"}))) == 0
 
 
 @pytest.mark.parametrize(
@@ -171,3 +172,11 @@ def test_nearly_half_of_the_published_similarity_runs_lie_below_chance(study):
     scored = add_scores(study.table).table
     similarity = scored[scored["kind"] == "dist_sim"]
     assert similarity["below_chance"].mean() == pytest.approx(0.458, abs=0.001)  # 0.437 with repetitions
+
+
+def test_the_control_without_context_is_never_a_baseline():
+    control = {"encoding_scheme": "no_context", "WORD_AGG_SCHEME": None, "num_fewshot": 0, "acc": 0.3}
+    table = table_of(control, {**BASELINE, "num_fewshot": 0})
+    assert list(is_baseline(table)) == [False, True]
+    (row,) = add_scores(table).table.to_dict("records")
+    assert (row["encoding_scheme"], row["normalised"]) == ("no_context", pytest.approx(0.6))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval.config import ENCODING_SCHEMES, Limit, RunConfig
+from lm_eval.config import ENCODING_SCHEMES, SEGMENTING_SCHEMES, Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.settings import VectorSettings
 
@@ -88,6 +88,36 @@ def test_a_limit_that_is_empty_whatever_the_data_is_refused(value):
             *("dist_gen", GENERATION, "encoding_scheme=cross_encoding"),
             "WORD_AGG_SCHEME=mean: cross_encoding aggregates nothing; leave it out or set it to None",
         ),
+        (
+            *("dist_gen", f"{GENERATION},NORM=L2,ADD_POS=True", "encoding_scheme=no_context"),
+            "WORD_AGG_SCHEME=mean,NORM=L2,ADD_POS=True: no_context aggregates nothing; leave it out or set it to None",
+        ),
+        (
+            *(
+                "dist_sim",
+                f"{SIMILARITY},SEGMENT_AGG_SCHEME=mean,EXAMPLE_AGG_SCHEME=mean",
+                "encoding_scheme=no_context",
+            ),
+            "SEGMENT_AGG_SCHEME=mean,EXAMPLE_AGG_SCHEME=mean: no_context has no segments, examples or places in a co",
+        ),
+        (
+            *("dist_sim", f"{SIMILARITY},ADD_POS=True", "encoding_scheme=no_context"),
+            "ADD_POS=True: no_context has no segments, examples or places in a context; leave it out or set it to None",
+        ),
+        (
+            *("dist_sim", "SIMILARITY_FUNC=dot_product,pretrained=x", "encoding_scheme=no_context"),
+            "model_args: WORD_AGG_SCHEME= is missing for dist_sim; choose from mean, w1mean, last",
+        ),
+        (
+            *("dist_sim", GENERATION, "encoding_scheme=no_context"),
+            "model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from dot_product, cosine_sim",
+        ),
+        (
+            "hf",
+            "pretrained=x",
+            "encoding_scheme=no_context",
+            "encoding_scheme= is for dist_sim and dist_gen; hf scores",
+        ),
     ],
 )
 def test_a_configuration_that_lacks_or_mixes_things_is_refused(model, model_args, task_args, message):
@@ -158,10 +188,11 @@ def test_ordinary_scoring_takes_no_setting_of_vectors(setting):
             parse(model, f"{setting},pretrained=x", task_args)
 
 
-def test_cross_encoding_may_be_decoded_without_parameters_and_hf_may_not():
+def test_ordinary_scoring_and_the_control_may_be_decoded_without_parameters_and_hf_may_not():
     decoding = "DECODING_SCHEME=parameterless_attention"
-    config = parse("dist_gen", f"{decoding},pretrained=x", "encoding_scheme=cross_encoding")
-    assert config.vectors == VectorSettings(decoding_scheme="parameterless_attention")
+    for scheme in ("cross_encoding", "no_context"):
+        config = parse("dist_gen", f"{decoding},pretrained=x", f"encoding_scheme={scheme}")
+        assert config.vectors == VectorSettings(decoding_scheme="parameterless_attention")
     with pytest.raises(ConfigurationError, match=f"{decoding}: hf scores text in the ordinary way"):
         parse("hf", f"{decoding},pretrained=x", "")
 
@@ -200,13 +231,17 @@ def test_gpt2_is_another_name_of_hf():
     [
         ("hf", None, False),
         ("dist_gen", "cross_encoding", False),
+        ("dist_gen", "no_context", False),
+        ("dist_sim", "no_context", False),
         ("dist_gen", "concat_all_examples", True),
         ("dist_sim", "merge_all_segments", True),
     ],
 )
 def test_contexts_are_segmented_unless_they_are_scored_in_the_ordinary_way(model, scheme, expected):
     args = {"dist_sim": SIMILARITY, "dist_gen": GENERATION if expected else "pretrained=x", "hf": "pretrained=x"}[model]
-    assert parse(model, args, None if scheme is None else f"encoding_scheme={scheme}").is_segmented is expected
+    config = parse(model, args, None if scheme is None else f"encoding_scheme={scheme}")
+    assert config.is_segmented is expected
+    assert config.has_context is (scheme != "no_context")
 
 
 # --- strings ---
@@ -224,10 +259,18 @@ def test_the_strings_of_a_result_file_state_the_older_settings_always_and_the_ot
 def test_ordinary_scoring_states_no_setting():
     assert parse("hf", "NORM=None,pretrained=x,revision=main", "").model_args() == "pretrained=x,revision=main"
     assert parse("hf", "pretrained=x", "").task_args() == ""
-    assert parse("dist_gen", "pretrained=x", "encoding_scheme=cross_encoding").model_args() == "pretrained=x"
+    for scheme in ("cross_encoding", "no_context"):
+        assert parse("dist_gen", "pretrained=x", f"encoding_scheme={scheme}").model_args() == "pretrained=x"
 
 
-schemes = st.sampled_from([scheme for scheme in ENCODING_SCHEMES if scheme != "cross_encoding"])
+def test_the_control_in_similarity_states_the_older_settings_as_any_similarity_does():
+    assert parse("dist_sim", SIMILARITY, "encoding_scheme=no_context").model_args() == (
+        "WORD_AGG_SCHEME=mean,SEGMENT_AGG_SCHEME=None,EXAMPLE_AGG_SCHEME=None,NORM=None,SIMILARITY_FUNC=dot_product,"
+        "ENCODING_LAYER=None,pretrained=x"
+    )
+
+
+schemes = st.sampled_from(SEGMENTING_SCHEMES)
 prefixes = st.sampled_from(["", "relu|", "-relu|zNorm+|"])
 paths = st.text("aB0-_./ =~é", min_size=1).map(str.strip).filter(lambda text: text not in ("", "None"))
 layers = st.none() | st.sampled_from(["middle", "E"]) | st.integers(-9, 9).map(str)
@@ -246,6 +289,9 @@ similarity_settings = st.fixed_dictionaries(
         "example_agg_scheme": st.sampled_from([None, "mean", "soft_cluster"]),
         "similarity_func": st.sampled_from(["dot_product", "cosine_sim"]),
     }
+)
+control_settings = similarity_settings.map(
+    lambda drawn: {**drawn, **dict.fromkeys(("segment_agg_scheme", "example_agg_scheme", "add_pos"))}
 )
 generation_settings = st.fixed_dictionaries(
     {
@@ -278,7 +324,8 @@ def _fields(model: str, scheme: st.SearchStrategy, settings: st.SearchStrategy) 
 fields_of_configs = (
     _fields("dist_sim", schemes, similarity_settings)
     | _fields("dist_gen", schemes, generation_settings)
-    | _fields("dist_gen", st.just("cross_encoding"), st.just({}))
+    | _fields("dist_gen", st.sampled_from(["cross_encoding", "no_context"]), st.just({}))
+    | _fields("dist_sim", st.just("no_context"), control_settings)
     | _fields("hf", st.none(), st.just({}))
 )
 

@@ -3,6 +3,7 @@
 import re
 import runpy
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lm_eval.config import Limit
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import Grid, expand
 from lm_eval.identity import canonical
+from lm_eval.settings import VectorSettings
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -88,6 +90,26 @@ def test_the_scripts_state_the_settings_of_the_paper():
         "sim_t5": {("dist_sim", "hellaswag_d", "mean", None, None, "dot_product")},
         "baseline": {("dist_gen", "hellaswag_dg", None, None, None, None)},
     }
+
+
+def test_the_controls_beside_the_baseline_score_without_context_in_both_tests():
+    script = runpy.run_path(str(SCRIPTS / "run_parallel_baseline.py"))
+    grids = script["controls"]()
+    assert all(grid.models == script["run"]().models for grid in grids)
+    assert [
+        (grid.arch_type, config.model, config.task, config.encoding_scheme, config.num_fewshot, config.vectors)
+        for grid in grids
+        for config in expand(replace(grid, models=["x"], num_fewshot=[5, 0]))
+    ] == [
+        (None, "dist_gen", "hellaswag_dg", "no_context", 0, VectorSettings()),
+        *(
+            (
+                *(architecture, "dist_sim", "hellaswag_d", "no_context", 0),
+                VectorSettings(word_agg_scheme=word, similarity_func="dot_product"),
+            )
+            for architecture, word in (("decoder-only", "w1mean"), ("encoder-decoder", "mean"))
+        ),
+    ]
 
 
 # --- expansion ---

@@ -14,7 +14,7 @@ from lm_eval.config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.hardware import Gpu, Machine
 from lm_eval.identity import identify
-from lm_eval.launch import check_grid
+from lm_eval.launch import check_grids
 from lm_eval.models.families import read_facts
 from lm_eval.result_files import config_content
 from lm_eval.results import ResultsFolder
@@ -48,7 +48,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 def configs_of(data_dir: Path, tmp_path: Path, *models: str, machine: Machine = MACHINE, **flags) -> list[RunConfig]:
     made = grid(models=list(models), num_fewshot=[1])
     facts = {name: read_facts(name) for name in models}
-    return check_grid(made, options(data_dir, tmp_path / "results", **flags), facts, [machine])
+    return check_grids([made], options(data_dir, tmp_path / "results", **flags), facts, [machine])
 
 
 def test_the_commit_in_the_cache_is_the_revision_of_every_configuration(cache, data_dir, tmp_path):
@@ -170,4 +170,4 @@ def test_a_result_of_the_commit_is_done_and_one_of_an_earlier_commit_is_outdated
 def test_an_impossible_grid_is_refused_though_the_weights_are_elsewhere(cache, data_dir, tmp_path):
     made = grid(models=["some/model"], num_fewshot=[1], settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [9]})
     with pytest.raises(ConfigurationError, match=r"ENCODING_LAYER=9: out of range; .* for some/model has 2 layers"):
-        check_grid(made, options(data_dir, tmp_path), {"some/model": read_facts("some/model")}, [MACHINE])
+        check_grids([made], options(data_dir, tmp_path), {"some/model": read_facts("some/model")}, [MACHINE])

@@ -10,14 +10,12 @@ import torch
 from worlds import hellaswag_row, webqs_row, write_model_folder, write_rows, write_world
 
 from lm_eval.aggregation import TokenAggregation, aggregate_contexts, aggregate_tokens
-from lm_eval.config import ENCODING_SCHEMES, Limit, RunConfig
+from lm_eval.config import SEGMENTING_SCHEMES, Limit, RunConfig
 from lm_eval.contexts import build_context
 from lm_eval.errors import ConfigurationError
 from lm_eval.identity import canonical, fingerprint, identify, pass_key
 from lm_eval.settings import VectorSettings
 from lm_eval.tasks import TASKS
-
-SEGMENTED = ENCODING_SCHEMES[:-1]
 
 
 def generation(scheme, shots=0, task="hellaswag_dg", description="", **settings) -> RunConfig:
@@ -59,7 +57,7 @@ def test_without_shots_webquestions_keeps_its_hint_a_segment_of_its_own(scheme, 
     assert canonical(generation(scheme, task="webqs_dg")).encoding_scheme == form
 
 
-@pytest.mark.parametrize("scheme", SEGMENTED)
+@pytest.mark.parametrize("scheme", SEGMENTING_SCHEMES)
 def test_a_description_keeps_schemes_apart_without_shots(scheme):
     assert canonical(generation(scheme, description="Read.")).encoding_scheme == scheme
 
@@ -99,6 +97,34 @@ def test_choices_that_are_encoded_like_the_context_need_no_setting_of_their_own(
     assert canonical(config) == similarity("concat_each_example", 5, encoding_layer="E")
 
 
+def control(shots=0, description="", **settings) -> RunConfig:
+    return replace(similarity("no_context", shots, **settings), description=description)
+
+
+def test_without_context_neither_shots_nor_description_make_another_configuration():
+    bare = RunConfig(model="dist_gen", pretrained="x", task="hellaswag_dg", encoding_scheme="no_context")
+    assert canonical(bare) == bare
+    assert canonical(replace(bare, num_fewshot=5, description="Read.")) == bare
+    assert canonical(control(5, "Read.")) == control()
+
+
+@pytest.mark.parametrize(
+    ("stated", "canonical_form"),
+    [
+        ({"out_word_agg_scheme": "w1mean"}, {"word_agg_scheme": "w1mean"}),
+        ({"out_word_agg_scheme": "mean", "norm": "L2"}, {"norm": "L2"}),
+        ({"encoding_layer": "E", "out_encoding_layer": "1"}, {"encoding_layer": "1"}),
+        ({"encoding_layer": "1", "out_encoding_layer": "-1"}, {}),
+        ({"encoding_layer": "1", "out_encoding_layer": "OE"}, {"out_encoding_layer": "OE"}),
+        ({"word_agg_scheme": "relu|last", "norm": "zNorm"}, {"word_agg_scheme": "relu|last"}),
+        ({"norm": "zNorm", "out_word_agg_scheme": "last"}, {"word_agg_scheme": "last"}),
+    ],
+)
+def test_without_context_the_settings_of_the_choices_are_all_that_counts(stated, canonical_form):
+    assert canonical(control(**stated)) == control(**canonical_form)
+    assert canonical(control(**canonical_form)) == control(**canonical_form)
+
+
 # --- what is not merged ---
 
 
@@ -120,6 +146,8 @@ def test_choices_that_are_encoded_like_the_context_need_no_setting_of_their_own(
         generation("sentence_level_segmentation", 0, "hellaswag_dg", "Read.", example_agg_scheme="mean"),
         similarity("concat_all_examples", 5, out_encoding_layer="E"),
         similarity("concat_all_examples", 5, out_word_agg_scheme="last"),
+        similarity("no_context"),
+        similarity("no_context", norm="L2", encoding_layer="middle", similarity_func="dot_product"),
     ],
 )
 def test_configurations_that_compute_different_numbers_are_kept_apart(config):
@@ -172,7 +200,7 @@ def concept_vectors(config: RunConfig, examples) -> torch.Tensor:
     ).vectors
 
 
-@pytest.mark.parametrize("scheme", SEGMENTED)
+@pytest.mark.parametrize("scheme", SEGMENTING_SCHEMES)
 @pytest.mark.parametrize("shots", [0, 2])
 @pytest.mark.parametrize("task", ["hellaswag_dg", "webqs_dg"])
 @pytest.mark.parametrize("norm", NORMS)
@@ -187,7 +215,7 @@ def test_what_is_merged_has_the_same_concept_vectors(scheme, shots, task, norm):
             assert torch.allclose(own, merged, rtol=0, atol=1e-6), chosen
 
 
-@pytest.mark.parametrize("scheme", SEGMENTED)
+@pytest.mark.parametrize("scheme", SEGMENTING_SCHEMES)
 @pytest.mark.parametrize("shots", [0, 5])
 @pytest.mark.parametrize("base", ["mean", "last", "concat"])
 def test_the_form_of_a_form_is_itself(scheme, shots, base):
@@ -340,6 +368,18 @@ def test_training_rows_do_not_matter_without_shots(config, tmp_path):
 @pytest.mark.parametrize("spelling", ["5", 5, "0:5", ":5", " 5 "])
 def test_equal_limits_are_one_however_they_are_spelt(config, spelling):
     assert name(replace(config, limit=Limit.parse(spelling))) == name(config)
+
+
+def test_neither_shots_nor_training_rows_nor_description_are_part_of_a_control(config, tmp_path):
+    bare = replace(config, encoding_scheme="no_context", vectors=VectorSettings(), num_fewshot=0)
+    told = replace(bare, num_fewshot=5, description="Read.")
+    before = name(bare)
+    assert name(told) == before
+    (tmp_path / "data" / "hellaswag" / "train.jsonl").unlink()
+    assert name(told) == before
+    assert name(replace(bare, limit=Limit(0, 6))) != before
+    assert name(replace(bare, encoding_scheme="cross_encoding")) != before
+    assert name(replace(bare, vectors=VectorSettings(decoding_scheme="parameterless_attention"))) != before
 
 
 def test_configurations_that_are_merged_have_one_identity(config):

@@ -3,6 +3,7 @@
 import functools
 import math
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 import torch
 from plain_text import read_rows
 from tiny_models import DECODER_ONLY, ENCODER_DECODER, FAMILIES, tiny_model
+from worlds import write_rows
 
-from lm_eval.config import ENCODING_SCHEMES, RunConfig
+from lm_eval.config import SEGMENTING_SCHEMES, RunConfig
 from lm_eval.errors import RunError
 from lm_eval.evaluation import Evaluation
 from lm_eval.evaluator import evaluate_many
@@ -107,11 +109,10 @@ def random_settings(rnd: random.Random, family: str, model: str) -> dict[str, An
 @pytest.mark.parametrize("family", FAMILIES)
 def test_random_settings_agree_with_the_plain_way(family, model, data_dir):
     rnd = random.Random(f"{family} {model}")
-    schemes = ENCODING_SCHEMES[:-1]
     tasks = {"dist_sim": ["hellaswag_d"], "dist_gen": ["hellaswag_dg", "webqs_dg"]}[model]
     configs = [
         make_config(
-            data_dir, model, rnd.choice(tasks), rnd.choice(schemes), random_settings(rnd, family, model),
+            data_dir, model, rnd.choice(tasks), rnd.choice(SEGMENTING_SCHEMES), random_settings(rnd, family, model),
             num_fewshot=rnd.choice([0, 2]), limit=rnd.choice(["2", "1:3"]),
         )
         for _ in range(24)
@@ -121,7 +122,7 @@ def test_random_settings_agree_with_the_plain_way(family, model, data_dir):
         assert_agrees(evaluation, judge(config, loaded))
 
 
-@pytest.mark.parametrize("scheme", ENCODING_SCHEMES)
+@pytest.mark.parametrize("scheme", [*SEGMENTING_SCHEMES, "cross_encoding"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_contexts_longer_than_the_model_takes_agree_with_the_plain_way(family, scheme, data_dir):
     loaded = load(family, SHORT)
@@ -151,6 +152,133 @@ def test_a_description_is_a_sample_before_the_shots(family, data_dir):
     )
     loaded = load(family)
     assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+
+
+def control(data_dir, kind: str, task: str, settings: dict[str, Any] | None = None, **named: Any) -> RunConfig:
+    return make_config(data_dir, kind, task, "no_context", settings or {}, **named)
+
+
+def random_choice_settings(rnd: random.Random, family: str) -> dict[str, Any]:
+    """Draw a value for every setting of `dist_sim` that says something of choices."""
+    of_contexts = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "ADD_POS")
+    drawn = random_settings(rnd, family, "dist_sim")
+    return {key: value for key, value in drawn.items() if key not in of_contexts}
+
+
+SIMILARITY = {"WORD_AGG_SCHEME": "w1mean", "SIMILARITY_FUNC": "dot_product"}
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_choices_without_any_context_agree_with_the_plain_way_in_generation(family, is_full, data_dir):
+    loaded = load(family)
+    if is_full:  # the longest choice is as long as the model takes
+        rows = read_rows(Path(data_dir) / "hellaswag" / "validation.jsonl")
+        texts = [" " + ending for row in rows for ending in row["endings"]]
+        loaded = load(family, max(map(len, loaded.tokenize(texts, special=False))))
+    for task in ("hellaswag_dg", "webqs_dg"):
+        for decoding in ({}, {"DECODING_SCHEME": "parameterless_attention"}):
+            config = control(data_dir, "dist_gen", task, decoding, limit=None)
+            evaluation = evaluate_many([config], loaded, Execution())[0]
+            assert_agrees(evaluation, judge(config, loaded))
+            assert evaluation.record.num_truncated == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_choices_without_any_context_agree_with_the_plain_way_in_similarity(family, data_dir):
+    rnd = random.Random(f"control {family}")
+    configs = [
+        control(
+            data_dir, "dist_sim", "hellaswag_d", random_choice_settings(rnd, family), limit=rnd.choice(["2", "1:3"])
+        )
+        for _ in range(16)
+    ]
+    for loaded in (load(family), load(family, 5)):  # the second cuts choices
+        for config in configs:
+            assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_company_changes_no_score_of_choices_without_context(family, data_dir):
+    rnd = random.Random(f"controls {family}")
+    configs = [control(data_dir, "dist_sim", "hellaswag_d", random_choice_settings(rnd, family)) for _ in range(6)]
+    loaded = load(family)
+    alone = [evaluate_many([config], loaded, Execution(batch_size=1))[0] for config in configs]
+    together = evaluate_many(configs, loaded, Execution())
+    assert scores_of(together) == pytest.approx(scores_of(alone), rel=TOLERANCE, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("kind", "task", "settings"), [("dist_gen", "hellaswag_dg", {}), ("dist_sim", "hellaswag_d", SIMILARITY)]
+)
+def test_without_context_neither_shots_nor_description_nor_question_change_a_score(
+    kind, task, settings, family, data_dir, tmp_path
+):
+    loaded = load(family)
+    bare = scores_of(evaluate_many([control(data_dir, kind, task, settings, num_fewshot=0)], loaded, Execution()))
+    told = control(data_dir, kind, task, settings, num_fewshot=2, description="Finish it.")
+    assert scores_of(evaluate_many([told], loaded, Execution())) == bare
+    rows = [{**row, "ctx_a": "Other."} for row in read_rows(Path(data_dir) / "hellaswag" / "validation.jsonl")]
+    write_rows(tmp_path / "hellaswag" / "validation.jsonl", rows)  # and no rows to draw shots from
+    other = control(tmp_path, kind, task, settings, num_fewshot=2)
+    assert scores_of(evaluate_many([other], loaded, Execution())) == bare
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_context_only_choices_are_read_and_each_once(family, data_dir):
+    loaded = load(family)
+    rows: list[int] = []
+    hook = loaded.blocks[0].register_forward_hook(lambda _module, args, _output: rows.append(args[0].shape[:2].numel()))
+    try:
+        config = control(data_dir, "dist_sim", "hellaswag_d", SIMILARITY)
+        evaluation = evaluate_many([config], loaded, Execution(batch_size=1))[0]
+        choices = [choice for document in evaluation.documents for choice in document.example.choices]
+        tokens = loaded.tokenize(choices, special=loaded.is_encoder_decoder)
+        assert sum(rows) == sum(map(len, dict.fromkeys(tokens)))
+        rows.clear()
+        evaluate_many([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
+        if loaded.is_encoder_decoder:
+            assert sum(rows) == 1  # the empty input, once for all documents
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("family", DECODER_ONLY)
+def test_the_end_of_text_is_the_tokenizers_and_else_the_configs(family, data_dir):
+    config = control(data_dir, "dist_gen", "hellaswag_dg")
+    scores = []
+    for eos_token, eos_token_id in (("<unk>", 1), (None, 2), (None, [2, 1]), ("</s>", 2)):
+        network, tokenizer = tiny_model(family, max_length=LONG, eos_token_id=eos_token_id)
+        tokenizer.eos_token = eos_token
+        loaded = wrap_model(network, tokenizer, name=family)
+        scores.append(scores_of(evaluate_many([config], loaded, Execution())))
+    assert scores[0] == scores[1] == scores[2]
+    assert scores[3] != pytest.approx(scores[0])
+
+
+@pytest.mark.parametrize(
+    ("eos_token_id", "message"),
+    [
+        (None, "gpt2 has no usable one (eos_token of the tokenizer, eos_token_id of the config: none); set one there"),
+        (50_256, "eos_token_id of the config: 50256, beyond the 360 tokens that the model has); set one there"),
+    ],
+)
+def test_a_model_without_end_of_text_cannot_score_without_context(eos_token_id, message, data_dir):
+    network, tokenizer = tiny_model("gpt2", max_length=LONG, eos_token_id=eos_token_id)
+    tokenizer.eos_token = None
+    loaded = wrap_model(network, tokenizer, name="gpt2")
+    with pytest.raises(RunError, match=re.escape(message)):
+        evaluate_many([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
+    evaluate_many([control(data_dir, "dist_sim", "hellaswag_d", SIMILARITY)], loaded, Execution())
+
+
+def test_an_encoder_whose_tokenizer_adds_nothing_has_no_empty_input(data_dir):
+    network, _ = tiny_model("t5", max_length=LONG)
+    _, tokenizer = tiny_model("gpt2", max_length=LONG)
+    loaded = wrap_model(network, tokenizer, name="t5")
+    with pytest.raises(RunError, match="t5: the tokenizer adds no special tokens, so no_context has no input"):
+        evaluate_many([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
 
 
 def grouped_configs(data_dir, family: str, model: str) -> list[RunConfig]:

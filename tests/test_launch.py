@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import lm_eval.evaluation
 import lm_eval.result_files
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.execution import Execution
+from lm_eval.grid import Grid
 from lm_eval.launch import carry_out
 from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Ended, InProcessExecutor
@@ -31,7 +33,7 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(grid, chosen) -> int:
-    return carry_out(grid, chosen, "unused", InProcessExecutor())
+    return carry_out([grid], chosen, "unused", InProcessExecutor())
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -239,6 +241,60 @@ def test_an_impossible_grid_is_refused_before_anything_runs(gpt2, data_dir, tmp_
     assert not (tmp_path / "results").exists()
 
 
+def controls(*models: Path) -> list[Grid]:
+    """Three grids of different kinds, tasks and architectures."""
+    sim = {"SIMILARITY_FUNC": ["dot_product"]}
+    bare = {"encoding_scheme": ["no_context"], "num_fewshot": [2, 0]}
+    return [
+        small_grid(*models, model="dist_gen", task="hellaswag_dg", arch_type=None, settings={}, **bare),
+        small_grid(*models, arch_type="decoder-only", settings={**sim, "WORD_AGG_SCHEME": ["w1mean"]}, **bare),
+        small_grid(*models, arch_type="encoder-decoder", settings={**sim, "WORD_AGG_SCHEME": ["mean"]}, **bare),
+    ]
+
+
+def test_grids_of_several_kinds_run_as_one_each_model_in_those_of_its_architecture(
+    gpt2, t5, data_dir, tmp_path, capsys
+):
+    grids = controls(gpt2, t5)
+    assert carry_out(grids, options(data_dir, tmp_path), "unused", InProcessExecutor()) == 0
+    assert "4 to run, 0 done" in capsys.readouterr().out
+    assert {
+        (c.task, Path(c.pretrained).name, c.num_fewshot, c.vectors.word_agg_scheme)
+        for c in (stored.config for stored in ResultsFolder(tmp_path))
+    } == {
+        ("hellaswag_dg", "tiny-gpt2", 0, None),
+        ("hellaswag_dg", "tiny-t5", 0, None),
+        ("hellaswag_d", "tiny-gpt2", 0, "w1mean"),
+        ("hellaswag_d", "tiny-t5", 0, "mean"),
+    }
+    assert carry_out(grids, options(data_dir, tmp_path), "unused", InProcessExecutor()) == 0
+    assert "0 to run, 4 done" in capsys.readouterr().out
+
+
+def test_models_that_are_named_go_to_the_grids_of_their_architecture(gpt2, t5, data_dir, tmp_path, capsys):
+    chosen = options(data_dir, tmp_path, models=str(t5), dry_run=True)
+    assert carry_out(controls(gpt2), chosen, "unused", InProcessExecutor()) == 0
+    assert capsys.readouterr().out.count("to run: hellaswag_d") == 2
+    with pytest.raises(ConfigurationError, match="tiny-t5 is encoder-decoder, but this script is for decoder-only mo"):
+        carry_out(controls(gpt2)[1:2], chosen, "unused", InProcessExecutor())
+
+
+def test_what_two_grids_have_in_common_is_run_once(gpt2, data_dir, tmp_path, capsys):
+    grids = [small_grid(gpt2), small_grid(gpt2, num_fewshot=[0, 2])]
+    assert carry_out(grids, options(data_dir, tmp_path, dry_run=True), "unused", InProcessExecutor()) == 0
+    assert "5 to run, 0 done" in capsys.readouterr().out
+
+
+def test_the_demo_data_are_only_for_grids_of_the_demo_models_alone(gpt2, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("lm_eval.launch.select_documents", lambda dataset, data_dir, *_: asked.append(data_dir))
+    chosen = options(None, tmp_path, models=f"demo,{gpt2}", dry_run=True)
+    carry_out(controls(gpt2), chosen, "unused", InProcessExecutor())
+    assert asked == []  # nothing but the hub's, which is not asked before something runs
+    carry_out(controls(gpt2), replace(chosen, models="demo"), "unused", InProcessExecutor())
+    assert {Path(folder).parts[-2:] for folder in asked} == {("demo", "data")}
+
+
 def test_a_results_folder_that_cannot_be_made_is_refused(gpt2, data_dir, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"results folder .*: cannot be written \(Not a directory\)"):
@@ -325,7 +381,7 @@ def test_results_are_kept_under_what_they_were_computed_from_even_if_the_data_go
     data = tmp_path / "data"
     shutil.copytree(data_dir, data)
     chosen = options(data, tmp_path / "results")
-    assert carry_out(small_grid(gpt2), chosen, "unused", VanishingData(data)) == 0
+    assert carry_out([small_grid(gpt2)], chosen, "unused", VanishingData(data)) == 0
     assert len(files_of(tmp_path / "results")) == 3
     (tmp_path / "moved").rename(data)
     before = files_of(tmp_path / "results")
@@ -339,7 +395,7 @@ def test_results_without_samples_are_run_again_where_samples_are_wanted(gpt2, da
     wanted = options(data_dir, tmp_path, log_samples=True)
     capsys.readouterr()
     with_samples = InProcessExecutor(execution=Execution(log_samples=True))
-    assert carry_out(small_grid(gpt2), wanted, "unused", with_samples) == 0
+    assert carry_out([small_grid(gpt2)], wanted, "unused", with_samples) == 0
     assert "3 to run, 0 done" in capsys.readouterr().out
     after = files_of(tmp_path)
     assert after.keys() == before.keys()
@@ -347,7 +403,7 @@ def test_results_without_samples_are_run_again_where_samples_are_wanted(gpt2, da
         samples = json.loads(text)["samples"]["hellaswag_d"]
         assert [sample["doc_id"] for sample in samples] == [0, 1, 2, 3]
         assert all(len(sample["scores"]) == 4 for sample in samples)
-    assert carry_out(small_grid(gpt2), wanted, "unused", with_samples) == 0
+    assert carry_out([small_grid(gpt2)], wanted, "unused", with_samples) == 0
     assert "0 to run, 3 done" in capsys.readouterr().out
 
 
@@ -363,7 +419,7 @@ def test_what_another_driver_has_overwritten_meanwhile_is_not_computed_again(gpt
             yield from super().run(queue, workforce)
 
     capsys.readouterr()
-    assert carry_out(small_grid(gpt2), chosen, "unused", Late()) == 0
+    assert carry_out([small_grid(gpt2)], chosen, "unused", Late()) == 0
     assert capsys.readouterr().out.count("done by another driver: ") == 3
 
 
@@ -394,7 +450,7 @@ def test_a_run_that_fails_altogether_shuts_the_machine_down_too(gpt2, data_dir, 
 
     monkeypatch.setattr("lm_eval.launch.subprocess.run", shut_down)
     with pytest.raises(ConfigurationError, match="no cluster can be joined"):
-        carry_out(small_grid(gpt2), options(data_dir, tmp_path, shutdown_at_exit=True), "unused", Broken())
+        carry_out([small_grid(gpt2)], options(data_dir, tmp_path, shutdown_at_exit=True), "unused", Broken())
     assert calls == [0]
 
 
@@ -472,7 +528,7 @@ def test_a_run_that_another_driver_has_computed_in_vain_meanwhile_is_not_compute
             monkeypatch.setattr("lm_eval.worker.Worker.run", lambda *_: pytest.fail("it is computed again"))
             yield from super().run(queue, workforce)
 
-    assert carry_out(small_grid(gpt2), chosen, "unused", Late()) == 1
+    assert carry_out([small_grid(gpt2)], chosen, "unused", Late()) == 1
     assert capsys.readouterr().out.count("failed (") == 6
 
 
@@ -489,7 +545,7 @@ def test_a_driver_that_was_away_writes_nothing_beside_its_heir_s_results(gpt2, d
             run(small_grid(gpt2), chosen)
             yield from events
 
-    assert carry_out(small_grid(gpt2), chosen, "unused", Suspended()) == 0
+    assert carry_out([small_grid(gpt2)], chosen, "unused", Suspended()) == 0
     assert capsys.readouterr().out.count("done by another driver: ") == 3
     assert len(files_of(tmp_path)) == 3
 
@@ -505,7 +561,15 @@ def test_results_of_another_model_than_planned_are_kept_and_told_as_failures(gpt
             (model / "merges.txt").write_text("other")
             yield from super().run(queue, workforce)
 
-    assert carry_out(small_grid(model), options(data_dir, tmp_path / "results"), "unused", Other()) == 1
+    assert carry_out([small_grid(model)], options(data_dir, tmp_path / "results"), "unused", Other()) == 1
     assert "were not what they were when the plan was made" in capsys.readouterr().err
     assert len(files_of(tmp_path / "results")) == 3
     assert run(small_grid(model), options(data_dir, tmp_path / "results")) == 0
+
+
+def test_where_no_lease_can_be_taken_the_grid_runs_and_the_user_is_told_once(gpt2, data_dir, tmp_path, capsys):
+    (tmp_path / ".grid").mkdir()
+    (tmp_path / ".grid" / "leases").write_text("in the way")
+    assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
+    assert capsys.readouterr().err.count("no lease can be taken (") == 1
+    assert len(files_of(tmp_path)) == 3

@@ -1,13 +1,14 @@
 """One run, from the command line and from Python."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import FAMILIES, save_tiny
+from tiny_models import FAMILIES, save_tiny, tiny_model
 from worlds import hellaswag_row, webqs_row, write_rows, write_world
 
 from lm_eval.__main__ import main
@@ -244,6 +245,8 @@ def test_the_progress_bar_shows_documents_a_second_and_the_time_left(gpt2, data_
     ("model", "tasks", "model_args", "task_args"),
     [
         ("dist_gen", "hellaswag_dg", "", "encoding_scheme=cross_encoding"),
+        ("dist_gen", "hellaswag_dg", "", "encoding_scheme=no_context"),
+        ("dist_sim", "hellaswag_d", ",WORD_AGG_SCHEME=mean,SIMILARITY_FUNC=dot_product", "encoding_scheme=no_context"),
         ("dist_gen", "hellaswag_dg", ",WORD_AGG_SCHEME=mean,ENCODING_LAYER=1", "encoding_scheme=concat_each_example"),
         (
             "dist_sim",
@@ -292,3 +295,44 @@ def test_a_verification_finds_what_the_engine_gets_wrong(gpt2, data_dir, monkeyp
 def test_a_negative_number_of_documents_to_verify_is_refused(gpt2, data_dir):
     with pytest.raises(ConfigurationError, match="verify must be a non-negative number of documents, got -1"):
         simple_evaluate(model="hf", model_args=f"pretrained={gpt2}", tasks="webqs", verify=-1)
+
+
+def save_without_end(family: str, folder: Path) -> Path:
+    """Write a tiny model whose files state that there is no end-of-text token."""
+    network, tokenizer = tiny_model(family, max_length=512, eos_token_id=None)
+    tokenizer.eos_token = None
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_model_without_end_of_text_is_refused_before_it_is_loaded_where_its_files_say_so(data_dir, tmp_path):
+    folder = save_without_end("gpt_neox", tmp_path / "endless")
+    message = f"encoding_scheme=no_context: choices are scored behind the end-of-text token, but {folder} has no usable"
+    (folder / "model.safetensors").write_bytes(b"")
+    call = {"model": "dist_gen", "tasks": "hellaswag_dg", "model_args": f"pretrained={folder}"}
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        simple_evaluate(**call, task_args=f"encoding_scheme=no_context,data_dir={data_dir}")
+    with pytest.raises(ConfigurationError, match="the weights cannot be loaded"):
+        simple_evaluate(**call, task_args=f"encoding_scheme=cross_encoding,data_dir={data_dir}")
+
+
+def test_a_model_without_end_of_text_fails_its_run_where_only_loading_tells(data_dir, tmp_path, capsys):
+    folder = save_without_end("gpt2", tmp_path / "endless")
+    stated = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**stated, "tokenizer_class": None}))
+    arguments = ["--model", "dist_gen", "--model_args", f"pretrained={folder}", "--tasks", "hellaswag_dg"]
+    assert main([*arguments, "--task_args", f"encoding_scheme=no_context,data_dir={data_dir}"]) == 1
+    assert "error: the run failed: encoding_scheme=no_context: choices are scored behind" in capsys.readouterr().err
+
+
+def test_without_context_there_are_never_too_few_rows_for_the_shots(data_dir, tmp_path):
+    result = simple_evaluate(
+        model="dist_gen",
+        model_args=f"pretrained={save_tiny('t5', tmp_path / 't5')}",
+        tasks="hellaswag_dg",
+        task_args=f"encoding_scheme=no_context,data_dir={data_dir}",
+        num_fewshot=99,
+        limit=2,
+    )
+    assert result["identity"]["hellaswag_dg"]["num_fewshot"] == 0

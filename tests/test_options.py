@@ -218,6 +218,53 @@ def test_a_flag_given_twice_is_refused(argv):
         read(*argv)
 
 
+OWN = {"controls": "Also score without context.", "twice": "Do it again."}
+
+
+def read_with_own(*argv: str) -> Options:
+    return read_options(argv, name="run_parallel_x.py", description="Score endings.", own_switches=OWN)
+
+
+@pytest.mark.parametrize(
+    ("argv", "own"),
+    [
+        ([], set()),
+        (["--controls"], {"controls"}),
+        (["--controls=True", "--twice", "True"], {"controls", "twice"}),
+        (["--controls=False", "--twice"], {"twice"}),
+    ],
+)
+def test_a_script_can_have_switches_of_its_own(argv, own):
+    assert read_with_own(*argv, "--limit", "5") == options(limit="5", own_switches=frozenset(own))
+
+
+def test_the_switch_of_one_script_is_unknown_to_another():
+    with pytest.raises(ConfigurationError, match=f"unknown flag --controls; choose from {VALID}$"):
+        read("--controls")
+    with pytest.raises(ConfigurationError, match=r"unknown flag --control \(did you mean --controls\?\); .*--twice$"):
+        read_with_own("--control")
+
+
+@pytest.mark.parametrize("argv", [["--controls=maybe"], ["--controls", "1"]])
+def test_a_switch_of_a_script_takes_true_and_false_alone_too(argv):
+    with pytest.raises(ConfigurationError, match="--controls is a switch: leave its value out, or give True or False"):
+        read_with_own(*argv)
+
+
+def test_the_short_forms_stay_with_the_flags_of_every_script():
+    assert read_with_own("-c", "auto") == options(cluster="auto")
+
+
+def test_help_names_the_switches_of_a_script_and_all_short_forms(capsys):
+    with pytest.raises(SystemExit):
+        read_with_own("--help")
+    page = "".join(capsys.readouterr())
+    assert re.search(r"--controls=CONTROLS\n +Type: bool\n +Default: False\n +Also score without context\.", page)
+    assert "Do it again." in page
+    assert "(-c) 'local' uses this machine" in page
+    assert "-m, --models" in page
+
+
 def test_reading_flags_prints_nothing(capsys):
     read("--limit", "5")
     assert capsys.readouterr() == ("", "")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_help_names_every_flag_and_says_what_it_does(script):
         assert flag in page
     assert "Run configurations again whose result is already in the folder." in page
     assert "GROUP" not in page
+    assert ("--controls" in page) is (script == "run_parallel_baseline.py")
     assert time.perf_counter() - began < 20  # the machine may be busy; what is imported is checked below
 
 
@@ -123,6 +125,24 @@ def test_every_script_runs_its_grid(models, data_dir, tmp_path, script, family, 
     ended = call(script, *arguments)
     assert ended.returncode == 0, ended.stderr
     assert len(list(tmp_path.glob("*.json"))) == expected
+
+
+@pytest.mark.slow
+def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(models, data_dir, tmp_path):
+    named = ("--models", f"{models['gpt2']},{models['t5']}", "--data_dir", data_dir, "--results_dir", tmp_path)
+    ended = call("run_parallel_baseline.py", "--controls", "--limit", "3", *named)
+    assert ended.returncode == 0, ended.stderr
+    assert "8 to run, 0 done" in ended.stdout
+    contents = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    stated = [(*content["results"], content["config"]["task_args"].partition(",")[0]) for content in contents]
+    assert Counter(stated) == {
+        ("hellaswag_dg", "encoding_scheme=cross_encoding"): 4,
+        ("hellaswag_dg", "encoding_scheme=no_context"): 2,
+        ("hellaswag_d", "encoding_scheme=no_context"): 2,
+    }
+    refused = call("run_parallel_gen_gpt.py", "--controls", *named)
+    assert refused.returncode == 2
+    assert "unknown flag --controls; choose from" in refused.stderr
 
 
 @pytest.fixture

@@ -135,9 +135,12 @@ def _equals(column: "pd.Series[str]", value: str | None) -> "pd.Series[bool]":
 def find_best(table: pd.DataFrame, score: str = "acc") -> pd.DataFrame:
     """Return the best ablation of each model, task and number of shots: the row with the highest score.
 
+    Controls without a context are no ablations.
+
     Args:
         table: runs.
         score: the column to go by.
     """
-    ranked = table.dropna(subset=[score]).sort_values(score, kind="stable")
+    runs = table[table["encoding_scheme"] != "no_context"]
+    ranked = runs.dropna(subset=[score]).sort_values(score, kind="stable")
     return ranked.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "limit", "data"], keep="last")

@@ -292,12 +292,44 @@ def resolve_layer(
     return index % (num_layers + 1)
 
 
+def no_end_token(name: str, found: str = "none") -> str:
+    """Return what to say of a model that has no end-of-text token where `no_context` needs one."""
+    return (
+        f"encoding_scheme=no_context: choices are scored behind the end-of-text token, but {name} has no usable one "
+        f"(eos_token of the tokenizer, eos_token_id of the config: {found}); set one there, or choose another model"
+    )
+
+
+_TOKENIZERS_WITHOUT_DEFAULTS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes of tokenizers that have no special tokens but those that their files state."""
+
+
+def _states_no_end_token(facts: ModelFacts) -> bool:
+    """Whether a folder's files rule out an end-of-text token; where they leave it open, loading will tell."""
+    if not is_local(facts.name) or facts.config.get("eos_token_id", _UNSTATED) is not None:
+        return False
+    stated: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        try:
+            stated.update(json.loads((Path(facts.name).expanduser() / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue
+    return stated.get("tokenizer_class") in _TOKENIZERS_WITHOUT_DEFAULTS and stated.get("eos_token") is None
+
+
+_UNSTATED = object()
+
+
 def check_against_model(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
     """Check the settings that depend on the model.
 
     Raises:
-        ConfigurationError: a layer out of range, or ADD_POS without learned absolute positions.
+        ConfigurationError: a layer out of range, ADD_POS without learned absolute positions, or no_context without an
+            end-of-text token.
     """
+    needs_end = not config.has_context and config.model == "dist_gen" and facts.family.architecture == "decoder-only"
+    if needs_end and _states_no_end_token(facts):
+        raise ConfigurationError(no_end_token(facts.name))
     resolve_layer(config.vectors.encoding_layer, facts.num_layers, "ENCODING_LAYER", facts.name)
     resolve_layer(config.vectors.out_encoding_layer, facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
     if config.vectors.add_pos and facts.family.position_embedding is None:

@@ -18,10 +18,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.activations import ACT2FN
 from transformers.utils import logging as transformers_logging
 
-from lm_eval.errors import ConfigurationError
+from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.hardware import Gpu, suitable_dtype
 from lm_eval.models.activations import fuse
-from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family, is_local
+from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family, is_local, no_end_token
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,29 @@ class LanguageModel:
         name = self.family.activation
         name = name[1:] if name.startswith("=") else getattr(self.network.config, name)
         return fuse(ACT2FN[name])
+
+    @cached_property
+    def empty_context(self) -> tuple[int, ...]:
+        """The tokens that stand for no context: the end-of-text token, or what an encoder gets of an empty text.
+
+        Raises:
+            RunError: the model has no such token.
+        """
+        if self.is_encoder_decoder:
+            (tokens,) = self.tokenize([""], special=True)
+            if not tokens:
+                raise RunError(f"{self.name}: the tokenizer adds no special tokens, so no_context has no input")
+            return tokens
+        end = self.tokenizer.eos_token_id
+        if end is None:
+            end = getattr(self.network.config, "eos_token_id", None)
+        if isinstance(end, (list, tuple)):  # several that end a text; the first is the usual one
+            end = next(iter(end), None)
+        size = self.network.get_input_embeddings().num_embeddings
+        if end is None or not 0 <= end < size:
+            found = "none" if end is None else f"{end}, beyond the {size} tokens that the model has"
+            raise RunError(no_end_token(self.name, found))
+        return (int(end),)
 
     @property
     def device(self) -> torch.device:
