@@ -131,6 +131,7 @@ class Driver:
         self._leases = Leases(folder.path, self._journal.driver)
         self._writer = ResultWriter(folder)
         self._leases_fail = False
+        self._causes: set[str] = set()
         self.summary = Summary()
 
     def run(self, executor: Executor) -> Summary:
@@ -209,7 +210,7 @@ class Driver:
         else:
             self._progress.elsewhere += 1
             self.summary.elsewhere += 1
-            self._end(outcome.config, f"done by another driver: {describe(outcome.config)}")
+            self._end(outcome.config, f"done elsewhere ({self._count()}): {describe(outcome.config)}")
 
     @staticmethod
     def _complete(result: dict[str, Any], config: RunConfig) -> None:
@@ -233,7 +234,8 @@ class Driver:
             self._end(outcome.config, f"done ({self._count()}): {describe(outcome.config)}{_remark(outcome)}")
 
     def _count(self) -> str:
-        return f"{self._progress.finished + self._progress.failed}/{self._progress.planned}"
+        progress = self._progress
+        return f"{progress.finished + progress.elsewhere + progress.failed}/{progress.planned}"
 
     def _record(self, outcome: Outcome, failure: Failure) -> None:
         self._progress.failed += 1
@@ -242,7 +244,9 @@ class Driver:
         with contextlib.suppress(OSError):  # it is told at the end too
             write_failure(self._folder.path, outcome.config, self._pending[outcome.config].identity, failure)
         cause = failure.message.partition("\n")[0]
-        self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {cause:.200}")
+        told = "as above" if cause in self._causes else f"{cause:.200}"
+        self._causes.add(cause)
+        self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {told}")
 
     def _end(self, config: RunConfig, line: str) -> None:
         self._remaining.finish(config)

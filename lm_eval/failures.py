@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lm_eval.config import RunConfig
-from lm_eval.identity import fingerprint
+from lm_eval.errors import ConfigurationError
+from lm_eval.identity import fingerprint, identify
 from lm_eval.provenance import code_version, command_line, now
 from lm_eval.result_files import FAILURE_ENDING, config_content, read_config, result_name, write_json
 from lm_eval.tasks import find_task
@@ -97,6 +98,14 @@ def read_failures(folder: Path) -> dict[str, RecordedFailure]:
             recorded = _read(path)
             found[fingerprint(recorded.identity)] = recorded
     return found
+
+
+def is_current(recorded: RecordedFailure) -> bool:
+    """Whether a failure is still one of what its configuration means now: not of weights or data since mended."""
+    try:
+        return identify(recorded.config) == recorded.identity
+    except ConfigurationError:  # its model or data are not there to be asked
+        return True
 
 
 def _read(path: Path) -> RecordedFailure:

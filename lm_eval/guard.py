@@ -34,3 +34,13 @@ def children_guarded() -> Iterator[None]:
         finally:
             with suppress(BrokenPipeError):
                 shell.communicate("home\n")
+
+
+@contextmanager
+def children_ended() -> Iterator[None]:
+    """End the processes that are below this one now, if what runs inside leaves any of them."""
+    children = psutil.Process().children(recursive=True)
+    yield
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

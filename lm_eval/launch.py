@@ -120,6 +120,8 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
     facts = _read_models(grids)
     machines = executor.machines()
     configs = check_grids(grids, options, facts, machines)
+    if results_dir.exists() and not results_dir.is_dir():
+        raise ConfigurationError(f"results folder {results_dir}: this is a file; give a folder")
     folder = ResultsFolder(results_dir)
     plan = make_plan(
         configs,

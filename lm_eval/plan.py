@@ -106,7 +106,9 @@ def _outdated(folder: ResultsFolder, config: RunConfig, identity: Identity) -> s
         return ""
     stored, difference = found
     told = ", ".join(f"{key}: {values}" for key, values in difference.items())
-    return f"another {told}" if difference.keys() == {"limit"} else f"{_OUTDATED}, other {told} ({stored.path.name})"
+    if difference.keys() <= {"limit", "dtype"}:  # both are as good as ever
+        return f"there is one of another {told}"
+    return f"{_OUTDATED}, other {told} ({stored.path.name})"
 
 
 def describe_plan(plan: Plan, describe: Callable[[RunConfig], str]) -> list[str]:

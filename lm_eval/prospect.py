@@ -38,7 +38,10 @@ class Prospect:
         planned = self.remaining.planned_s()
         if planned is None:
             return "no estimate of the time (no past result like these)"
-        told = f"about {describe_seconds(planned)} by the times of {self.timings.num_results} past results"
+        told = (
+            f"about {describe_seconds(planned)} by the times of {self.timings.num_results} past results, "
+            "and the start of the workers"
+        )
         unknown = self.remaining.num_unknown
         return told + (f" ({unknown} passes are unlike any of them)" if unknown else "")
 

@@ -10,7 +10,7 @@ from lm_eval.cluster import connect, find_missing, probe_machines
 from lm_eval.dispatch import Dispatch
 from lm_eval.errors import ConfigurationError
 from lm_eval.execution import Execution
-from lm_eval.guard import children_guarded
+from lm_eval.guard import children_ended, children_guarded
 from lm_eval.hardware import Machine, local_machine
 from lm_eval.scheduler import Event, WorkQueue
 from lm_eval.workforce import Workforce
@@ -64,7 +64,11 @@ class RayExecutor:
 
     def close(self) -> None:
         """Leave the cluster, and stop one that was started for this."""
-        ray.shutdown()
+        if self.cluster == "local":
+            with children_ended():
+                ray.shutdown()
+        else:
+            ray.shutdown()
 
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
         """Yield the outcome of every configuration, and what workers do meanwhile."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.estimate import describe_seconds
-from lm_eval.failures import RecordedFailure, read_failures
+from lm_eval.failures import RecordedFailure, is_current, read_failures
 from lm_eval.leases import read_drivers
 from lm_eval.results import ResultsFolder
 from lm_eval.table import describe, format_results, sort_results
@@ -35,7 +35,7 @@ def describe_status(path: Path, *, table: bool) -> list[str]:
     failed = {
         name: recorded
         for name, recorded in failures.items()
-        if folder.find_identified(recorded.config, recorded.identity) is None
+        if folder.find_identified(recorded.config, recorded.identity) is None and is_current(recorded)
     }
     lines = [f"{path}: {len(results)} results, {len(failed)} failed, {len(folder.unreadable)} unreadable files"]
     lines += _describe_drivers(read_drivers(path))

@@ -48,6 +48,7 @@ def print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
     if summary.stopped:
         ended = summary.finished + summary.elsewhere + len(summary.failures)
         print_counts(summary, len(plan.to_run) - ended)
+    _print_failures([Outcome(config=config, failure=recorded.failure) for config, recorded in plan.failed], "before")
     _print_failures(summary.failures)
     if summary.failures:
         print(
@@ -58,7 +59,7 @@ def print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
     return 1 if summary.failures or summary.unwritten or plan.failed else 0
 
 
-def _print_failures(failures: Sequence[Outcome]) -> None:
+def _print_failures(failures: Sequence[Outcome], when: str = "") -> None:
     """Print every cause once, under the runs that it ended; of a worker that died, also the end of its log."""
     by_cause: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in failures:
@@ -66,7 +67,7 @@ def _print_failures(failures: Sequence[Outcome]) -> None:
             by_cause.setdefault((failure.message, failure.traceback or ""), []).append(outcome)
     for (message, traceback), outcomes in by_cause.items():
         for outcome in outcomes:
-            print(f"failed: {describe(outcome.config)}", file=sys.stderr)
+            print(f"failed{when and f' {when}'}: {describe(outcome.config)}", file=sys.stderr)
         first = outcomes[0].failure
         log = first.log_tail.strip().splitlines()[-_LOG_LINES:] if first is not None and first.kind == "death" else []
         print("\n".join([f"  {traceback or message}", *(f"  | {line}" for line in log)]), file=sys.stderr)

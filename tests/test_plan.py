@@ -111,12 +111,12 @@ def done(tmp_path) -> tuple[RunConfig, Path]:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"dtype": "bfloat16"}, "outdated, other dtype: float32 there, bfloat16 here (hellaswag_dg_model"),
+        ({"dtype": "bfloat16"}, "there is one of another dtype: float32 there, bfloat16 here"),
         (
             {"dtype": "float16", "limit": Limit(0, 5)},
-            "outdated, other limit: 4 there, 5 here, dtype: float32 there, fl",
+            "there is one of another limit: 4 there, 5 here, dtype: float32 there, fl",
         ),
-        ({"limit": Limit(2, 5)}, "another limit: 4 there, 2:5 here"),
+        ({"limit": Limit(2, 5)}, "there is one of another limit: 4 there, 2:5 here"),
         ({"num_fewshot": 1}, ""),
         ({"encoding_scheme": "segment_each_example"}, ""),
         ({"pretrained": "some/other"}, ""),

@@ -3,11 +3,8 @@
 The page needs nothing beside it; tables are also written as Markdown, CSV and LaTeX.
 """
 
-import contextlib
 import html
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from lm_eval.analysis.published import compare_with_published
+from lm_eval.analysis.figures.gallery import draw_all
+from lm_eval.analysis.figures.selection import architecture_of
+from lm_eval.analysis.published import compare_with_published, read_published
 from lm_eval.analysis.runs import Runs, read_runs
 from lm_eval.analysis.scores import add_scores, find_best
 from lm_eval.errors import ConfigurationError
-from lm_eval.failures import read_failures
-from lm_eval.model_list import read_model_list
-from lm_eval.models.families import find_family
+from lm_eval.failures import is_current, read_failures
 from lm_eval.settings import SETTING_NAMES
 from lm_eval.table import describe
 
@@ -30,6 +27,7 @@ _UNSET = "-"
 _TITLES = {
     "encoding_scheme": "scheme",
     "num_fewshot": "shots",
+    "num_documents": "documents",
     "acc_stderr": "± acc",
     "normalised_stderr": "± normalised",
     "chance_corrected": "chance-corrected",
@@ -64,9 +62,9 @@ def make_report(
         figures: plotly figures for the page, by title.
     """
     scored = add_scores(runs.table)
-    failures = [recorded for folder in folders for recorded in read_failures(folder).values()]
+    failures = [failure for folder in folders for failure in read_failures(folder).values() if is_current(failure)]
     remarks = [
-        f"{len(runs.table)} runs"
+        f"{len(runs.table)} runs, {len(runs.table) - len(scored.table)} of them baselines"
         + (f", {runs.num_duplicates} more left out as older ones of the same" if runs.num_duplicates else ""),
         *(f"no baseline: {missing}" for missing in scored.missing),
         *(f"failed: {describe(recorded.config)}: {_first_line(recorded.failure.message)}" for recorded in failures),
@@ -103,27 +101,13 @@ def report_on(folders: Sequence[Path], out: Path) -> Path:
     runs = read_runs(folders)
     if runs.table.empty:
         raise ConfigurationError(f"no result in {', '.join(map(str, folders))}; see scripts/status.py")
-    return write_report(make_report(folders, runs, find_architectures(runs.table)), out)
+    figures = draw_all(add_scores(runs.table).table, published=read_published())
+    return write_report(make_report(folders, runs, find_architectures(runs.table), figures), out)
 
 
 def find_architectures(table: pd.DataFrame) -> dict[str, str]:
     """Return decoder-only or encoder-decoder for each model: by the list of models, its folder, or its name."""
-    listed: dict[str, str] = {model.name: model.architecture for model in read_model_list()}
-    found = {}
-    for pretrained in table["pretrained"].unique():
-        found[pretrained] = listed.get(pretrained) or _architecture_of(pretrained)
-    return found
-
-
-def _architecture_of(pretrained: str) -> str:
-    with contextlib.suppress(ConfigurationError, OSError, ValueError):
-        config = json.loads((Path(pretrained) / "config.json").read_text(encoding="utf-8"))
-        return find_family(config["model_type"], pretrained).architecture
-    return (
-        "encoder-decoder"
-        if re.search(r"t5|t0|mt0|ul2", pretrained.rpartition("/")[2], re.IGNORECASE)
-        else "decoder-only"
-    )
+    return {pretrained: architecture_of(pretrained) for pretrained in table["pretrained"].unique()}
 
 
 def _first_line(text: str) -> str:
@@ -133,9 +117,11 @@ def _first_line(text: str) -> str:
 def score_table(scored: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of runs, with the settings that are used, for reading."""
     settings = [name for name in SETTING_NAMES if scored[name].notna().any()]
+    origins = [name for name in ("limit", "dtype", "data", "description") if scored[name].nunique(dropna=False) > 1]
     columns = [
-        *("task", "model", "encoding_scheme", "num_fewshot", *settings, "acc", "acc_stderr", "normalised"),
-        *("normalised_stderr", "chance_corrected", "chance_corrected_stderr", "below_chance"),
+        *("task", "model", "encoding_scheme", "num_fewshot", *settings, *origins, "num_documents"),
+        *("acc", "acc_stderr", "normalised", "normalised_stderr", "chance_corrected", "chance_corrected_stderr"),
+        "below_chance",
     ]
     ordered = scored.sort_values(["kind", "task", "size_b", "model", "num_fewshot", "encoding_scheme"], kind="stable")
     return ordered[columns].rename(columns=_TITLES).reset_index(drop=True)

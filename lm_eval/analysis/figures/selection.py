@@ -1,8 +1,11 @@
 """Which runs a figure shows, in which order and under which names."""
 
+import contextlib
 import functools
+import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +13,7 @@ import pandas as pd
 from lm_eval.analysis.scores import find_best, is_main
 from lm_eval.errors import ConfigurationError
 from lm_eval.model_list import DEMO_MODELS, read_model_list
-from lm_eval.models.families import ARCHITECTURES, Architecture, is_local, read_facts
+from lm_eval.models.families import ARCHITECTURES, Architecture, find_family
 
 CONTROL_SCHEME = "no_context"
 SETTING_LABELS = {
@@ -49,11 +52,9 @@ def architecture_of(pretrained: str) -> Architecture:
     last = pretrained.rstrip("/").rpartition("/")[2]
     if last in DEMO_MODELS:
         return DEMO_MODELS[last]
-    if is_local(pretrained):
-        try:
-            return read_facts(pretrained).family.architecture
-        except ConfigurationError:  # the folder is on another machine
-            pass
+    with contextlib.suppress(ConfigurationError, OSError, ValueError, KeyError, TypeError):  # on another machine
+        config = json.loads((Path(pretrained).expanduser() / "config.json").read_text(encoding="utf-8"))
+        return find_family(config["model_type"], pretrained).architecture
     return "encoder-decoder" if re.search(r"(^|[-_])(m?t[05]|ul2)", last, re.IGNORECASE) else "decoder-only"
 
 
