@@ -178,9 +178,10 @@ class Driver:
         return self.summary
 
     def _take_rest(self, queue: WorkQueue) -> None:
-        """Take the outcomes that workers have handed back and nobody has asked for."""
+        """Take what workers have handed back and nobody has asked for; beyond the failure that ends it only results."""
         for outcome in queue.settled():
-            self._take_outcome(outcome)
+            if outcome.failure is None or not self.summary.stopped:
+                self._take_outcome(outcome)
 
     def _take(self, event: object) -> None:
         self._progress.remaining_s = self._remaining.remaining_s()
