@@ -19,6 +19,7 @@ from lm_eval.journal import Journal, Progress
 from lm_eval.leases import Leases
 from lm_eval.plan import Pending, Plan
 from lm_eval.provenance import code_version, command_line
+from lm_eval.result_files import sweep_temporary_files
 from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Claim, Ended, Executor, Started, WorkQueue
 from lm_eval.table import describe
@@ -154,6 +155,7 @@ class Driver:
                 f"results folder {self._folder.path}: cannot be written ({error}); choose another"
             ) from error
         self._leases.sweep()
+        sweep_temporary_files(self._folder.path)
         ended = "stopped by an error"
         try:
             events = executor.run(queue, self._workforce)
@@ -171,6 +173,7 @@ class Driver:
         finally:
             with contextlib.ExitStack() as last:  # each of these, whatever becomes of the others; the last one first
                 last.callback(lambda: self._journal.close(ended))
+                last.callback(lambda: sweep_temporary_files(self._folder.path))
                 last.callback(self._leases.release_all)
                 last.callback(self._save_the_rest)
                 last.callback(lambda: self._settle(self._writer.retry(now=True)))

@@ -9,10 +9,13 @@ import math
 import os
 import re
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
@@ -72,7 +75,8 @@ def result_name(config: RunConfig, identity: dict[str, Any] | None = None) -> st
 
 def write_json(path: Path, content: object) -> None:
     """Write a file whole or not at all: a temporary file in the same folder, flushed, then renamed."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}.", suffix=".tmp")
+    prefix = f".{path.stem[:40]}.{os.getpid()}."
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             json.dump(content, stream, indent=2, allow_nan=False)
@@ -85,6 +89,22 @@ def write_json(path: Path, content: object) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+_LEFT_S = 5.0
+"""Age from which a temporary file whose process is not to be found counts as left behind."""
+
+
+def sweep_temporary_files(folder: Path) -> None:
+    """Remove what processes have left behind that were killed while they wrote.
+
+    A process of another machine isn't found here; should its file go just now, it writes it again.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            found = re.search(r"\.(\d+)\.\w+\.tmp$", path.name)
+            if found and not psutil.pid_exists(int(found[1])) and time.time() - path.stat().st_mtime > _LEFT_S:
+                path.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:

@@ -4,6 +4,9 @@ import copy
 import json
 import math
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +16,14 @@ from worlds import write_model_folder, write_rows, write_world
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.identity import identify
-from lm_eval.result_files import check_writable, merge_results, read_results, result_name, write_json
+from lm_eval.result_files import (
+    check_writable,
+    merge_results,
+    read_results,
+    result_name,
+    sweep_temporary_files,
+    write_json,
+)
 from lm_eval.results import ResultsFolder
 from lm_eval.settings import VectorSettings
 
@@ -536,3 +546,21 @@ def test_changed_training_rows_matter_only_where_shots_are_drawn(folder, config)
     write_rows(Path(config.data_dir) / "hellaswag" / "train.jsonl", [])
     assert ResultsFolder(folder).find(config) is None
     assert ResultsFolder(folder).find(bare) is not None
+
+
+def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_is_not(folder):
+    old = time.time() - 60
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    names = {
+        f".hellaswag_d_x.{ended.pid}.abc_123.tmp": False,
+        f".hellaswag_d_x.{os.getpid()}.abc.tmp": True,
+        ".something.tmp": True,
+        "a.json": True,
+    }
+    for name in names:
+        os.utime(put(folder / name, "{"), (old, old))
+    fresh = put(folder / f".hellaswag_d_x.{ended.pid}.def.tmp", "{")
+    sweep_temporary_files(folder)
+    assert {name: (folder / name).exists() for name in names} == names
+    assert fresh.exists()
