@@ -84,7 +84,7 @@ def _result(config: RunConfig, identity: dict[str, Any]) -> dict[str, Any]:
     task = config.task
     return {
         "results": {task: {"acc": 0.5, "acc_stderr": 0.01}}, "versions": {task: 0}, "config": config_content(config),
-        "identity": {task: identity}, "run": {task: {"num_truncated_segments": 0}},
+        "identity": {task: identity}, "run": {task: {"num_truncated_segments": 0, "code": {"commit": None}}},
     }  # fmt: skip
 
 
