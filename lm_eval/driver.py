@@ -20,7 +20,7 @@ from lm_eval.leases import Leases
 from lm_eval.plan import Pending, Plan
 from lm_eval.provenance import code_version, command_line
 from lm_eval.result_files import sweep_temporary_files
-from lm_eval.results import ResultsFolder
+from lm_eval.results import ResultsFolder, is_same_run
 from lm_eval.scheduler import Claim, Ended, Executor, Started, WorkQueue
 from lm_eval.table import describe
 from lm_eval.telling import tell
@@ -229,7 +229,7 @@ class Driver:
         for outcome in written:
             assert outcome.result is not None  # noqa: S101
             pending = self._pending[outcome.config]
-            if outcome.result["identity"][outcome.config.task] != pending.identity:
+            if not is_same_run(outcome.result["identity"][outcome.config.task], pending.identity):
                 self._record(replace(outcome, failure=_SOMETHING_ELSE), _SOMETHING_ELSE)
                 continue
             self._progress.finished += 1

@@ -164,6 +164,11 @@ def _stated(identity: Identity) -> str:
     return fingerprint({**identity, "data": identity["data"].get("hub"), "weights": weights})
 
 
+def is_same_run(stated: Identity, wanted: Identity) -> bool:
+    """Whether two identities are of one run; what one of them leaves open counts as equal."""
+    return _stated(stated) == _stated(wanted) and _agree(stated, wanted)
+
+
 def _agree(stated: Identity, wanted: Identity) -> bool:
     """Whether two identities with equal `_stated` differ in nothing that both state."""
     revisions = stated["weights"].get("revision"), wanted["weights"].get("revision")

@@ -237,9 +237,7 @@ def test_a_driver_that_is_killed_leaves_no_process_behind_and_loses_nothing_fini
     grid = Grid(script, data_dir, tmp_path / "results")
     with grid.start() as driver:
         wait_for_worker(driver)
-        deadline = time.monotonic() + 60
-        while len(list((tmp_path / "results").glob("*.json"))) < 10 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for_results(driver, tmp_path / "results", 10)
         children = psutil.Process(driver.pid).children(recursive=True)
         driver.kill()
     _, alive = psutil.wait_procs(children, timeout=60)
@@ -306,9 +304,7 @@ def test_a_results_folder_that_is_removed_meanwhile_is_made_again(undisturbed, d
     grid = Grid(script, data_dir, tmp_path / "results")
     with grid.start() as driver:
         wait_for_worker(driver)
-        deadline = time.monotonic() + 60
-        while len(list((tmp_path / "results").glob("*.json"))) < 10 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for_results(driver, tmp_path / "results", 10)
         shutil.rmtree(tmp_path / "results", ignore_errors=True)
         _, told = driver.communicate(timeout=300)
     assert driver.returncode == 0, told

@@ -24,7 +24,7 @@ from lm_eval.result_files import (
     sweep_temporary_files,
     write_json,
 )
-from lm_eval.results import ResultsFolder
+from lm_eval.results import ResultsFolder, is_same_run
 from lm_eval.settings import VectorSettings
 
 
@@ -564,3 +564,25 @@ def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_
     sweep_temporary_files(folder)
     assert {name: (folder / name).exists() for name in names} == names
     assert fresh.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"data": {"hub": "some/data"}}, True),  # the rows could not be looked at when the plan was made
+        ({"data": {"hub": "some/data", "validation": "b"}}, False),
+        ({"data": {"hub": "other/data"}}, False),
+        ({"weights": {"hub": "some/model", "revision": None}}, True),
+        ({"weights": {"hub": "some/model", "revision": "c2"}}, False),
+        ({"dtype": "bfloat16"}, False),
+    ],
+)
+def test_what_an_identity_leaves_open_does_not_make_it_another_run(change, same):
+    identity = {
+        "weights": {"hub": "some/model", "revision": "c1"},
+        "data": {"hub": "some/data", "validation": "a"},
+        "dtype": "float32",
+    }
+    assert is_same_run(identity, {**identity, **change}) is same
+    assert is_same_run({**identity, **change}, identity) is same

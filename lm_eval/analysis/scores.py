@@ -51,7 +51,8 @@ def add_scores(table: pd.DataFrame) -> Scored:
 
     A run and its baseline of another dtype are only put together where neither or one of them states it.
     Standard errors are propagated as if accuracy and baseline were independent; over the same documents they mostly
-    rise and fall together, so the errors are rather too large than too small.
+    rise and fall together, so the errors are rather too large than too small. A baseline that states no error counts as
+    exact, as most published ones do.
     """
     baselines = table[is_baseline(table)].drop_duplicates([*_SAME, "dtype"], keep="last")
     runs = table[~is_baseline(table)].copy()
