@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from lm_eval.model_list import DEMO
-from lm_eval.models.loading import LanguageModel, wrap_model
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.loading import wrap_model
 
 REFERENCE = DEMO.parents[1] / "shared" / "reference"
 

@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config import ENCODING_SCHEMES, MODEL_KIND_ALIASES, MODEL_KINDS, RunConfig
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.settings import SETTING_NAMES, choices_text
 from lm_eval.tasks import TASKS
 
 _EPILOG = f"""
-settings in --model_args: pretrained, revision, dtype, device_map, {choices_text(SETTING_NAMES)}
+settings in --model_args:
+  the model               pretrained, revision, dtype, device_map, {choices_text(CHECKPOINT_KEYS)}
+  its vectors             {choices_text(SETTING_NAMES)}
 settings in --task_args:  encoding_scheme ({choices_text(ENCODING_SCHEMES)}), data_dir
 
 exit status: 0 done, 1 the run failed, 2 the call was wrong and nothing ran, 130 interrupted

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lm_eval.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.errors import ConfigurationError
 from lm_eval.settings import (
     LEGACY_SETTING_NAMES,
@@ -102,6 +103,8 @@ class RunConfig:
     """Branch, tag or commit of a hub model."""
     dtype: str | None = None
     """float32, float16 or bfloat16; None lets the hardware decide."""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    """What else is loaded, and how."""
     data_dir: str | None = None
     """Folder with `<dataset>/<split>.jsonl` to read in place of the hub."""
     description: str = ""
@@ -144,7 +147,7 @@ class RunConfig:
         always = LEGACY_SETTING_NAMES if self.is_segmented or self.model == "dist_sim" else ()
         stated = {key: value for key, value in self.vectors.public().items() if value is not None or key in always}
         named = {key: getattr(self, key) for key in MODEL_KEYS if getattr(self, key) is not None}
-        return format_pairs({**stated, **named})
+        return format_pairs({**stated, **named, **self.checkpoint.stated()})
 
     def task_args(self) -> str:
         """Return the `task_args` string of a result file (SPEC §7)."""
@@ -169,7 +172,7 @@ class RunConfig:
         """
         model_pairs = parse_pairs(model_args, "model_args")
         task_pairs = parse_pairs(task_args, "task_args")
-        _check_keys("model_args", model_pairs, (*MODEL_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
+        _check_keys("model_args", model_pairs, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
         _check_keys("task_args", task_pairs, TASK_KEYS)
         settings = {key.lower(): value for key, value in model_pairs.items() if key in SETTING_NAMES}
         named: dict[str, Any] = {key: model_pairs[key] for key in MODEL_KEYS[1:] if key in model_pairs}
@@ -180,6 +183,7 @@ class RunConfig:
             num_fewshot=num_fewshot,
             limit=Limit.parse(limit),
             vectors=VectorSettings(**settings),
+            checkpoint=Checkpoint.pick(model_pairs),
             description=description,
             **named,
             **task_pairs,

@@ -13,7 +13,8 @@ from lm_eval.config import RunConfig
 from lm_eval.errors import RunError
 from lm_eval.execution import Execution
 from lm_eval.metrics import DocumentScores, Tally
-from lm_eval.models.loading import LanguageModel, dtype_name
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.loading import dtype_name
 from lm_eval.provenance import PassRecord, code_version, command_line, package_versions
 from lm_eval.result_files import config_content
 from lm_eval.tasks import find_task

@@ -17,8 +17,10 @@ from lm_eval.execution import Execution
 from lm_eval.identity import canonical, identify
 from lm_eval.models.activations import fused_activations
 from lm_eval.models.batching import Batcher
-from lm_eval.models.families import check_against_model, read_facts
-from lm_eval.models.loading import LanguageModel, dtype_name, load_model
+from lm_eval.models.checks import check_against_model
+from lm_eval.models.facts import read_facts
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.loading import dtype_name, load_model
 from lm_eval.models.memory import choose_budget, freed_memory_kept, peak_memory_gib, reset_peak_memory
 from lm_eval.progress import DocumentProgress
 from lm_eval.provenance import PassRecord, now
@@ -157,7 +159,7 @@ def check_config(config: RunConfig) -> None:
         ConfigurationError: unknown task, missing model folder, layer out of range, missing or broken data, empty limit.
     """
     find_task(config)
-    check_against_model(config, read_facts(config.pretrained, config.revision))
+    check_against_model(config, read_facts(config.pretrained, config.revision, config.checkpoint))
     _select(config)
 
 
@@ -181,7 +183,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
 
     Args:
         model: dist_sim, dist_gen or hf (also spelt gpt2).
-        model_args: `KEY=value,KEY=value`: pretrained, revision, dtype and the settings of SPEC §4.
+        model_args: `KEY=value,KEY=value`: pretrained, revision, dtype, what `Checkpoint` has, and the settings
+            of SPEC §4.
         tasks: task names, as a list or separated by commas.
         task_args: `KEY=value,KEY=value`: encoding_scheme, data_dir.
         num_fewshot: shots in each context.
@@ -227,7 +230,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     execution = Execution.parse(batch_size=batch_size, device=device, model_args=model_args)
     for config in configs:
         check_config(config)
-    commit = read_facts(configs[0].pretrained, configs[0].revision).commit
+    commit = read_facts(configs[0].pretrained, configs[0].revision, configs[0].checkpoint).commit
     configs = [replace(config, revision=commit or config.revision) for config in configs]
     loaded = load_for(configs[0], execution)
     results = []
@@ -255,6 +258,7 @@ def load_for(config: RunConfig, execution: Execution) -> LanguageModel:
     return load_model(
         config.pretrained,
         revision=config.revision,
+        checkpoint=config.checkpoint,
         dtype=config.dtype,
         device=execution.device,
         spread=execution.spread,

@@ -12,7 +12,7 @@ from typing import Any
 
 from lm_eval.config import RunConfig
 from lm_eval.documents import SEED, data_identity
-from lm_eval.models.families import model_identity
+from lm_eval.models.facts import model_identity
 from lm_eval.settings import VectorSettings
 from lm_eval.tasks import find_task
 from lm_eval.tasks.base import Dataset
@@ -110,7 +110,7 @@ class Identifier:
         """
         form = canonical(config)
         dataset = find_task(config).dataset
-        weights = self._weights(form.pretrained, form.revision)
+        weights = self._weights(form.pretrained, form.revision, form.checkpoint)
         return _state(form, weights, self._data(dataset, form.num_fewshot, form.data_dir))
 
 

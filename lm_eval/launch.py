@@ -24,7 +24,9 @@ from lm_eval.grid import Grid, expand
 from lm_eval.grid_progress import GridProgress
 from lm_eval.hardware import Machine, local_machine
 from lm_eval.model_list import DEMO, demo_models
-from lm_eval.models.families import Architecture, ModelFacts, check_against_model, is_local, read_facts
+from lm_eval.models.checks import check_against_model
+from lm_eval.models.facts import ModelFacts, is_local, read_facts
+from lm_eval.models.families import Architecture
 from lm_eval.options import Options, read_options
 from lm_eval.plan import Plan, describe_plan, make_plan
 from lm_eval.prospect import Prospect, look_ahead, print_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lm_eval.estimate import RemainingTime, Timings, describe_seconds
 from lm_eval.hardware import Machine
-from lm_eval.models.families import ModelFacts
+from lm_eval.models.facts import ModelFacts
 from lm_eval.plan import Plan, plan_remarks
 from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import make_units

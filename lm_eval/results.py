@@ -14,7 +14,7 @@ from typing import Any
 
 from lm_eval.config import RunConfig
 from lm_eval.identity import canonical, fingerprint, identify
-from lm_eval.models.families import is_local
+from lm_eval.models.facts import is_local
 from lm_eval.result_files import (
     FAILURE_ENDING,
     Result,

@@ -13,10 +13,10 @@ from lm_eval.config import RunConfig
 from lm_eval.identity import canonical
 from lm_eval.metrics import DocumentScores
 from lm_eval.models.batching import Batcher
+from lm_eval.models.checks import resolve_layer
 from lm_eval.models.decoder import ChoiceScore, Prompt, score_prompts
 from lm_eval.models.encoder import Layer, Segment, SegmentEncoder, Vectors, VectorSpec
-from lm_eval.models.families import resolve_layer
-from lm_eval.models.loading import LanguageModel
+from lm_eval.models.language_model import LanguageModel
 from lm_eval.provenance import PassRecord
 from lm_eval.similarity import score_similarity
 from lm_eval.tokenised import TokenisedDocument, takes_tokens

@@ -11,7 +11,7 @@ from lm_eval.contexts import build_context
 from lm_eval.documents import Document
 from lm_eval.errors import RunError
 from lm_eval.models.encoder import Segment
-from lm_eval.models.loading import LanguageModel
+from lm_eval.models.language_model import LanguageModel
 from lm_eval.tasks import find_task
 
 

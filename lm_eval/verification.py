@@ -6,20 +6,15 @@ batches, no padding, no shared contexts, no hooks, every logit computed. Only th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutput
 
-from lm_eval.aggregation import Contexts, aggregate_contexts, aggregate_tokens
+from lm_eval.aggregation import Contexts, aggregate_contexts
 from lm_eval.config import RunConfig
 from lm_eval.documents import Document
 from lm_eval.metrics import DocumentScores
-from lm_eval.models.encoder import Segment, VectorSpec
-from lm_eval.models.loading import LanguageModel
-from lm_eval.models.parameterless import parameterless_decoder
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.plain import encode_segment, score_choice
 from lm_eval.scoring import choice_spec, context_spec
 from lm_eval.similarity import score_similarity
 from lm_eval.tokenised import TokenisedDocument, Tokeniser, takes_tokens
@@ -71,7 +66,7 @@ def verify(
 def _score(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> list[float]:
     if config.model == "dist_sim":
         spec, vectors = choice_spec(config, model), config.vectors
-        choices = torch.cat([_encode(model, choice, spec) for choice in document.choices])
+        choices = torch.cat([encode_segment(model, choice, spec) for choice in document.choices])
         one, similarity = Contexts(choices, torch.tensor([len(choices)])), str(vectors.similarity_func)
         contexts = _make_context(config, model, document) if config.has_context else one.means()
         (row,) = score_similarity(contexts, one, similarity, vectors.example_agg_scheme)
@@ -81,12 +76,12 @@ def _score(config: RunConfig, model: LanguageModel, document: TokenisedDocument)
     else:
         context = _make_context(config, model, document).vectors
     bare = config.vectors.decoding_scheme is not None
-    return [_log_probability(model, context, choice.tokens, bare=bare) for choice in document.choices]
+    return [score_choice(model, context, choice.tokens, bare=bare) for choice in document.choices]
 
 
 def _make_context(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> Contexts:
     spec, vectors = context_spec(config, model), config.vectors
-    samples = [torch.cat([_encode(model, segment, spec) for segment in sample]) for sample in document.samples]
+    samples = [torch.cat([encode_segment(model, segment, spec) for segment in sample]) for sample in document.samples]
     return aggregate_contexts(
         torch.cat(samples),
         torch.tensor([len(sample) for sample in samples]),
@@ -95,60 +90,3 @@ def _make_context(config: RunConfig, model: LanguageModel, document: TokenisedDo
         example_agg=vectors.example_agg_scheme,
         norm=vectors.norm,
     )
-
-
-def _encode(model: LanguageModel, segment: Segment, spec: VectorSpec) -> Float[Tensor, "vector dim"]:
-    """Return the vectors of one segment, from all hidden states of a pass of its own."""
-    tokens = torch.tensor([segment.tokens], device=model.device)
-    embeddings = model.token_embeddings(tokens)
-    if segment.offset:
-        embeddings = embeddings + model.position_embedding(torch.tensor(segment.offset, device=model.device))
-    if spec.layer == "OE":
-        states = model.output_matrix[tokens.to(model.output_matrix.device)]
-    elif spec.layer == "E":
-        states = embeddings
-    else:
-        states = model.encoder(inputs_embeds=embeddings, output_hidden_states=True).hidden_states[spec.layer]
-    mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
-    return aggregate_tokens(states, mask, [spec.aggregation], model.activation)[spec.aggregation].cpu()
-
-
-def _log_probability(
-    model: LanguageModel, context: Float[Tensor, "vector dim"], choice: tuple[int, ...], *, bare: bool
-) -> float:
-    """Return the log-probability of one choice behind one context, with a pass of its own."""
-    targets = torch.tensor(choice, device=model.device)
-    context = context.to(model.device, model.dtype).unsqueeze(0)
-    output = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
-    logits = output(model, context, targets, bare=bare).float()[-len(choice) :].log_softmax(dim=-1)
-    return float(logits.gather(1, targets.to(logits.device).unsqueeze(1)).sum())
-
-
-def _run_decoder_only(model: LanguageModel, context: Tensor, targets: Tensor, *, bare: bool) -> Tensor:
-    inputs = torch.cat([context, model.token_embeddings(targets).unsqueeze(0)], dim=1)
-    inputs = inputs[:, -(model.max_length + 1) :][:, :-1]
-    if bare:
-        seen = torch.ones(1, inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=inputs.device).tril()
-        return _project_bare(model, parameterless_decoder(inputs.float(), seen, model.num_layers))
-    logits: Tensor = model.network(inputs_embeds=inputs).logits[0]
-    return logits
-
-
-def _run_encoder_decoder(model: LanguageModel, context: Tensor, targets: Tensor, *, bare: bool) -> Tensor:
-    start = targets.new_tensor([model.network.config.decoder_start_token_id])
-    inputs = torch.cat([start, targets[:-1]]).unsqueeze(0)
-    if bare:
-        queries = model.token_embeddings(inputs).float()
-        seen = torch.ones(1, len(targets), len(targets), dtype=torch.bool, device=inputs.device).tril()
-        seen = torch.cat([seen.new_ones(1, len(targets), context.shape[1]), seen], dim=2)
-        num_layers = len(model.network.get_decoder().block)
-        return _project_bare(model, parameterless_decoder(queries, seen, num_layers, context.float()))
-    encoded: Any = BaseModelOutput(last_hidden_state=context)
-    logits: Tensor = model.network(encoder_outputs=encoded, decoder_input_ids=inputs).logits[0]
-    return logits
-
-
-def _project_bare(
-    model: LanguageModel, hidden: Float[Tensor, "1 position dim"]
-) -> Float[Tensor, "position vocabulary"]:
-    return hidden[0].to(model.output_matrix.device) @ model.output_matrix.float().T

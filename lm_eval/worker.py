@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lm_eval.checkpoint import Checkpoint
 from lm_eval.config import RunConfig
 from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
 from lm_eval.execution import Execution
 from lm_eval.failures import Failure, Kind
 
-ModelKey = tuple[str, str | None, str | None]
-"""What decides the loaded model: name, revision, dtype."""
+ModelKey = tuple[str, str | None, str | None, Checkpoint]
+"""What decides the loaded model: name, revision, dtype, what else is loaded."""
 
 
 def model_key(config: RunConfig) -> ModelKey:
     """Return what decides the loaded model of a configuration."""
-    return config.pretrained, config.revision, config.dtype
+    return config.pretrained, config.revision, config.dtype, config.checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from lm_eval.config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.hardware import Machine, suitable_dtype
-from lm_eval.models.families import Family, ModelFacts
+from lm_eval.models.facts import ModelFacts
+from lm_eval.models.families import Family
 from lm_eval.models.sizes import count_parameters, memory_gib
 from lm_eval.placement import choose_share, larger_share
 from lm_eval.scheduler import Unit

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 from jaxtyping import install_import_hook
 from worlds import write_world
 
@@ -27,6 +28,8 @@ install_import_hook([name for name in _modules() if name not in UNCHECKED], CHEC
 
 hypothesis.settings.register_profile("steady", deadline=None, max_examples=100, derandomize=True, database=None)
 hypothesis.settings.load_profile("steady")
+
+torch.set_num_threads(1)  # tiny models take less than half the time so
 
 
 @pytest.fixture(scope="session")

@@ -40,18 +40,24 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_fast": tanh_gelu,
     "gelu_pytorch_tanh": tanh_gelu,
     "gelu": functional.gelu,
+    "silu": functional.silu,
     "relu": torch.relu,
 }
-ACTIVATION_FIELDS = {
-    "gpt2": "activation_function",
-    "gpt_neo": "activation_function",
-    "gptj": "activation_function",
-    "gpt_neox": "hidden_act",
-    "bloom": None,
-    "t5": "dense_act_fn",
-    "mt5": "dense_act_fn",
+ACTIVATION_OF = {"bloom": "gelu_new", "mpt": "gelu"}
+"""The MLP activation of families whose config names none."""
+ACTIVATION_FIELDS = ("hidden_activation", "activation_function", "dense_act_fn", "activation", "hidden_act")
+"""Where the others' configs name it."""
+MAXIMUM_FIELDS = ("max_seq_len", "n_positions", "max_position_embeddings")
+"""Where configs name the position limit; those of T5 and Mamba name none."""
+POSITION_TABLES = {
+    "gpt2": ("transformer.wpe.weight", 0),
+    "gpt_neo": ("transformer.wpe.weight", 0),
+    "gpt_bigcode": ("transformer.wpe.weight", 0),
+    "opt": ("model.decoder.embed_positions.weight", 2),
 }
-"""Where each family's config names its MLP activation; BLOOM's names none."""
+"""Tables of learned absolute positions, and their rows before position 0."""
+OUTPUTS_ONLY = ("mamba", "mamba2")
+"""Families whose list of hidden states in transformers begins with what the first block gives."""
 
 
 def z_norm(x: Tensor) -> Tensor:
@@ -117,19 +123,25 @@ class Plain:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, model.config
         self.encoder_decoder = bool(self.config.is_encoder_decoder)
-        self.input_matrix: Tensor = model.get_input_embeddings().get_parameter("weight").detach().float()
+        # of a model of text alone, of the text part of a larger one, of the encoder
+        self.text: Any = getattr(self.config, "text_config", getattr(self.config, "encoder", self.config))
         self.output_matrix: Tensor = model.get_output_embeddings().get_parameter("weight").detach().float()
-        field = ACTIVATION_FIELDS[self.config.model_type]
-        self.act = ACTIVATIONS[getattr(self.config, field) if field else "gelu_new"]
+        named = (getattr(self.text, field, None) for field in ACTIVATION_FIELDS)
+        self.act = ACTIVATIONS[ACTIVATION_OF.get(self.config.model_type) or next(name for name in named if name)]
 
     @property
     def max_length(self) -> int:
         """How many positions the model takes (SPEC 4.1)."""
-        if self.config.model_type in ("t5", "mt5"):
-            return 10_240
         if self.config.model_type == "bloom":
             return int(self.tokenizer.model_max_length)
-        return int(self.config.max_position_embeddings)
+        named = (getattr(self.text, field, None) for field in MAXIMUM_FIELDS)
+        return next((int(limit) for limit in named if limit), 10_240)
+
+    def embed(self, ids: list[int], *, of_decoder: bool = False) -> Tensor:
+        """The input embeddings [token, dim] of tokens; an encoder-decoder's decoder may have its own."""
+        module = self.model.get_decoder() if of_decoder and self.encoder_decoder else self.model
+        vectors: Tensor = module.get_input_embeddings()(torch.tensor(ids, dtype=torch.long))
+        return vectors.detach().float()
 
     def tokenise(self, text: str, *, special: bool) -> list[int]:
         """Tokenise one text by itself."""
@@ -144,9 +156,10 @@ class Plain:
 
     def position(self, offset: int) -> Tensor:
         """The learned position embedding [dim] of an offset (SPEC 4, ADD_POS)."""
-        if self.config.model_type not in ("gpt2", "gpt_neo"):
+        if self.config.model_type not in POSITION_TABLES:
             raise ValueError(f"ADD_POS: {self.config.model_type} has no learned absolute positions")
-        table = self.model.get_parameter("transformer.wpe.weight").detach().float()
+        name, first = POSITION_TABLES[self.config.model_type]
+        table = self.model.get_parameter(name).detach().float()[first:]
         if offset >= len(table):
             raise ValueError(f"ADD_POS: offset {offset} is beyond the model's {len(table)} positions")
         return table[offset] if offset else torch.zeros(table.shape[1])
@@ -155,7 +168,7 @@ class Plain:
         """The vectors [token, dim] of a segment's tokens in one layer (SPEC 4.2)."""
         if layer == "OE":
             return self.output_matrix[ids]
-        embeddings = self.input_matrix[ids] + (0.0 if position is None else position)
+        embeddings = self.embed(ids) + (0.0 if position is None else position)
         if layer == "E":
             return embeddings
         if self.encoder_decoder:
@@ -165,6 +178,10 @@ class Plain:
         else:
             output = self.model(inputs_embeds=embeddings[None], output_hidden_states=True)
         states = output.hidden_states
+        if (
+            self.config.model_type in OUTPUTS_ONLY
+        ):  # [block 1, …, block L, final norm] → [input, block 1, …, final norm]
+            states = [embeddings[None], *states[:-2], states[-1]]
         index = -1 if layer is None else len(states) // 2 if layer == "middle" else int(layer)
         vectors: Tensor = states[index][0].float()
         return vectors
@@ -287,18 +304,20 @@ class Plain:
             target = torch.tensor([self.decoder_inputs(labels)])
             logits: Tensor = self.model(encoder_outputs=source, decoder_input_ids=target).logits
         else:
-            inputs = self.window(torch.cat([context, self.input_matrix[labels]]))
+            inputs = self.window(torch.cat([context, self.embed(labels)]))
             logits = self.model(inputs_embeds=inputs[None]).logits
         return logits[0]
 
     def parameterless_logits(self, context: Tensor, labels: list[int]) -> Tensor:
         """Logits [token, vocabulary] of layers of attention without parameters."""
         if self.encoder_decoder:
-            constant, queries = context, self.input_matrix[self.decoder_inputs(labels)]
-            num_layers = int(self.config.num_decoder_layers)
+            constant, queries = context, self.embed(self.decoder_inputs(labels), of_decoder=True)
+            decoder = getattr(self.config, "decoder", self.config)
+            fields = ("num_decoder_layers", "decoder_layers", "num_hidden_layers")
+            num_layers = next(int(getattr(decoder, field)) for field in fields if hasattr(decoder, field))
         else:
-            constant, queries = context[:0], self.window(torch.cat([context, self.input_matrix[labels]]))
-            num_layers = int(self.config.num_hidden_layers)
+            constant, queries = context[:0], self.window(torch.cat([context, self.embed(labels)]))
+            num_layers = int(self.text.num_hidden_layers)
         future = torch.ones(len(queries), len(queries)).triu(1).bool()
         hidden = torch.cat([torch.zeros(len(queries), len(constant)).bool(), future], dim=1)
         for _ in range(num_layers):

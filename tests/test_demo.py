@@ -10,7 +10,8 @@ from lm_eval.config import RunConfig
 from lm_eval.evaluator import evaluate_many, load_for
 from lm_eval.execution import Execution
 from lm_eval.model_list import DEMO, DEMO_MODELS, demo_models, list_models, read_model_list
-from lm_eval.models.families import FAMILIES, read_facts
+from lm_eval.models.facts import read_facts
+from lm_eval.models.families import FAMILIES
 
 MEGABYTE = 1 << 20
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lm_eval.checkpoint import Checkpoint
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import DataError
 from lm_eval.estimate import RemainingTime, Timings, describe_seconds
@@ -197,7 +198,7 @@ def units(config) -> list[Unit]:
 
 
 def remaining(units: list[Unit], *results: StoredResult, num_workers: int = 1) -> RemainingTime:
-    sizes = {("new", None, None): 10.0 * MILLION}
+    sizes = {("new", None, None, Checkpoint()): 10.0 * MILLION}
     return RemainingTime(units, timings(*results), sizes, num_workers, _began=BEGAN)
 
 

@@ -15,7 +15,7 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.hardware import Gpu, Machine
 from lm_eval.identity import identify
 from lm_eval.launch import check_grids
-from lm_eval.models.families import read_facts
+from lm_eval.models.facts import read_facts
 from lm_eval.result_files import config_content
 from lm_eval.results import ResultsFolder
 
@@ -41,7 +41,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     """The hub's cache of this process, at one commit; whoever asks the hub fails."""
     folder = write_cache(tmp_path / "cache", OLD, head=OLD)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr("lm_eval.models.families.answers", lambda *asked: pytest.fail(f"the hub was asked: {asked}"))
+    monkeypatch.setattr("lm_eval.models.facts.answers", lambda *asked: pytest.fail(f"the hub was asked: {asked}"))
     return folder
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lm_eval.scheduler
+from lm_eval.checkpoint import Checkpoint
 from lm_eval.config import RunConfig
 from lm_eval.failures import Failure
 from lm_eval.grid import expand
@@ -18,7 +19,7 @@ from lm_eval.workforce import Workforce
 
 MACHINE = Machine(host="any", num_cpus=2, memory_gib=8.0, gpus=())
 WORKFORCE = Workforce(machines=[MACHINE], num_workers=1, threads=1)
-BIG, SMALL = ("some/big", None, None), ("some/small", None, None)
+BIG, SMALL = ("some/big", None, None, Checkpoint()), ("some/small", None, None, Checkpoint())
 FATES = ("done", "failed", "memory", "load")
 
 

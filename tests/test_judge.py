@@ -22,7 +22,8 @@ from lm_eval.evaluator import evaluate_many
 from lm_eval.execution import Execution
 from lm_eval.models.batching import BatchBudget, Batcher
 from lm_eval.models.decoder import Prompt, score_prompts
-from lm_eval.models.loading import LanguageModel, wrap_model
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.loading import wrap_model
 from lm_eval.settings import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS, format_pairs
 
 TOLERANCE = 2e-5
@@ -366,7 +367,9 @@ def test_a_middle_layer_runs_no_deeper_block(family, data_dir):
 def test_similarity_never_projects_to_the_vocabulary_and_generation_only_where_a_choice_is_predicted(family, data_dir):
     loaded = load(family)
     rows: list[int] = []
-    hook = loaded.output_head.register_forward_hook(lambda _module, args, _output: rows.append(len(args[0])))
+    hook = loaded.output_head.register_forward_hook(
+        lambda _module, args, _output: rows.append(args[0].shape[:-1].numel())
+    )
     try:
         settings = {"WORD_AGG_SCHEME": "mean", "SIMILARITY_FUNC": "dot_product"}
         evaluate_many(

@@ -11,8 +11,9 @@ from transformers.utils import logging as transformers_logging
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.models import loading
+from lm_eval.models.facts import read_facts
 from lm_eval.models.families import FAMILIES as TABLE
-from lm_eval.models.families import MAX_LENGTH_UNLIMITED, read_facts
+from lm_eval.models.families import MAX_LENGTH_UNLIMITED
 from lm_eval.models.loading import choose_dtype, load_model
 
 
@@ -80,10 +81,10 @@ def test_loading_is_quiet_and_leaves_the_loggers_as_they_were(folders, capfd):
     assert logging.getLogger("lm_eval").level == logging.NOTSET
 
 
-def test_a_family_that_is_not_in_the_table_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "mamba", "num_hidden_layers": 2}')
+def test_a_model_that_scores_no_text_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
     with pytest.raises(
-        ConfigurationError, match=r"model type 'mamba' is not supported; choose from gpt2, gpt_neo, gptj"
+        ConfigurationError, match=r"model type 'bert' \(BertForMaskedLM\) scores no text; choose a causal"
     ):
         read_facts(str(tmp_path))
 

@@ -12,7 +12,7 @@ from lm_eval.config import Limit, RunConfig
 from lm_eval.failures import Failure, write_failure
 from lm_eval.grid import expand
 from lm_eval.identity import identify
-from lm_eval.models.families import model_identity
+from lm_eval.models.facts import model_identity
 from lm_eval.plan import describe_plan, make_plan, plan_remarks
 from lm_eval.results import ResultsFolder
 from lm_eval.table import describe
@@ -62,9 +62,9 @@ def test_a_plan_looks_at_each_model_and_data_folder_once(planned, monkeypatch):
     configs, folder = planned
     asked = []
 
-    def look(pretrained, revision):
+    def look(pretrained, revision, checkpoint):
         asked.append(pretrained)
-        return model_identity(pretrained, revision)
+        return model_identity(pretrained, revision, checkpoint)
 
     monkeypatch.setattr("lm_eval.identity.model_identity", look)
     make_plan(configs, folder, overwrite=False, retry_failed=False)

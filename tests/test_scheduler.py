@@ -10,6 +10,7 @@ from grids import grid
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lm_eval.checkpoint import Checkpoint
 from lm_eval.config import RunConfig
 from lm_eval.failures import Failure
 from lm_eval.grid import expand
@@ -17,7 +18,7 @@ from lm_eval.scheduler import MAX_ATTEMPTS, Claim, Unit, WorkQueue, make_units
 from lm_eval.worker import Outcome, Report
 
 SETTINGS = {"WORD_AGG_SCHEME": ["mean", "w1mean"]}
-BIG, SMALL = ("some/big", None, None), ("some/small", None, None)
+BIG, SMALL = ("some/big", None, None, Checkpoint()), ("some/small", None, None, Checkpoint())
 
 
 def configs(*models: str, shots: Sequence[int] = (1, 2, 3)) -> list[RunConfig]:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 from grids import grid
 
+from lm_eval.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import expand
 from lm_eval.hardware import Gpu, Machine
-from lm_eval.models.families import FAMILIES, ModelFacts
+from lm_eval.models.facts import ModelFacts
+from lm_eval.models.families import FAMILIES
 from lm_eval.scheduler import make_units
 from lm_eval.workforce import Workforce, describe_share, grid_dtype, plan_workforce, share_cpus
 
@@ -50,7 +52,7 @@ FACTS = {
     "some/big": facts("some/big", 4096, 32),  # 6.7 billion, 17.4 GiB
     "some/odd": replace(facts("some/odd", 768, 12), config={}),
 }
-BIG, SMALL = ("some/big", None, None), ("some/small", None, None)
+BIG, SMALL = ("some/big", None, None, Checkpoint()), ("some/small", None, None, Checkpoint())
 
 
 def workforce(models: list[str], machines: list[Machine], num_gpus: int | None = None, shots: int = 1) -> Workforce:
@@ -80,7 +82,7 @@ def test_a_number_of_gpus_that_is_given_holds_whatever_the_size():
 
 
 def test_a_model_of_unknown_size_gets_one_gpu():
-    assert workforce(["some/odd"], [machine(1, 1)]).shares == {("some/odd", None, None): 1}
+    assert workforce(["some/odd"], [machine(1, 1)]).shares == {("some/odd", None, None, Checkpoint()): 1}
 
 
 def test_a_model_that_no_machine_holds_is_refused():

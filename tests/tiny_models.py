@@ -7,33 +7,25 @@ position that goes missing changes the scores. Nothing is downloaded.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_families import (
+    LATER_ENCODER_DECODER,
+    PAPER_DECODER_ONLY,
+    PAPER_ENCODER_DECODER,
+    UNKNOWN_ENCODER_DECODER,
+    make_config,
+)
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    BloomConfig,
-    GPT2Config,
-    GPTJConfig,
-    GPTNeoConfig,
-    GPTNeoXConfig,
-    MT5Config,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    T5Config,
-)
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerFast
 
-DECODER_ONLY = ("gpt2", "gpt_neo", "gptj", "gpt_neox", "bloom")
-ENCODER_DECODER = ("t5", "t5_relu", "mt5")
+DECODER_ONLY, ENCODER_DECODER = PAPER_DECODER_ONLY, PAPER_ENCODER_DECODER
 FAMILIES = (*DECODER_ONLY, *ENCODER_DECODER)
+_TWO_STACKS = (*ENCODER_DECODER, *LATER_ENCODER_DECODER, *UNKNOWN_ENCODER_DECODER)
 
-HIDDEN, LAYERS, HEADS = 32, 3, 4
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SENTENCES = (
     "Canoeing: A man is in a raft on rough waters. The man begins paddling. The water gets very choppy.",
@@ -41,58 +33,6 @@ SENTENCES = (
     "Question: what did the man play in the water?\nAnswer: the piano",
     "Question: where is the house of the author?\nAnswer: in the city of the king",
 )
-
-
-def make_config(family: str, max_length: int, vocab_size: int, **overrides: Any) -> PreTrainedConfig:
-    """Make the config of a tiny model; `overrides` replaces or adds fields of it."""
-    t5 = {
-        "d_model": HIDDEN,
-        "d_kv": HIDDEN // HEADS,
-        "d_ff": 2 * HIDDEN,
-        "num_layers": LAYERS,
-        "num_heads": HEADS,
-        "dropout_rate": 0.0,
-        "decoder_start_token_id": 0,
-        "pad_token_id": 0,
-        "eos_token_id": 1,
-    }
-    makers: dict[str, tuple[Callable[..., PreTrainedConfig], dict[str, Any]]] = {
-        "gpt2": (GPT2Config, {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "n_positions": max_length}),
-        "gpt_neo": (
-            GPTNeoConfig,
-            {
-                "hidden_size": HIDDEN,
-                "num_layers": LAYERS,
-                "num_heads": HEADS,
-                "attention_types": [[["global", "local", "global"], 1]],
-                "window_size": 8,
-                "max_position_embeddings": max_length,
-            },
-        ),
-        "gptj": (
-            GPTJConfig,
-            {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "rotary_dim": 4, "n_positions": max_length},
-        ),
-        "gpt_neox": (
-            GPTNeoXConfig,
-            {
-                "hidden_size": HIDDEN,
-                "num_hidden_layers": LAYERS,
-                "num_attention_heads": HEADS,
-                "intermediate_size": 4 * HIDDEN,
-                "max_position_embeddings": max_length,
-            },
-        ),
-        "bloom": (BloomConfig, {"hidden_size": HIDDEN, "n_layer": LAYERS, "n_head": HEADS}),
-        "t5": (T5Config, {**t5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
-        "t5_relu": (T5Config, {**t5, "feed_forward_proj": "relu"}),
-        "mt5": (MT5Config, {**t5, "feed_forward_proj": "gated-gelu"}),
-    }
-    if family not in makers:
-        raise ValueError(f"unknown family {family!r}; choose from {', '.join(FAMILIES)}")
-    maker, fields = makers[family]
-    special = {} if family in ENCODER_DECODER else {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
-    return maker(**{**special, **fields, "vocab_size": vocab_size, **overrides})
 
 
 @functools.cache
@@ -119,7 +59,7 @@ def make_tokenizer(family: str, max_length: int) -> PreTrainedTokenizerFast:
     Its own maximum counts for BLOOM alone (SPEC 4.1); for the others it is a number that must not count.
     """
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(train_tokenizer(adds_end=family in ENCODER_DECODER)),
+        tokenizer_object=Tokenizer.from_str(train_tokenizer(adds_end=family in _TWO_STACKS)),
         model_max_length=max_length if family == "bloom" else 2 * max_length,
         pad_token=PAD,
         eos_token=END,
@@ -146,14 +86,13 @@ def tiny_model(
     """Build a tiny random model in fp32 and evaluation mode, and its tokenizer.
 
     Args:
-        family: one of `FAMILIES`; "t5" is the v1.1 form (gated GELU, an output matrix of its own, no output scaling),
-            "t5_relu" the v1.0 form (ReLU, tied embeddings, output scaling).
-        max_length: the number of positions that the model takes; T5 and mT5 have no such limit.
+        family: one of `tiny_families`.
+        max_length: the number of positions that the model takes; some families have no such limit.
         overrides: fields of the family's config.
     """
     tokenizer = make_tokenizer(family, max_length)
     config = make_config(family, max_length, len(tokenizer), **overrides)
-    auto = AutoModelForSeq2SeqLM if family in ENCODER_DECODER else AutoModelForCausalLM
+    auto = AutoModelForSeq2SeqLM if family in _TWO_STACKS else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
         model: PreTrainedModel = auto.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     if family == "t5":

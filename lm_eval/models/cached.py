@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
 from lm_eval.models.branches import Row, additive_mask, pad_positions, visible
-from lm_eval.models.loading import LanguageModel
+from lm_eval.models.language_model import LanguageModel
 
 Hidden = Float[Tensor, "row position dim"]
 

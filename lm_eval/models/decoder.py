@@ -15,9 +15,10 @@ from torch.nn.utils.rnn import pad_sequence
 from lm_eval.models.batching import Batcher
 from lm_eval.models.branches import Row, additive_mask, is_plain_causal, pad_positions, visible
 from lm_eval.models.cached import run_with_cache
-from lm_eval.models.loading import LanguageModel
+from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.memory import HostCopy
 from lm_eval.models.parameterless import parameterless_decoder
+from lm_eval.models.projection import project
 
 MAX_LOGITS = 1 << 23
 """Entries of the logits matrix that are held at once (32 MiB in float32): enough for a product at full speed."""
@@ -109,10 +110,11 @@ def _make_jobs(model: LanguageModel, index: int, prompt: Prompt) -> Iterator[_Jo
     groups: dict[int, list[int]] = {}
     for number, choice in enumerate(prompt.choices):
         # what is cut at the front moves all positions, so choices that cut differently share nothing
-        groups.setdefault(_excess(model, prompt, choice), []).append(number)
-    for excess, numbers in groups.items():
+        group = number if model.family.sharing == "none" else _excess(model, prompt, choice)
+        groups.setdefault(group, []).append(number)
+    for numbers in groups.values():
         targets = tuple(prompt.choices[number] for number in numbers)
-        context = prompt.context[excess:]
+        context = prompt.context[_excess(model, prompt, targets[0]) :]
         if model.is_encoder_decoder:
             row = Row(trunk=0, branches=tuple(map(len, targets)), starts_in_trunk=False)
         else:
@@ -159,8 +161,7 @@ def _launch(model: LanguageModel, batch: Sequence[_Job]) -> _Scored:
     rows = torch.tensor([place for place, job in enumerate(batch) for _ in job.row.predicting], device=hidden.device)
     columns = torch.tensor([column for job in batch for column in job.row.predicting], device=hidden.device)
     targets = torch.tensor([token for job in batch for target in job.targets for token in target], device=hidden.device)
-    project = _project_bare if bare else _project
-    scores = _score_tokens(model, hidden[rows, columns], targets, project)
+    scores = _score_tokens(model, hidden[rows, columns], targets, _project_bare if bare else project)
     return _Scored([len(target) for job in batch for target in job.targets], HostCopy(scores))
 
 
@@ -176,7 +177,7 @@ def _collect(batch: _Scored) -> list[ChoiceScore]:
 
 def _embed(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "batch position dim"]:
     padded = pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
-    embedded: Tensor = model.token_embeddings(padded.to(model.device))
+    embedded: Tensor = model.choice_embeddings(padded.to(model.device))
     return embedded
 
 
@@ -222,20 +223,21 @@ def _run_encoder_decoder(
     model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
 ) -> Float[Tensor, "batch position dim"]:
     """Return the decoder's hidden states over [start token; choice without its last token; start token; …]."""
-    start = model.network.config.decoder_start_token_id
+    start = model.start_token
     inputs = _embed(model, [tuple(token for target in job.targets for token in (start, *target[:-1])) for job in batch])
     contexts = [job.context for job in batch if isinstance(job.context, Tensor)]
     memory = pad_sequence(contexts, batch_first=True).to(inputs.device, inputs.dtype)
     lengths = torch.tensor([len(context) for context in contexts])
     mask = (torch.arange(memory.shape[1]) < lengths.unsqueeze(1)).to(inputs.device)
     seen = visible([job.row for job in batch], inputs.device)
-    decoder = model.network.get_decoder()
     if parameterless:
         seen = torch.cat([mask.unsqueeze(1).expand(-1, inputs.shape[1], -1), seen], dim=2)
-        return parameterless_decoder(inputs.float(), seen, len(decoder.block), memory.float())
-    hidden: Tensor = decoder(
+        return parameterless_decoder(inputs.float(), seen, len(model.decoder_blocks), memory.float())
+    # without branches side by side the decoder's own causal attention does the same
+    own = additive_mask(seen, inputs.dtype) if model.family.sharing == "row" else None
+    hidden: Tensor = model.decoder(
         inputs_embeds=inputs,
-        attention_mask=additive_mask(seen, inputs.dtype),
+        attention_mask=own,
         encoder_hidden_states=memory,
         encoder_attention_mask=mask.to(torch.long),
         use_cache=False,
@@ -244,14 +246,6 @@ def _run_encoder_decoder(
 
 
 Projection = Callable[[LanguageModel, Tensor], Tensor]
-
-
-def _project(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Float[Tensor, "position vocabulary"]:
-    config: Any = model.network.config
-    if model.family.output_scaling is not None and getattr(config, model.family.output_scaling):
-        hidden = hidden * config.d_model**-0.5
-    logits: Tensor = model.output_head(hidden)
-    return logits
 
 
 def _project_bare(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Float[Tensor, "position vocabulary"]:

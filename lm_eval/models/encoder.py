@@ -5,7 +5,7 @@ The layers are aggregated inside the pass, so that a batch holds the token vecto
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lm_eval.aggregation import TokenAggregation, aggregate_tokens
 from lm_eval.models.batching import Batcher
-from lm_eval.models.loading import LanguageModel
+from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.memory import HostCopy
 from lm_eval.models.relative_bias import padding_hidden
 
@@ -93,7 +93,7 @@ def run_encoder(
         return
     embeddings = model.token_embeddings(tokens)
     if offsets.any():
-        positions = model.position_embedding(offsets).to(embeddings.device)
+        positions = model.embed_positions(offsets).to(embeddings.device)
         embeddings = embeddings + (positions * (offsets > 0).unsqueeze(1).to(embeddings.device)).unsqueeze(1)
     if "E" in layers:
         on_layer("E", embeddings)
@@ -101,10 +101,14 @@ def run_encoder(
     needs_last = model.num_layers in layers
     if not inner and not needs_last:
         return
-    arguments = {} if model.is_encoder_decoder else {"use_cache": False}
-    # causal attention never sees padding on the right; an encoder's would
-    attends = needs_last or max(inner) > 0
-    hidden = padding_hidden(model, mask) if model.is_encoder_decoder and attends else nullcontext()
+    hidden: AbstractContextManager[None] = nullcontext()
+    arguments: dict[str, Any] = {}
+    if not model.is_encoder_decoder:  # causal attention never sees padding on the right; an encoder's would
+        arguments["use_cache"] = False
+    elif model.family.relative_bias is None:
+        arguments["attention_mask"] = mask.to(torch.long)
+    elif needs_last or max(inner) > 0:
+        hidden = padding_hidden(model, mask)
     with hidden, _report_inputs(model, inner, on_layer, stop=not needs_last), suppress(_DeepestLayerReachedError):
         on_layer(model.num_layers, model.encoder(inputs_embeds=embeddings, **arguments).last_hidden_state)
 

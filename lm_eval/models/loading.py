@@ -1,166 +1,27 @@
 """Loading a model and its tokenizer, on one device or several, in a dtype that suits the hardware."""
 
-import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
-from operator import attrgetter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers.activations import ACT2FN
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
-from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.checkpoint import Checkpoint
+from lm_eval.errors import ConfigurationError
 from lm_eval.hardware import Gpu, suitable_dtype
-from lm_eval.models.activations import fuse
-from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family, is_local, no_end_token
-
-logger = logging.getLogger(__name__)
+from lm_eval.models.facts import is_local
+from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.probe import attends_in_part, settle
 
 _NO_LIMIT = 1_000_000
 """Tokenizers that know no limit state one far beyond this."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LanguageModel:
-    """A loaded model, its tokenizer, and its family's row of the table."""
-
-    name: str
-    family: Family
-    network: Any
-    """The transformers model, in evaluation mode."""
-    tokenizer: Any
-    max_length: int
-    """Longest sequence the model takes, in tokens."""
-    load_seconds: float = 0.0
-    """What loading it took."""
-
-    @cached_property
-    def is_encoder_decoder(self) -> bool:
-        """Whether segments go through an encoder and choices through a decoder."""
-        return self.family.architecture == "encoder-decoder"
-
-    @cached_property
-    def encoder(self) -> Any:  # noqa: ANN401
-        """The stack that turns a segment into hidden states."""
-        return self.network.get_encoder() if self.is_encoder_decoder else self.network.base_model
-
-    @cached_property
-    def blocks(self) -> nn.ModuleList:
-        """The encoder's blocks, in order."""
-        blocks: nn.ModuleList = attrgetter(self.family.blocks)(self.encoder)
-        return blocks
-
-    @property
-    def num_layers(self) -> int:
-        """Number of blocks that a segment runs through."""
-        return len(self.blocks)
-
-    @property
-    def hidden_size(self) -> int:
-        """Components of a token's vector."""
-        return int(self.network.config.hidden_size)
-
-    @property
-    def num_heads(self) -> int:
-        """Attention heads of a block."""
-        return int(self.network.config.num_attention_heads)
-
-    @cached_property
-    def token_embeddings(self) -> nn.Module:
-        """The input embeddings."""
-        embeddings: nn.Module = self.network.get_input_embeddings()
-        return embeddings
-
-    @cached_property
-    def output_head(self) -> nn.Module:
-        """The projection to the vocabulary."""
-        head: nn.Module = self.network.get_output_embeddings()
-        return head
-
-    @property
-    def output_matrix(self) -> Float[Tensor, "vocabulary dim"]:
-        """The weights of the projection to the vocabulary, a row a token."""
-        weight: Tensor = self.output_head.weight  # type: ignore[assignment]
-        return weight
-
-    @cached_property
-    def position_embedding(self) -> nn.Embedding:
-        """The table of learned absolute positions; only families that have one."""
-        if self.family.position_embedding is None:
-            raise ConfigurationError(f"ADD_POS=True: {self.name} has no learned absolute positions")
-        table: nn.Embedding = attrgetter(self.family.position_embedding)(self.encoder)
-        return table
-
-    @cached_property
-    def activation(self) -> nn.Module:
-        """The activation function of the model's own MLP."""
-        name = self.family.activation
-        name = name[1:] if name.startswith("=") else getattr(self.network.config, name)
-        return fuse(ACT2FN[name])
-
-    @cached_property
-    def empty_context(self) -> tuple[int, ...]:
-        """The tokens that stand for no context: the end-of-text token, or what an encoder gets of an empty text.
-
-        Raises:
-            RunError: the model has no such token.
-        """
-        if self.is_encoder_decoder:
-            (tokens,) = self.tokenize([""], special=True)
-            if not tokens:
-                raise RunError(f"{self.name}: the tokenizer adds no special tokens, so no_context has no input")
-            return tokens
-        end = self.tokenizer.eos_token_id
-        if end is None:
-            end = getattr(self.network.config, "eos_token_id", None)
-        if isinstance(end, (list, tuple)):  # several that end a text; the first is the usual one
-            end = next(iter(end), None)
-        size = self.network.get_input_embeddings().num_embeddings
-        if end is None or not 0 <= end < size:
-            found = "none" if end is None else f"{end}, beyond the {size} tokens that the model has"
-            raise RunError(no_end_token(self.name, found))
-        return (int(end),)
-
-    @property
-    def device(self) -> torch.device:
-        """Where inputs go: the device of the input embeddings."""
-        weight: Tensor = self.token_embeddings.weight  # type: ignore[assignment]
-        return weight.device
-
-    @cached_property
-    def gpus(self) -> list[torch.device]:
-        """The GPUs that hold parts of the model."""
-        devices = {parameter.device for parameter in self.network.parameters() if parameter.is_cuda}
-        return sorted(devices, key=str)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The weights' data type."""
-        weight: Tensor = self.token_embeddings.weight  # type: ignore[assignment]
-        return weight.dtype
-
-    def tokenize(self, texts: Sequence[str], *, special: bool) -> list[tuple[int, ...]]:
-        """Return the token ids of each text, uncut.
-
-        Args:
-            texts: any number of texts; equal ones are tokenised once.
-            special: whether the tokenizer adds its special tokens.
-        """
-        unique = list(dict.fromkeys(texts))
-        if not unique:
-            return []
-        encoded = self.tokenizer(unique, add_special_tokens=special, return_attention_mask=False, verbose=False)
-        ids = {text: tuple(row) for text, row in zip(unique, encoded["input_ids"], strict=True)}
-        return [ids[text] for text in texts]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -217,6 +78,7 @@ def load_model(
     pretrained: str,
     *,
     revision: str | None = None,
+    checkpoint: Checkpoint | None = None,
     dtype: str | None = None,
     device: str | None = None,
     spread: bool = False,
@@ -226,37 +88,58 @@ def load_model(
     Args:
         pretrained: hub name or local folder.
         revision: branch, tag or commit on the hub.
+        checkpoint: what else is loaded, and how.
         dtype: float32, float16 or bfloat16; None chooses for the hardware.
         device: where it goes; None takes a GPU where there is one.
         spread: lay the layers over all visible GPUs (`device_map="auto"`).
 
     Raises:
-        ConfigurationError: the model cannot be found, or its family is not supported.
+        ConfigurationError: the model cannot be found or loaded, or the experiment doesn't fit it.
     """
     began = time.perf_counter()
-    source = str(Path(pretrained).expanduser()) if is_local(pretrained) else pretrained
+    how = checkpoint or Checkpoint()
+    files = {"revision": revision, "subfolder": how.subfolder or "", "trust_remote_code": how.trust_remote_code}
     try:
-        config = AutoConfig.from_pretrained(source, revision=revision)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        config = AutoConfig.from_pretrained(_source(pretrained), **files)
+        tokenizer = _load_tokenizer(pretrained, how, files)
         has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
     except Exception as error:
         raise ConfigurationError(f"pretrained={pretrained}: cannot be loaded ({_told(error)})") from error
     if not has_vocabulary:  # so it is made where the tokenizer's files are missing
         raise ConfigurationError(f"pretrained={pretrained}: the tokenizer has no vocabulary; are its files there?")
-    family, place = find_family(config.model_type, pretrained), choose_device(device)
-    options = {"revision": revision, "config": config, "dtype": choose_dtype(dtype, family, place)}
-    network = _load_weights(pretrained, source, family, {**options, "device_map": "auto" if spread else None})
-    if not spread:
+    family, place = find_family(config.to_dict(), pretrained), choose_device(device)
+    options = {**files, "config": config, "dtype": choose_dtype(dtype, family, place)}
+    if how.is_quantised:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_8bit=how.load_in_8bit, load_in_4bit=how.load_in_4bit, bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=options["dtype"],
+        )  # fmt: skip
+    if spread or how.is_quantised:  # quantised weights can't be moved once they are there
+        options["device_map"] = "auto" if spread else {"": place}
+    network = _load_weights(pretrained, family, options)
+    if how.peft is not None:
+        network = _merge_adapter(network, how.peft)
+    if "device_map" not in options:
         network.to(place)
     model = wrap_model(network.eval(), tokenizer, name=pretrained)
     return replace(model, load_seconds=time.perf_counter() - began)
 
 
-def _load_weights(pretrained: str, source: str, family: Family, options: dict[str, Any]) -> Any:  # noqa: ANN401
+def _source(name: str) -> str:
+    return str(Path(name).expanduser()) if is_local(name) else name
+
+
+def _load_tokenizer(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    if how.tokenizer is None:
+        return AutoTokenizer.from_pretrained(_source(pretrained), **files)
+    return AutoTokenizer.from_pretrained(_source(how.tokenizer), trust_remote_code=how.trust_remote_code)
+
+
+def _load_weights(pretrained: str, family: Family, options: dict[str, Any]) -> Any:  # noqa: ANN401
     """Load a checkpoint, and refuse one whose tensors don't fill the model: the loader would leave the rest random."""
     auto: Any = AutoModelForSeq2SeqLM if family.architecture == "encoder-decoder" else AutoModelForCausalLM
     try:
-        network, found = auto.from_pretrained(source, output_loading_info=True, **options)
+        network, found = auto.from_pretrained(_source(pretrained), output_loading_info=True, **options)
     except torch.OutOfMemoryError:  # more GPUs may do
         raise
     except Exception as error:
@@ -270,20 +153,35 @@ def _load_weights(pretrained: str, source: str, family: Family, options: dict[st
     return network
 
 
+def _merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
+    """Return the network with an adapter's changes in its weights."""
+    from peft import PeftModel  # noqa: PLC0415  (an extra)
+
+    try:
+        return PeftModel.from_pretrained(network, _source(adapter)).merge_and_unload()
+    except Exception as error:
+        raise ConfigurationError(
+            f"peft={adapter}: cannot be merged into the model ({_told(error)}); was it trained for it?"
+        ) from error
+
+
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # noqa: ANN401
-    """Make a `LanguageModel` of a transformers model that is loaded already."""
-    family = find_family(network.config.model_type, name)
-    return LanguageModel(
-        name=name,
-        family=family,
-        network=network,
-        tokenizer=tokenizer,
-        max_length=_max_length(family, network.config, tokenizer),
-    )
+    """Make a `LanguageModel` of a transformers model that is loaded already.
+
+    Raises:
+        ConfigurationError: its family is not in the table, and it doesn't pass the checks of `lm_eval.models.probe`.
+    """
+    family = find_family(network.config.to_dict(), name)
+    stack = network.config if family.section is None else getattr(network.config, family.section)
+    if family.sharing == "row" and attends_in_part(stack):
+        family = replace(family, sharing="cache")
+    limit = _max_length(family, stack, tokenizer)
+    model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit)
+    return settle(model) if family.is_generic else model
 
 
 def _max_length(family: Family, config: Any, tokenizer: Any) -> int:  # noqa: ANN401

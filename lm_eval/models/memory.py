@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lm_eval.execution import Execution
 from lm_eval.models.batching import BatchBudget
-from lm_eval.models.loading import LanguageModel
+from lm_eval.models.language_model import LanguageModel
 
 _MOST_TOKENS = 16_384
 """Padded tokens that keep any GPU busy and hide what starting a forward pass costs; more would only cost memory."""

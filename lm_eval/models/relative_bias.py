@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from lm_eval.models.loading import LanguageModel
+from lm_eval.models.language_model import LanguageModel
 
 
 @contextmanager

@@ -46,8 +46,22 @@ def count_parameters(config: Mapping[str, Any], family: Family) -> int:
     Raises:
         KeyError: the config lacks a field that the size depends on; the error names it as transformers does.
     """
+    if family.config_defaults is None:
+        return _count_built(config)
     fields = {**family.config_defaults, **config}
     return _count_t5(fields, family) if family.architecture == "encoder-decoder" else _count_gpt(fields, family)
+
+
+def _count_built(config: Mapping[str, Any]) -> int:
+    """Count the parameters of a model that is built without memory for them; takes seconds to import what builds it."""
+    import torch  # noqa: PLC0415
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM  # noqa: PLC0415
+
+    built = AutoConfig.for_model(**config)
+    auto: Any = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
+    with torch.device("meta"):
+        network = auto.from_config(built)
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _find(fields: Mapping[str, Any], *names: str) -> int:
@@ -69,20 +83,29 @@ def _find_optional(fields: Mapping[str, Any], *names: str) -> int | None:
 def _count_gpt(fields: Mapping[str, Any], family: Family) -> int:
     """Count blocks, the tables of tokens and positions, the final norm."""
     hidden = _find(fields, "n_embd", "n_embed", "hidden_size")
-    ffn = _find_optional(fields, "n_inner", "intermediate_size")
-    tables = _find(fields, "vocab_size") * (1 if fields["tie_word_embeddings"] else 2)
+    ffn = _find_optional(fields, "n_inner", "ffn_dim", "intermediate_size")
+    width = hidden if family.embedding_width is None else int(fields.get(family.embedding_width) or hidden)
+    tables = _find(fields, "vocab_size") * (1 if fields["tie_word_embeddings"] else 2) * width
+    if width != hidden:
+        tables += 2 * width * hidden
     if family.position_embedding is not None:
-        tables += _find(fields, "n_positions", "max_position_embeddings")
+        tables += (_find(fields, "n_positions", "max_position_embeddings") + family.position_shift) * hidden
     num_layers = _find(fields, family.num_layers, "num_hidden_layers")
-    return tables * hidden + num_layers * _gpt_block(hidden, 4 * hidden if ffn is None else ffn) + 2 * hidden
+    mlp = (3 if family.gated_mlp else 2) * hidden * (4 * hidden if ffn is None else ffn)
+    # with every bias and two norms: families that lack some differ by less than 1 / hidden
+    vectors = 0 if family.gated_mlp else 5 * hidden + (4 * hidden if ffn is None else ffn) + 2 * hidden
+    block = _gpt_attention(fields, hidden) + mlp + vectors + 2 * hidden
+    return tables + num_layers * block + 2 * hidden
 
 
-def _gpt_block(hidden: int, ffn: int) -> int:
-    """Count a block with every bias and two norms; families that lack some differ by less than 1 / hidden."""
-    matrices = 4 * hidden * hidden + 2 * hidden * ffn
-    biases = 4 * hidden + ffn + hidden
-    norms = 2 * 2 * hidden
-    return matrices + biases + norms
+def _gpt_attention(fields: Mapping[str, Any], hidden: int) -> int:
+    """Count the four matrices of attention, whose keys and values several heads may share."""
+    num_keys = fields.get("num_key_value_heads")
+    if num_keys is None and fields.get("head_dim") is None:
+        return 4 * hidden * hidden
+    heads = _find(fields, "num_attention_heads")
+    dim = int(fields.get("head_dim") or hidden // heads)
+    return 2 * hidden * dim * (heads + (heads if num_keys is None else int(num_keys)))
 
 
 def _count_t5(fields: Mapping[str, Any], family: Family) -> int:
@@ -111,5 +134,5 @@ def _t5_has_head(fields: Mapping[str, Any], family: Family) -> bool:
     Transformers 5 writes `tie_word_embeddings: true` for all; that the model isn't tied shows in its output not being
     scaled.
     """
-    scaled = family.output_scaling is None or fields.get(family.output_scaling, True)
+    scaled = family.tied_where is None or fields.get(family.tied_where, True)
     return not fields["tie_word_embeddings"] or not scaled

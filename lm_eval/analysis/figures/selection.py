@@ -54,7 +54,7 @@ def architecture_of(pretrained: str) -> Architecture:
         return DEMO_MODELS[last]
     with contextlib.suppress(ConfigurationError, OSError, ValueError, KeyError, TypeError):  # on another machine
         config = json.loads((Path(pretrained).expanduser() / "config.json").read_text(encoding="utf-8"))
-        return find_family(config["model_type"], pretrained).architecture
+        return find_family(config, pretrained).architecture
     return "encoder-decoder" if re.search(r"(^|[-_])(m?t[05]|ul2)", last, re.IGNORECASE) else "decoder-only"
 
 

@@ -1,0 +1,203 @@
+"""A loaded model, its tokenizer, and where everything is in it, by its family's row of the table."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.models.activations import fuse
+from lm_eval.models.checks import no_end_token
+from lm_eval.models.families import Family
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A loaded model, its tokenizer, and its family's row of the table."""
+
+    name: str
+    family: Family
+    network: Any
+    """The transformers model, in evaluation mode."""
+    tokenizer: Any
+    max_length: int
+    """Longest sequence the model takes, in tokens."""
+    load_seconds: float = 0.0
+    """What loading it took."""
+
+    @cached_property
+    def is_encoder_decoder(self) -> bool:
+        """Whether segments go through an encoder and choices through a decoder."""
+        return self.family.architecture == "encoder-decoder"
+
+    @cached_property
+    def encoder(self) -> Any:  # noqa: ANN401
+        """The stack that turns a segment into hidden states."""
+        return self.network.get_encoder() if self.is_encoder_decoder else self.network.base_model
+
+    @cached_property
+    def decoder(self) -> Any:  # noqa: ANN401
+        """The stack whose last hidden states predict tokens."""
+        return self.network.get_decoder() if self.is_encoder_decoder else self.network.base_model
+
+    @cached_property
+    def blocks(self) -> nn.ModuleList:
+        """The encoder's blocks, in order."""
+        blocks: nn.ModuleList = attrgetter(str(self.family.blocks))(self.encoder)
+        return blocks
+
+    @cached_property
+    def decoder_blocks(self) -> nn.ModuleList:
+        """The decoder's blocks, in order."""
+        blocks: nn.ModuleList = attrgetter(str(self.family.blocks))(self.decoder)
+        return blocks
+
+    def layers_of(self, output: Any, inputs: Float[Tensor, "batch token dim"]) -> tuple[Tensor, ...]:  # noqa: ANN401
+        """Return all hidden states of a pass, from what enters the first block to what follows the final norm.
+
+        Args:
+            output: of the encoder, asked for its hidden states.
+            inputs: what entered it.
+        """
+        states: tuple[Tensor, ...] = output.hidden_states
+        return (inputs, *states[:-2], states[-1]) if self.family.lists_outputs else states
+
+    @cached_property
+    def config(self) -> Any:  # noqa: ANN401
+        """The config of the stack that reads segments."""
+        section = self.family.section
+        return self.network.config if section is None else getattr(self.network.config, section)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks that a segment runs through."""
+        return len(self.blocks)
+
+    @property
+    def hidden_size(self) -> int:
+        """Components of a token's vector."""
+        return int(self.config.hidden_size)
+
+    @property
+    def num_heads(self) -> int:
+        """Attention heads of a block; 1 where it has none."""
+        return int(getattr(self.config, "num_attention_heads", 1))
+
+    @cached_property
+    def token_embeddings(self) -> nn.Module:
+        """The input embeddings."""
+        embeddings: nn.Module = self.network.get_input_embeddings()
+        return embeddings
+
+    @cached_property
+    def choice_embeddings(self) -> nn.Module:
+        """The input embeddings of the stack that reads choices in generation."""
+        stack = self.decoder if self.is_encoder_decoder else self.network
+        embeddings: nn.Module = stack.get_input_embeddings()
+        return embeddings
+
+    @cached_property
+    def output_head(self) -> nn.Module:
+        """The projection to the vocabulary."""
+        head: nn.Module = self.network.get_output_embeddings()
+        return head
+
+    @property
+    def output_matrix(self) -> Float[Tensor, "vocabulary dim"]:
+        """The weights of the projection to the vocabulary, a row a token."""
+        weight: Tensor = self.output_head.weight  # type: ignore[assignment]
+        return weight
+
+    def embed_positions(self, positions: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:
+        """Look positions up in the table of learned absolute positions; only families that have one."""
+        if self.family.position_embedding is None:
+            raise ConfigurationError(f"ADD_POS=True: {self.name} has no learned absolute positions")
+        table: Tensor = attrgetter(self.family.position_embedding)(self.encoder).weight
+        return table[(positions + self.family.position_shift).to(table.device)]
+
+    @cached_property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The activation function of the model's own MLP."""
+        name = self.family.activation
+        if name is None:
+            return self._no_activation
+        return fuse(ACT2FN[name[1:] if name.startswith("=") else getattr(self.config, name)])
+
+    def _no_activation(self, _vectors: Tensor) -> Tensor:
+        raise RunError(f"{self.name}: its config names no activation for the prefix of WORD_AGG_SCHEME")
+
+    @cached_property
+    def empty_context(self) -> tuple[int, ...]:
+        """The tokens that stand for no context: the end-of-text token, or what an encoder gets of an empty text.
+
+        Raises:
+            RunError: the model has no such token.
+        """
+        if self.is_encoder_decoder:
+            (tokens,) = self.tokenize([""], special=True)
+            if not tokens:
+                raise RunError(f"{self.name}: the tokenizer adds no special tokens, so no_context has no input")
+            return tokens
+        end = self.tokenizer.eos_token_id
+        if end is None:
+            end = getattr(self.network.config, "eos_token_id", None)
+        if isinstance(end, (list, tuple)):  # several that end a text; the first is the usual one
+            end = next(iter(end), None)
+        size = self.network.get_input_embeddings().num_embeddings
+        if end is None or not 0 <= end < size:
+            found = "none" if end is None else f"{end}, beyond the {size} tokens that the model has"
+            raise RunError(no_end_token(self.name, found))
+        return (int(end),)
+
+    @cached_property
+    def start_token(self) -> int:
+        """What an encoder-decoder's choices begin with.
+
+        Raises:
+            RunError: neither of its configs names one.
+        """
+        places = (self.network.config, getattr(self.network, "generation_config", None))
+        names = ("decoder_start_token_id", "bos_token_id")
+        found = (getattr(place, name, None) for name in names for place in places)
+        start = next((token for token in found if token is not None), None)
+        if start is None:
+            raise RunError(f"{self.name}: no decoder_start_token_id in its config or generation config; set one there")
+        return int(start)
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go: the device of the input embeddings."""
+        weight: Tensor = self.token_embeddings.weight  # type: ignore[assignment]
+        return weight.device
+
+    @cached_property
+    def gpus(self) -> list[torch.device]:
+        """The GPUs that hold parts of the model."""
+        devices = {parameter.device for parameter in self.network.parameters() if parameter.is_cuda}
+        return sorted(devices, key=str)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' data type."""
+        weight: Tensor = self.token_embeddings.weight  # type: ignore[assignment]
+        return weight.dtype
+
+    def tokenize(self, texts: Sequence[str], *, special: bool) -> list[tuple[int, ...]]:
+        """Return the token ids of each text, uncut.
+
+        Args:
+            texts: any number of texts; equal ones are tokenised once.
+            special: whether the tokenizer adds its special tokens.
+        """
+        unique = list(dict.fromkeys(texts))
+        if not unique:
+            return []
+        encoded = self.tokenizer(unique, add_special_tokens=special, return_attention_mask=False, verbose=False)
+        ids = {text: tuple(row) for text, row in zip(unique, encoded["input_ids"], strict=True)}
+        return [ids[text] for text in texts]
