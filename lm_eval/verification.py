@@ -20,7 +20,8 @@ from lm_eval.metrics import DocumentScores
 from lm_eval.models.encoder import Segment, VectorSpec
 from lm_eval.models.loading import LanguageModel
 from lm_eval.models.parameterless import parameterless_decoder
-from lm_eval.scoring import choice_spec, context_spec
+from lm_eval.recipes import context_spec
+from lm_eval.scoring import choice_spec
 from lm_eval.similarity import score_similarity
 from lm_eval.tokenised import TokenisedDocument, Tokeniser, takes_tokens
 
