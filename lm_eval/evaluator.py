@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,10 +12,11 @@ from lm_eval.documents import Document, select_documents
 from lm_eval.errors import ConfigurationError
 from lm_eval.evaluation import Evaluation, make_result
 from lm_eval.execution import Execution
+from lm_eval.hub import hub_or_cache
 from lm_eval.identity import canonical, identify
 from lm_eval.models.activations import fused_activations
 from lm_eval.models.batching import Batcher
-from lm_eval.models.families import check_against_model, read_facts
+from lm_eval.models.families import check_against_model, is_local, read_facts
 from lm_eval.models.loading import LanguageModel, dtype_name, load_model
 from lm_eval.models.memory import choose_budget, freed_memory_kept, peak_memory_gib, reset_peak_memory
 from lm_eval.progress import DocumentProgress
@@ -216,10 +217,12 @@ def load_for(config: RunConfig, execution: Execution) -> LanguageModel:
     Raises:
         ConfigurationError: it cannot be loaded.
     """
-    return load_model(
-        config.pretrained,
-        revision=config.revision,
-        dtype=config.dtype,
-        device=execution.device,
-        spread=execution.spread,
-    )
+    at_hand = nullcontext() if is_local(config.pretrained) else hub_or_cache(config.pretrained, "model")
+    with at_hand:  # or every file that a model may have, but hasn't, is asked for again and again
+        return load_model(
+            config.pretrained,
+            revision=config.revision,
+            dtype=config.dtype,
+            device=execution.device,
+            spread=execution.spread,
+        )
