@@ -38,6 +38,14 @@ def answers(repository: str, kind: Literal["model", "dataset"], revision: str | 
     return None
 
 
+def is_silent() -> bool:
+    """Whether the hub could not be reached when it was last asked, or must not be asked."""
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    since, _ = _silent.get(constants.ENDPOINT, (-_SILENT_S, None))
+    return constants.HF_HUB_OFFLINE or time.monotonic() - since < _SILENT_S
+
+
 @contextmanager
 def offline() -> Iterator[None]:
     """Let what runs inside use the hub's cache alone, quietly."""

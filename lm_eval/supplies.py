@@ -1,12 +1,12 @@
 """What runs need from outside, models and data: all that is not to be had is told in one message, before any run."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from lm_eval.config import RunConfig
 from lm_eval.documents import select_documents
 from lm_eval.errors import ConfigurationError
-from lm_eval.hub import answers, first_line
+from lm_eval.hub import answers, first_line, is_silent
 from lm_eval.hub_files import cached_snapshot, lacking
 from lm_eval.models.families import ModelFacts, is_local, read_facts
 from lm_eval.tasks import find_task
@@ -35,12 +35,13 @@ def refuse(faults: Sequence[str]) -> None:
         raise ConfigurationError("\n  ".join([f"{len(faults)} things are not to be had or not usable:", *faults]))
 
 
-def read_models(names: Iterable[str], further: Callable[[], list[str]]) -> dict[str, ModelFacts]:
+def read_models(names: Collection[str], further: Callable[[], list[str]]) -> dict[str, ModelFacts]:
     """Read the configs of models.
 
     Args:
         names: of the hub, or folders.
-        further: says what else is wrong; asked only where a model is, so that all is told at once.
+        further: says what else is wrong; asked only where a model is missing for want of a network, so that all that
+            the network would have given is told at once.
 
     Raises:
         ConfigurationError: a model is not to be had; tells all of them.
@@ -51,7 +52,8 @@ def read_models(names: Iterable[str], further: Callable[[], list[str]]) -> dict[
         facts[name] = read_facts(name)
 
     faults = attempt(partial(read, name) for name in names)
-    refuse([*faults, *further()] if faults else [])
+    for_want_of_network = any(name not in facts and not is_local(name) for name in names) and is_silent()
+    refuse([*faults, *further()] if for_want_of_network else faults)
     return facts
 
 
