@@ -15,6 +15,8 @@ from lm_eval.settings import SETTING_NAMES, choices_text
 from lm_eval.tasks import TASKS
 
 _EPILOG = f"""
+python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
+
 settings in --model_args:
   the model               pretrained, revision, dtype, device_map, {choices_text(CHECKPOINT_KEYS)}
   its vectors             {choices_text(SETTING_NAMES)}
@@ -110,6 +112,11 @@ def _print_table(result: dict[str, Any]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line and return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["encode"]:
+        from lm_eval import encode_command  # noqa: PLC0415
+
+        return encode_command.main(argv[1:])
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:

@@ -113,7 +113,7 @@ def _read_hub(dataset: Dataset, split: str) -> tuple[Example, ...]:
         raise DataError(
             f"{dataset.hub_path}: the {split} split cannot be loaded from the dataset hub or its cache "
             f"({type(error).__name__}: {first_line(error)}); without a network give a folder of your own (data_dir= "
-            "in task_args, --data_dir to a script)"
+            "in task_args, --data_dir to a script), or fetch it while there is one (scripts/prefetch.py)"
         ) from error
     return tuple(dataset.read_row(row, f"{dataset.hub_path} {split}, row {index}") for index, row in enumerate(rows))
 

@@ -2,10 +2,8 @@
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,11 +12,12 @@ from lm_eval.documents import Document, select_documents
 from lm_eval.errors import ConfigurationError
 from lm_eval.evaluation import Evaluation, make_result
 from lm_eval.execution import Execution
+from lm_eval.hub import hub_or_cache
 from lm_eval.identity import canonical, identify
 from lm_eval.models.activations import fused_activations
 from lm_eval.models.batching import Batcher
 from lm_eval.models.checks import check_against_model
-from lm_eval.models.facts import read_facts
+from lm_eval.models.facts import is_local, read_facts
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.loading import dtype_name, load_model
 from lm_eval.models.memory import choose_budget, freed_memory_kept, peak_memory_gib, reset_peak_memory
@@ -27,21 +26,16 @@ from lm_eval.provenance import PassRecord, now
 from lm_eval.result_files import merge_results
 from lm_eval.scoring import SharedPass
 from lm_eval.tasks import find_task
-from lm_eval.tokenised import TokenisedDocument, Tokeniser
+from lm_eval.tokenised import TokenisedDocument, Tokeniser, count_tokens
 from lm_eval.verification import Verification
 from lm_eval.verification import verify as verify_documents
+from lm_eval.windows import tokenised_ahead, windows
 
 logger = logging.getLogger(__name__)
 
-_TOKENISED_TOGETHER = 256
-"""Documents."""
-_WINDOW_TOKENS = 1 << 17
-"""Tokens of the documents that are scored together, sorted by length."""
-_WINDOW_BYTES = 1 << 29
-"""Vectors of a window that are held at once."""
 _KEPT_BYTES = 1 << 29
-"""Vectors of segments that are kept for later windows. Beyond the model a pass so takes about a batch (`models/memory`)
-and 1 GiB, however many documents and configurations there are.
+"""Vectors of segments that are kept for later windows. Beyond the model a pass so takes about a batch
+(`models/memory`), this and a window (`windows`), however many documents and configurations there are.
 """
 
 
@@ -79,9 +73,13 @@ def evaluate_many(
         Evaluation(config=c, identity=_identify(c, model), num_kept=keep_documents, record=record) for c in configs
     ]
     documents = _select(first)
-    chunks = [documents[i : i + _TOKENISED_TOGETHER] for i in range(0, len(documents), _TOKENISED_TOGETHER)]
+
+    def tokenise_chunk(chunk: list[Document]) -> list[TokenisedDocument]:
+        with record.phase("tokenise"):
+            return tokenise(chunk)
+
     with DocumentProgress(len(documents), task.name, shown=show_progress) as progress, fast(model):
-        for window in _windows(_ahead(tokenise, chunks, record), shared.bytes_held):
+        for window in windows(tokenised_ahead(tokenise_chunk, documents), count_tokens, shared.bytes_held):
             advance = progress.start_window(len(window), shared.work_in_tokens(window))
             for place, scores in shared.score(window, advance):
                 evaluations[place].add(scores)
@@ -117,39 +115,6 @@ def fast(model: LanguageModel) -> Iterator[None]:
         if model.device.type == "cpu":
             stack.enter_context(freed_memory_kept())
         yield
-
-
-def _ahead(tokenise: Tokeniser, chunks: Sequence[list[Document]], record: PassRecord) -> Iterator[TokenisedDocument]:
-    """Tokenise chunks of documents, each while the one before it is scored."""
-
-    def measured(chunk: list[Document]) -> list[TokenisedDocument]:
-        with record.phase("tokenise"):
-            return tokenise(chunk)
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = deque(pool.submit(measured, chunk) for chunk in chunks[:1])
-        for chunk in [*chunks[1:], None]:
-            tokenised = waiting.popleft().result()
-            if chunk is not None:
-                waiting.append(pool.submit(measured, chunk))
-            yield from tokenised
-
-
-def _windows(
-    documents: Iterable[TokenisedDocument], bytes_of: Callable[[TokenisedDocument], int]
-) -> Iterator[list[TokenisedDocument]]:
-    """Cut documents, in order, into windows whose tokens and vectors stay within the budgets."""
-    window: list[TokenisedDocument] = []
-    tokens = size = 0
-    for document in documents:
-        window.append(document)
-        tokens += sum(len(segment.tokens) for segment in document.context)
-        size += bytes_of(document)
-        if tokens >= _WINDOW_TOKENS or size >= _WINDOW_BYTES:
-            yield window
-            window, tokens, size = [], 0, 0
-    if window:
-        yield window
 
 
 def check_config(config: RunConfig) -> None:
@@ -255,11 +220,13 @@ def load_for(config: RunConfig, execution: Execution) -> LanguageModel:
     Raises:
         ConfigurationError: it cannot be loaded.
     """
-    return load_model(
-        config.pretrained,
-        revision=config.revision,
-        checkpoint=config.checkpoint,
-        dtype=config.dtype,
-        device=execution.device,
-        spread=execution.spread,
-    )
+    at_hand = nullcontext() if is_local(config.pretrained) else hub_or_cache(config.pretrained, "model")
+    with at_hand:  # or every file that a model may have, but hasn't, is asked for again and again
+        return load_model(
+            config.pretrained,
+            revision=config.revision,
+            checkpoint=config.checkpoint,
+            dtype=config.dtype,
+            device=execution.device,
+            spread=execution.spread,
+        )

@@ -17,7 +17,6 @@ from types import FrameType
 from typing import TypeVar
 
 from lm_eval.config import Limit, RunConfig
-from lm_eval.documents import select_documents
 from lm_eval.driver import Driver, Summary
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import Grid, expand
@@ -25,7 +24,7 @@ from lm_eval.grid_progress import GridProgress
 from lm_eval.hardware import Machine, local_machine
 from lm_eval.model_list import DEMO, demo_models
 from lm_eval.models.checks import check_against_model
-from lm_eval.models.facts import ModelFacts, is_local, read_facts
+from lm_eval.models.facts import ModelFacts, is_local
 from lm_eval.models.families import Architecture
 from lm_eval.options import Options, read_options
 from lm_eval.plan import Plan, describe_plan, make_plan
@@ -34,6 +33,7 @@ from lm_eval.result_files import check_writable
 from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Event, Executor, WorkQueue
 from lm_eval.summary import print_counts, print_results, print_summary, print_unwritten
+from lm_eval.supplies import check_data, check_weights, read_models, refuse
 from lm_eval.table import describe
 from lm_eval.tasks import find_task
 from lm_eval.telling import tell
@@ -119,7 +119,7 @@ def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executo
 
 def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
     grids = [_apply_options(grid, options) for grid in grids]
-    facts = _read_models(grids)
+    facts = _read_models(grids, options)
     machines = executor.machines()
     configs = check_grids(grids, options, facts, machines)
     if results_dir.exists() and not results_dir.is_dir():
@@ -143,7 +143,8 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         return 0
     if prospect is not None:
         check_writable(folder.path)
-        _check_documents([pending.config for pending in plan.to_run])
+        pending = [pending.config for pending in plan.to_run]
+        refuse([*check_weights(pending), *check_data(pending)])
     try:
         summary = _run(plan, folder, executor, prospect, options) if prospect is not None else Summary()
         print_results(configs, folder)
@@ -186,7 +187,7 @@ def _default_data_dir(grids: Sequence[Grid], options: Options) -> str | None:
     return str(DEMO / "data") if only_demo else None
 
 
-def _read_models(grids: Sequence[Grid]) -> dict[str, ModelFacts]:
+def _read_models(grids: Sequence[Grid], options: Options) -> dict[str, ModelFacts]:
     """Read the configs of the grids' models.
 
     Raises:
@@ -196,7 +197,12 @@ def _read_models(grids: Sequence[Grid]) -> dict[str, ModelFacts]:
     for grid in grids:
         for name in grid.models:
             wanted[name].add(grid.arch_type)
-    facts = {name: read_facts(name) for name in wanted}
+    limit, data_dir = Limit.parse(options.limit), _default_data_dir(grids, options)
+
+    def look_at_data() -> list[str]:
+        return check_data(config for grid in grids for config in expand(grid, limit=limit, data_dir=data_dir))
+
+    facts = read_models(wanted, look_at_data)
     for name, of_model in facts.items():
         if not wanted[name] & {None, of_model.family.architecture}:
             raise ConfigurationError(
@@ -222,7 +228,7 @@ def check_grids(
     configs = list(dict.fromkeys(expanded))
     for config in configs:
         check_against_model(config, facts[config.pretrained])
-    _check_documents([config for config in configs if config.data_dir is not None])
+    refuse(check_data(config for config in configs if config.data_dir is not None))
     dtypes = {name: grid_dtype(of_model.family, machines) for name, of_model in facts.items()}
     return [
         replace(
@@ -239,12 +245,6 @@ def _expand_for(grid: Grid, facts: dict[str, ModelFacts], limit: Limit, data_dir
     for config in expand(grid, limit=limit, data_dir=data_dir):
         if grid.arch_type in (None, facts[config.pretrained].family.architecture):
             yield config
-
-
-def _check_documents(configs: Sequence[RunConfig]) -> None:
-    """See that the documents are there; those of the hub are only asked for where something is to run."""
-    for config in {(find_task(config).dataset.name, config.num_fewshot): config for config in configs}.values():
-        select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
 
 
 def _paths(config: RunConfig) -> list[str]:

@@ -5,17 +5,17 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total} documents [{elapsed}<{remaining}, {rate_fmt}]"
+_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total}{unit} [{elapsed}<{remaining}, {rate_fmt}]"
 
 
 class DocumentProgress:
     """Counts documents, in fractions while a window of them is under way."""
 
-    def __init__(self, num_documents: int, description: str, *, shown: bool = True) -> None:
+    def __init__(self, num_documents: int, description: str, *, unit: str = "documents", shown: bool = True) -> None:
         self._bar = tqdm(
             total=num_documents,
             desc=description,
-            unit=" documents",
+            unit=f" {unit}",
             bar_format=_FORMAT,
             disable=not shown,
             dynamic_ncols=True,

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,22 +73,30 @@ def result_name(config: RunConfig, identity: dict[str, Any] | None = None) -> st
     return f"{readable}_{fingerprint(identity or identify(config))[:16]}.json"
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write a file whole or not at all: a temporary file in the same folder, flushed, then renamed."""
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary file in the same folder to write to, which becomes the file, flushed, or is removed."""
     prefix = f".{path.stem[:40]}.{os.getpid()}."
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=2, allow_nan=False)
-            stream.write("\n")
-            stream.flush()
+        yield temporary
+        with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            temporary.unlink()
         raise
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a file whole or not at all."""
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=2, allow_nan=False)
+        stream.write("\n")
 
 
 _LEFT_S = 5.0

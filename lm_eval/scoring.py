@@ -8,16 +8,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lm_eval.aggregation import Contexts, TokenAggregation, aggregate_contexts
+from lm_eval.aggregation import Contexts, TokenAggregation
 from lm_eval.config import RunConfig
 from lm_eval.identity import canonical
 from lm_eval.metrics import DocumentScores
 from lm_eval.models.batching import Batcher
 from lm_eval.models.checks import resolve_layer
 from lm_eval.models.decoder import ChoiceScore, Prompt, score_prompts
-from lm_eval.models.encoder import Layer, Segment, SegmentEncoder, Vectors, VectorSpec
+from lm_eval.models.encoder import Segment, SegmentEncoder, Vectors, VectorSpec
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.provenance import PassRecord
+from lm_eval.recipes import Recipe
 from lm_eval.similarity import score_similarity
 from lm_eval.tokenised import TokenisedDocument, takes_tokens
 
@@ -26,54 +27,12 @@ Scored = tuple[int, list[DocumentScores]]
 """The place of a configuration among those that share the pass, and its scores of a window of documents."""
 
 
-def context_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
-    """Return which vectors of a segment a configuration's contexts are made of."""
-    vectors = config.vectors
-    if not config.is_segmented:  # the ordinary way, said in the terms of the experiment (SPEC §5)
-        layer: Layer = model.num_layers if model.is_encoder_decoder else "E"
-        return VectorSpec(layer, TokenAggregation("", "concat", None))
-    layer = resolve_layer(vectors.encoding_layer, model.num_layers)
-    return VectorSpec(layer, TokenAggregation.parse(str(vectors.word_agg_scheme), vectors.norm))
-
-
 def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
     """Return which vector of a choice `dist_sim` compares; what isn't set equals the context's."""
     vectors = config.vectors
     layer = resolve_layer(vectors.out_encoding_layer or vectors.encoding_layer, model.num_layers)
     scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
     return VectorSpec(layer, TokenAggregation.parse(str(scheme), vectors.norm))
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """How a configuration makes concept vectors; many configurations of a grid share one."""
-
-    spec: VectorSpec
-    segment_agg: str | None
-    example_agg: str | None
-    norm: str | None
-
-    @classmethod
-    def of(cls, config: RunConfig, model: LanguageModel) -> "_Recipe":
-        vectors = canonical(config).vectors
-        example_agg = vectors.example_agg_scheme if vectors.example_agg_scheme == "mean" else None  # soft_cluster waits
-        return cls(context_spec(config, model), vectors.segment_agg_scheme, example_agg, vectors.norm)
-
-    def make(self, documents: Sequence[TokenisedDocument], vectors: dict[Segment, Vectors]) -> Contexts:
-        """Return the concept vectors of documents, from those of their segments."""
-        matrix = torch.cat([vectors[segment][self.spec] for document in documents for segment in document.context])
-        counts = [self._count(sample) for document in documents for sample in document.samples]
-        return aggregate_contexts(
-            matrix,
-            torch.tensor(counts),
-            torch.tensor([len(document.samples) for document in documents]),
-            segment_agg=self.segment_agg,
-            example_agg=self.example_agg,
-            norm=self.norm,
-        )
-
-    def _count(self, sample: Sequence[Segment]) -> int:
-        return sum(len(s.tokens) for s in sample) if self.spec.aggregation.keeps_tokens else len(sample)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +60,11 @@ class SharedPass:
         return self._score_generations(documents, on_batch)
 
     @cached_property
-    def _by_recipe(self) -> list[tuple[_Recipe, list[int]]]:
+    def _by_recipe(self) -> list[tuple[Recipe, list[int]]]:
         """The distinct recipes, with the places of their configurations."""
-        found: dict[_Recipe, list[int]] = defaultdict(list)
+        found: dict[Recipe, list[int]] = defaultdict(list)
         for place, config in enumerate(self.configs):
-            found[_Recipe.of(config, self.model)].append(place)
+            found[Recipe.of(canonical(config), self.model)].append(place)
         return list(found.items())
 
     @cached_property
@@ -144,14 +103,15 @@ class SharedPass:
     ) -> Iterator[tuple[Contexts, list[int]]]:
         """Yield what choices are compared with, and the places of the configurations that compare with it."""
         if self.configs[0].has_context:
-            yield from ((recipe.make(documents, vectors), places) for recipe, places in self._by_recipe)
+            samples = [document.samples for document in documents]
+            yield from ((recipe.make(samples, vectors), places) for recipe, places in self._by_recipe)
             return
         for place, config in enumerate(self.configs):
             yield choices[choice_spec(config, self.model)].means(), [place]
 
     def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""
-        wanted: dict[tuple[_Recipe, bool], list[int]] = defaultdict(list)
+        wanted: dict[tuple[Recipe, bool], list[int]] = defaultdict(list)
         for recipe, places in self._by_recipe:
             for place in places:
                 wanted[recipe, self.configs[place].vectors.decoding_scheme is not None].append(place)
@@ -166,13 +126,14 @@ class SharedPass:
             yield from ((place, scores) for place in places)
 
     def _make_contexts(
-        self, wanted: Iterable[tuple[_Recipe, bool]], documents: Sequence[TokenisedDocument], on_batch: OnBatch
+        self, wanted: Iterable[tuple[Recipe, bool]], documents: Sequence[TokenisedDocument], on_batch: OnBatch
     ) -> list[Sequence[tuple[int, ...] | Tensor]]:
         if takes_tokens(self.configs[0], self.model):
             return [[document.context[0].tokens for document in documents] for _ in wanted]
         with self.record.phase("encode"):
             vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
-        made = {recipe: recipe.make(documents, vectors).split() for recipe, _ in self._by_recipe}
+        samples = [document.samples for document in documents]
+        made = {recipe: recipe.make(samples, vectors).split() for recipe, _ in self._by_recipe}
         return [made[recipe] for recipe, _ in wanted]
 
     def work_in_tokens(self, documents: Sequence[TokenisedDocument]) -> int:

@@ -5,6 +5,7 @@ The last place that sees text; from here on there are token ids and vectors.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lm_eval.config import RunConfig
 from lm_eval.contexts import build_context
@@ -14,13 +15,16 @@ from lm_eval.models.encoder import Segment
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.tasks import find_task
 
+Samples = tuple[tuple[Segment, ...], ...]
+"""A context: its samples, each with its segments."""
+
 
 @dataclass(frozen=True)
 class TokenisedDocument:
     """A document in the model's tokens."""
 
     document: Document
-    samples: tuple[tuple[Segment, ...], ...]
+    samples: Samples
     """The context; one segment in all where it isn't segmented, none where choices are compared with one another."""
     choices: tuple[Segment, ...]
 
@@ -36,12 +40,71 @@ def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
 
 
 @dataclass
+class SegmentPlacer:
+    """Cuts segments to the model's length and lays those of a context end to end; counts what it cuts."""
+
+    model: LanguageModel
+    add_pos: bool
+    """Whether a segment gets the position at which it starts in its context (ADD_POS)."""
+    cuts: bool = True
+    """Whether segments are cut here; what stands in one sequence with a choice is cut with it, where it is scored."""
+    num_truncated: int = field(default=0, init=False)
+
+    def place(self, samples: Sequence[Sequence[tuple[int, ...]]], source: str) -> tuple[Samples, int]:
+        """Return the segments of a context, and where the context ends, in tokens.
+
+        Raises:
+            RunError: a segment without tokens, or an offset beyond the model's positions.
+        """
+        offset = 0
+        placed: list[tuple[Segment, ...]] = []
+        for sample in samples:
+            row = []
+            for tokens in sample:
+                if not tokens:
+                    raise RunError(f"{source}: a segment of the context has no tokens, so it has no vector")
+                kept = self.cut(tokens)
+                row.append(Segment(kept, self.offset(offset, source)))
+                offset += len(kept)
+            placed.append(tuple(row))
+        return tuple(placed), offset
+
+    def cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """Keep the end of what is longer than the model takes."""
+        if not self.cuts or len(tokens) <= self.model.max_length:
+            return tokens
+        self.num_truncated += 1
+        return tokens[-self.model.max_length :]
+
+    def offset(self, offset: int, source: str) -> int:
+        """Return the position that the tokens of a segment get beside their own."""
+        if not self.add_pos:
+            return 0
+        if offset >= self.model.max_length:
+            raise RunError(
+                f"{source}: ADD_POS=True: a segment starts at token {offset} of the context, but the model has "
+                f"{self.model.max_length} positions; use fewer shots"
+            )
+        return offset
+
+
+@dataclass
 class Tokeniser:
     """Turns documents into tokens by the rules of one configuration, and counts the segments that it cuts."""
 
     model: LanguageModel
     config: RunConfig
-    num_truncated: int = field(default=0, init=False)
+    _num_cut_with_choice: int = field(default=0, init=False)
+
+    @cached_property
+    def _placer(self) -> SegmentPlacer:
+        cuts = not takes_tokens(self.config, self.model)
+        return SegmentPlacer(self.model, bool(self.config.vectors.add_pos), cuts)
+
+    @property
+    def num_truncated(self) -> int:
+        """Segments that were cut, and contexts that are cut together with their choices."""
+        return self._placer.num_truncated + self._num_cut_with_choice
 
     def __call__(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
         """Tokenise documents together.
@@ -76,22 +139,11 @@ class Tokeniser:
         segments = iter(self.model.tokenize(texts, special=self.model.is_encoder_decoder))
         return [[[next(segments) for _ in sample] for sample in context.samples] for context in contexts]
 
-    def _place(self, samples: list[list[tuple[int, ...]]], source: str) -> tuple[tuple[tuple[Segment, ...], ...], int]:
+    def _place(self, samples: list[list[tuple[int, ...]]], source: str) -> tuple[Samples, int]:
         """Cut the segments of a context and lay them end to end; also return where the context ends, in tokens."""
-        offset = 0
-        placed: list[tuple[Segment, ...]] = []
-        for sample in samples:
-            row = []
-            for tokens in sample:
-                if not tokens:
-                    raise RunError(f"{source}: a segment of the context has no tokens, so it has no vector")
-                kept = self._cut(tokens)
-                row.append(Segment(kept, self._offset(offset, source)))
-                offset += len(kept)
-            placed.append(tuple(row))
-        if not placed and self.config.has_context:
+        if not samples and self.config.has_context:
             raise RunError(f"{source}: the context is empty; there is nothing to score the choices against")
-        return tuple(placed), offset
+        return self._placer.place(samples, source)
 
     def _choices(
         self, choices: Iterator[tuple[int, ...]], document: Document, end: int, source: str
@@ -102,7 +154,7 @@ class Tokeniser:
             if not tokens:
                 raise RunError(f"{source}: choice {index} has no tokens, so it cannot be scored")
             if self.config.model == "dist_sim":
-                row.append(Segment(self._cut(tokens), self._offset(end, source)))
+                row.append(Segment(self._placer.cut(tokens), self._placer.offset(end, source)))
                 continue
             if len(tokens) > self.model.max_length:
                 raise RunError(
@@ -111,26 +163,12 @@ class Tokeniser:
             row.append(Segment(tokens))
         return tuple(row)
 
-    def _cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
-        """Keep the end of what is longer than the model takes."""
-        if len(tokens) <= self.model.max_length:
-            return tokens
-        if takes_tokens(self.config, self.model):  # context and choice are cut together, where they are scored
-            return tokens
-        self.num_truncated += 1
-        return tokens[-self.model.max_length :]
-
     def _count_joint_cut(self, document: TokenisedDocument) -> None:
         if takes_tokens(self.config, self.model):
             longest = max(len(choice.tokens) for choice in document.choices)
-            self.num_truncated += len(document.context[0].tokens) + longest > self.model.max_length + 1
+            self._num_cut_with_choice += len(document.context[0].tokens) + longest > self.model.max_length + 1
 
-    def _offset(self, offset: int, source: str) -> int:
-        if not self.config.vectors.add_pos:
-            return 0
-        if offset >= self.model.max_length:
-            raise RunError(
-                f"{source}: ADD_POS=True: a segment starts at token {offset} of the context, but the model has "
-                f"{self.model.max_length} positions; use fewer shots"
-            )
-        return offset
+
+def count_tokens(document: TokenisedDocument) -> int:
+    """Return the tokens of a document's context."""
+    return sum(len(segment.tokens) for segment in document.context)

@@ -15,7 +15,8 @@ from lm_eval.documents import Document
 from lm_eval.metrics import DocumentScores
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.plain import encode_segment, score_choice
-from lm_eval.scoring import choice_spec, context_spec
+from lm_eval.recipes import context_spec
+from lm_eval.scoring import choice_spec
 from lm_eval.similarity import score_similarity
 from lm_eval.tokenised import TokenisedDocument, Tokeniser, takes_tokens
 

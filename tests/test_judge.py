@@ -323,8 +323,8 @@ def test_a_document_scores_the_same_in_whatever_slice_it_lies(family, data_dir):
 def test_windows_of_documents_change_no_score(data_dir, monkeypatch):
     configs, loaded = grouped_configs(data_dir, "gpt2", "dist_gen"), load("gpt2")
     whole = evaluate_many(configs, loaded, Execution())
-    monkeypatch.setattr("lm_eval.evaluator._WINDOW_TOKENS", 1)
-    monkeypatch.setattr("lm_eval.evaluator._TOKENISED_TOGETHER", 2)
+    monkeypatch.setattr("lm_eval.windows._WINDOW_TOKENS", 1)
+    monkeypatch.setattr("lm_eval.windows._TOKENISED_TOGETHER", 2)
     monkeypatch.setattr("lm_eval.models.decoder.MAX_LOGITS", 1)
     assert scores_of(evaluate_many(configs, loaded, Execution())) == pytest.approx(
         scores_of(whole), rel=TOLERANCE, abs=TOLERANCE

@@ -154,7 +154,8 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
     except Exception as error:
         raise ConfigurationError(
             f"pretrained={pretrained}: neither a local folder nor to be had from the model hub or its cache "
-            f"({type(error).__name__}: {first_line(error)}); check the name and the network, or give a folder"
+            f"({type(error).__name__}: {first_line(error)}); check the name and the network, or give a folder "
+            "(scripts/prefetch.py fetches models while there is a network)"
         ) from error
 
 

@@ -1,0 +1,46 @@
+"""A long row of texts or documents in pieces: tokenised ahead of the model, cut into windows that fit the memory."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Raw = TypeVar("Raw")
+Tokenised = TypeVar("Tokenised")
+
+_TOKENISED_TOGETHER = 256
+"""Items."""
+_WINDOW_TOKENS = 1 << 17
+"""Tokens of the items that are encoded together, sorted by length."""
+_WINDOW_BYTES = 1 << 29
+"""Vectors of a window that are held at once."""
+
+
+def tokenised_ahead(tokenise: Callable[[list[Raw]], list[Tokenised]], items: Iterable[Raw]) -> Iterator[Tokenised]:
+    """Tokenise items chunk by chunk, each while the one before it is worked on; no more than two are held."""
+    items, waiting = iter(items), deque[Future[list[Tokenised]]]()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        while chunk := list(islice(items, _TOKENISED_TOGETHER)):
+            waiting.append(pool.submit(tokenise, chunk))
+            if len(waiting) > 1:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def windows(
+    items: Iterable[Tokenised], tokens_of: Callable[[Tokenised], int], bytes_of: Callable[[Tokenised], int]
+) -> Iterator[list[Tokenised]]:
+    """Cut items, in order, into windows whose tokens and vectors stay within the budgets."""
+    window: list[Tokenised] = []
+    tokens = size = 0
+    for item in items:
+        window.append(item)
+        tokens += tokens_of(item)
+        size += bytes_of(item)
+        if tokens >= _WINDOW_TOKENS or size >= _WINDOW_BYTES:
+            yield window
+            window, tokens, size = [], 0, 0
+    if window:
+        yield window

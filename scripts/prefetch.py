@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Fetch models and datasets of grids into the hub's cache ahead of time, and tell what is missing.
+
+Afterwards the grid scripts run without a network (HF_HUB_OFFLINE=1 keeps them from even asking).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lm_eval.errors import ConfigurationError
+from lm_eval.hub import answers
+from lm_eval.model_list import demo_models
+from lm_eval.prefetch import (
+    Faults,
+    ModelFiles,
+    Wanted,
+    describe_bytes,
+    fetch_all,
+    grids_of,
+    look_at_model,
+    missing_from_cache,
+)
+
+SCRIPTS = Path(__file__).resolve().parent
+
+_EPILOG = """
+HF_HOME or HF_HUB_CACHE name the cache; HF_TOKEN is shown for models that ask for it. Calling again goes on where it
+was broken off.
+
+exit status: 0 all is there, 1 something is missing, 2 the call was wrong, 130 interrupted
+"""
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("grids", nargs="*", type=Path, metavar="GRID_SCRIPT", help="default: all run_parallel_*.py")
+    parser.add_argument("--models", default="", metavar="A,B", help="in place of the grids': hub names, folders, demo")
+    parser.add_argument("--data_dir", metavar="DIR", help="read in place of the dataset hub: datasets aren't fetched")
+    parser.add_argument("--dry_run", action="store_true", help="tell what would be fetched, fetch nothing")
+    return parser.parse_args()
+
+
+def _find(script: Path) -> Path:
+    beside = SCRIPTS / script
+    return script if script.is_file() or not beside.is_file() else beside
+
+
+def _prefetch(args: argparse.Namespace) -> int:
+    scripts = [_find(script) for script in args.grids] or sorted(SCRIPTS.glob("run_parallel_*.py"))
+    grids = [grid for script in scripts for grid in grids_of(script)]
+    models = [
+        model
+        for name in filter(None, args.models.split(","))
+        for model in (demo_models(None) if name == "demo" else [name])
+    ]
+    wanted = Wanted.by(grids, models, args.data_dir)
+    if wrong := wanted.check_local():
+        raise ConfigurationError("\n  ".join(wrong))
+    found: list[ModelFiles] = []
+    faults: Faults = {}
+    for name in wanted.models:
+        try:
+            found.append(look_at_model(name))
+            print(found[-1], flush=True)
+        except ConfigurationError as error:
+            faults[name] = str(error)
+    missing = missing_from_cache(wanted)
+    for data in wanted.hub_datasets:
+        if data.hub_path in missing and (fault := answers(data.hub_path, "dataset")) is not None:
+            faults[data.hub_path] = f"{data.hub_path}: the dataset is not to be had from the hub ({fault})"
+        print(f"dataset {data.hub_path}: {'to fetch' if data.hub_path in missing else 'in the cache'}")
+    print(f"{describe_bytes(sum(files.bytes_to_fetch for files in found))} of models to fetch", flush=True)
+    if args.dry_run:
+        return _conclude(faults, {name: told for name, told in missing.items() if name in faults})
+    faults |= fetch_all(wanted, found)
+    return _conclude(faults, missing_from_cache(wanted), "all is in the cache")
+
+
+def _conclude(faults: Faults, missing: Faults, done: str = "") -> int:
+    for name, told in missing.items():
+        print(f"missing: {faults.get(name, told)}", file=sys.stderr)
+    for name in sorted(faults.keys() - missing.keys()):
+        print(f"in the cache, but whether there is a newer one could not be asked: {faults[name]}", file=sys.stderr)
+    if done and not missing:
+        print(done)
+    return 1 if missing else 0
+
+
+def main() -> int:
+    """Fetch, and return the exit status."""
+    args = _parse()
+    try:
+        return _prefetch(args)
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; call again for the rest", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
