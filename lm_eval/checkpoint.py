@@ -28,8 +28,6 @@ class Checkpoint:
     """Whether Python code that comes with the model may run."""
 
     def __post_init__(self) -> None:
-        for name in _SWITCHES:
-            object.__setattr__(self, name, _as_bool(name, getattr(self, name)))
         if self.load_in_8bit and self.load_in_4bit:
             raise ConfigurationError("load_in_8bit=True and load_in_4bit=True exclude each other; leave one out")
         if self.is_quantised and self.peft is not None:
@@ -49,8 +47,16 @@ class Checkpoint:
 
     @classmethod
     def pick(cls, pairs: Mapping[str, str | None]) -> "Checkpoint":
-        """Build one of those pairs of `model_args` that are its own."""
-        named: dict[str, Any] = {key: value for key, value in pairs.items() if key in CHECKPOINT_KEYS}
+        """Build one of those pairs of `model_args` that are its own.
+
+        Raises:
+            ConfigurationError: a switch that is neither True nor False, or keys that exclude each other.
+        """
+        named: dict[str, Any] = {
+            key: _as_bool(key, value) if key in _SWITCHES else value
+            for key, value in pairs.items()
+            if key in CHECKPOINT_KEYS
+        }
         return cls(**named)
 
 
@@ -59,9 +65,7 @@ _SWITCHES = tuple(item.name for item in fields(Checkpoint) if item.type in (bool
 _WORDS = {"True": True, "False": False, None: False}
 
 
-def _as_bool(name: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
+def _as_bool(name: str, value: str | None) -> bool:
     if value not in _WORDS:
         raise ConfigurationError(f"{name}={value}: must be True or False")
     return _WORDS[value]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lm_eval.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.evaluator import fast, load_for
@@ -60,7 +61,7 @@ class TextEncoder:
         Raises:
             ConfigurationError: the model is not to be had, or the settings don't suit it.
         """
-        facts = read_facts(config.pretrained, config.revision)
+        facts = read_facts(config.pretrained, config.revision, config.checkpoint)
         check_against_model(config, facts)
         config = replace(config, revision=facts.commit or config.revision)
         return cls(config=config, model=load_for(config, execution), execution=execution)
@@ -70,7 +71,7 @@ class TextEncoder:
         stated = {key: value for key, value in self.config.vectors.public().items() if value is not None}
         return {
             "pretrained": self.config.pretrained,
-            "weights": dict(model_identity(self.config.pretrained, self.config.revision)),
+            "weights": dict(model_identity(self.config.pretrained, self.config.revision, self.config.checkpoint)),
             "dtype": dtype_name(self.model.dtype),
             "settings": stated,
             "encoding_scheme": self.config.encoding_scheme,
@@ -168,7 +169,8 @@ def encode(
         batch_size: rows a batch; None leaves it to a budget of tokens.
         device: where the model goes; None takes a GPU where there is one.
         settings: those of SPEC §4 by their public names or in lower case (word_agg_scheme, which must be there,
-            segment_agg_scheme, example_agg_scheme, norm, encoding_layer, add_pos), and revision, dtype.
+            segment_agg_scheme, example_agg_scheme, norm, encoding_layer, add_pos), and revision, dtype and what
+            `lm_eval.checkpoint.Checkpoint` has.
 
     Raises:
         ConfigurationError: the call is wrong; nothing was computed. (What is wrong with a text shows when its turn
@@ -190,7 +192,7 @@ def encode(
     return encoder((f"texts[{index}]", text) for index, text in enumerate(texts))
 
 
-_LOADING_KEYS = tuple(key for key in (*MODEL_KEYS, *EXECUTION_KEYS) if key != "pretrained")
+_LOADING_KEYS = tuple(key for key in (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS) if key != "pretrained")
 
 
 def _refuse_loading(device: str | None, settings: dict[str, Any]) -> None:

@@ -104,7 +104,9 @@ def load_model(
         tokenizer = _load_tokenizer(pretrained, how, files)
         has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
     except Exception as error:
-        raise ConfigurationError(f"pretrained={pretrained}: cannot be loaded ({_told(error)})") from error
+        needs_code = "custom code" in str(error) and not how.trust_remote_code
+        remedy = "; trust_remote_code=True in model_args runs the code that comes with it" if needs_code else ""
+        raise ConfigurationError(f"pretrained={pretrained}: cannot be loaded ({_told(error)}){remedy}") from error
     if not has_vocabulary:  # so it is made where the tokenizer's files are missing
         raise ConfigurationError(f"pretrained={pretrained}: the tokenizer has no vocabulary; are its files there?")
     family, place = find_family(config.to_dict(), pretrained), choose_device(device)

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Whether a model fits the experiment: what it is, what it needs, and every shortcut tried against the plain way.
+
+The model is loaded; a few tokens are run through it.
+"""
+
+import argparse
+import logging
+import sys
+
+from lm_eval.checkpoint import CHECKPOINT_KEYS
+from lm_eval.config import DTYPES, RunConfig
+from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.execution import Execution
+from lm_eval.models.facts import read_facts
+from lm_eval.settings import choices_text, format_pairs
+
+_EPILOG = """
+exit status: 0 all of it fits, 1 something doesn't, 2 the call was wrong or the model can't be used
+"""
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("model", metavar="NAME", help="a hub name or a local folder")
+    parser.add_argument(
+        "--model_args",
+        default="",
+        metavar="KEY=VALUE,…",
+        help=f"how it is loaded: revision, {choices_text(CHECKPOINT_KEYS)}",
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="default: what the hardware computes natively")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
+    return parser.parse_args()
+
+
+def _check(args: argparse.Namespace) -> int:
+    stated = {"pretrained": args.model, "dtype": args.dtype}
+    named = format_pairs({key: value for key, value in stated.items() if value is not None})
+    model_args = ",".join(filter(None, (named, args.model_args)))
+    config = RunConfig.parse(model="hf", model_args=model_args, task="", task_args="", num_fewshot=0)
+    read_facts(config.pretrained, config.revision, config.checkpoint)
+    from lm_eval.evaluator import load_for  # noqa: PLC0415  (seconds to import)
+    from lm_eval.model_report import describe_checks, describe_model  # noqa: PLC0415
+
+    model = load_for(config, Execution.parse(batch_size=None, device=args.device, model_args=model_args))
+    print("\n".join(describe_model(model)), end="\n\n", flush=True)
+    fits = True
+    for line, holds in describe_checks(model):
+        print(line, flush=True)
+        fits = fits and holds
+    print("\nit fits" if fits else "\nit doesn't fit in everything: see what failed")
+    return 0 if fits else 1
+
+
+def main() -> int:
+    """Print what there is to tell of a model, and return the exit status."""
+    args = _parse()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return _check(args)
+    except (ConfigurationError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
