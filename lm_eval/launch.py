@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lm_eval.config import Limit, RunConfig
-from lm_eval.documents import select_documents
+from lm_eval.documents import check_differ, select_documents
 from lm_eval.driver import Driver, Summary
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import Grid, expand
@@ -33,7 +33,7 @@ from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Event, Executor, WorkQueue
 from lm_eval.summary import print_counts, print_results, print_summary, print_unwritten
 from lm_eval.table import describe
-from lm_eval.tasks import find_task
+from lm_eval.tasks import expand_tasks, find_task, in_form
 from lm_eval.telling import tell
 from lm_eval.workforce import Workforce, grid_dtype
 
@@ -116,7 +116,7 @@ def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executo
 
 
 def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
-    grids = [_apply_options(grid, options) for grid in grids]
+    grids = [one for grid in grids for one in with_tasks(_apply_options(grid, options), options)]
     facts = _read_models(grids)
     machines = executor.machines()
     configs = check_grids(grids, options, facts, machines)
@@ -176,6 +176,25 @@ def _apply_options(grid: Grid, options: Options) -> Grid:
     return replace(grid, models=[str(Path(name).expanduser().resolve()) if is_local(name) else name for name in models])
 
 
+def with_tasks(grid: Grid, options: Options) -> list[Grid]:
+    """Return a grid for each task that is asked for in place of its own, with groups' tasks in place of groups.
+
+    Raises:
+        ConfigurationError: a task that does not exist, or that has no form for the grid's model.
+    """
+    names = [grid.task]
+    if options.tasks is not None:
+        names = [name.strip() for name in options.tasks.split(",") if name.strip()]
+        if not names:
+            raise ConfigurationError(f"--tasks {options.tasks!r} names no task")
+        names = [in_form(name, grid.model) for name in names]
+    return [replace(grid, task=name) for name in expand_tasks(names, grid.model, _include_path(options))]
+
+
+def _include_path(options: Options) -> str | None:
+    return None if options.include_path is None else str(Path(options.include_path).expanduser().resolve())
+
+
 def _default_data_dir(grids: Sequence[Grid], options: Options) -> str | None:
     """Return the folder asked for; the embedded models were trained on the embedded data, so they get it by default."""
     if options.data_dir is not None:
@@ -215,9 +234,15 @@ def check_grids(
     Raises:
         ConfigurationError: a layer out of range, broken data, …
     """
-    limit, data_dir = Limit.parse(options.limit), _default_data_dir(grids, options)
-    expanded = [config for grid in grids for config in _expand_for(grid, facts, limit, data_dir)]
+    given: dict[str, Any] = {
+        "limit": Limit.parse(options.limit),
+        "data_dir": _default_data_dir(grids, options),
+        "include_path": _include_path(options),
+    }
+    expanded = [config for grid in grids for config in _expand_for(grid, facts, given)]
     configs = list(dict.fromkeys(expanded))
+    for note in dict.fromkeys(note for config in configs for note in find_task(config).notes):
+        tell(note)
     for config in configs:
         check_against_model(config, facts[config.pretrained])
     _check_documents([config for config in configs if config.data_dir is not None])
@@ -232,17 +257,19 @@ def check_grids(
     ]
 
 
-def _expand_for(grid: Grid, facts: dict[str, ModelFacts], limit: Limit, data_dir: str | None) -> Iterator[RunConfig]:
+def _expand_for(grid: Grid, facts: dict[str, ModelFacts], given: dict[str, Any]) -> Iterator[RunConfig]:
     """Yield the configurations of a grid whose models are of its architecture."""
-    for config in expand(grid, limit=limit, data_dir=data_dir):
+    for config in expand(grid, **given):
         if grid.arch_type in (None, facts[config.pretrained].family.architecture):
             yield config
 
 
 def _check_documents(configs: Sequence[RunConfig]) -> None:
     """See that the documents are there; those of the hub are only asked for where something is to run."""
-    for config in {(find_task(config).dataset.name, config.num_fewshot): config for config in configs}.values():
-        select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
+    asked = {(find_task(config).dataset.name, config.num_fewshot, config.has_context): config for config in configs}
+    for config in asked.values():
+        documents = select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
+        check_differ(documents, config.encoding_scheme)
 
 
 def _paths(config: RunConfig) -> list[str]:
@@ -250,6 +277,8 @@ def _paths(config: RunConfig) -> list[str]:
     paths = [config.pretrained] if is_local(config.pretrained) else []
     if config.data_dir is not None:
         paths.append(str(Path(config.data_dir) / find_task(config).dataset.name))
+    if config.include_path is not None:
+        paths.append(config.include_path)
     return paths
 
 

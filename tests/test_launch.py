@@ -287,7 +287,7 @@ def test_what_two_grids_have_in_common_is_run_once(gpt2, data_dir, tmp_path, cap
 
 def test_the_demo_data_are_only_for_grids_of_the_demo_models_alone(gpt2, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("lm_eval.launch.select_documents", lambda dataset, data_dir, *_: asked.append(data_dir))
+    monkeypatch.setattr("lm_eval.launch.select_documents", lambda dataset, data_dir, *_: asked.append(data_dir) or [])
     chosen = options(None, tmp_path, models=f"demo,{gpt2}", dry_run=True)
     carry_out(controls(gpt2), chosen, "unused", InProcessExecutor())
     assert asked == []  # nothing but the hub's, which is not asked before something runs
