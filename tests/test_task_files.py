@@ -376,6 +376,7 @@ WRONG_ROWS = [
     ({"doc_to_text": "'{{questoin}}'"}, {}, "doc_to_text of {file}: 'questoin' is undefined; the row has question, choices, gold"),  # noqa: E501
     ({"doc_to_text": "'{{question / 2}}'"}, {}, "doc_to_text of {file}: TypeError: unsupported operand"),
     ({"doc_to_text": "gold"}, {}, "doc_to_text of {file} must give text, got 0"),
+    ({"doc_to_choice": "'{{[question, nope]}}'"}, {}, "doc_to_choice of {file}: 'nope' is undefined; the row has question"),  # noqa: E501
     ({}, {"gold": 2}, "doc_to_target of {file} must be an index into 2 choices, from 0, got 2; correct it or the row"),
     ({}, {"gold": -1}, "doc_to_target of {file} must be an index into 2 choices, from 0, got -1"),
     ({}, {"gold": [0, 5]}, "doc_to_target of {file} must be an index into 2 choices, from 0, got [0, 5]"),

@@ -17,13 +17,20 @@ from lm_eval.tasks.yaml_files import Function
 Row = Mapping[str, Any]
 
 
+class _Undefined(jinja2.StrictUndefined):
+    """An undefined name that fails within a list too, whose text Jinja makes of its items' representations."""
+
+    __slots__ = ()
+    __repr__ = jinja2.StrictUndefined.__str__
+
+
 def _regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
     return re.sub(pattern, replacement, text, count=count)
 
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment = jinja2.sandbox.SandboxedEnvironment(undefined=_Undefined, keep_trailing_newline=True)
     environment.filters["regex_replace"] = _regex_replace
     return environment
 

@@ -97,11 +97,11 @@ class _Loader(_Base):  # type: ignore[misc]
     path: Path
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[str, str] = {}
+        seen: dict[str, yaml.Node] = {}
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                written = yaml.serialize(value)
-                if seen.setdefault(key.value, written) != written:
+                earlier = seen.setdefault(key.value, value)
+                if earlier is not value and yaml.serialize(earlier) != yaml.serialize(value):
                     problem = f"key {key.value!r} is given twice, with different values"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
