@@ -154,12 +154,12 @@ def logiqa(number: int) -> Row:
     return {"label": label, "context": _FACTS[number][3], "question": _FACTS[number][0], "options": texts}
 
 
-_OF_THE_DEMO = (
-    "Village fair: Nobody in the town is in a hurry this evening. A band is playing far away. The weaver has moved a net "
-    "from the station to the tower. The guard looks for the net and finds it at the tower before anyone can help.",
-    "Market day: It is a windy evening in the town. The gardener holds a map. The farmer holds a flute. The farmer finally "
-    "plays the flute while the others wait.",
-)
+_OF_THE_DEMO = [
+    """Village fair: Nobody in the town is in a hurry this evening. A band is playing far away. The weaver has moved a \
+net from the station to the tower. The guard looks for the net and finds it at the tower before anyone can help.""",
+    """Market day: It is a windy evening in the town. The gardener holds a map. The farmer holds a flute. The farmer \
+finally plays the flute while the others wait.""",
+]
 """Texts of the demo models' world, whose last word they know."""
 
 
