@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         descriptions = _read_descriptions(args.description_dict_path)
         from lm_eval.evaluator import simple_evaluate  # noqa: PLC0415  (seconds to import)
 
-        simple_evaluate(
+        result = simple_evaluate(
             model=args.model,
             model_args=args.model_args,
             tasks=args.tasks,
@@ -146,6 +146,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             show_progress=True,
             on_result=_writer(args),
         )
+        for group, metrics in result.get("groups", {}).items():
+            for name, value in metrics.items():
+                print(f"{group:15} {name:10} {value:.4f} over its documents")
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -22,10 +22,10 @@ from lm_eval.models.loading import LanguageModel, dtype_name, load_model
 from lm_eval.models.memory import choose_budget, freed_memory_kept, peak_memory_gib, reset_peak_memory
 from lm_eval.progress import DocumentProgress
 from lm_eval.provenance import PassRecord, now
-from lm_eval.result_files import merge_results
+from lm_eval.result_files import mean_of_tasks, merge_results
 from lm_eval.scoring import SharedPass
 from lm_eval.settings import format_pairs, parse_pairs
-from lm_eval.tasks import expand_tasks, find_task
+from lm_eval.tasks import expand_tasks, find_groups, find_task
 from lm_eval.tokenised import TokenisedDocument, Tokeniser
 from lm_eval.verification import Verification
 from lm_eval.verification import verify as verify_documents
@@ -201,8 +201,9 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         on_result: told each task's configuration and result as soon as it is finished.
 
     Returns:
-        `results`, `versions`, `config` (SPEC §7), `identity` and `run`; with `log_samples` also `samples[task]`, one
-        dict a document with `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`.
+        `results`, `versions`, `config` (SPEC §7), `identity` and `run`; with groups among the tasks `groups`, the mean of
+        each metric over a group's documents; with `log_samples` also `samples[task]`, one dict a document with `doc_id`,
+        `gold`, `scores` and, for generation, `is_exact_match`.
 
     Raises:
         ConfigurationError: the call is wrong; nothing was computed.
@@ -215,7 +216,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     if not names:
         raise ConfigurationError("tasks: no task is named")
     kind = MODEL_KIND_ALIASES.get(model, model)
-    names = expand_tasks(names, kind, parse_pairs(task_args, "task_args").get("include_path"))
+    groups = find_groups(names, kind, parse_pairs(task_args, "task_args").get("include_path"))
+    names = expand_tasks(names, groups)
     descriptions = dict(description_dict or {})
     if unknown := set(descriptions) - set(names):
         raise ConfigurationError(
@@ -249,7 +251,10 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         if verify:
             results[-1]["verification"] = {config.task: asdict(_verify(evaluation, loaded, verify))}
         on_result(config, results[-1])
-    return merge_results(results)
+    merged = merge_results(results)
+    if groups:
+        merged["groups"] = {name: mean_of_tasks(merged, tasks) for name, tasks in groups.items()}
+    return merged
 
 
 def _with_include_path(task_args: str | None, include_path: str | None) -> str | None:

@@ -33,7 +33,7 @@ from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Event, Executor, WorkQueue
 from lm_eval.summary import print_counts, print_results, print_summary, print_unwritten
 from lm_eval.table import describe
-from lm_eval.tasks import expand_tasks, find_task, in_form
+from lm_eval.tasks import expand_tasks, find_groups, find_task, in_form
 from lm_eval.telling import tell
 from lm_eval.workforce import Workforce, grid_dtype
 
@@ -188,7 +188,8 @@ def with_tasks(grid: Grid, options: Options) -> list[Grid]:
         if not names:
             raise ConfigurationError(f"--tasks {options.tasks!r} names no task")
         names = [in_form(name, grid.model) for name in names]
-    return [replace(grid, task=name) for name in expand_tasks(names, grid.model, _include_path(options))]
+    groups = find_groups(names, grid.model, _include_path(options))
+    return [replace(grid, task=name) for name in expand_tasks(names, groups)]
 
 
 def _include_path(options: Options) -> str | None:

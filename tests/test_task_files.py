@@ -14,7 +14,7 @@ from lm_eval.documents import read_split, select_documents
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.identity import canonical, identify
 from lm_eval.settings import VectorSettings
-from lm_eval.tasks import TASKS, Example, Task, expand_tasks, find_task
+from lm_eval.tasks import TASKS, Example, Task, expand_tasks, find_groups, find_task
 
 BASE = {
     "task": "quiz",
@@ -52,6 +52,10 @@ def read(folder: Path, *rows: dict[str, Any]) -> tuple[Example, ...]:
     """The examples of rows, by the task file of a folder."""
     write_rows(folder / "quiz" / "test.jsonl", rows or [ROW])
     return read_split(find(folder).dataset, "test", str(folder))
+
+
+def expand(names: list[str], model: str, folder: Path) -> list[str]:
+    return expand_tasks(names, find_groups(names, model, str(folder)))
 
 
 def text_of(folder: Path, example: Example, *shots: Example) -> str:
@@ -239,14 +243,14 @@ def test_groups_and_tags_stand_for_their_tasks(tmp_path):
         write_task(tmp_path, f"{name}.yaml", task=name, **({"include": "template"} if name != "three" else {}))
     (tmp_path / "group.yaml").write_text("group: both\ntask: [three, inner, {task: one, task_alias: first}]\n")
     (tmp_path / "inner.yaml").write_text("group: inner\ntask:\n- science\n- group: nested\n  task: [two]\n")
-    assert expand_tasks(["science_d"], "dist_sim", str(tmp_path)) == ["one_d", "two_d"]
-    assert expand_tasks(["both_dg", "piqa_dg"], "dist_gen", str(tmp_path)) == [
+    assert expand(["science_d"], "dist_sim", tmp_path) == ["one_d", "two_d"]
+    assert expand(["both_dg", "piqa_dg"], "dist_gen", tmp_path) == [
         "three_dg",
         "one_dg",
         "two_dg",
         "piqa_dg",
     ]
-    assert expand_tasks(["both_dg"], "dist_sim", str(tmp_path)) == ["both_dg"]
+    assert expand(["both_dg"], "dist_sim", tmp_path) == ["both_dg"]
     with pytest.raises(ConfigurationError, match=r"unknown task 'both_dg'; for similarity choose from hellaswag_d"):
         find(tmp_path, "both_dg", "dist_sim")
 
@@ -264,7 +268,7 @@ def test_a_group_that_cannot_be_followed_is_refused(group, message, tmp_path):
     write_task(tmp_path)
     (tmp_path / "g.yaml").write_text(f"group: g\n{group}\n")
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        expand_tasks(["g"], "hf", str(tmp_path))
+        expand(["g"], "hf", tmp_path)
 
 
 def test_a_name_of_two_files_is_refused_only_where_it_is_asked_for(tmp_path):

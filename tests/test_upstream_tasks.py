@@ -120,6 +120,8 @@ def test_a_group_with_descriptions_asks_and_scores_as_the_upstream_harness_does(
         log_samples=True,
     )
     assert list(result["results"]) == names
+    mean = sum(recorded()[name]["metrics"]["acc"] for name in names) / 3  # of as many documents each
+    assert result["groups"]["all_of_mmlu"] == {"acc": pytest.approx(mean)}
     for name in names:
         assert_equal(result, name, recorded()[name])
 

@@ -3,7 +3,7 @@
 Two datasets are modules here, the others task files in `builtin/`, of the form that a user's own have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lm_eval.config import RunConfig
@@ -17,7 +17,18 @@ from lm_eval.tasks.library import Library, open_library
 from lm_eval.tasks.webqs import WEBQS
 from lm_eval.tasks.yaml_files import read_task_file
 
-__all__ = ["TASKS", "Dataset", "Example", "Task", "dataset_name", "expand_tasks", "find_task", "in_form", "known_task"]
+__all__ = [
+    "TASKS",
+    "Dataset",
+    "Example",
+    "Task",
+    "dataset_name",
+    "expand_tasks",
+    "find_groups",
+    "find_task",
+    "in_form",
+    "known_task",
+]
 
 _MODULES = (
     Task(name="hellaswag", dataset=HELLASWAG, form="standard", metrics=("acc", "acc_norm_unspaced")),
@@ -84,28 +95,34 @@ def _unknown(name: str, form: Form, include_path: str | None) -> str:
     return f"{message}, or from the {len(library.names)} names in {library.folder}{library.remarks(base)}"
 
 
-def expand_tasks(names: Sequence[str], model: str, include_path: str | None) -> list[str]:
-    """Return task names with groups and tags of a folder of task files in place of which their tasks stand.
+def find_groups(names: Sequence[str], model: str, include_path: str | None) -> dict[str, list[str]]:
+    """Return the groups and tags among names, each with the names of its tasks.
 
     Args:
         names: names of tasks, groups or tags, with the suffix of the form that the model scores.
         model: a model kind.
-        include_path: the folder; None leaves names as they are.
+        include_path: the folder of task files that has the groups; None for none.
 
     Raises:
         ConfigurationError: a group that cannot be followed.
     """
     form = FORM_OF_MODEL.get(model)
     if include_path is None or form is None:
-        return list(names)
+        return {}
     library, suffix = open_library(include_path), SUFFIXES[form]
-    expanded: list[str] = []
+    groups = {}
     for name in names:
         base = name.removesuffix(suffix)
         is_task = base + suffix != name or library.tasks(base) is not None or name in TASKS
         members = None if is_task else library.members(base)
-        expanded += [name] if members is None else [member + suffix for member in members]
-    return list(dict.fromkeys(expanded))
+        if members is not None:
+            groups[name] = [member + suffix for member in members]
+    return groups
+
+
+def expand_tasks(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return names with the tasks of groups in place of these, each once."""
+    return list(dict.fromkeys(task for name in names for task in groups.get(name, [name])))
 
 
 def in_form(name: str, model: str) -> str:
