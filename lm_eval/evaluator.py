@@ -201,9 +201,9 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         on_result: told each task's configuration and result as soon as it is finished.
 
     Returns:
-        `results`, `versions`, `config` (SPEC §7), `identity` and `run`; with groups among the tasks `groups`, the mean of
-        each metric over a group's documents; with `log_samples` also `samples[task]`, one dict a document with `doc_id`,
-        `gold`, `scores` and, for generation, `is_exact_match`.
+        `results`, `versions`, `config` (SPEC §7), `identity` and `run`; with groups among the tasks `groups`, the mean
+        of each metric over a group's documents; with `log_samples` also `samples[task]`, one dict a document with
+        `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`.
 
     Raises:
         ConfigurationError: the call is wrong; nothing was computed.
