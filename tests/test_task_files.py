@@ -86,6 +86,7 @@ def test_a_file_becomes_a_task_in_three_forms(tmp_path):
         ({"doc_to_choice": "[yes it is, 'no']"}, {}, "Snow is", (" yes it is", " no"), (0,)),
         ({"doc_to_choice": "{a: yes it is, b: 'no'}"}, {}, "Snow is", (" yes it is", " no"), (0,)),
         ({"doc_to_choice": "\"{{[choices[1], 'it''s' ]}}\"".replace("''", "\\\\'")}, {}, "Snow is", (" black", " it's"), (0,)),  # noqa: E501
+        ({"doc_to_choice": "\"\\n{{('yes', 'no')}}\\n\""}, {}, "Snow is", (" yes", " no"), (0,)),
         ({"doc_to_target": "1"}, {}, "Snow is", (" white", " black"), (1,)),
         ({"doc_to_target": "'{{gold + 1}}'"}, {}, "Snow is", (" white", " black"), (1,)),
         ({}, {"gold": "black"}, "Snow is", (" white", " black"), (1,)),

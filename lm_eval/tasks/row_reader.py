@@ -93,7 +93,7 @@ class RowReader:
         assert value is not None  # noqa: S101  (asked for multiple choice alone)
         found = value(row, source)
         if value.is_rendered(row):
-            found = as_list(found)
+            found = as_list(found, lenient=True)
         if isinstance(found, Mapping):
             found = list(found.values())
         if not isinstance(found, Sequence) or isinstance(found, str) or not found:

@@ -94,11 +94,19 @@ def as_index(text: object) -> object:
     return int(text) if isinstance(text, str) and text.isdecimal() and text.isascii() else text
 
 
-def as_list(text: object) -> object:
-    """Return the list that a rendered template such as `['a', 'b']` stands for; other text as it is."""
-    if isinstance(text, str) and text[:1] == "[" and text[-1:] == "]":
+def as_list(text: object, *, lenient: bool = False) -> object:
+    """Return the list that a rendered template such as `['a', 'b']` stands for; other text as it is.
+
+    Args:
+        text: what the template gave.
+        lenient: whether blanks may stand around it and a tuple will do, as where nothing but a list makes sense.
+    """
+    if not isinstance(text, str):
+        return text
+    bare = text.strip() if lenient else text
+    if bare[:1] + bare[-1:] in ("[]", *(["()"] if lenient else [])):
         try:
-            return ast.literal_eval(text)
+            return ast.literal_eval(bare)
         except (SyntaxError, ValueError):
             return text
     return text
