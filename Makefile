@@ -71,6 +71,7 @@ bench: $(DEV)  ## measure the engine against the plain way, and what the publish
 
 upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which gets an environment in cache/ (5 minutes)
 	@$(PY) benchmarks/upstream.py --out benchmarks/upstream.json
+	@$(PY) benchmarks/upstream_tasks.py
 
 clean:  ## remove .venv_lme and what the tools leave behind
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -13,6 +13,17 @@ from lm_eval.config import ENCODING_SCHEMES, MODEL_KIND_ALIASES, MODEL_KINDS, Ru
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.settings import SETTING_NAMES, choices_text
 from lm_eval.tasks import TASKS
+from lm_eval.tasks.base import FORM_OF_MODEL
+
+
+def _task_list() -> str:
+    """Return the built-in tasks, the form of each model kind in a line."""
+    forms = [
+        f"  --model {kind:9} {choices_text([name for name, task in TASKS.items() if task.form == form])}"
+        for kind, form in FORM_OF_MODEL.items()
+    ]
+    return "\n".join(["", *forms])
+
 
 _EPILOG = f"""
 python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
@@ -20,7 +31,9 @@ python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode 
 settings in --model_args:
   the model               pretrained, revision, dtype, device_map, {choices_text(CHECKPOINT_KEYS)}
   its vectors             {choices_text(SETTING_NAMES)}
-settings in --task_args:  encoding_scheme ({choices_text(ENCODING_SCHEMES)}), data_dir
+settings in --task_args:  encoding_scheme ({choices_text(ENCODING_SCHEMES)}), data_dir, include_path
+
+tasks: {_task_list()}
 
 exit status: 0 done, 1 the run failed, 2 the call was wrong and nothing ran, 130 interrupted
 """
@@ -35,8 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_args", required=True, metavar="KEY=VALUE,…", help="the model and the settings of its vectors"
     )
-    parser.add_argument("--tasks", required=True, metavar="TASK,…", help=choices_text(tuple(TASKS)))
+    parser.add_argument("--tasks", required=True, metavar="TASK,…", help="tasks of the list below or of --include_path")
     parser.add_argument("--task_args", default="", metavar="KEY=VALUE,…", help="encoding scheme and data folder")
+    parser.add_argument(
+        "--include_path", metavar="DIR", help="folder with task files (YAML) of your own or of the upstream harness"
+    )
     parser.add_argument("--num_fewshot", type=int, default=0, metavar="N", help="shots in each context (default 0)")
     parser.add_argument("--batch_size", metavar="N", help="rows a batch (default: a budget of tokens)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
@@ -124,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         descriptions = _read_descriptions(args.description_dict_path)
         from lm_eval.evaluator import simple_evaluate  # noqa: PLC0415  (seconds to import)
 
-        simple_evaluate(
+        result = simple_evaluate(
             model=args.model,
             model_args=args.model_args,
             tasks=args.tasks,
@@ -135,10 +151,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             limit=args.limit,
             log_samples=args.log_samples,
             verify=args.verify,
+            include_path=args.include_path,
             description_dict=descriptions,
             show_progress=True,
             on_result=_writer(args),
         )
+        for group, metrics in result.get("groups", {}).items():
+            for name, value in metrics.items():
+                print(f"{group:15} {name:10} {value:.4f} over its documents")
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

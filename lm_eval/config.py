@@ -45,7 +45,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 MODEL_KEYS = ("pretrained", "revision", "dtype")
 EXECUTION_KEYS = ("device_map",)
 """Keys of `model_args` that say how to run, read by `lm_eval.execution`; no part of a configuration."""
-TASK_KEYS = ("encoding_scheme", "data_dir")
+TASK_KEYS = ("encoding_scheme", "data_dir", "include_path")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ class RunConfig:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     """What else is loaded, and how."""
     data_dir: str | None = None
-    """Folder with `<dataset>/<split>.jsonl` to read in place of the hub."""
+    """Folder with `<dataset>/<split>.jsonl` (or Parquet, or saved datasets) to read in place of the hub."""
+    include_path: str | None = None
+    """Folder with task files of the user's own; what they define counts, not where they lie."""
     description: str = ""
     """Text before the shots."""
 
@@ -117,7 +119,7 @@ class RunConfig:
             raise ConfigurationError(f"unknown model {self.model!r}; choose from {choices_text(valid)}")
         if not self.pretrained:
             raise ConfigurationError("model_args: pretrained= is missing; give a hub name or a local folder")
-        for key in ("pretrained", "data_dir"):
+        for key in ("pretrained", "data_dir", "include_path"):
             if "," in (getattr(self, key) or ""):
                 raise ConfigurationError(
                     f"{key}: {getattr(self, key)!r} contains a comma, which separates settings; rename it"

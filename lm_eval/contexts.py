@@ -81,11 +81,17 @@ def build_context(
         query: the example whose choices will be scored; its answer stays out.
         shots: examples shown with their first right answer.
         scheme: a name from `SCHEMES`.
-        description: text before the shots, a sample of one segment; empty for none.
+        description: text before the shots, a sample of one segment; empty for none. The task's own, where it has
+            one, follows it; in one text with what comes next, no delimiter stands between them.
     """
     segment, arrange = SCHEMES[scheme]
-    samples = [segment(dataset, shot, shot.choices[shot.gold[0]]) for shot in shots]
+    shown = [shot.of_choice(shot.gold[0]) for shot in shots]
+    samples = [segment(dataset, shot, shot.choices[shot.gold[0]]) for shot in shown]
     samples.append(segment(dataset, query, ""))
+    if query.description and arrange is _join_texts:
+        samples[0] = (query.description + "".join(samples[0]),)
+    elif query.description:
+        samples.insert(0, (query.description,))
     if description:
         samples.insert(0, (description,))
     arranged = (tuple(text for text in sample if text) for sample in arrange(samples, dataset))

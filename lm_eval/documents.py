@@ -1,19 +1,19 @@
-"""From a dataset to the documents of a run: reading rows, their order, the limit, and each document's shots (SPEC §2).
+"""From a dataset to the documents of a run: its examples, their order, the limit, and each document's shots (SPEC §2).
 
-Knows where rows come from (a folder of JSONL files or the hub), nothing of how they are scored.
+Knows nothing of how rows are stored (`rows`) nor of how they are scored.
 """
 
 import functools
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from lm_eval.config import Limit
+from lm_eval.config import NO_CONTEXT, Limit
 from lm_eval.errors import ConfigurationError, DataError
-from lm_eval.hub import first_line, hub_or_cache
+from lm_eval.rows import LocalSplit, read_hub
 from lm_eval.tasks.base import Dataset, Example
 
 SEED = 42
@@ -29,105 +29,31 @@ class Document:
     shots: tuple[Example, ...]
 
 
-@dataclass(frozen=True)
-class LocalFile:
-    """One split of a dataset in a folder: `<data_dir>/<dataset>/<split>.jsonl`."""
-
-    path: Path
-
-    @classmethod
-    def find(cls, data_dir: str, dataset: Dataset, split: str) -> "LocalFile":
-        """Locate a split.
-
-        Raises:
-            DataError: there is no such folder or file.
-        """
-        path = Path(data_dir).expanduser() / dataset.name / f"{split}.jsonl"
-        if not path.is_file():
-            raise DataError(
-                f"data_dir={data_dir}: {path} does not exist; "
-                f"it must hold the {split} rows of {dataset.name}, a JSON object a line"
-            )
-        return cls(path)
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the file's content."""
-        return _file_fingerprint(self.path, *_version(self.path))
-
-    def read(self, dataset: Dataset) -> tuple[Example, ...]:
-        """Return every row as an example.
-
-        Raises:
-            DataError: a line that is no JSON object, or a row with a missing or wrong field; names file and line.
-        """
-        return _read_file(self.path, dataset, *_version(self.path))
-
-
-def _version(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
-
-
-@functools.lru_cache(maxsize=64)
-def _file_fingerprint(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @functools.lru_cache(maxsize=8)
-def _read_file(path: Path, dataset: Dataset, mtime_ns: int, size: int) -> tuple[Example, ...]:  # noqa: ARG001
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
-    examples = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        source = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{source}: not a JSON object ({_json_fault(error)}); correct or remove the line"
-            ) from error
-        if not isinstance(row, dict):
-            raise DataError(f"{source}: expected a JSON object, got {line!r:.60}")
-        examples.append(dataset.read_row(row, source))
-    if not examples:
-        raise DataError(f"{path}: the file holds no rows")
-    return tuple(examples)
-
-
-def _json_fault(error: Exception) -> str:
-    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+def _read_local(local: LocalSplit, dataset: Dataset, version: tuple[tuple[int, int], ...]) -> tuple[Example, ...]:  # noqa: ARG001
+    return dataset.examples(local.rows())
 
 
 @functools.lru_cache(maxsize=8)
 def _read_hub(dataset: Dataset, split: str) -> tuple[Example, ...]:
-    import datasets  # noqa: PLC0415  (seconds to import, and only the hub needs it)
-
-    try:
-        with hub_or_cache(dataset.hub_path, "dataset"):
-            rows = datasets.load_dataset(dataset.hub_path, split=split)
-    except Exception as error:
-        raise DataError(
-            f"{dataset.hub_path}: the {split} split cannot be loaded from the dataset hub or its cache "
-            f"({type(error).__name__}: {first_line(error)}); without a network give a folder of your own (data_dir= "
-            "in task_args, --data_dir to a script), or fetch it while there is one (scripts/prefetch.py)"
-        ) from error
-    return tuple(dataset.read_row(row, f"{dataset.hub_path} {split}, row {index}") for index, row in enumerate(rows))
+    return dataset.examples(read_hub(dataset.hub_path, dataset.hub_name, dataset.hub_arguments, split))
 
 
 def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Example, ...]:
-    """Return all examples of a split, from a folder where one is given, else from the hub."""
+    """Return all examples of a split, from a folder where one is given, else from the hub.
+
+    Raises:
+        DataError: the rows cannot be read, or one of them is broken; names its place.
+    """
     if data_dir is None:
         return _read_hub(dataset, split)
-    return LocalFile.find(data_dir, dataset, split).read(dataset)
+    local = LocalSplit.find(data_dir, dataset.name, split)
+    return _read_local(local, dataset, local.version)
 
 
 def needed_splits(dataset: Dataset, num_fewshot: int) -> tuple[str, ...]:
     """Return the splits that decide a run's documents: without shots the training rows don't."""
-    if num_fewshot and dataset.training_split is not None:
+    if num_fewshot and dataset.training_split is not None and dataset.own_shots is None:
         return dataset.evaluation_split, dataset.training_split
     return (dataset.evaluation_split,)
 
@@ -139,8 +65,8 @@ def data_identity(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> d
     """
     splits = needed_splits(dataset, num_fewshot)
     if data_dir is None:
-        return {"hub": dataset.hub_path, **_hub_fingerprints(dataset, splits)}
-    return {split: LocalFile.find(data_dir, dataset, split).fingerprint() for split in splits}
+        return {"hub": dataset.hub_title, **_hub_fingerprints(dataset, splits)}
+    return {split: LocalSplit.find(data_dir, dataset.name, split).fingerprint() for split in splits}
 
 
 @functools.lru_cache(maxsize=16)
@@ -154,7 +80,8 @@ def _hub_fingerprints(dataset: Dataset, splits: tuple[str, ...]) -> dict[str, st
 def _rows_fingerprint(examples: Sequence[Example]) -> str:
     total = hashlib.sha256()
     for example in examples:
-        total.update(json.dumps([example.question, example.choices, example.gold]).encode())
+        own = [example.contexts, example.description] if example.contexts or example.description else []
+        total.update(json.dumps([example.question, example.choices, example.gold, *own]).encode())
     return total.hexdigest()
 
 
@@ -185,8 +112,12 @@ def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, l
         raise ConfigurationError(
             f"limit {limit} selects no document; there are {len(order)} in {dataset.name} {dataset.evaluation_split}"
         )
+    if num_fewshot and dataset.no_shots_because:
+        raise ConfigurationError(f"num_fewshot={num_fewshot}: {dataset.no_shots_because}; use num_fewshot=0")
     pool, spare = evaluation, 1
-    if num_fewshot and dataset.training_split is not None:
+    if num_fewshot and dataset.own_shots is not None:
+        pool, spare = list(dataset.own_shots), 0
+    elif num_fewshot and dataset.training_split is not None:
         pool, spare = list(read_split(dataset, dataset.training_split, data_dir)), 0
     if num_fewshot and num_fewshot + spare > len(pool):
         raise ConfigurationError(
@@ -194,10 +125,28 @@ def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, l
         )
     documents = []
     for doc_id, example in enumerate(order[: limit.end]):
-        shots = _draw_shots(example, pool, num_fewshot, spare, rnd) if num_fewshot else ()
+        if num_fewshot and dataset.shots_in_order:
+            pool_in_order = (row for row in pool if row != example)
+            shots = tuple(itertools.islice(pool_in_order, num_fewshot))
+        else:
+            shots = _draw_shots(example, pool, num_fewshot, spare, rnd) if num_fewshot else ()
         if doc_id >= limit.start:
             documents.append(Document(doc_id=doc_id, example=example, shots=shots))
     return documents
+
+
+def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
+    """Refuse to score without a context what differs in its contexts alone.
+
+    Raises:
+        ConfigurationError: `no_context`, with choices that are the same text behind different contexts.
+    """
+    alike = next((document for document in documents if document.example.contexts), None)
+    if scheme == NO_CONTEXT and alike is not None:
+        raise ConfigurationError(
+            f"encoding_scheme={NO_CONTEXT}: the choices of {alike.example.source} are one text behind different "
+            "contexts, so nothing is left to compare; choose another scheme"
+        )
 
 
 def _draw_shots(

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
-from lm_eval.config import RunConfig
-from lm_eval.documents import Document, select_documents
+from lm_eval.config import MODEL_KIND_ALIASES, RunConfig
+from lm_eval.documents import Document, check_differ, select_documents
 from lm_eval.errors import ConfigurationError
 from lm_eval.evaluation import Evaluation, make_result
 from lm_eval.execution import Execution
@@ -23,9 +23,10 @@ from lm_eval.models.loading import dtype_name, load_model
 from lm_eval.models.memory import choose_budget, freed_memory_kept, peak_memory_gib, reset_peak_memory
 from lm_eval.progress import DocumentProgress
 from lm_eval.provenance import PassRecord, now
-from lm_eval.result_files import merge_results
+from lm_eval.result_files import mean_of_tasks, merge_results
 from lm_eval.scoring import SharedPass
-from lm_eval.tasks import find_task
+from lm_eval.settings import format_pairs, parse_pairs
+from lm_eval.tasks import expand_tasks, find_groups, find_task
 from lm_eval.tokenised import TokenisedDocument, Tokeniser, count_tokens
 from lm_eval.verification import Verification
 from lm_eval.verification import verify as verify_documents
@@ -99,7 +100,10 @@ def evaluate_many(
 
 def _select(config: RunConfig) -> list[Document]:
     """Return the documents of a configuration, with the shots that its contexts show."""
-    return select_documents(find_task(config).dataset, config.data_dir, canonical(config).num_fewshot, config.limit)
+    num_fewshot = canonical(config).num_fewshot
+    documents = select_documents(find_task(config).dataset, config.data_dir, num_fewshot, config.limit)
+    check_differ(documents, config.encoding_scheme)
+    return documents
 
 
 def _identify(config: RunConfig, model: LanguageModel) -> dict[str, Any]:
@@ -141,6 +145,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     log_samples: bool = False,
     verify: int = 0,
     description_dict: Mapping[str, str] | None = None,
+    include_path: str | None = None,
     show_progress: bool = False,
     on_result: Callable[[RunConfig, dict[str, Any]], None] = lambda config, result: None,  # noqa: ARG005
 ) -> dict[str, Any]:
@@ -150,8 +155,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         model: dist_sim, dist_gen or hf (also spelt gpt2).
         model_args: `KEY=value,KEY=value`: pretrained, revision, dtype, what `Checkpoint` has, and the settings
             of SPEC §4.
-        tasks: task names, as a list or separated by commas.
-        task_args: `KEY=value,KEY=value`: encoding_scheme, data_dir.
+        tasks: task names, as a list or separated by commas; groups and tags of `include_path` too.
+        task_args: `KEY=value,KEY=value`: encoding_scheme, data_dir, include_path.
         num_fewshot: shots in each context.
         batch_size: rows a batch; None or auto leaves it to a budget of tokens.
         device: where the model goes; None takes a GPU where there is one.
@@ -159,12 +164,14 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         log_samples: whether the scores of every document are returned too.
         verify: so many of the first documents are scored again, one by one in the plain way, and compared.
         description_dict: a description for each task that has one.
+        include_path: a folder with task files; the same as include_path= in `task_args`.
         show_progress: whether a progress bar is drawn.
         on_result: told each task's configuration and result as soon as it is finished.
 
     Returns:
-        `results`, `versions`, `config` (SPEC §7), `identity` and `run`; with `log_samples` also `samples[task]`, one
-        dict a document with `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`.
+        `results`, `versions`, `config` (SPEC §7), `identity` and `run`; with groups among the tasks `groups`, the mean
+        of each metric over a group's documents; with `log_samples` also `samples[task]`, one dict a document with
+        `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`.
 
     Raises:
         ConfigurationError: the call is wrong; nothing was computed.
@@ -172,9 +179,13 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     """
     if type(verify) is not int or verify < 0:
         raise ConfigurationError(f"verify must be a non-negative number of documents, got {verify!r}")
+    task_args = _with_include_path(task_args, include_path)
     names = [name for name in tasks.split(",") if name] if isinstance(tasks, str) else list(tasks)
     if not names:
         raise ConfigurationError("tasks: no task is named")
+    kind = MODEL_KIND_ALIASES.get(model, model)
+    groups = find_groups(names, kind, parse_pairs(task_args, "task_args").get("include_path"))
+    names = expand_tasks(names, groups)
     descriptions = dict(description_dict or {})
     if unknown := set(descriptions) - set(names):
         raise ConfigurationError(
@@ -195,6 +206,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     execution = Execution.parse(batch_size=batch_size, device=device, model_args=model_args)
     for config in configs:
         check_config(config)
+    for note in dict.fromkeys(note for config in configs for note in find_task(config).notes):
+        logger.warning(note)
     commit = read_facts(configs[0].pretrained, configs[0].revision, configs[0].checkpoint).commit
     configs = [replace(config, revision=commit or config.revision) for config in configs]
     loaded = load_for(configs[0], execution)
@@ -206,7 +219,21 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         if verify:
             results[-1]["verification"] = {config.task: asdict(_verify(evaluation, loaded, verify))}
         on_result(config, results[-1])
-    return merge_results(results)
+    merged = merge_results(results)
+    if groups:
+        merged["groups"] = {name: mean_of_tasks(merged, tasks) for name, tasks in groups.items()}
+    return merged
+
+
+def _with_include_path(task_args: str | None, include_path: str | None) -> str | None:
+    if include_path is None:
+        return task_args
+    stated = parse_pairs(task_args, "task_args").get("include_path")
+    if stated not in (None, include_path):
+        raise ConfigurationError(f"include_path is given twice, as {include_path} and {stated} in task_args; leave one")
+    if stated is not None:
+        return task_args
+    return ",".join(filter(None, [task_args, format_pairs({"include_path": include_path})]))
 
 
 def _verify(evaluation: Evaluation, model: LanguageModel, num_documents: int) -> Verification:

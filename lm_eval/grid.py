@@ -10,6 +10,7 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.identity import canonical
 from lm_eval.models.families import ARCHITECTURES, Architecture
 from lm_eval.settings import SETTING_NAMES, VectorSettings, choices_text
+from lm_eval.tasks import find_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,13 @@ class Grid:
                 raise ConfigurationError(f"grid: {key} must be a list with at least one value, got {values!r}")
 
 
-def expand(grid: Grid, *, limit: Limit = Limit(), data_dir: str | None = None) -> list[RunConfig]:  # noqa: B008
+def expand(
+    grid: Grid,
+    *,
+    limit: Limit = Limit(),  # noqa: B008
+    data_dir: str | None = None,
+    include_path: str | None = None,
+) -> list[RunConfig]:
     """Return the configurations of a grid, each once, in the order of its lists, models outermost.
 
     Raises:
@@ -69,6 +76,7 @@ def expand(grid: Grid, *, limit: Limit = Limit(), data_dir: str | None = None) -
             num_fewshot=num_fewshot,
             limit=limit,
             data_dir=data_dir,
+            include_path=include_path,
             vectors=VectorSettings(**settings),
         )
         configs[canonical(_without_example_aggregation(config))] = None
@@ -77,6 +85,6 @@ def expand(grid: Grid, *, limit: Limit = Limit(), data_dir: str | None = None) -
 
 def _without_example_aggregation(config: RunConfig) -> RunConfig:
     """Drop example aggregation where the query is the only example: segment aggregation is enough there (SPEC §6)."""
-    if config.num_fewshot or not config.is_segmented:
+    if not config.is_segmented or config.num_fewshot or find_task(config).dataset.has_description:
         return config
     return replace(config, vectors=replace(config.vectors, example_agg_scheme=None))

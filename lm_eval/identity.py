@@ -29,8 +29,15 @@ def canonical(config: RunConfig) -> RunConfig:
         return _canonical_control(config)
     if not config.is_segmented:
         return config
-    scheme = _canonical_scheme(config, find_task(config).dataset)
-    return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme))
+    dataset = find_task(config).dataset
+    has_samples = has_several_samples(config)
+    scheme = _canonical_scheme(config, dataset, has_samples=has_samples)
+    return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme, has_samples=has_samples))
+
+
+def has_several_samples(config: RunConfig) -> bool:
+    """Whether something stands before the query: shots, or a description of the call's or the task's own."""
+    return bool(config.num_fewshot or config.description or find_task(config).dataset.has_description)
 
 
 def _canonical_control(config: RunConfig) -> RunConfig:
@@ -50,9 +57,9 @@ def _canonical_control(config: RunConfig) -> RunConfig:
     return replace(config, num_fewshot=0, description="", vectors=vectors)
 
 
-def _canonical_scheme(config: RunConfig, dataset: Dataset) -> str:
+def _canonical_scheme(config: RunConfig, dataset: Dataset, *, has_samples: bool) -> str:
     scheme = str(config.encoding_scheme)
-    if config.num_fewshot or config.description:
+    if has_samples:
         return scheme
     if scheme == "merge_all_segments":
         scheme = "segment_each_example"
@@ -65,7 +72,7 @@ _LAST = "-1"
 """The last layer, which is also what is taken where none is named."""
 
 
-def _canonical_vectors(config: RunConfig, scheme: str) -> VectorSettings:
+def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> VectorSettings:
     vectors = config.vectors
     base = str(vectors.word_agg_scheme).rpartition("|")[2]
     if vectors.out_word_agg_scheme == vectors.word_agg_scheme:
@@ -80,9 +87,7 @@ def _canonical_vectors(config: RunConfig, scheme: str) -> VectorSettings:
     )
     if scheme in ("concat_all_examples", "concat_each_example") and mean_of_one_is_same:
         vectors = replace(vectors, segment_agg_scheme=None)
-    one_sample = scheme in ("concat_all_examples", "merge_all_segments") or not (
-        config.num_fewshot or config.description
-    )
+    one_sample = scheme in ("concat_all_examples", "merge_all_segments") or not has_samples
     one_segment = scheme == "concat_all_examples" and base != "concat"
     if one_segment or (one_sample and vectors.segment_agg_scheme == "mean"):
         vectors = replace(vectors, example_agg_scheme=None)
@@ -121,7 +126,9 @@ def identify(config: RunConfig) -> dict[str, Any]:
 
 def _state(form: RunConfig, weights: Mapping[str, str | None], data: Mapping[str, str]) -> dict[str, Any]:
     task = find_task(form)
+    defined = {} if task.definition is None else {"task_definition": task.definition}
     return {
+        **defined,
         "model": form.model,
         "weights": dict(weights),
         "dtype": form.dtype,

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lm_eval.config import Limit, RunConfig
 from lm_eval.driver import Driver, Summary
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import Grid, expand
 from lm_eval.grid_progress import GridProgress
+from lm_eval.grid_tasks import resolve, with_tasks
 from lm_eval.hardware import Machine, local_machine
 from lm_eval.model_list import DEMO, demo_models
 from lm_eval.models.checks import check_against_model
@@ -118,7 +119,9 @@ def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executo
 
 
 def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
-    grids = [_apply_options(grid, options) for grid in grids]
+    grids = [
+        one for grid in grids for one in with_tasks(_apply_options(grid, options), options.tasks, options.include_path)
+    ]
     facts = _read_models(grids, options)
     machines = executor.machines()
     configs = check_grids(grids, options, facts, machines)
@@ -223,9 +226,15 @@ def check_grids(
     Raises:
         ConfigurationError: a layer out of range, broken data, …
     """
-    limit, data_dir = Limit.parse(options.limit), _default_data_dir(grids, options)
-    expanded = [config for grid in grids for config in _expand_for(grid, facts, limit, data_dir)]
+    given: dict[str, Any] = {
+        "limit": Limit.parse(options.limit),
+        "data_dir": _default_data_dir(grids, options),
+        "include_path": resolve(options.include_path),
+    }
+    expanded = [config for grid in grids for config in _expand_for(grid, facts, given)]
     configs = list(dict.fromkeys(expanded))
+    for note in dict.fromkeys(note for config in configs for note in find_task(config).notes):
+        tell(note)
     for config in configs:
         check_against_model(config, facts[config.pretrained])
     refuse(check_data(config for config in configs if config.data_dir is not None))
@@ -240,9 +249,9 @@ def check_grids(
     ]
 
 
-def _expand_for(grid: Grid, facts: dict[str, ModelFacts], limit: Limit, data_dir: str | None) -> Iterator[RunConfig]:
+def _expand_for(grid: Grid, facts: dict[str, ModelFacts], given: dict[str, Any]) -> Iterator[RunConfig]:
     """Yield the configurations of a grid whose models are of its architecture."""
-    for config in expand(grid, limit=limit, data_dir=data_dir):
+    for config in expand(grid, **given):
         if grid.arch_type in (None, facts[config.pretrained].family.architecture):
             yield config
 
@@ -252,6 +261,8 @@ def _paths(config: RunConfig) -> list[str]:
     paths = [config.pretrained] if is_local(config.pretrained) else []
     if config.data_dir is not None:
         paths.append(str(Path(config.data_dir) / find_task(config).dataset.name))
+    if config.include_path is not None:
+        paths.append(config.include_path)
     return paths
 
 

@@ -31,6 +31,10 @@ def _per_character(document: DocumentScores, *, blanks: int) -> list[float]:
     ]
 
 
+def _per_own_character(document: DocumentScores) -> list[float]:
+    return [score / length for score, length in zip(document.scores, document.example.lengths, strict=True)]
+
+
 def _exact_match(document: DocumentScores) -> float:
     return float(any((document.is_exact_match or ())[index] for index in document.example.gold))
 
@@ -41,6 +45,17 @@ class Metric:
 
     name: str
     of: Callable[[DocumentScores], float]
+    finish: Callable[[float], tuple[float, float]] = lambda mean: (mean, 1.0)
+    """Makes the figure of the mean, and says how many times faster than the mean it changes, for its error."""
+
+
+def _perplexity(mean: float) -> tuple[float, float]:
+    value = math.exp(-mean) if mean > -_MAX_EXPONENT else math.inf
+    return value, value
+
+
+_MAX_EXPONENT = 700.0
+"""Beyond, exp is more than a float holds."""
 
 
 METRICS: dict[str, Metric] = {
@@ -48,6 +63,8 @@ METRICS: dict[str, Metric] = {
     "rand_acc": Metric("rand_acc", lambda document: 1 / len(document.scores)),
     "acc_norm": Metric("acc_norm", lambda document: _is_gold(document, _per_character(document, blanks=0))),
     "acc_norm_unspaced": Metric("acc_norm", lambda document: _is_gold(document, _per_character(document, blanks=1))),
+    "acc_norm_own": Metric("acc_norm", lambda document: _is_gold(document, _per_own_character(document))),
+    "perplexity": Metric("perplexity", lambda document: document.scores[document.example.gold[0]], _perplexity),
     "em": Metric("em", _exact_match),
     "acc_em": Metric("acc", _exact_match),
 }
@@ -65,11 +82,15 @@ class Tally:
             counts[METRICS[name].of(document)] += 1
 
     def aggregate(self) -> dict[str, float | None]:
-        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; no error of a single document."""
+        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; no error of a single document.
+
+        A figure that is a function of the mean (perplexity) has the error that the mean's leads to.
+        """
         results: dict[str, float | None] = {}
         for name, counts in self._counts.items():
-            results[METRICS[name].name] = _mean(counts)
-            results[f"{METRICS[name].name}_stderr"] = _standard_error(counts)
+            metric, error = METRICS[name], _standard_error(counts)
+            results[metric.name], slope = metric.finish(_mean(counts))
+            results[f"{metric.name}_stderr"] = None if error is None else error * slope
         return results
 
 

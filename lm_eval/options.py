@@ -33,6 +33,8 @@ class Options:
     fail_fast: bool
     dtype: str | None
     log_samples: bool
+    tasks: str | None = None
+    include_path: str | None = None
     has_num_gpus: bool = False
     """Whether the number of GPUs was given, so that it holds whatever a model needs."""
     own_switches: frozenset[str] = frozenset()
@@ -69,6 +71,8 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
     fail_fast: bool = False,
     dtype: str | None = None,
     log_samples: bool = False,
+    tasks: str | None = None,
+    include_path: str | None = None,
 ) -> Options:
     """Hold the flags of a grid script.
 
@@ -80,13 +84,15 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
         cluster: 'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another.
         models: Comma list of hub names or folders in place of the grid's models; 'demo' for the embedded ones.
         limit: Documents to score: N for the first N, or START:END.
-        data_dir: Folder that holds <dataset>/<split>.jsonl, read in place of the dataset hub.
+        data_dir: Folder that holds <dataset>/<split>.jsonl (or .parquet, or a saved dataset), in place of the hub.
         results_dir: Folder for the result files in place of the script's own.
         dry_run: Show what would run and why, what is done already, how long it should take, and run nothing.
         retry_failed: Run again what failed in an earlier call; otherwise that is only reported.
         fail_fast: Stop at the first failure.
         dtype: float32, bfloat16 or float16; left out, what the hardware computes natively (float32 without a GPU).
         log_samples: Store the scores of every document too, for comparisons; results without them are run again.
+        tasks: Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out.
+        include_path: Folder with task files (YAML) of your own or of the upstream harness.
     """
     return Options(**locals())
 

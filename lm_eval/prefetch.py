@@ -17,6 +17,7 @@ from lm_eval.grid import Grid, expand
 from lm_eval.hub import answers, first_line, offline
 from lm_eval.hub_files import cached_snapshot, lacking, needed_files
 from lm_eval.models.facts import is_local, read_facts
+from lm_eval.rows import is_own_data
 from lm_eval.supplies import attempt
 from lm_eval.tasks import find_task
 from lm_eval.tasks.base import Dataset
@@ -57,27 +58,32 @@ class Wanted:
     data_dir: str | None
 
     @classmethod
-    def by(cls, grids: Sequence[Grid], models: Sequence[str], data_dir: str | None) -> "Wanted":
+    def by(
+        cls, grids: Sequence[Grid], models: Sequence[str], data_dir: str | None, include_path: str | None = None
+    ) -> "Wanted":
         """Collect it.
 
         Args:
             grids: the grids.
             models: in place of theirs; empty leaves theirs.
             data_dir: in place of the dataset hub; None takes the hub.
+            include_path: folder of task files.
 
         Raises:
             ConfigurationError: a grid that cannot be run.
         """
         names = tuple(dict.fromkeys(models or [name for grid in grids for name in grid.models]))
-        configs: list[RunConfig] = [config for grid in grids for config in expand(grid)]
-        found = {(task.dataset.hub_path, task.dataset.name): task.dataset for task in map(find_task, configs)}
+        configs: list[RunConfig] = [config for grid in grids for config in expand(grid, include_path=include_path)]
+        found = {task.dataset.name: task.dataset for task in map(find_task, configs)}
         folders = tuple(name for name in names if is_local(name))
         return cls(tuple(name for name in names if name not in folders), folders, tuple(found.values()), data_dir)
 
     @property
     def hub_datasets(self) -> tuple[Dataset, ...]:
         """The datasets that are read from the hub."""
-        return self.datasets if self.data_dir is None else ()
+        if self.data_dir is not None:
+            return ()
+        return tuple(data for data in self.datasets if not is_own_data(data.hub_path))
 
     def check_local(self) -> list[str]:
         """Return what is wrong with folders of models and data."""
@@ -171,14 +177,14 @@ def fetch_dataset(dataset: Dataset, *, cached_only: bool = False) -> None:
 
     fault = None if cached_only else answers(dataset.hub_path, "dataset")
     if fault is not None:
-        raise ConfigurationError(_cannot(dataset.hub_path, "dataset", fault))
+        raise ConfigurationError(_cannot(dataset.hub_title, "dataset", fault))
     for split in needed_splits(dataset, 1):
         try:
             with offline() if cached_only else nullcontext():
-                datasets.load_dataset(dataset.hub_path, split=split)
+                datasets.load_dataset(dataset.hub_path, dataset.hub_name, split=split, **dataset.hub_arguments)
         except Exception as error:
             where = "its cache" if cached_only else "the hub"
-            raise ConfigurationError(_cannot(f"{dataset.hub_path} ({split})", "dataset", error, where)) from error
+            raise ConfigurationError(_cannot(f"{dataset.hub_title} ({split})", "dataset", error, where)) from error
 
 
 Faults = dict[str, str]
@@ -198,7 +204,7 @@ def missing_from_cache(wanted: Wanted) -> Faults:
         if missing := ["config.json"] if folder is None else lacking(folder):
             faults[name] = f"{name}: the cache lacks {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}"
     for data in wanted.hub_datasets:
-        _note(faults, data.hub_path, partial(fetch_dataset, data, cached_only=True))
+        _note(faults, data.hub_title, partial(fetch_dataset, data, cached_only=True))
     return faults
 
 
@@ -210,8 +216,8 @@ def fetch_all(wanted: Wanted, found: Iterable[ModelFiles]) -> Faults:
     models = sorted((files for files in found if files.absent), key=lambda files: files.bytes_to_fetch)
     with tqdm(total=len(models) + len(wanted.hub_datasets), desc="models and datasets", dynamic_ncols=True) as bar:
         for data in wanted.hub_datasets:
-            bar.set_postfix_str(data.hub_path)
-            _note(faults, data.hub_path, partial(fetch_dataset, data))
+            bar.set_postfix_str(data.hub_title)
+            _note(faults, data.hub_title, partial(fetch_dataset, data))
             bar.update()
         for files in models:
             bar.set_postfix_str(f"{files.name}, {describe_bytes(files.bytes_to_fetch)}")

@@ -44,6 +44,18 @@ def merge_results(results: Sequence[Result]) -> dict[str, Any]:
     return merged
 
 
+def mean_of_tasks(merged: Result, tasks: Sequence[str]) -> dict[str, float]:
+    """Return the metrics that all of some tasks have, as means over the documents of all of them."""
+    counts = {task: merged["run"][task]["num_documents"] for task in tasks}
+    means = {}
+    for name in merged["results"][tasks[0]]:
+        values = [merged["results"][task].get(name) for task in tasks]
+        if not name.endswith("_stderr") and None not in values:
+            weighted = (value * count for value, count in zip(values, counts.values(), strict=True))
+            means[name] = math.fsum(weighted) / sum(counts.values())
+    return means
+
+
 def replace_task(existing: Result, result: Result) -> Result:
     """Return a file's content with one task's result exchanged; the other tasks of the file stay."""
     if len(existing["results"]) == 1:

@@ -24,7 +24,7 @@ from lm_eval.result_files import (
     result_name,
     write_json,
 )
-from lm_eval.tasks import TASKS
+from lm_eval.tasks import find_task, known_task
 
 Identity = Mapping[str, Any]
 
@@ -59,16 +59,17 @@ class ResultsFolder:
             if name not in self._by_identity:
                 self._by_stated[_stated(stored.identity)].append(stored)
             self._by_identity[name] = stored
-        elif stored.config.task in TASKS:
+        elif known_task(stored.config) is not None:
             self._older[_without_origin(stored.config)].append(stored)
-        if stored.config.task in TASKS:
+        if known_task(stored.config) is not None:
             self._by_settings[_settings(stored.config)].append(stored)
 
     def __iter__(self) -> Iterator[StoredResult]:
         """Yield every result but those of the older form that a newer one has superseded."""
         newer: dict[RunConfig, list[StoredResult]] = defaultdict(list)
         for stored in self._by_identity.values():
-            newer[_without_origin(stored.config)].append(stored)
+            if known_task(stored.config) is not None:
+                newer[_without_origin(stored.config)].append(stored)
         for form, older in self._older.items():
             for stored in older:
                 if not any(_has_same_origin(stored.config, other.config) for other in newer.get(form, ())):
@@ -108,7 +109,7 @@ class ResultsFolder:
 
     def _find_older(self, config: RunConfig) -> Iterator[StoredResult]:
         for stored in self._older.get(_without_origin(config), ()):
-            if _version(stored) == TASKS[config.task].version and _has_same_origin(stored.config, config):
+            if _version(stored) == find_task(config).version and _has_same_origin(stored.config, config):
                 yield stored
 
     def find_outdated(self, config: RunConfig, identity: Identity) -> tuple[StoredResult, dict[str, str]] | None:
@@ -180,7 +181,7 @@ def _agree(stated: Identity, wanted: Identity) -> bool:
 
 def _without_origin(config: RunConfig) -> RunConfig:
     """Return the canonical form of a configuration without what a file of the older form may leave open."""
-    return replace(canonical(config), pretrained="any", revision=None, dtype=None, data_dir=None)
+    return replace(canonical(config), pretrained="any", revision=None, dtype=None, data_dir=None, include_path=None)
 
 
 def _settings(config: RunConfig) -> object:
@@ -201,7 +202,7 @@ def _difference(stored: StoredResult, config: RunConfig, identity: Identity) -> 
     """Return what differs between a result and a wanted configuration, each with both values."""
     pairs: dict[str, tuple[object, object]] = {
         "limit": (stored.config.limit, config.limit),
-        "version of the task": (_version(stored), TASKS[config.task].version),
+        "version of the task": (_version(stored), find_task(config).version),
     }
     if stored.identity is None:
         for key in ("pretrained", "revision", "dtype", "data_dir"):

@@ -79,6 +79,8 @@ class SharedPass:
 
     def _score_similarities(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 2: score each choice by the similarity of its vector to the context's."""
+        whole, documents = documents, _parts(documents)
+        numbers = [len(document.parts) or 1 for document in whole]
         with self.record.phase("encode"):
             vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
             choices_of = [choice for document in documents for choice in document.choices]
@@ -92,8 +94,9 @@ class SharedPass:
             for place in places:
                 config = self.configs[place]
                 similarity, example_agg = str(config.vectors.similarity_func), config.vectors.example_agg_scheme
-                rows = score_similarity(contexts, choices[choice_spec(config, self.model)], similarity, example_agg)
-                yield place, [_collect(d, row.tolist()) for d, row in zip(documents, rows, strict=True)]
+                compared = choices[choice_spec(config, self.model)]
+                rows = score_similarity(contexts, compared, similarity, example_agg, numbers)
+                yield place, [_collect(d, row.tolist()) for d, row in zip(whole, rows, strict=True)]
 
     def _compared(
         self,
@@ -111,6 +114,7 @@ class SharedPass:
 
     def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""
+        whole, documents = documents, _parts(documents)
         wanted: dict[tuple[Recipe, bool], list[int]] = defaultdict(list)
         for recipe, places in self._by_recipe:
             for place in places:
@@ -122,7 +126,10 @@ class SharedPass:
         ]
         found = iter(score_prompts(self.model, prompts, self.batcher, on_batch))
         for places in wanted.values():
-            scores = [_collect_choices(document, next(found)) for document in documents]
+            scores = [
+                _collect_choices(document, [score for _ in document.parts or (document,) for score in next(found)])
+                for document in whole
+            ]
             yield from ((place, scores) for place in places)
 
     def _make_contexts(
@@ -160,6 +167,11 @@ class SharedPass:
         else:
             numbers += sum(size.values())
         return 4 * self.model.hidden_size * numbers
+
+
+def _parts(documents: Sequence[TokenisedDocument]) -> list[TokenisedDocument]:
+    """Return documents of one context each: the parts of those whose choices have contexts of their own."""
+    return [part for document in documents for part in document.parts or (document,)]
 
 
 def _collect(

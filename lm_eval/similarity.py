@@ -4,7 +4,7 @@ Documents are compared together; those with fewer vectors or choices than others
 dot products of last layers, some hundreds, would otherwise be rounded by as much as scores are compared to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,7 +22,11 @@ PREPARATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def score_similarity(
-    contexts: Contexts, choices: Contexts, similarity_func: str, example_agg: str | None = None
+    contexts: Contexts,
+    choices: Contexts,
+    similarity_func: str,
+    example_agg: str | None = None,
+    parts: Sequence[int] | None = None,
 ) -> list[Float[Tensor, " choice"]]:
     """Return for each document the softmax over its choices of their similarity to the nearest context vector.
 
@@ -31,6 +35,8 @@ def score_similarity(
         choices: one vector a choice, for each document.
         similarity_func: dot_product or cosine_sim.
         example_agg: `soft_cluster` compares each choice with a context vector of its own.
+        parts: how many of these documents, one after the other, are one whose choices have contexts of their own; None
+            where each is one by itself.
     """
     prepare = PREPARATIONS[similarity_func]
     context, is_vector = _pad(contexts)
@@ -40,8 +46,13 @@ def score_similarity(
     else:
         pairs = torch.einsum("dcn,dvn->dcv", prepare(choice), prepare(context))
         similarities = pairs.masked_fill(~is_vector.unsqueeze(1), -torch.inf).amax(dim=2)
+    counts = choices.counts.tolist()
+    if parts is not None and max(parts, default=1) > 1:
+        rows = iter([row[:count] for row, count in zip(similarities, counts, strict=True)])
+        joined = [torch.cat([next(rows) for _ in range(number)]) for number in parts]
+        return [row.softmax(dim=0) for row in joined]
     scores = similarities.masked_fill(~is_choice, -torch.inf).softmax(dim=1)
-    return [row[:count] for row, count in zip(scores, choices.counts.tolist(), strict=True)]
+    return [row[:count] for row, count in zip(scores, counts, strict=True)]
 
 
 def soft_cluster(

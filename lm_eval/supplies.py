@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from lm_eval.config import RunConfig
-from lm_eval.documents import select_documents
+from lm_eval.documents import check_differ, select_documents
 from lm_eval.errors import ConfigurationError
 from lm_eval.hub import answers, first_line, is_silent
 from lm_eval.hub_files import cached_snapshot, lacking
@@ -59,12 +59,13 @@ def read_models(names: Collection[str], further: Callable[[], list[str]]) -> dic
 
 def check_data(configs: Iterable[RunConfig]) -> list[str]:
     """Return what is wrong with the documents of configurations, each dataset looked at once."""
-    distinct = {(find_task(config).dataset.name, config.num_fewshot): config for config in configs}
+    distinct = {(find_task(config).dataset.name, config.num_fewshot, config.has_context): config for config in configs}
     return attempt(partial(_select, config) for config in distinct.values())
 
 
 def _select(config: RunConfig) -> None:
-    select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
+    documents = select_documents(find_task(config).dataset, config.data_dir, config.num_fewshot, config.limit)
+    check_differ(documents, config.encoding_scheme)
 
 
 def check_weights(configs: Iterable[RunConfig]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lm_eval.config import ENCODING_SCHEMES, RunConfig
 from lm_eval.result_files import StoredResult
 from lm_eval.results import ResultsFolder
-from lm_eval.tasks import TASKS
+from lm_eval.tasks import dataset_name
 
 BaselineKey = tuple[object, ...]
 
@@ -125,10 +125,9 @@ def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:
 
 def baseline_key(config: RunConfig) -> BaselineKey:
     """Return what a configuration and its baseline have in common: dataset, model, shots, documents."""
-    dataset = TASKS[config.task].dataset.name if config.task in TASKS else config.task
     return (
-        dataset, config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit, config.data_dir,
-        config.description,
+        dataset_name(config), config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit,
+        config.data_dir,        config.description,
     )  # fmt: skip
 
 

@@ -4,19 +4,22 @@ The last place that sees text; from here on there are token ids and vectors.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lm_eval.config import RunConfig
-from lm_eval.contexts import build_context
+from lm_eval.contexts import Context, build_context
 from lm_eval.documents import Document
 from lm_eval.errors import RunError
 from lm_eval.models.encoder import Segment
 from lm_eval.models.language_model import LanguageModel
+from lm_eval.pairs import encode_pairs
 from lm_eval.tasks import find_task
 
 Samples = tuple[tuple[Segment, ...], ...]
 """A context: its samples, each with its segments."""
+_Tokens = list[list[tuple[int, ...]]]
+"""A context's tokens, uncut: of each sample, of each of its segments."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class TokenisedDocument:
     samples: Samples
     """The context; one segment in all where it isn't segmented, none where choices are compared with one another."""
     choices: tuple[Segment, ...]
+    parts: tuple["TokenisedDocument", ...] = ()
+    """Where each choice has a context of its own: a document a choice; theirs together are this one's."""
 
     @property
     def context(self) -> tuple[Segment, ...]:
@@ -37,6 +42,22 @@ class TokenisedDocument:
 def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
     """Whether the context goes in as tokens, in one sequence with the choice (SPEC §5)."""
     return config.model != "dist_sim" and not config.is_segmented and not model.is_encoder_decoder
+
+
+def _by_context(document: Document) -> list[Document]:
+    """Return the document, or one a choice where each of these has a context of its own."""
+    example = document.example
+    if not example.contexts:
+        return [document]
+    return [replace(document, example=example.of_choice(index)) for index in range(len(example.choices))]
+
+
+def _join(parts: list[TokenisedDocument], document: Document) -> TokenisedDocument:
+    if not document.example.contexts:
+        return parts[0]
+    samples = tuple(sample for part in parts for sample in part.samples)
+    choices = tuple(choice for part in parts for choice in part.choices)
+    return TokenisedDocument(document, samples, choices, tuple(parts))
 
 
 @dataclass
@@ -112,10 +133,16 @@ class Tokeniser:
         Raises:
             RunError: a segment or choice without tokens, or an ADD_POS offset beyond the model's positions.
         """
-        contexts = self._contexts(documents)
-        special_choices = self.model.is_encoder_decoder and self.config.model == "dist_sim"
-        choice_texts = [choice for document in documents for choice in document.example.choices]
-        choices = iter(self.model.tokenize(choice_texts, special=special_choices))
+        alone = [one for document in documents for one in _by_context(document)]
+        found = iter(self._tokenise(alone))
+        return [_join([next(found) for _ in _by_context(document)], document) for document in documents]
+
+    def _tokenise(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
+        """Tokenise documents that have one context each."""
+        if find_task(self.config).tokens_jointly:
+            contexts, choices = self._pairs(documents)
+        else:
+            contexts, choices = self._contexts(documents), self._separate_choices(documents)
         found = []
         for document, context in zip(documents, contexts, strict=True):
             source = document.example.source or f"document {document.doc_id}"
@@ -124,22 +151,45 @@ class Tokeniser:
             self._count_joint_cut(found[-1])
         return found
 
-    def _contexts(self, documents: Sequence[Document]) -> list[list[list[tuple[int, ...]]]]:
+    def _separate_choices(self, documents: Sequence[Document]) -> Iterator[tuple[int, ...]]:
+        special_choices = self.model.is_encoder_decoder and self.config.model == "dist_sim"
+        choice_texts = [choice for document in documents for choice in document.example.choices]
+        return iter(self.model.tokenize(choice_texts, special=special_choices))
+
+    def _pairs(self, documents: Sequence[Document]) -> tuple[list[_Tokens], Iterator[tuple[int, ...]]]:
+        """Return contexts and choices as the upstream harness tokenises them."""
+        texts = ["".join(text for sample in context.samples for text in sample) for context in self._build(documents)]
+        pairs = [
+            (text, choice)
+            for text, document in zip(texts, documents, strict=True)
+            for choice in document.example.choices
+        ]
+        tokens = encode_pairs(self.model, pairs)
+        contexts, place = [], 0
+        for document in documents:
+            contexts.append([[tokens[place][0]]])
+            place += len(document.example.choices)
+        return contexts, iter([choice for _, choice in tokens])
+
+    def _contexts(self, documents: Sequence[Document]) -> list[_Tokens]:
         """Return the tokens of each document's context, uncut: a list of samples, each a list of segments."""
         if not self.config.has_context:  # `dist_sim` compares choices with one another
             empty = [] if self.config.model == "dist_sim" else [[self.model.empty_context]]
             return [empty for _ in documents]
-        dataset = find_task(self.config).dataset
-        scheme = self.config.encoding_scheme or "cross_encoding"
-        contexts = [
-            build_context(dataset, document.example, document.shots, scheme, self.config.description)
-            for document in documents
-        ]
+        contexts = self._build(documents)
         texts = [text for context in contexts for sample in context.samples for text in sample]
         segments = iter(self.model.tokenize(texts, special=self.model.is_encoder_decoder))
         return [[[next(segments) for _ in sample] for sample in context.samples] for context in contexts]
 
-    def _place(self, samples: list[list[tuple[int, ...]]], source: str) -> tuple[Samples, int]:
+    def _build(self, documents: Sequence[Document]) -> list[Context]:
+        dataset = find_task(self.config).dataset
+        scheme = self.config.encoding_scheme or "cross_encoding"
+        return [
+            build_context(dataset, document.example, document.shots, scheme, self.config.description)
+            for document in documents
+        ]
+
+    def _place(self, samples: _Tokens, source: str) -> tuple[Samples, int]:
         """Cut the segments of a context and lay them end to end; also return where the context ends, in tokens."""
         if not samples and self.config.has_context:
             raise RunError(f"{source}: the context is empty; there is nothing to score the choices against")

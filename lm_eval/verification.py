@@ -65,13 +65,27 @@ def verify(
 
 
 def _score(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> list[float]:
+    parts = document.parts or (document,)
     if config.model == "dist_sim":
-        spec, vectors = choice_spec(config, model), config.vectors
-        choices = torch.cat([encode_segment(model, choice, spec) for choice in document.choices])
-        one, similarity = Contexts(choices, torch.tensor([len(choices)])), str(vectors.similarity_func)
-        contexts = _make_context(config, model, document) if config.has_context else one.means()
-        (row,) = score_similarity(contexts, one, similarity, vectors.example_agg_scheme)
-        return [float(score) for score in row]
+        return _score_similarity(config, model, parts)
+    return [score for part in parts for score in _score_generation(config, model, part)]
+
+
+def _score_similarity(config: RunConfig, model: LanguageModel, parts: Sequence[TokenisedDocument]) -> list[float]:
+    spec, vectors = choice_spec(config, model), config.vectors
+    choices = torch.cat([encode_segment(model, choice, spec) for part in parts for choice in part.choices])
+    compared = Contexts(choices, torch.tensor([len(part.choices) for part in parts]))
+    if config.has_context:
+        made = [_make_context(config, model, part) for part in parts]
+        contexts = Contexts(torch.cat([one.vectors for one in made]), torch.cat([one.counts for one in made]))
+    else:
+        contexts = compared.means()
+    similarity, example_agg = str(vectors.similarity_func), vectors.example_agg_scheme
+    (row,) = score_similarity(contexts, compared, similarity, example_agg, [len(parts)])
+    return [float(score) for score in row]
+
+
+def _score_generation(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> list[float]:
     if takes_tokens(config, model):
         context = model.token_embeddings(torch.tensor(document.context[0].tokens, device=model.device))
     else:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid_tasks import resolve, with_tasks
 from lm_eval.hub import answers
 from lm_eval.model_list import demo_models
 from lm_eval.prefetch import (
@@ -38,6 +39,8 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("grids", nargs="*", type=Path, metavar="GRID_SCRIPT", help="default: all run_parallel_*.py")
     parser.add_argument("--models", default="", metavar="A,B", help="in place of the grids': hub names, folders, demo")
+    parser.add_argument("--tasks", metavar="A,B", help="in place of the grids': tasks and groups, built in or of files")
+    parser.add_argument("--include_path", metavar="DIR", help="folder with task files (YAML)")
     parser.add_argument("--data_dir", metavar="DIR", help="read in place of the dataset hub: datasets aren't fetched")
     parser.add_argument("--dry_run", action="store_true", help="tell what would be fetched, fetch nothing")
     return parser.parse_args()
@@ -50,13 +53,18 @@ def _find(script: Path) -> Path:
 
 def _prefetch(args: argparse.Namespace) -> int:
     scripts = [_find(script) for script in args.grids] or sorted(SCRIPTS.glob("run_parallel_*.py"))
-    grids = [grid for script in scripts for grid in grids_of(script)]
+    grids = [
+        one
+        for script in scripts
+        for grid in grids_of(script)
+        for one in with_tasks(grid, args.tasks, args.include_path)
+    ]
     models = [
         model
         for name in filter(None, args.models.split(","))
         for model in (demo_models(None) if name == "demo" else [name])
     ]
-    wanted = Wanted.by(grids, models, args.data_dir)
+    wanted = Wanted.by(grids, models, args.data_dir, resolve(args.include_path))
     if wrong := wanted.check_local():
         raise ConfigurationError("\n  ".join(wrong))
     found: list[ModelFiles] = []
@@ -69,9 +77,9 @@ def _prefetch(args: argparse.Namespace) -> int:
             faults[name] = str(error)
     missing = missing_from_cache(wanted)
     for data in wanted.hub_datasets:
-        if data.hub_path in missing and (fault := answers(data.hub_path, "dataset")) is not None:
-            faults[data.hub_path] = f"{data.hub_path}: the dataset is not to be had from the hub ({fault})"
-        print(f"dataset {data.hub_path}: {'to fetch' if data.hub_path in missing else 'in the cache'}")
+        if data.hub_title in missing and (fault := answers(data.hub_path, "dataset")) is not None:
+            faults[data.hub_title] = f"{data.hub_title}: the dataset is not to be had from the hub ({fault})"
+        print(f"dataset {data.hub_title}: {'to fetch' if data.hub_title in missing else 'in the cache'}")
     print(f"{describe_bytes(sum(files.bytes_to_fetch for files in found))} of models to fetch", flush=True)
     if args.dry_run:
         return _conclude(faults, {name: told for name, told in missing.items() if name in faults})

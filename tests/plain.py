@@ -216,6 +216,10 @@ class Plain:
 
     def similarities(self, samples: Samples, choices: Sequence[str], settings: Row) -> list[float]:
         """`dist_sim`: the softmax over the choices of their similarities to the context."""
+        return [float(score) for score in self.raw_similarities(samples, choices, settings).softmax(0)]
+
+    def raw_similarities(self, samples: Samples, choices: Sequence[str], settings: Row) -> Tensor:
+        """The similarities [choice] of choices to the context."""
         context, end = self.encode_context(samples, settings)
         similarities = []
         for choice in choices:
@@ -227,7 +231,7 @@ class Plain:
             if settings["SIMILARITY_FUNC"] == "cosine_sim":
                 products = products / (length(vectors) * length(vector))
             similarities.append(products.max())
-        return [float(score) for score in torch.stack(similarities).softmax(0)]
+        return torch.stack(similarities)
 
     def similarities_to_centre(self, choices: Sequence[str], settings: Row) -> list[float]:
         """`dist_sim` with `no_context`: the softmax of the choices' similarities to the mean of their own vectors."""

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from worlds import NUM_EVALUATION, NUM_TRAINING, hellaswag_row, webqs_row, write_rows
 
-from lm_eval import documents
+from lm_eval import documents, rows
 from lm_eval.config import Limit
 from lm_eval.documents import data_identity, needed_splits, read_split, select_documents
 from lm_eval.errors import ConfigurationError, DataError
@@ -221,7 +221,7 @@ def hub(monkeypatch):
     """Stand in for the hub's library, whose answer the test sets."""
     library = SimpleNamespace(load_dataset=None)
     monkeypatch.setitem(sys.modules, "datasets", library)
-    monkeypatch.setattr(documents, "hub_or_cache", lambda repository, kind: nullcontext())
+    monkeypatch.setattr(rows, "hub_or_cache", lambda repository, kind: nullcontext())
     documents._read_hub.cache_clear()
     yield library
     documents._read_hub.cache_clear()

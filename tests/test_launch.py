@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from grids import options, small_grid
 from tiny_models import save_tiny
+from worlds import write_rows
 
 import lm_eval.evaluation
 import lm_eval.result_files
@@ -287,7 +288,7 @@ def test_what_two_grids_have_in_common_is_run_once(gpt2, data_dir, tmp_path, cap
 
 def test_the_demo_data_are_only_for_grids_of_the_demo_models_alone(gpt2, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("lm_eval.supplies.select_documents", lambda dataset, data_dir, *_: asked.append(data_dir))
+    monkeypatch.setattr("lm_eval.supplies.select_documents", lambda dataset, data_dir, *_: asked.append(data_dir) or [])
     chosen = options(None, tmp_path, models=f"demo,{gpt2}", dry_run=True)
     carry_out(controls(gpt2), chosen, "unused", InProcessExecutor())
     assert asked == []  # nothing but the hub's, which is not asked before something runs
@@ -573,3 +574,46 @@ def test_where_no_lease_can_be_taken_the_grid_runs_and_the_user_is_told_once(gpt
     assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
     assert capsys.readouterr().err.count("no lease can be taken (") == 1
     assert len(files_of(tmp_path)) == 3
+
+
+def test_tasks_of_files_run_in_place_of_the_grids_share_passes_and_are_done_wherever_the_files_lie(
+    gpt2, tmp_path, capsys
+):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    keys = "dataset_path: x/y\nvalidation_split: v\noutput_type: multiple_choice\ndoc_to_text: '{{a}} and'\n"
+    for name, target in (("first", "0"), ("second", "1")):
+        (here / f"{name}.yaml").write_text(
+            f"task: {name}\ntag: both\n{keys}doc_to_choice: b\ndoc_to_target: {target}\n"
+        )
+        write_rows(here / name / "v.jsonl", [{"a": f"Row {number}.", "b": ["one", "two"]} for number in range(5)])
+    shutil.copytree(here, there)
+    chosen = options(here, tmp_path / "results", tasks="both", include_path=str(here))
+    assert run(small_grid(gpt2), chosen) == 0
+    assert "6 to run, 0 done" in (told := capsys.readouterr().out)
+    assert "4 passes" in told
+    results = {stored.config.task for stored in ResultsFolder(tmp_path / "results")}
+    assert results == {"first_d", "second_d"}
+    moved = options(there, tmp_path / "results", tasks="second_d,first", include_path=str(there), dry_run=True)
+    assert run(small_grid(gpt2), moved) == 0
+    assert "0 to run, 6 done" in capsys.readouterr().out
+    (there / "first.yaml").write_text((there / "first.yaml").read_text().replace("and", "or"))
+    assert run(small_grid(gpt2), moved) == 0
+    assert "3 to run, 3 done" in capsys.readouterr().out
+    shutil.rmtree(here)
+    assert len(list(ResultsFolder(tmp_path / "results"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ","}, "--tasks ',' names no task"),
+        ({"tasks": "nothing"}, "unknown task 'nothing_d'; for similarity choose from hellaswag_d"),
+        ({"tasks": "lambada"}, "unknown task 'lambada_d'"),
+        ({"tasks": "piqa", "include_path": "/nowhere"}, "include_path: /nowhere is not a folder"),
+    ],
+)
+def test_tasks_that_do_not_exist_are_refused_before_anything_runs(changes, message, gpt2, data_dir, tmp_path):
+    with pytest.raises(ConfigurationError, match=message):
+        run(small_grid(gpt2), options(data_dir, tmp_path / "results", **changes))
+    assert not (tmp_path / "results").exists()

@@ -90,7 +90,10 @@ def test_hf_is_also_spelt_gpt2(gpt2, data_dir):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tasks": "hellaswagd"}, "unknown task 'hellaswagd'; choose from hellaswag, hellaswag_d, hellaswag_dg, webqs"),
+        (
+            {"tasks": "hellaswagd"},
+            "unknown task 'hellaswagd' (did you mean 'hellaswag_d'?); for similarity choose from",
+        ),
         ({"tasks": "webqs_dg"}, "task 'webqs_dg' is for generation scoring, but --model dist_sim does similarity"),
         ({"tasks": ","}, "tasks: no task is named"),
         ({"model": "dist"}, "unknown model 'dist'; choose from dist_sim, dist_gen, hf, gpt2"),

@@ -21,6 +21,8 @@ DEFAULTS = {
     "fail_fast": False,
     "dtype": None,
     "log_samples": False,
+    "tasks": None,
+    "include_path": None,
 }
 
 
@@ -37,7 +39,7 @@ def test_without_flags_everything_has_its_default():
 
 
 SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run", "retry_failed", "fail_fast", "log_samples")
-TEXTS = ("cluster", "models", "data_dir", "results_dir")
+TEXTS = ("cluster", "models", "data_dir", "results_dir", "tasks", "include_path")
 
 
 @pytest.mark.parametrize("switch", SWITCHES)

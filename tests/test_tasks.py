@@ -166,25 +166,40 @@ def config(model: str, task: str) -> RunConfig:
     return RunConfig(model=model, pretrained="x", task=task, encoding_scheme=scheme, vectors=vectors)
 
 
-FITTING = {"hf": ["hellaswag", "webqs"], "dist_sim": ["hellaswag_d"], "dist_gen": ["hellaswag_dg", "webqs_dg"]}
 FORMS = {"hf": "standard", "dist_sim": "similarity", "dist_gen": "generation"}
+SUFFIXES = {"hf": "", "dist_sim": "_d", "dist_gen": "_dg"}
 
 
-@pytest.mark.parametrize("model", FITTING)
+@pytest.mark.parametrize("model", FORMS)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_scores_the_tasks_of_its_form_and_no_others(model, task):
-    if task in FITTING[model]:
+    if TASKS[task].form == FORMS[model]:
         assert find_task(config(model, task)) is TASKS[task]
         return
+    wanted = task.removesuffix("_dg").removesuffix("_d") + SUFFIXES[model]
+    fitting = [wanted] if wanted in TASKS else [name for name in TASKS if TASKS[name].form == FORMS[model]]
     message = (
         f"task '{task}' is for {TASKS[task].form} scoring, but --model {model} does {FORMS[model]}; "
-        f"choose from {', '.join(FITTING[model])}"
+        f"choose from {', '.join(fitting)}"
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         find_task(config(model, task))
 
 
 def test_an_unknown_task_is_refused_with_the_names_there_are():
-    message = "unknown task 'webqs_d'; choose from hellaswag, hellaswag_d, hellaswag_dg, webqs, webqs_dg"
-    with pytest.raises(ConfigurationError, match=message):
+    message = "unknown task 'webqs_d'; for similarity choose from hellaswag_d, arc_challenge_d, arc_easy_d, boolq_d"
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
         find_task(config("dist_sim", "webqs_d"))
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].definition is not None])
+def test_a_task_of_a_file_reports_what_its_form_and_file_say(name):
+    by_form = {"similarity": ("acc", "rand_acc"), "generation": ("acc", "rand_acc", "acc_norm", "em")}
+    task = TASKS[name]
+    if name.startswith("lambada"):
+        assert task.metrics == ("acc_em", "perplexity")
+    elif task.form in by_form:
+        assert task.metrics == by_form[task.form]
+    else:
+        assert task.metrics in [("acc",), ("acc", "acc_norm_own")]
+    assert (task.notes, task.tokens_jointly) == ((), task.form == "standard")

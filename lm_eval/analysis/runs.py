@@ -16,7 +16,7 @@ from lm_eval.identity import canonical, fingerprint
 from lm_eval.model_list import read_model_list
 from lm_eval.result_files import FAILURE_ENDING, StoredResult, read_results
 from lm_eval.settings import SETTING_NAMES
-from lm_eval.tasks import TASKS
+from lm_eval.tasks import dataset_name, known_task
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
 _CACHE_VERSION = 1
@@ -118,12 +118,12 @@ def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, 
 
 
 def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> dict[str, Any]:
-    task, run = TASKS.get(stored.config.task), stored.content.get("run", {}).get(stored.config.task, {})
+    task, run = known_task(stored.config), stored.content.get("run", {}).get(stored.config.task, {})
     config = stored.config if task is None else canonical(stored.config)
     code = run.get("code") or {}
     row: dict[str, Any] = {
         "task": config.task,
-        "dataset": config.task if task is None else task.dataset.name,
+        "dataset": dataset_name(stored.config),
         "kind": config.model,
         "pretrained": config.pretrained,
         "model": _last_part(config.pretrained),
@@ -176,8 +176,8 @@ def _data(stored: StoredResult) -> str:
         return str(data.get("hub") or fingerprint(data)[:12])
     if stored.config.data_dir is not None:
         return stored.config.data_dir
-    task = TASKS.get(stored.config.task)
-    return stored.config.task if task is None else task.dataset.hub_path
+    task = known_task(stored.config)
+    return stored.config.task if task is None else task.dataset.hub_title
 
 
 def _as_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -3,8 +3,8 @@
 Knows nothing of encoding schemes, tokens or models.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lm_eval.errors import DataError
@@ -25,6 +25,12 @@ class Example:
     """Candidate answers as they are scored, leading blank included."""
     gold: tuple[int, ...]
     """Indices of the right choices; a shot shows the first."""
+    contexts: tuple[str, ...] = ()
+    """Where choices differ in what stands before them (WinoGrande): the question of each, in place of `question`."""
+    description: str = ""
+    """The task's own words before the shots."""
+    lengths: tuple[int, ...] = ()
+    """Characters of each choice without its delimiter, where the standard form's `acc_norm` counts these."""
     source: str = field(default="", compare=False)
     """Where the row stands (file and line), for messages; not part of the content."""
 
@@ -33,6 +39,19 @@ class Example:
             raise DataError(
                 f"{self.source}: the right choices {list(self.gold)} are not among {len(self.choices)} choices"
             )
+        if self.contexts and len(self.contexts) != len(self.choices):
+            raise DataError(f"{self.source}: {len(self.contexts)} contexts for {len(self.choices)} choices")
+
+    def of_choice(self, index: int) -> "Example":
+        """Return the example as one choice sees it: with the question that stands before it, and itself alone."""
+        if not self.contexts:
+            return self
+        return replace(
+            self, question=(self.contexts[index],), choices=(self.choices[index],), gold=(0,), contexts=(), lengths=()
+        )
+
+
+ProcessRows = Callable[[list[Row], str], list[Row]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +62,10 @@ class Dataset:
     """Folder name under `data_dir`."""
     hub_path: str
     """Name on the dataset hub."""
+    hub_name: str | None = None
+    """Which part of it, where it has several."""
+    hub_arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Further arguments of `datasets.load_dataset`."""
     training_split: str | None
     """Split that shots are drawn from; None draws them from the evaluation split."""
     evaluation_split: str
@@ -57,6 +80,37 @@ class Dataset:
     """Joins samples where a scheme wants one text."""
     question_is_one_segment: bool = True
     """Whether the query alone, without shots, is one segment in `segment_each_example`."""
+    has_description: bool = False
+    """Whether examples bring a description of their own."""
+    process_rows: ProcessRows | None = None
+    """What is done to the rows of a split, read from the given source, before they are examples."""
+    shots_in_order: bool = False
+    """Whether shots are the first rows rather than drawn."""
+    own_shots: tuple[Example, ...] | None = None
+    """Shots that the task brings itself, in place of a split's rows."""
+    no_shots_because: str = ""
+    """Why it cannot have shots; empty where it can."""
+
+    @property
+    def hub_title(self) -> str:
+        """The name on the hub, with the part's."""
+        return self.hub_path if self.hub_name is None else f"{self.hub_path} {self.hub_name}"
+
+    def examples(self, rows: Iterable[tuple[Row, str]]) -> tuple[Example, ...]:
+        """Make examples of a split's rows, each given with its source.
+
+        Raises:
+            DataError: a row cannot be one.
+        """
+        if self.process_rows is None:
+            return tuple(self.read_row(row, source) for row, source in rows)
+        known = list(rows)
+        place = known[0][1].rpartition(",")[0] if known else self.name
+        processed = self.process_rows([row for row, _ in known], place)
+        sources = [source for _, source in known]
+        if len(processed) != len(known):
+            sources = [f"{place}, row {index} of what process_docs returned" for index in range(len(processed))]
+        return tuple(self.read_row(row, source) for row, source in zip(processed, sources, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +122,13 @@ class Task:
     form: Form
     metrics: tuple[str, ...]
     """Names from `lm_eval.metrics.METRICS`, in the order of the result."""
-    version: int = 0
+    version: int | float | str = 0
+    tokens_jointly: bool = False
+    """Whether the standard form tokenises context and choice together, as the upstream harness does."""
+    definition: str | None = None
+    """Fingerprint of the file that defines it; None for a task that is a module."""
+    notes: tuple[str, ...] = ()
+    """What its file asks for that is left out, a line each."""
 
 
 def require(row: Row, key: str, kind: type, source: str) -> Any:  # noqa: ANN401

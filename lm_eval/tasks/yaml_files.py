@@ -1,0 +1,201 @@
+"""Task files as YAML has them: parsed, `include` followed, `!function` found beside the file; nothing understood yet.
+
+The format is the one of EleutherAI's lm-evaluation-harness.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from lm_eval.errors import ConfigurationError
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of a Python file beside a task file: `!function module.name`."""
+
+    reference: str
+    """As the task file writes it."""
+    yaml_file: Path
+    """Where it is written."""
+
+    @property
+    def module_file(self) -> Path:
+        """The Python file."""
+        module = self.reference.rpartition(".")[0].replace(".", "/")
+        return self.yaml_file.parent / f"{module}.py"
+
+    @property
+    def name(self) -> str:
+        """The function's name in it."""
+        return self.reference.rpartition(".")[2]
+
+    def load(self, key: str) -> Callable[..., Any]:
+        """Import the file and return the function.
+
+        Raises:
+            ConfigurationError: the file or the function is not there, or the file cannot be imported.
+        """
+        where = f"{self.yaml_file}: {key}: !function {self.reference}"
+        if not self.module_file.is_file():
+            raise ConfigurationError(f"{where}: {self.module_file} does not exist; write MODULE.FUNCTION")
+        try:
+            module = _import(self.module_file)
+        except Exception as error:  # whatever the user's file does
+            remedy = "correct it"
+            if isinstance(error, ModuleNotFoundError):
+                remedy = f"install {error.name}"
+                if str(error.name).startswith("lm_eval"):
+                    remedy = "it takes functions from the upstream harness itself; copy them into the file"
+            raise ConfigurationError(
+                f"{where}: {self.module_file} cannot be imported ({type(error).__name__}: {error}); {remedy}"
+            ) from error
+        found = getattr(module, self.name, None)
+        if not callable(found):
+            names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+            raise ConfigurationError(
+                f"{where}: {self.module_file} has no function {self.name!r}; it has {', '.join(names) or 'none'}"
+            )
+        return found  # type: ignore[no-any-return]
+
+    def fingerprint(self) -> str:
+        """Return what identifies it: its name and the content of its file."""
+        content = self.module_file.read_bytes() if self.module_file.is_file() else b""
+        return f"{self.name} {hashlib.sha256(content).hexdigest()}"
+
+
+def _import(path: Path) -> ModuleType:
+    """Import a file under a name that its content decides, so that files of one name stay apart."""
+    name = f"lm_eval_task_{hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Safe YAML with `!function`; refuses a key that is given twice, unless both say the same."""
+
+    path: Path
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                earlier = seen.setdefault(key.value, value)
+                if earlier is not value and yaml.serialize(earlier) != yaml.serialize(value):
+                    problem = f"key {key.value!r} is given twice, with different values"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+def _construct_function(loader: _Loader, node: yaml.ScalarNode) -> Function:
+    return Function(str(loader.construct_scalar(node)), loader.path)
+
+
+_Loader.add_constructor("!function", _construct_function)
+
+
+def parse(text: bytes, path: Path) -> dict[str, Any]:
+    """Return the keys of a task file, without those of the files that it includes.
+
+    Raises:
+        ConfigurationError: it is not YAML, or no mapping.
+    """
+    try:
+        loader = _Loader(text)
+        loader.path = path
+        try:
+            content = loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = "" if mark is None else f", line {mark.line + 1}"
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigurationError(f"{path}{place}: not valid YAML ({problem}); correct the file") from error
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: a task file holds KEY: value lines, got {content!r:.60}")
+    return {str(key): value for key, value in content.items()}
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A task file with all that it includes."""
+
+    path: Path
+    keys: Mapping[str, Any]
+    origins: Mapping[str, Path]
+    """For each key, the file that it stands in."""
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that the definition comes from."""
+        functions = {function.module_file for function in _functions(self.keys)}
+        return sorted({self.path, *self.origins.values(), *functions})
+
+
+def read_task_file(path: Path, seen: tuple[Path, ...] = ()) -> TaskFile:
+    """Read a task file and what it includes; its own keys win over included ones, later includes over earlier ones.
+
+    Raises:
+        ConfigurationError: a file that cannot be read, or that includes itself.
+    """
+    if path in seen:
+        chain = " → ".join(str(one) for one in (*seen, path))
+        raise ConfigurationError(f"{path}: include: the files include each other ({chain}); leave one include out")
+    try:
+        own = parse(path.read_bytes(), path)
+    except OSError as error:
+        includer = f"{seen[-1]}: include: " if seen else ""
+        raise ConfigurationError(f"{includer}{path} cannot be read ({error.strerror}); correct the path") from error
+    included = own.pop("include", [])
+    names = included if isinstance(included, list) else [included]
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(f"{path}: include must be a file's path or a list of them, got {included!r:.80}")
+    keys: dict[str, Any] = {}
+    origins: dict[str, Path] = {}
+    for name in names:
+        other = read_task_file((path.parent / name).resolve(), (*seen, path))
+        keys.update(other.keys)
+        origins.update(other.origins)
+    keys.update(own)
+    origins.update(dict.fromkeys(own, path))
+    return TaskFile(path, keys, origins)
+
+
+def _functions(value: object) -> list[Function]:
+    if isinstance(value, Function):
+        return [value]
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [function for item in inner for function in _functions(item)]
+
+
+def plain(value: object) -> object:
+    """Return a definition as data that JSON can hold, with functions as what identifies them."""
+    if isinstance(value, Function):
+        return {"!function": value.fingerprint()}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
