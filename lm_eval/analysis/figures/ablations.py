@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.look import BEST, FAINT, FONT, INK, SHADE, SMALL, new_layout, span
+from lm_eval.analysis.figures.look import BEST, DASHED, FAINT, FONT, INK, SHADE, SMALL, new_layout, span
 from lm_eval.analysis.figures.selection import (
     SETTING_LABELS,
     name_test,
@@ -108,7 +108,7 @@ def _draw(runs: pd.DataFrame, settings: list[str], title: str, score: Score) -> 
     figure.update_xaxes(type="linear", range=(low, high), nticks=5)
     figure.update_xaxes(title_text=score.label, row=len(settings))
     if overall > _NEAR_ONE:
-        figure.add_vline(x=1, line={"color": FAINT, "width": 2, "dash": "dash"})
+        figure.add_vline(x=1, line={"color": FAINT, "width": 2, "dash": DASHED})
     _add_legend(figure)
     figure.update_layout(annotations=_titles(settings, shots))
     return figure

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from lm_eval.analysis.figures.look import (
     BEST,
     CONTROL,
+    DASHED,
     FAINT,
     INK,
     look_of,
@@ -116,9 +117,9 @@ def _draw(table: pd.DataFrame, published: pd.DataFrame | None, title: str, score
     figure.update_xaxes(tickangle=0 if flat else -90, row=len(shots), col=1)
     low, high = span(figure, "y", including=(0, 1))
     low = low if min(low, 0) < -0.05 else 0
-    figure.update_yaxes(
-        type="linear", title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None
-    )
+    figure.update_yaxes(type="linear", title_text=score.label, range=(low, high))
+    for row in range(2, len(shots) + 1):
+        figure.update_yaxes(matches="y", row=row)
     titles = [panel_title(row, say_shots(number)) for row, number in enumerate(shots, start=1)]
     figure.update_layout(annotations=titles)
     return figure
@@ -140,10 +141,10 @@ def _add_panel(panels: _Panels, row: int, runs: pd.DataFrame, main: pd.DataFrame
     )
     levels = _control_levels(runs, controls, score)
     if levels:
-        panels.add_levels(row, levels, "no context at all", {"color": CONTROL, "width": 2.5, "dash": "dash"}, 22)
+        panels.add_levels(row, levels, "no context at all", {"color": CONTROL, "width": 2.5, "dash": DASHED}, 22)
     ends = [min(panels.models.values()) - 0.6, max(panels.models.values()) + 0.6]
     baseline = go.Scatter(
-        x=ends, y=[1, 1], mode="lines", line={"color": FAINT, "width": 2, "dash": "dash"}, hoverinfo="skip"
+        x=ends, y=[1, 1], mode="lines", line={"color": FAINT, "width": 2, "dash": DASHED}, hoverinfo="skip"
     )
     panels.add(row, baseline, "baseline = 1", rank=20)
     _add_best(panels, row, runs)

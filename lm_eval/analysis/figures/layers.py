@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from lm_eval.analysis.figures.look import (
     COLOUR_SCALE,
     COLOURS,
+    DASHED,
     DASHES,
     FAINT,
     INK,
@@ -192,7 +193,7 @@ def _draw_lines(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Fig
             of_value = _best(of_shots[is_value], by, score)
             _add_line(figure, row, of_value, (index, by, value), score, shown)
         chance = score.chance(of_shots).dropna()
-        levels = {"baseline = 1": (1.0, FAINT, "dash")}
+        levels = {"baseline = 1": (1.0, FAINT, DASHED)}
         if len(chance):
             levels["chance (guessing)"] = (float(chance.iloc[-1]), INK, "solid")
         for name, (level, colour, dash) in levels.items():
@@ -220,9 +221,9 @@ def _draw_lines(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Fig
     figure.update_xaxes(tickangle=-90 if len(layers) > 10 else 0, range=(-0.6, len(layers) - 0.4))
     figure.update_xaxes(title_text="layer (E: token embeddings)", row=len(shots))
     low, high = span(figure, "y", including=(1,))
-    figure.update_yaxes(
-        type="linear", title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None
-    )
+    figure.update_yaxes(type="linear", title_text=score.label, range=(low, high))
+    for row in range(2, len(shots) + 1):
+        figure.update_yaxes(matches="y", row=row)
     figure.update_layout(annotations=[panel_title(row, say_shots(n)) for row, n in enumerate(shots, start=1)])
     return figure
 
