@@ -10,6 +10,7 @@ from test_analysis_scores import BASELINE, table_of
 from lm_eval.analysis import figures
 from lm_eval.analysis.figures.look import TEMPLATE, look_of
 from lm_eval.analysis.figures.selection import architecture_of, best_ablations, main_rows, sort_models
+from lm_eval.analysis.figures.toggle import without_buttons
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
@@ -83,6 +84,18 @@ def test_a_star_and_its_line_stand_at_the_best_ablation_of_models_that_have_any(
     table = one_model()
     assert list(best_ablations(table, "normalised")["NORM"]) == ["L2"]
     assert best_ablations(table[table["NORM"].isna()], "normalised").empty
+
+
+def test_the_means_that_every_grid_runs_make_no_model_an_ablated_one_but_count_where_it_is():
+    means = [{"SEGMENT_AGG_SCHEME": s, "EXAMPLE_AGG_SCHEME": e} for s in (None, "mean") for e in (None, "mean")]
+    rows = [{**model("a"), **BASELINE}]
+    for number, means_of in enumerate(means):
+        scheme = "sentence_level_segmentation"
+        rows.append({**model("a"), **GEN, **means_of, "encoding_scheme": scheme, "acc": 0.3 + number / 100})
+    assert best_ablations(scored(*rows), "normalised").empty
+    for other in ({"WORD_AGG_SCHEME": "last"}, {"ENCODING_LAYER": "E"}, {"EXAMPLE_AGG_SCHEME": "soft_cluster"}):
+        (best,) = best_ablations(scored(*rows, {**model("a"), **GEN, **other, "acc": 0.2}), "normalised")["acc"]
+        assert best == 0.33
 
 
 def test_bars_below_chance_are_hollow():
@@ -182,6 +195,21 @@ def test_boxes_of_ablations_hold_the_quartiles_of_the_table_and_few_runs_are_poi
     assert any(
         t.marker.symbol == "star" and list(t.x) == [table["normalised"].max()] for t in first_shown(figure, "scatter")
     )
+
+
+def test_the_row_of_buttons_is_added_above_and_taken_away_again_for_pictures():
+    figure = figures.main_bars(one_model())
+    still = without_buttons(figure)
+    assert not still.layout.updatemenus
+    row = figure.layout.height - still.layout.height
+    assert row > 0
+    assert figure.layout.margin.t - still.layout.margin.t == row
+    assert figure.layout.title.pad.t - still.layout.title.pad.t == row
+    below_top = [(1 - one.layout.legend.y) * one.layout.height for one in (figure, still)]
+    assert below_top[0] - below_top[1] == pytest.approx(row)
+    (menu,) = figure.layout.updatemenus
+    panels = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    assert (menu.y - 1) * panels == pytest.approx(figure.layout.margin.t)  # the upper edge
 
 
 def test_axes_have_types_of_their_own_so_that_hidden_traces_cannot_decide_them():

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from lm_eval.analysis.figures.look import (
     BEST,
     CONTROL,
+    DASH_DOTTED,
     DASHED,
     FAINT,
     INK,
@@ -141,7 +142,7 @@ def _add_panel(panels: _Panels, row: int, runs: pd.DataFrame, main: pd.DataFrame
     )
     levels = _control_levels(runs, controls, score)
     if levels:
-        panels.add_levels(row, levels, "no context at all", {"color": CONTROL, "width": 2.5, "dash": DASHED}, 22)
+        panels.add_levels(row, levels, "no context at all", {"color": CONTROL, "width": 2.5, "dash": DASH_DOTTED}, 22)
     ends = [min(panels.models.values()) - 0.6, max(panels.models.values()) + 0.6]
     baseline = go.Scatter(
         x=ends, y=[1, 1], mode="lines", line={"color": FAINT, "width": 2, "dash": DASHED}, hoverinfo="skip"

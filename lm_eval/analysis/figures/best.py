@@ -8,8 +8,6 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.look import GRID, SMALL, new_layout
 from lm_eval.analysis.figures.selection import (
-    SETTING_LABELS,
-    SHORT_LABELS,
     check,
     is_control,
     name_test,
@@ -20,6 +18,7 @@ from lm_eval.analysis.figures.selection import (
 )
 from lm_eval.analysis.scores import find_best
 from lm_eval.errors import ConfigurationError
+from lm_eval.wording import SHORT_LABELS
 
 _ROW_PX = 30
 _LETTER_PX = 9.4
@@ -123,7 +122,7 @@ def _width(label: str, values: list[str]) -> float:
 def _say_settings(run: Mapping[Hashable, Any], names: Sequence[str]) -> str:
     """Return the settings that a run sets, the layer always."""
     said = [
-        f"{SHORT_LABELS.get(name, SETTING_LABELS[name])}: {say(name, run[name])}"
+        f"{SHORT_LABELS[name]}: {say(name, run[name])}"
         for name in names
         if pd.notna(run[name]) or name == "ENCODING_LAYER"
     ]

@@ -22,9 +22,10 @@ from lm_eval.analysis.figures.look import (
     place_of,
     span,
 )
-from lm_eval.analysis.figures.selection import SETTING_LABELS, name_test, say, say_shots, scored
+from lm_eval.analysis.figures.selection import name_test, say, say_shots, scored
 from lm_eval.analysis.figures.toggle import Score, with_toggle
 from lm_eval.errors import ConfigurationError
+from lm_eval.wording import LABELS
 
 _ROW_PX = 27
 _PANEL_PX = 270
@@ -152,8 +153,8 @@ def _draw_map(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Figur
             x=below[_LAYER], y=below[_VALUE], mode="markers", marker=cross, hoverinfo="skip", showlegend=False
         )
         figure.add_trace(marks, row=row, col=1)
-    subtitle = f"best run at each layer, by {SETTING_LABELS[by]}<br>cross: even the best is below chance; pale: no run"
-    figure.update_layout(**new_layout(title, plot_height=plot_height, subtitle=subtitle))
+    subtitle = f"best run at each layer, by {LABELS[by]}<br>cross: even the best is below chance; pale: no run"
+    figure.update_layout(**new_layout(title, plot_height=plot_height, subtitle=subtitle, below=90))
     bar = {
         "title": {"text": score.label, "side": "right"},
         "thickness": 16,
@@ -212,7 +213,7 @@ def _draw_lines(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Fig
     layout = new_layout(
         title,
         plot_height=plot_height,
-        subtitle=f"best run at each layer, by {SETTING_LABELS[by]}",
+        subtitle=f"best run at each layer, by {LABELS[by]}",
         num_legend=len(shown) + 1,
         below=90,
     )

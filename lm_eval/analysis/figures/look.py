@@ -22,8 +22,8 @@ CONTROL = "#8a4f7d"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#555555")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "pentagon", "hourglass")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-DASHED = "7px,4px"
-"""Short enough for a legend to show that a line is dashed."""
+DASHED, DASH_DOTTED = "7px,4px", "9px,3px,2px,3px"
+"""Short enough for a legend to show them."""
 COLOUR_SCALE = "Viridis"
 
 

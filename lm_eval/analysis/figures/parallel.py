@@ -5,8 +5,6 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.look import COLOUR_SCALE, SMALL, WIDTH, new_layout
 from lm_eval.analysis.figures.selection import (
-    SETTING_LABELS,
-    SHORT_LABELS,
     name_test,
     say,
     say_constant,
@@ -16,6 +14,7 @@ from lm_eval.analysis.figures.selection import (
 )
 from lm_eval.analysis.figures.toggle import Score, with_toggle
 from lm_eval.errors import ConfigurationError
+from lm_eval.wording import SHORT_LABELS
 
 BEST = 10
 _ROW_PX = 44
@@ -110,9 +109,7 @@ def _columns(runs: pd.DataFrame) -> dict[str, list[str]]:
         columns["model"] = [str(model) for model in runs["model"]]
     for name in varying_settings(runs) or ["encoding_scheme"]:
         values = [say(name, value) for value in runs[name]]
-        columns[SHORT_LABELS.get(name, SETTING_LABELS[name])] = (
-            _join_layers(values) if name.endswith("LAYER") else values
-        )
+        columns[SHORT_LABELS[name]] = _join_layers(values) if name.endswith("LAYER") else values
     return columns
 
 

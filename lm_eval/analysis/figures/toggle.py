@@ -36,10 +36,10 @@ class Score:
 NORMALISED = Score("normalised", "normalised score", "normalised")
 CHANCE_CORRECTED = Score("chance_corrected", "chance-corrected score", "chance-corrected")
 SCORES = (NORMALISED, CHANCE_CORRECTED)
-_ROW_PX = 40
+_ROW_PX = 44
 """Height of the row of buttons, above the title."""
-_HIGHEST = 3.0
-"""What plotly allows; in a figure much lower than its head the buttons come to stand beside the legend."""
+_FURTHEST = 3.0
+"""What plotly allows; in a figure much smaller than its margins the buttons come to stand further inside."""
 
 
 def with_toggle(draw: Callable[[Score], go.Figure], table: DataFrame) -> go.Figure:
@@ -71,11 +71,11 @@ def with_toggle(draw: Callable[[Score], go.Figure], table: DataFrame) -> go.Figu
         "type": "buttons",
         "direction": "right",
         "buttons": buttons,
-        "x": 1 + layouts[0]["margin"]["r"] / _plot_width(layouts[0]),
+        "x": min(1 + layouts[0]["margin"]["r"] / _plot_width(layouts[0]), _FURTHEST),
         "xanchor": "right",
         "y": _top_of_container(layouts[0]),
         "yanchor": "top",
-        "pad": {"t": 5, "r": 7},
+        "pad": {"t": 3, "r": 7},
         "font": {"size": SMALL - 3},
         "showactive": True,
     }
@@ -111,7 +111,7 @@ def _move_down(layout: dict[str, Any], by: int) -> dict[str, Any]:
 def _top_of_container(layout: dict[str, Any]) -> float:
     """Return where a figure's upper edge lies, as buttons count: 0 and 1 are the ends of its panels."""
     margin = layout["margin"]
-    return min(1 + float(margin["t"]) / float(layout["height"] - margin["t"] - margin["b"]), _HIGHEST)
+    return min(1 + float(margin["t"]) / float(layout["height"] - margin["t"] - margin["b"]), _FURTHEST)
 
 
 def _plot_width(layout: dict[str, Any]) -> float:
