@@ -95,7 +95,7 @@ def test_the_means_that_every_grid_runs_make_no_model_an_ablated_one_but_count_w
     assert best_ablations(scored(*rows), "normalised").empty
     for other in ({"WORD_AGG_SCHEME": "last"}, {"ENCODING_LAYER": "E"}, {"EXAMPLE_AGG_SCHEME": "soft_cluster"}):
         (best,) = best_ablations(scored(*rows, {**model("a"), **GEN, **other, "acc": 0.2}), "normalised")["acc"]
-        assert best == 0.33
+        assert best == pytest.approx(0.33)
 
 
 def test_bars_below_chance_are_hollow():
@@ -255,6 +255,27 @@ def test_parallel_categories_hold_the_best_runs_in_order():
     assert list(layers["values"])[:1] == ["last"]
     everything = first_shown(figures.parallel_settings(layered(), num_fewshot=5, best=None), "parcats")[0]
     assert len(everything.line.color) == 12
+
+
+def test_many_runs_are_joined_between_neighbouring_settings_and_none_is_lost():
+    settings = [
+        (norm, word, layer) for norm in (None, "L2", "zNorm") for word in ("mean", "last") for layer in range(9)
+    ]
+    rows = [
+        {**model("a"), "NORM": norm, "WORD_AGG_SCHEME": word, "ENCODING_LAYER": str(layer), "acc": 0.3 + place / 1000}
+        for place, (norm, word, layer) in enumerate(settings)
+    ]
+    table = scored({**model("a"), **BASELINE}, *rows)
+    (trace,) = first_shown(figures.parallel_settings(table, num_fewshot=5, best=None), "sankey")
+    labels = [label.strip() for label in trace.node.label]
+    assert labels[:3] == ["last", "mean", "zNorm"]  # by their best runs
+    between = {(labels[s], labels[t]): 0 for s, t in zip(trace.link.source, trace.link.target, strict=True)}
+    for source, target, number in zip(trace.link.source, trace.link.target, trace.link.value, strict=True):
+        between[labels[source], labels[target]] += number
+    assert between["mean", "L2"] == between["last", "none"] == 9
+    assert between["L2", "0"] == 2
+    assert sum(between.values()) == 2 * len(settings)  # each run passes both gaps
+    assert figures.parallel_settings(table, num_fewshot=5).data[0].type == "parcats"
 
 
 def test_scores_over_size_are_those_of_the_table():

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from clusters import TOP
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 from published_study import write_study
 
 from lm_eval import demo
@@ -62,6 +64,16 @@ def test_notebooks_are_valid_clean_and_begin_with_their_parameters(name):
 
 def test_there_is_a_notebook_for_each_test_and_architecture_and_one_for_both():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == sorted([*READING, *DRAWING])
+
+
+def test_executed_notebooks_load_nothing_from_elsewhere():
+    page = go.Figure().to_html(full_html=False, include_plotlyjs=False, include_mathjax="cdn")
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", {"text/html": page})])
+    exporter = HTMLExporter(template_name="offline", extra_template_basedirs=[str(NOTEBOOKS)])
+    written, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert "plotly-graph-div" in written
+    assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[^>]*", written) == []
+    assert "cdn" not in written
 
 
 @pytest.mark.slow

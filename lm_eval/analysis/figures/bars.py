@@ -14,6 +14,7 @@ from lm_eval.analysis.figures.look import (
     DASHED,
     FAINT,
     INK,
+    WIDTH,
     look_of,
     new_layout,
     panel_title,
@@ -41,6 +42,11 @@ _LONGEST = 26
 """Letters of a model's name that are shown."""
 _FLAT_LETTERS = 50
 """Of all names together, if they are to stand side by side."""
+_MODEL_PX = 44
+"""Between two models, at least: their bars can still be told apart. Many models make a figure for both columns."""
+_SIDES_PX = 90
+_ENTRY_PX = 300
+"""Of the legend, with its symbol."""
 _GROUP = 0.84
 """Of the distance between two models, what their bars fill."""
 
@@ -49,7 +55,8 @@ def main_bars(table: pd.DataFrame, *, published: pd.DataFrame | None = None, tit
     """Draw the scores of main configurations by model and encoding scheme.
 
     Models stand in order of size, families together; a bar that is hollow lies below chance, a cross stands where a run
-    or its baseline is missing. A star with a dotted line is the best run of a model that has others than main ones.
+    or its baseline is missing. A star with a dotted line is the best of all runs of a model that was ablated: that has
+    runs with other settings than the usual grids give to every model (`selection.best_ablations`).
 
     Args:
         table: runs with their scores, main ones and others, of one test and task.
@@ -110,9 +117,19 @@ def _draw(table: pd.DataFrame, published: pd.DataFrame | None, title: str, score
     longest = max(len(name) for name in models["model"])
     flat = len(models) * longest <= _FLAT_LETTERS
     below = 50 if flat else 20 + min(longest, _LONGEST) * _LETTER_PX
-    layout = new_layout(title, plot_height=height, num_legend=len(panels.in_legend), below=below)
-    figure.update_layout(**layout, barmode="overlay")
+    has_stars = "best ablation" in panels.in_legend
+    subtitle = "star: best run of a model whose settings were varied" if has_stars else ""
     edge = (models["position"].min() - 0.6, models["position"].max() + 0.6)
+    width = max(WIDTH, int(_MODEL_PX * (edge[1] - edge[0])) + _SIDES_PX)
+    layout = new_layout(
+        title,
+        plot_height=height,
+        subtitle=subtitle,
+        num_legend=len(panels.in_legend),
+        legend_columns=width // _ENTRY_PX,
+        below=below,
+    )
+    figure.update_layout(**{**layout, "width": width}, barmode="overlay")
     names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in models["model"]]
     figure.update_xaxes(type="linear", range=edge, tickvals=list(models["position"]), ticktext=names, showgrid=False)
     figure.update_xaxes(tickangle=0 if flat else -90, row=len(shots), col=1)
