@@ -69,6 +69,11 @@ def make_report(
         *_say_documents(runs.table),
         *_say_published(tables[_PUBLISHED]),
         *_shorten([f"no baseline: {missing}" for missing in scored.missing]),
+        *(
+            ["without a baseline no normalised score; scripts/run_parallel_baseline.py makes them"]
+            if scored.missing
+            else []
+        ),
         *_say_failures(folders),
         *_shorten([f"not a result: {path.name} ({why})" for path, why in runs.unreadable.items()]),
     ]

@@ -121,6 +121,8 @@ def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, 
             rows[key] = (
                 known[key] if key in known else [_row(stored, stat.st_mtime, sizes) for stored in read_results(file)]
             )
+        except json.JSONDecodeError as error:
+            unreadable[file] = f"not JSON, or only half of it: {error}"
         except (OSError, ValueError) as error:
             unreadable[file] = str(error)
     return rows, unreadable
