@@ -402,7 +402,10 @@ def test_all_figures_at_once_are_those_that_can_be_drawn():
     drawn = figures.draw_all(pd.concat([one_model(), other, scored({**model("z"), **GEN, "task": "webqs_dg"})]))
     assert [title for title in drawn if title.startswith("Test 1, generation (hellaswag_dg): ")] == [
         f"Test 1, generation (hellaswag_dg): {what}"
-        for what in ("main configurations", "score and model size", "by setting")
+        for what in (
+            *("main configurations", "score and model size", "by setting"),
+            *("best settings, 0 shots", "best settings, 5 shots"),
+        )
     ]
     assert not any("webqs" in title for title in drawn)
     assert figures.draw_all(one_model().head(0)) == {}

@@ -118,6 +118,13 @@ def _rows_that(
     return table[chosen & ~is_control(table)]
 
 
+def largest_study(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the model that has the most of them: that of the ablations."""
+    runs = table[~is_control(table)]
+    most: str = runs["pretrained"].value_counts().index[0]
+    return table.loc[table["pretrained"] == most]
+
+
 def sort_models(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row a model, families together, in both the smaller first; unknown sizes come last.
 
