@@ -100,8 +100,9 @@ def test_the_means_that_every_grid_runs_make_no_model_an_ablated_one_but_count_w
 
 def test_bars_below_chance_are_hollow():
     figure = figures.main_bars(scored({**model("a"), **BASELINE}, {**model("a"), **GEN, "acc": 0.2}))
-    (bar,) = [bar for bar in first_shown(figure, "bar") if len(bar.y)]
-    assert bar.marker.color == "white"
+    named, hollow = first_shown(figure, "bar")
+    assert (values([named]), values([hollow])) == ([], [0.4])
+    assert (named.showlegend, hollow.marker.color) == (True, "white")
     assert "hollow: below chance" in {trace.name for trace in figure.data}
     above = figures.main_bars(one_model())
     assert "hollow: below chance" not in {trace.name for trace in above.data}

@@ -212,12 +212,12 @@ def _add_bars(panels: _Panels, row: int, bars: pd.DataFrame, scheme: str, offset
         "solidity": 0.22,
     }
     trace = go.Bar(
-        x=bars["pretrained"].map(panels.models).astype(float) + offsets[scheme],
-        y=bars[score.column],
+        x=[None] if bars.empty else bars["pretrained"].map(panels.models).astype(float) + offsets[scheme],
+        y=[None] if bars.empty else bars[score.column],  # so that the legend names it all the same
         width=_GROUP / len(offsets) * 0.92,
         error_y={
             "type": "data",
-            "array": bars[score.error].fillna(0.0),
+            "array": [0.0] if bars.empty else bars[score.error].fillna(0.0),
             "color": INK,
             "thickness": 1.3,
             "width": 2,
