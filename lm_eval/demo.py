@@ -69,6 +69,7 @@ def main() -> int:
     print("acc: share of documents whose right choice scores best; guessing gives 0.250")
     print("normalised: acc divided by the accuracy of the same model's cross_encoding baseline at the same shots;")
     print("  guessing gives 0.250 divided by that, here 0.31 to 0.38: rows near it carry little of the context")
+    print("chance-corr.: the share of the way from guessing, 0, to that baseline, 1")
     print("hellaswag_dg: Test 1 (generation) and its baseline; hellaswag_d: Test 2 (similarity)")
     return 0
 

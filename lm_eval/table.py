@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lm_eval.config import ENCODING_SCHEMES, RunConfig
+from lm_eval.metrics import CHANCE
 from lm_eval.result_files import StoredResult
 from lm_eval.results import ResultsFolder
 from lm_eval.settings import SETTING_NAMES
@@ -64,7 +65,8 @@ def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineK
 
     Args:
         results: the results, in the order of the rows.
-        baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised score (SPEC §8).
+        baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised and the
+            chance-corrected score (SPEC §8).
     """
     settings = [name for name in SETTING_NAMES if any(stored.config.vectors.public()[name] for stored in results)]
     origins = [name for name, of in _ORIGINS.items() if len({of(stored.config) for stored in results}) > 1]
@@ -75,10 +77,9 @@ def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineK
         for s in results
     ]
     if baselines is not None:
-        header.append("normalised")
+        header += ["normalised", "chance-corr."]
         for row, stored in zip(rows, results, strict=True):
-            baseline = baselines.get(baseline_key(stored.config))
-            row.append(f"{_accuracy(stored) / baseline:.3f}" if baseline else NOTHING)
+            row.extend(_score_cells(stored, baselines.get(baseline_key(stored.config))))
     return _align([header, *rows], num_left=4 + len(titles))
 
 
@@ -96,6 +97,17 @@ def _describe_cells(stored: StoredResult, settings: Sequence[str]) -> list[str]:
 def _accuracy_cells(stored: StoredResult) -> list[str]:
     error = stored.metrics.get("acc_stderr")
     return [f"{_accuracy(stored):.3f}", NOTHING if error is None else f"{error:.3f}"]
+
+
+def _score_cells(stored: StoredResult, baseline: float | None) -> list[str]:
+    acc = _accuracy(stored)
+    chance = stored.metrics.get("rand_acc")
+    if chance is None:
+        chance = CHANCE.get(_dataset(stored.config))
+    normalised = f"{acc / baseline:.3f}" if baseline else NOTHING
+    if baseline is None or chance is None or baseline <= chance:
+        return [normalised, NOTHING]
+    return [normalised, f"{(acc - chance) / (baseline - chance):.3f}"]
 
 
 def say_documents(results: Sequence[StoredResult]) -> str:
@@ -124,11 +136,14 @@ def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:
 
 def baseline_key(config: RunConfig) -> BaselineKey:
     """Return what a configuration and its baseline have in common: dataset, model, shots, documents."""
-    dataset = TASKS[config.task].dataset.name if config.task in TASKS else config.task
     return (
-        dataset, config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit, config.data_dir,
-        config.description,
+        _dataset(config), config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit,
+        config.data_dir, config.description,
     )  # fmt: skip
+
+
+def _dataset(config: RunConfig) -> str:
+    return TASKS[config.task].dataset.name if config.task in TASKS else config.task
 
 
 def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:

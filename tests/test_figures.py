@@ -172,6 +172,7 @@ def test_twenty_models_stand_by_family_and_size_and_nothing_is_lost():
     figure = figures.main_bars(table)
     assert sorted(values(first_shown(figure, "bar"))) == pytest.approx(sorted(table["normalised"]))
     assert list(figure.layout.xaxis.ticktext) == list(order["model"])
+    assert figure.layout.width > figures.main_bars(one_model()).layout.width  # so much room as the bars need
 
 
 def test_boxes_of_ablations_hold_the_quartiles_of_the_table_and_few_runs_are_points():

@@ -44,8 +44,10 @@ def test_a_score_is_divided_by_the_baseline_of_its_own_dataset_limit_and_shots(t
     write_older(tmp_path, "c", 0.2, limit="10")
     write_older(tmp_path, "d", 0.1, limit="60", task="webqs_dg")
     write_older(tmp_path, "e", 0.9, limit="60", num_fewshot=5)
-    found = {(row[0], row[2], row[3], row[-3]): row[-1] for row in rows_of(tmp_path)}
-    assert found["hellaswag_dg", "concat_each_example", "0", "0.300"] == "0.750"
+    found = {(row[0], row[2], row[3], row[-4]): row[-2:] for row in rows_of(tmp_path)}
+    assert found["hellaswag_dg", "concat_each_example", "0", "0.300"] == ["0.750", "0.333"]  # 0.05 / 0.15
+    assert found["webqs_dg", "cross_encoding", "0", "0.100"] == ["1.000", "-"]  # there is no guessing
+    assert found["hellaswag_dg", "cross_encoding", "0", "0.200"] == ["1.000", "-"]  # a baseline below chance
 
 
 def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
@@ -55,7 +57,7 @@ def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
     }
     write_older(tmp_path, "a", 0.3, limit="60", **concept)
     write_older(tmp_path, "b", 0.4, limit="61")
-    assert [row[-1] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == ["-"]
+    assert [row[-2:] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == [["-", "-"]]
 
 
 def test_the_table_of_folders_is_printed_and_unreadable_files_are_named(tmp_path, capsys):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-CHANCE = {"hellaswag": 0.25}
-"""Accuracy of guessing, for results that don't state it."""
+from lm_eval.metrics import CHANCE
+
 _SAME = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
 """What a run and its baseline have in common."""
 
