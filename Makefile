@@ -46,10 +46,13 @@ demo: $(RUNTIME)  ## run the demonstration on tiny embedded models (installs no 
 NOTEBOOKS := $(foreach test,gen sim,dist_$(test)_charts_gpt dist_$(test)_charts_t5) dist_gen_charts dist_sim_charts
 
 charts: $(RUNTIME)  ## execute the notebooks, which leave their figures in notebooks/charts (with the demo's results where you have none)
-	@$(PY) -m lm_eval.demo >$(VENV)/demo.log || { cat $(VENV)/demo.log >&2; exit 1; }
+	@echo "==> the demo's results, where they are missing"
+	@$(PY) -m lm_eval.demo >$(VENV)/demo.log 2>&1 || { cat $(VENV)/demo.log >&2; exit 1; }
 	@for notebook in $(NOTEBOOKS); do echo "==> notebooks/$$notebook.ipynb" && \
-		PLOTLY_RENDERER=notebook $(PY) -m nbconvert --log-level ERROR \
-			--to html --execute --output-dir notebooks/charts notebooks/$$notebook.ipynb || exit 1; done
+		{ PLOTLY_RENDERER=notebook $(PY) -m nbconvert --log-level ERROR --to html --execute \
+			--template offline --TemplateExporter.extra_template_basedirs=notebooks \
+			--output-dir notebooks/charts notebooks/$$notebook.ipynb 2>$(VENV)/charts.log || \
+			{ cat $(VENV)/charts.log >&2; exit 1; }; }; done
 	@echo "figures and executed notebooks are in notebooks/charts"
 
 test: $(DEV)  ## run the tests, with a floor under their coverage

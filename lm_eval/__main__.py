@@ -126,6 +126,11 @@ def _print_table(result: dict[str, Any]) -> None:
                 print(f"{task:15} {name:10} {value:.4f}" + ("" if error is None else f" ± {error:.4f}"))
 
 
+def _say_kept(args: argparse.Namespace) -> str:
+    where = [str(path) for path in (args.output_path, args.output_dir) if path is not None]
+    return f"tasks that were finished are in {' and '.join(where)}" if where else "no result is kept"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -166,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: the run failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; finished tasks are written", file=sys.stderr)
+        print(f"interrupted; {_say_kept(args)}", file=sys.stderr)
         return 130
     return 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lm_eval.model_list import DEMO
 from lm_eval.result_files import StoredResult
 from lm_eval.results import ResultsFolder
-from lm_eval.table import find_baselines, format_results, sort_results
+from lm_eval.table import find_baselines, format_results, say_documents, sort_results
 
 SCRIPTS = DEMO.parent / "scripts"
 RESULTS = DEMO / "results"
@@ -65,10 +65,12 @@ def main() -> int:
         return 130
     results = _collect()
     print(f"\n{format_results(results, find_baselines(results))}\n")
+    print(say_documents(results))
     print("acc: share of documents whose right choice scores best; guessing gives 0.250")
     print("normalised: acc divided by the accuracy of the same model's cross_encoding baseline at the same shots;")
     print("  guessing gives 0.250 divided by that, here 0.31 to 0.38: rows near it carry little of the context")
-    print("hellaswag_dg: Test 1 (generation) and its baseline; hellaswag_d: Test 2 (similarity); layer -: the last one")
+    print("chance-corr.: the share of the way from guessing, 0, to that baseline, 1")
+    print("hellaswag_dg: Test 1 (generation) and its baseline; hellaswag_d: Test 2 (similarity)")
     return 0
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from lm_eval.tasks.base import Example
 
+CHANCE = {"hellaswag": 0.25}
+"""Accuracy of guessing by dataset, for results of the older form, which don't state it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentScores:

@@ -12,7 +12,7 @@ from lm_eval.estimate import describe_seconds
 from lm_eval.failures import RecordedFailure, is_current, read_failures
 from lm_eval.leases import read_drivers
 from lm_eval.results import ResultsFolder
-from lm_eval.table import describe, format_results, sort_results
+from lm_eval.table import describe, format_results, say_documents, sort_results
 
 _OLD_SHOWN = 3
 """Drivers that have ended, of which something is told."""
@@ -42,7 +42,7 @@ def describe_status(path: Path, *, table: bool) -> list[str]:
     lines += _describe_failures(list(failed.values()))
     lines += [f"not a result: {file.name} ({why})" for file, why in folder.unreadable.items()]
     if table and results:
-        lines += ["", format_results(sort_results(results))]
+        lines += ["", f"{format_results(sort_results(results))}\n{say_documents(results)}"]
     return lines
 
 

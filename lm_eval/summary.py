@@ -10,7 +10,7 @@ from lm_eval.identity import Identifier
 from lm_eval.plan import Plan
 from lm_eval.result_files import StoredResult
 from lm_eval.results import ResultsFolder
-from lm_eval.table import describe, format_results
+from lm_eval.table import describe, format_results, say_documents
 from lm_eval.worker import Outcome
 
 _LOG_LINES = 5
@@ -41,6 +41,7 @@ def print_results(configs: Sequence[RunConfig], folder: ResultsFolder) -> None:
             stored.append(found)
     if stored:
         print(format_results(stored))
+        print(say_documents(stored))
 
 
 def print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:

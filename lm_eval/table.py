@@ -6,25 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lm_eval.config import ENCODING_SCHEMES, RunConfig
+from lm_eval.metrics import CHANCE
 from lm_eval.result_files import StoredResult
 from lm_eval.results import ResultsFolder
+from lm_eval.settings import SETTING_NAMES
 from lm_eval.tasks import dataset_name
+from lm_eval.wording import NOTHING, SHORT_LABELS, say_cell
 
 BaselineKey = tuple[object, ...]
-
-_NOTHING = "-"
-_SETTING_TITLES = {
-    "word_agg_scheme": "token agg.",
-    "segment_agg_scheme": "segment agg.",
-    "example_agg_scheme": "example agg.",
-    "norm": "norm",
-    "similarity_func": "similarity",
-    "encoding_layer": "layer",
-    "out_word_agg_scheme": "choice agg.",
-    "out_encoding_layer": "choice layer",
-    "add_pos": "add pos.",
-    "decoding_scheme": "decoding",
-}
 
 
 def model_name(config: RunConfig) -> str:
@@ -76,21 +65,21 @@ def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineK
 
     Args:
         results: the results, in the order of the rows.
-        baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised score (SPEC §8).
+        baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised and the
+            chance-corrected score (SPEC §8).
     """
-    settings = [name for name in _SETTING_TITLES if any(getattr(stored.config.vectors, name) for stored in results)]
+    settings = [name for name in SETTING_NAMES if any(stored.config.vectors.public()[name] for stored in results)]
     origins = [name for name, of in _ORIGINS.items() if len({of(stored.config) for stored in results}) > 1]
-    titles = [*(_SETTING_TITLES[name] for name in settings), *origins]
+    titles = [*(SHORT_LABELS[name] for name in settings), *origins]
     header = ["task", "model", "scheme", "shots", *titles, "acc", "± s.e."]
     rows = [
         [*_describe_cells(s, settings), *(_ORIGINS[name](s.config) for name in origins), *_accuracy_cells(s)]
         for s in results
     ]
     if baselines is not None:
-        header.append("normalised")
+        header += ["normalised", "chance-corr."]
         for row, stored in zip(rows, results, strict=True):
-            baseline = baselines.get(baseline_key(stored.config))
-            row.append(f"{_accuracy(stored) / baseline:.3f}" if baseline else _NOTHING)
+            row.extend(_score_cells(stored, baselines.get(baseline_key(stored.config))))
     return _align([header, *rows], num_left=4 + len(titles))
 
 
@@ -100,13 +89,35 @@ def _accuracy(stored: StoredResult) -> float:
 
 def _describe_cells(stored: StoredResult, settings: Sequence[str]) -> list[str]:
     config = stored.config
-    values = [getattr(config.vectors, name) or _NOTHING for name in settings]
+    public = config.vectors.public()
+    values = [say_cell(name, public[name], kind=config.model, scheme=config.encoding_scheme) for name in settings]
     return [config.task, model_name(config), config.encoding_scheme or config.model, str(config.num_fewshot), *values]
 
 
 def _accuracy_cells(stored: StoredResult) -> list[str]:
     error = stored.metrics.get("acc_stderr")
-    return [f"{_accuracy(stored):.3f}", _NOTHING if error is None else f"{error:.3f}"]
+    return [f"{_accuracy(stored):.3f}", NOTHING if error is None else f"{error:.3f}"]
+
+
+def _score_cells(stored: StoredResult, baseline: float | None) -> list[str]:
+    acc = _accuracy(stored)
+    chance = stored.metrics.get("rand_acc")
+    if chance is None:
+        chance = CHANCE.get(dataset_name(stored.config))
+    normalised = f"{acc / baseline:.3f}" if baseline else NOTHING
+    if baseline is None or chance is None or baseline <= chance:
+        return [normalised, NOTHING]
+    return [normalised, f"{(acc - chance) / (baseline - chance):.3f}"]
+
+
+def say_documents(results: Sequence[StoredResult]) -> str:
+    """Return, in words, how many documents stand behind each of the results."""
+    numbers = [stored.content.get("run", {}).get(stored.config.task, {}).get("num_documents") for stored in results]
+    known = sorted({number for number in numbers if number is not None})
+    if not known:
+        return "documents a run: not stated in results of the older form"
+    told = f"documents a run: {known[0]}" + (f" to {known[-1]}" if len(known) > 1 else "")
+    return told + (f" (not stated in {numbers.count(None)})" if None in numbers else "")
 
 
 def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:
@@ -127,7 +138,7 @@ def baseline_key(config: RunConfig) -> BaselineKey:
     """Return what a configuration and its baseline have in common: dataset, model, shots, documents."""
     return (
         dataset_name(config), config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit,
-        config.data_dir,        config.description,
+        config.data_dir, config.description,
     )  # fmt: skip
 
 
@@ -159,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     baselines = find_baselines(results)
     print(format_results(sort_results(results), baselines))
+    print(say_documents(results))
     if any(baseline_key(stored.config) not in baselines for stored in results):
         print(
             "normalised -: no cross_encoding baseline of the same model, shots, limit and data is among these results"

@@ -15,12 +15,14 @@ from test_analysis_runs import put, result_of
 from test_analysis_scores import BASELINE, table_of
 
 from lm_eval.analysis.published import compare_with_published, read_published
-from lm_eval.analysis.report import find_architectures, missing_cells, report_on, to_markdown
+from lm_eval.analysis.report import find_architectures, make_report, report_on
+from lm_eval.analysis.report_tables import missing_cells, readable, to_markdown
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
 from lm_eval.failures import Failure, write_failure
 from lm_eval.grid import expand
+from lm_eval.identity import identify
 
 PYTHIA = "EleutherAI/pythia-1b-deduped"
 
@@ -63,13 +65,26 @@ def test_what_most_models_have_and_one_lacks_is_a_missing_cell():
     rows = [{"pretrained": name, "model": name, "num_fewshot": shots} for name in "abc" for shots in (0, 5)]
     missing = missing_cells(table_of(*rows[:-1], {**rows[0], "NORM": "L2"}), {})
     assert missing.to_dict("records") == [
-        {"task": "hellaswag_dg", "model": "c", "scheme": "concat_all_examples", "shots": 5, "WORD_AGG_SCHEME": "mean"}
-    ]
+        {
+            "task": "hellaswag_dg", "kind": "dist_gen", "model": "c", "encoding_scheme": "concat_all_examples",
+            "num_fewshot": 5, "WORD_AGG_SCHEME": "mean",
+        }
+    ]  # fmt: skip
 
 
-def test_a_table_in_markdown_has_its_bars_escaped_and_its_numbers_rounded():
-    table = pd.DataFrame({"agg": ["relu|mean", None], "acc": [0.12345, float("nan")]})
-    assert to_markdown(table) == "| agg | acc |\n| --- | --- |\n| relu\\|mean | 0.123 |\n| - | - |\n"
+def test_a_table_reads_in_words_with_errors_behind_their_numbers():
+    row = {
+        "kind": "dist_sim", "encoding_scheme": "concat_all_examples", "limit": "None", "acc": 0.12345,
+        "acc_stderr": 0.0101, "normalised": float("nan"), "normalised_stderr": float("nan"), "below_chance": True,
+        "WORD_AGG_SCHEME": "relu|mean", "ENCODING_LAYER": None, "num_documents": 200.0,
+    }  # fmt: skip
+    table = readable(pd.DataFrame([row, {**row, "acc_stderr": float("nan"), "below_chance": False}]))
+    assert to_markdown(table) == (
+        "| scheme | limit | acc | normalised | below chance | token agg. | layer | documents |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| concat_all_examples | all | 0.123 ± 0.010 | - | yes | relu\\|mean | last | 200 |\n"
+        "| concat_all_examples | all | 0.123 | - | no | relu\\|mean | last | 200 |\n"
+    )
 
 
 @pytest.fixture
@@ -99,14 +114,33 @@ def test_a_report_is_one_page_with_its_tables_beside_it(folder, tmp_path):
     assert {"report.html", "all_runs.csv", "all_runs.md", "all_runs.tex", "best_settings_of_each_model.csv"} <= names
     table = pd.read_csv(tmp_path / "out" / "all_runs.csv")
     assert sorted(table["normalised"].dropna()) == [0.8]
-    assert list(table["below chance"]) == [False, True]
+    assert list(table["below_chance"]) == [False, True]
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="no such folder; give the results folders of grids"):
         report_on([tmp_path / "nowhere"], tmp_path / "out")
-    with pytest.raises(ConfigurationError, match=r"no result in .*; see scripts/status.py"):
+    with pytest.raises(ConfigurationError, match=r"no result in .*; scripts/run_parallel_\*.py make results"):
         report_on([tmp_path], tmp_path / "out")
+    put(tmp_path, "half.json", '{"results": {')
+    with pytest.raises(ConfigurationError, match=r"no result in .* \(half.json: "):
+        report_on([tmp_path], tmp_path / "out")
+
+
+def test_a_cause_of_failures_is_told_once_and_long_lists_are_cut(tmp_path):
+    results = tmp_path / "results"
+    configs = expand(grid(num_fewshot=[1, 2, 3, 4, 5, 6]))
+    put(results, "a.json", result_of(configs[0]))
+    for config in configs[1:]:
+        write_failure(results, config, identify(config), Failure(message="no luck"))
+    for number in range(20):
+        put(results, f"bad{number}.json", "{")
+    report = make_report([results], read_runs(results), {})
+    (failed,) = [remark for remark in report.remarks if remark.startswith("failed: ")]
+    assert failed.endswith("; and 2 more: no luck")
+    unreadable = [remark for remark in report.remarks if remark.startswith("not a result: ")]
+    assert len(unreadable) == 12
+    assert report.remarks[-1] == "and 8 more"
 
 
 def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path):

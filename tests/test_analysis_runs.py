@@ -14,6 +14,7 @@ from published_study import write_study
 
 from lm_eval.analysis.runs import METRICS, describe_columns, family_of, read_runs
 from lm_eval.config import Limit, RunConfig
+from lm_eval.errors import ConfigurationError
 from lm_eval.failures import Failure, write_failure
 from lm_eval.grid import expand
 from lm_eval.result_files import config_content
@@ -65,10 +66,23 @@ def test_a_run_is_a_row_of_settings_metrics_and_provenance(config, tmp_path):
 
 def test_columns_have_the_same_types_whatever_is_in_the_folder(config, tmp_path):
     put(tmp_path, "a.json", result_of(config))
-    empty, one = read_runs([tmp_path / "nowhere"]).table, read_runs([tmp_path]).table
+    (tmp_path / "none").mkdir()
+    empty, one = read_runs([tmp_path / "none"]).table, read_runs([tmp_path]).table
     assert len(empty) == 0
     assert dict(empty.dtypes) == dict(one.dtypes)
     assert all(one[metric].dtype == "float64" for metric in METRICS)
+
+
+def test_one_folder_may_be_given_as_it_is_and_the_same_one_twice_counts_once(config, tmp_path):
+    put(tmp_path, "a.json", result_of(config))
+    for folders in (tmp_path, str(tmp_path), [str(tmp_path), tmp_path]):
+        runs = read_runs(folders)
+        assert (len(runs.table), runs.num_duplicates) == (1, 0)
+
+
+def test_folders_that_are_not_there_are_named_together(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"one, .*two: no such folder; .*`make demo` fill"):
+        read_runs([tmp_path / "one", tmp_path, tmp_path / "two"])
 
 
 def test_of_several_results_of_one_configuration_the_newest_counts(config, tmp_path):

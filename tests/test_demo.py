@@ -69,7 +69,7 @@ def test_the_demonstration_runs_everything_once_and_prints_a_table(tmp_path, mon
     first = capsys.readouterr().out
     header, _, *rows = first.partition("\n\ntask ")[2].partition("\n\n")[0].splitlines()
     assert header.split()[:3] == ["model", "scheme", "shots"]
-    assert header.split()[-1] == "normalised"
+    assert header.split()[-2:] == ["normalised", "chance-corr."]
     assert {row.split()[1] for row in rows} == set(DEMO_MODELS)
     assert sum("cross_encoding" in row and row.endswith(" 1.000") for row in rows) == 2 * len(DEMO_MODELS)
     num_results = sum(len(list(folder.glob("*.json"))) for folder in tmp_path.iterdir())

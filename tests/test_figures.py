@@ -10,6 +10,7 @@ from test_analysis_scores import BASELINE, table_of
 from lm_eval.analysis import figures
 from lm_eval.analysis.figures.look import TEMPLATE, look_of
 from lm_eval.analysis.figures.selection import architecture_of, best_ablations, main_rows, sort_models
+from lm_eval.analysis.figures.toggle import without_buttons
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
@@ -85,10 +86,23 @@ def test_a_star_and_its_line_stand_at_the_best_ablation_of_models_that_have_any(
     assert best_ablations(table[table["NORM"].isna()], "normalised").empty
 
 
+def test_the_means_that_every_grid_runs_make_no_model_an_ablated_one_but_count_where_it_is():
+    means = [{"SEGMENT_AGG_SCHEME": s, "EXAMPLE_AGG_SCHEME": e} for s in (None, "mean") for e in (None, "mean")]
+    rows = [{**model("a"), **BASELINE}]
+    for number, means_of in enumerate(means):
+        scheme = "sentence_level_segmentation"
+        rows.append({**model("a"), **GEN, **means_of, "encoding_scheme": scheme, "acc": 0.3 + number / 100})
+    assert best_ablations(scored(*rows), "normalised").empty
+    for other in ({"WORD_AGG_SCHEME": "last"}, {"ENCODING_LAYER": "E"}, {"EXAMPLE_AGG_SCHEME": "soft_cluster"}):
+        (best,) = best_ablations(scored(*rows, {**model("a"), **GEN, **other, "acc": 0.2}), "normalised")["acc"]
+        assert best == pytest.approx(0.33)
+
+
 def test_bars_below_chance_are_hollow():
     figure = figures.main_bars(scored({**model("a"), **BASELINE}, {**model("a"), **GEN, "acc": 0.2}))
-    (bar,) = [bar for bar in first_shown(figure, "bar") if len(bar.y)]
-    assert bar.marker.color == "white"
+    named, hollow = first_shown(figure, "bar")
+    assert (values([named]), values([hollow])) == ([], [0.4])
+    assert (named.showlegend, hollow.marker.color) == (True, "white")
     assert "hollow: below chance" in {trace.name for trace in figure.data}
     above = figures.main_bars(one_model())
     assert "hollow: below chance" not in {trace.name for trace in above.data}
@@ -158,6 +172,7 @@ def test_twenty_models_stand_by_family_and_size_and_nothing_is_lost():
     figure = figures.main_bars(table)
     assert sorted(values(first_shown(figure, "bar"))) == pytest.approx(sorted(table["normalised"]))
     assert list(figure.layout.xaxis.ticktext) == list(order["model"])
+    assert figure.layout.width > figures.main_bars(one_model()).layout.width  # so much room as the bars need
 
 
 def test_boxes_of_ablations_hold_the_quartiles_of_the_table_and_few_runs_are_points():
@@ -182,6 +197,21 @@ def test_boxes_of_ablations_hold_the_quartiles_of_the_table_and_few_runs_are_poi
     assert any(
         t.marker.symbol == "star" and list(t.x) == [table["normalised"].max()] for t in first_shown(figure, "scatter")
     )
+
+
+def test_the_row_of_buttons_is_added_above_and_taken_away_again_for_pictures():
+    figure = figures.main_bars(one_model())
+    still = without_buttons(figure)
+    assert not still.layout.updatemenus
+    row = figure.layout.height - still.layout.height
+    assert row > 0
+    assert figure.layout.margin.t - still.layout.margin.t == row
+    assert figure.layout.title.pad.t - still.layout.title.pad.t == row
+    below_top = [(1 - one.layout.legend.y) * one.layout.height for one in (figure, still)]
+    assert below_top[0] - below_top[1] == pytest.approx(row)
+    (menu,) = figure.layout.updatemenus
+    panels = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    assert (menu.y - 1) * panels == pytest.approx(figure.layout.margin.t)  # the upper edge
 
 
 def test_axes_have_types_of_their_own_so_that_hidden_traces_cannot_decide_them():
@@ -227,6 +257,27 @@ def test_parallel_categories_hold_the_best_runs_in_order():
     assert list(layers["values"])[:1] == ["last"]
     everything = first_shown(figures.parallel_settings(layered(), num_fewshot=5, best=None), "parcats")[0]
     assert len(everything.line.color) == 12
+
+
+def test_many_runs_are_joined_between_neighbouring_settings_and_none_is_lost():
+    settings = [
+        (norm, word, layer) for norm in (None, "L2", "zNorm") for word in ("mean", "last") for layer in range(9)
+    ]
+    rows = [
+        {**model("a"), "NORM": norm, "WORD_AGG_SCHEME": word, "ENCODING_LAYER": str(layer), "acc": 0.3 + place / 1000}
+        for place, (norm, word, layer) in enumerate(settings)
+    ]
+    table = scored({**model("a"), **BASELINE}, *rows)
+    (trace,) = first_shown(figures.parallel_settings(table, num_fewshot=5, best=None), "sankey")
+    labels = [label.strip() for label in trace.node.label]
+    assert labels[:3] == ["last", "mean", "zNorm"]  # by their best runs
+    between = {(labels[s], labels[t]): 0 for s, t in zip(trace.link.source, trace.link.target, strict=True)}
+    for source, target, number in zip(trace.link.source, trace.link.target, trace.link.value, strict=True):
+        between[labels[source], labels[target]] += number
+    assert between["mean", "L2"] == between["last", "none"] == 9
+    assert between["L2", "0"] == 2
+    assert sum(between.values()) == 2 * len(settings)  # each run passes both gaps
+    assert figures.parallel_settings(table, num_fewshot=5).data[0].type == "parcats"
 
 
 def test_scores_over_size_are_those_of_the_table():
@@ -353,7 +404,10 @@ def test_all_figures_at_once_are_those_that_can_be_drawn():
     drawn = figures.draw_all(pd.concat([one_model(), other, scored({**model("z"), **GEN, "task": "webqs_dg"})]))
     assert [title for title in drawn if title.startswith("Test 1, generation (hellaswag_dg): ")] == [
         f"Test 1, generation (hellaswag_dg): {what}"
-        for what in ("main configurations", "score and model size", "by setting")
+        for what in (
+            *("main configurations", "score and model size", "by setting"),
+            *("best settings, 0 shots", "best settings, 5 shots"),
+        )
     ]
     assert not any("webqs" in title for title in drawn)
     assert figures.draw_all(one_model().head(0)) == {}

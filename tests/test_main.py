@@ -50,6 +50,18 @@ def test_a_run_prints_its_metrics_and_writes_its_result(gpt2, data_dir, tmp_path
     assert all(sum(sample["scores"]) == pytest.approx(1) and len(sample["scores"]) == 4 for sample in samples)
 
 
+@pytest.mark.parametrize("where", [None, "--output_dir", "--output_path"])
+def test_an_interrupted_run_says_what_is_kept_and_where(where, data_dir, tmp_path, monkeypatch, capsys):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lm_eval.evaluator.simple_evaluate", interrupted)
+    place = tmp_path / "results"
+    assert main([*arguments("x", data_dir), *([] if where is None else [where, str(place)])]) == 130
+    kept = "no result is kept" if where is None else f"tasks that were finished are in {place}"
+    assert capsys.readouterr().err == f"interrupted; {kept}\n"
+
+
 def test_several_tasks_share_a_call_and_get_a_file_each(gpt2, data_dir, tmp_path):
     changes = {
         "model": "dist_gen",

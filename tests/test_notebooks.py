@@ -6,15 +6,21 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from clusters import TOP
+from grids import grid
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 from published_study import write_study
+from test_analysis_runs import put as put_result
+from test_analysis_runs import result_of
 
 from lm_eval import demo
 from lm_eval.analysis.charts import choose_documents, find_folders, prepare, read_tidy
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid import expand
 
 NOTEBOOKS = TOP / "notebooks"
 READING = [f"dist_{test}_charts_{architecture}" for test in ("gen", "sim") for architecture in ("gpt", "t5")]
@@ -62,6 +68,16 @@ def test_notebooks_are_valid_clean_and_begin_with_their_parameters(name):
 
 def test_there_is_a_notebook_for_each_test_and_architecture_and_one_for_both():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == sorted([*READING, *DRAWING])
+
+
+def test_executed_notebooks_load_nothing_from_elsewhere():
+    page = go.Figure().to_html(full_html=False, include_plotlyjs=False, include_mathjax="cdn")
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", {"text/html": page})])
+    exporter = HTMLExporter(template_name="offline", extra_template_basedirs=[str(NOTEBOOKS)])
+    written, _ = exporter.from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert "plotly-graph-div" in written
+    assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[^>]*", written) == []
+    assert "cdn" not in written
 
 
 @pytest.mark.slow
@@ -153,6 +169,20 @@ def test_runs_over_other_documents_are_left_out_and_counted():
     assert len(choose_documents(table, "20").table) == 1
     with pytest.raises(ConfigurationError, match="no runs of --limit 30; there are some of None, 20"):
         choose_documents(table, "30")
+
+
+def test_half_written_files_older_results_and_missing_baselines_are_told_of(tmp_path):
+    (config,) = expand(grid(num_fewshot=[1]))
+    older, newer = result_of(config, 0.3), result_of(config, 0.4)
+    put_result(tmp_path, "older.json", older, changed=1000)
+    put_result(tmp_path, "newer.json", newer, changed=2000)
+    put_result(tmp_path, "half.json", json.dumps(newer)[:100])
+    prepared = prepare([tmp_path], config.task)
+    assert list(prepared.table["acc"]) == [0.4]
+    told = "\n".join(prepared.remarks)
+    assert "1 older results of the same configurations were left out" in told
+    assert "half.json holds no result: not JSON, or only half of it" in told
+    assert "no baseline: x, 1 shots" in told
 
 
 @pytest.mark.reference

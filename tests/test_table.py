@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from worlds import write_model_folder
 
 from lm_eval.results import ResultsFolder
+from lm_eval.settings import SETTING_NAMES
 from lm_eval.table import find_baselines, format_results, main
+from lm_eval.wording import LABELS, SHORT_LABELS, say_cell
 
 
 def write_older(
@@ -41,8 +44,10 @@ def test_a_score_is_divided_by_the_baseline_of_its_own_dataset_limit_and_shots(t
     write_older(tmp_path, "c", 0.2, limit="10")
     write_older(tmp_path, "d", 0.1, limit="60", task="webqs_dg")
     write_older(tmp_path, "e", 0.9, limit="60", num_fewshot=5)
-    found = {(row[0], row[2], row[3], row[-3]): row[-1] for row in rows_of(tmp_path)}
-    assert found["hellaswag_dg", "concat_each_example", "0", "0.300"] == "0.750"
+    found = {(row[0], row[2], row[3], row[-4]): row[-2:] for row in rows_of(tmp_path)}
+    assert found["hellaswag_dg", "concat_each_example", "0", "0.300"] == ["0.750", "0.333"]  # 0.05 / 0.15
+    assert found["webqs_dg", "cross_encoding", "0", "0.100"] == ["1.000", "-"]  # there is no guessing
+    assert found["hellaswag_dg", "cross_encoding", "0", "0.200"] == ["1.000", "-"]  # a baseline below chance
 
 
 def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
@@ -52,16 +57,21 @@ def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
     }
     write_older(tmp_path, "a", 0.3, limit="60", **concept)
     write_older(tmp_path, "b", 0.4, limit="61")
-    assert [row[-1] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == ["-"]
+    assert [row[-2:] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == [["-", "-"]]
 
 
 def test_the_table_of_folders_is_printed_and_unreadable_files_are_named(tmp_path, capsys):
+    settings = "WORD_AGG_SCHEME=mean,pretrained=any/model"
     write_older(tmp_path / "r", "a", 0.25, limit="60")
+    write_older(
+        tmp_path / "r", "b", 0.2, limit="60", model_args=settings, task_args="encoding_scheme=concat_all_examples"
+    )
     (tmp_path / "r" / "bad.json").write_text("{")
     assert main([str(tmp_path / "r")]) == 0
     printed = capsys.readouterr()
     assert "cross_encoding" in printed.out
     assert "0.250" in printed.out
+    assert "documents a run: not stated in results of the older form" in printed.out
     assert "not a result: " in printed.err
 
 
@@ -74,3 +84,24 @@ def test_an_empty_folder_is_an_error(tmp_path, capsys):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path, capsys):
     assert main([str(tmp_path / "nothing")]) == 2
     assert f"error: {tmp_path / 'nothing'}: no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "kind", "scheme", "said"),
+    [
+        ("ENCODING_LAYER", None, "dist_sim", "concat_all_examples", "last"),
+        ("SEGMENT_AGG_SCHEME", None, "dist_gen", "concat_all_examples", "none"),
+        ("OUT_ENCODING_LAYER", None, "dist_sim", "concat_all_examples", "same"),
+        ("SIMILARITY_FUNC", None, "dist_gen", "concat_all_examples", "-"),
+        ("ENCODING_LAYER", None, "dist_gen", "cross_encoding", "-"),
+        ("ENCODING_LAYER", None, "dist_gen", "no_context", "-"),
+        ("ENCODING_LAYER", None, "dist_sim", "no_context", "last"),
+        ("ENCODING_LAYER", "0", "dist_gen", "concat_all_examples", "0"),
+    ],
+)
+def test_what_is_not_set_is_told_from_what_has_nothing_to_do(setting, value, kind, scheme, said):
+    assert say_cell(setting, value, kind=kind, scheme=scheme) == said
+
+
+def test_every_setting_has_a_name_for_readers():
+    assert set(LABELS) == set(SHORT_LABELS) == {"encoding_scheme", *SETTING_NAMES}

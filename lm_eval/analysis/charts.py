@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lm_eval.analysis.figures import save
-from lm_eval.analysis.figures.selection import CONTROL_SCHEME, architecture_of
+from lm_eval.analysis.figures.selection import architecture_of
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
@@ -180,10 +180,3 @@ def chart(draw: Callable[..., go.Figure], table: pd.DataFrame, path: Path, **opt
         return None
     save(figure, path)
     return figure
-
-
-def largest_study(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of the model that has the most of them: that of the ablations."""
-    runs = table[table["encoding_scheme"] != CONTROL_SCHEME]
-    most: str = runs["pretrained"].value_counts().index[0]
-    return table.loc[table["pretrained"] == most]

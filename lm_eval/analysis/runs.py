@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from lm_eval.errors import ConfigurationError
 from lm_eval.identity import canonical, fingerprint
 from lm_eval.model_list import read_model_list
 from lm_eval.result_files import FAILURE_ENDING, StoredResult, read_results
@@ -72,14 +73,24 @@ _TEXTS = (
 _NUMBERS = ("size_b", *METRICS, *(f"{metric}_stderr" for metric in METRICS), "num_documents", "seconds")
 
 
-def read_runs(folders: Sequence[Path], *, cache: Path | None = None) -> Runs:
+def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None = None) -> Runs:
     """Read results folders.
 
     Args:
-        folders: the folders; one that doesn't exist holds nothing.
+        folders: one folder or several.
         cache: a Parquet file that keeps what was read, for the next time.
+
+    Raises:
+        ConfigurationError: a folder that isn't there.
     """
-    files = [file for folder in folders for file in _list_files(folder)]
+    several = [folders] if isinstance(folders, str | Path) else list(folders)
+    paths = list(dict.fromkeys(Path(folder).expanduser() for folder in several))
+    if missing := [str(path) for path in paths if not path.is_dir()]:
+        raise ConfigurationError(
+            f"{', '.join(missing)}: no such folder; give the results folders of grids, which scripts/run_parallel_*.py "
+            "or `make demo` fill"
+        )
+    files = [file for path in paths for file in _list_files(path)]
     rows, unreadable = _read_files(files, _load_cache(cache))
     if cache is not None:
         _save_cache(cache, rows)
@@ -92,8 +103,6 @@ def read_runs(folders: Sequence[Path], *, cache: Path | None = None) -> Runs:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
     return sorted(file for file in folder.glob("*.json") if not file.name.endswith(FAILURE_ENDING))
 
 
@@ -112,6 +121,8 @@ def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, 
             rows[key] = (
                 known[key] if key in known else [_row(stored, stat.st_mtime, sizes) for stored in read_results(file)]
             )
+        except json.JSONDecodeError as error:
+            unreadable[file] = f"not JSON, or only half of it: {error}"
         except (OSError, ValueError) as error:
             unreadable[file] = str(error)
     return rows, unreadable

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-CHANCE = {"hellaswag": 0.25}
-"""Accuracy of guessing, for results that don't state it."""
+from lm_eval.metrics import CHANCE
+
 _SAME = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
 """What a run and its baseline have in common."""
 
@@ -29,6 +29,7 @@ MAIN_SETTINGS: dict[tuple[str, str], dict[str, str | None]] = {
     },
 }
 """The paper's main configurations (SPEC §8); what isn't named isn't set."""
+_OF_VECTORS = ("WORD_AGG_SCHEME", "NORM", "SIMILARITY_FUNC", "ENCODING_LAYER", "OUT_ENCODING_LAYER", "DECODING_SCHEME")
 
 
 @dataclass(frozen=True)
@@ -109,24 +110,32 @@ def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[boo
     Aggregations that have nothing to do in a scheme may be set or not.
     """
     settings = MAIN_SETTINGS[kind, architecture]
-    chosen = table["kind"] == kind
-    for name in (
-        "WORD_AGG_SCHEME",
-        "NORM",
-        "SIMILARITY_FUNC",
-        "ENCODING_LAYER",
-        "OUT_ENCODING_LAYER",
-        "DECODING_SCHEME",
-    ):
-        chosen &= _equals(table[name], settings.get(name))
-    chosen &= _equals(table["OUT_WORD_AGG_SCHEME"], None) | _equals(
-        table["OUT_WORD_AGG_SCHEME"], settings["WORD_AGG_SCHEME"]
-    )
-    chosen &= _equals(table["ADD_POS"], None)
     one_segment = table["encoding_scheme"].isin(["concat_all_examples", "concat_each_example"])
     one_vector = (table["encoding_scheme"] == "concat_all_examples") | (table["num_fewshot"] == 0)
+    chosen = (table["kind"] == kind) & _has_main_vectors(table, settings)
     chosen &= _equals(table["SEGMENT_AGG_SCHEME"], settings.get("SEGMENT_AGG_SCHEME")) | one_segment
     return chosen & (_equals(table["EXAMPLE_AGG_SCHEME"], settings.get("EXAMPLE_AGG_SCHEME")) | one_vector)
+
+
+def is_ablation(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
+    """Return which rows differ from the main configuration in what the grids of SPEC §6 leave alone.
+
+    Those grids themselves run every model with and without the mean over segments and over examples, so that these
+    alone make no study of a model.
+    """
+    of_grids = pd.Series(data=True, index=table.index)
+    for name in ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME"):
+        of_grids &= _equals(table[name], None) | _equals(table[name], "mean")
+    return (table["kind"] == kind) & ~(of_grids & _has_main_vectors(table, MAIN_SETTINGS[kind, architecture]))
+
+
+def _has_main_vectors(table: pd.DataFrame, settings: Mapping[str, str | None]) -> "pd.Series[bool]":
+    """Return which rows have a main configuration's settings, but for segment and example aggregation."""
+    chosen = _equals(table["ADD_POS"], None)
+    for name in _OF_VECTORS:
+        chosen &= _equals(table[name], settings.get(name))
+    same = settings["WORD_AGG_SCHEME"]
+    return chosen & (_equals(table["OUT_WORD_AGG_SCHEME"], None) | _equals(table["OUT_WORD_AGG_SCHEME"], same))
 
 
 def _equals(column: "pd.Series[str]", value: str | None) -> "pd.Series[bool]":

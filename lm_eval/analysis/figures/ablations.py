@@ -6,9 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.look import BEST, FAINT, FONT, INK, SHADE, SMALL, new_layout, span
+from lm_eval.analysis.figures.look import BEST, DASHED, FAINT, FONT, INK, SHADE, SMALL, new_layout, span
 from lm_eval.analysis.figures.selection import (
-    SETTING_LABELS,
     name_test,
     say,
     say_shots,
@@ -17,6 +16,7 @@ from lm_eval.analysis.figures.selection import (
 )
 from lm_eval.analysis.figures.toggle import Score, with_toggle
 from lm_eval.errors import ConfigurationError
+from lm_eval.wording import LABELS
 
 ABLATED = (
     *("encoding_scheme", "WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME"),
@@ -108,7 +108,7 @@ def _draw(runs: pd.DataFrame, settings: list[str], title: str, score: Score) -> 
     figure.update_xaxes(type="linear", range=(low, high), nticks=5)
     figure.update_xaxes(title_text=score.label, row=len(settings))
     if overall > _NEAR_ONE:
-        figure.add_vline(x=1, line={"color": FAINT, "width": 2, "dash": "dash"})
+        figure.add_vline(x=1, line={"color": FAINT, "width": 2, "dash": DASHED})
     _add_legend(figure)
     figure.update_layout(annotations=_titles(settings, shots))
     return figure
@@ -219,7 +219,7 @@ def _titles(settings: list[str], shots: list[int]) -> list[dict[str, Any]]:
             axis = row * len(shots) + column + 1
             suffix = "" if axis == 1 else str(axis)
             place = {"xref": f"x{suffix} domain", "yref": f"y{suffix} domain"}
-            text = f"<b>{SETTING_LABELS[name]}</b>" if column == 0 else ""
+            text = f"<b>{LABELS[name]}</b>" if column == 0 else ""
             if row == 0:
                 above = {"text": f"<b>{say_shots(number)}</b>", "x": 0.5, "xanchor": "center", "yshift": 22}
                 titles.append({**usual, **place, **above, "font": {"size": FONT}})
@@ -229,7 +229,7 @@ def _titles(settings: list[str], shots: list[int]) -> list[dict[str, Any]]:
 
 
 def _say_others(runs: pd.DataFrame, settings: list[str]) -> str:
-    others = [SETTING_LABELS[name] for name in varying_settings(runs) if name not in settings]
+    others = [LABELS[name] for name in varying_settings(runs) if name not in settings]
     if runs["pretrained"].nunique() > 1:
         others.append("model")
     return f"over all values of the others{' and of ' + ', '.join(others) if others else ''}"

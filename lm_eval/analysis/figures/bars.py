@@ -10,8 +10,11 @@ from plotly.subplots import make_subplots
 from lm_eval.analysis.figures.look import (
     BEST,
     CONTROL,
+    DASH_DOTTED,
+    DASHED,
     FAINT,
     INK,
+    WIDTH,
     look_of,
     new_layout,
     panel_title,
@@ -39,6 +42,11 @@ _LONGEST = 26
 """Letters of a model's name that are shown."""
 _FLAT_LETTERS = 50
 """Of all names together, if they are to stand side by side."""
+_MODEL_PX = 44
+"""Between two models, at least: their bars can still be told apart. Many models make a figure for both columns."""
+_SIDES_PX = 90
+_ENTRY_PX = 300
+"""Of the legend, with its symbol."""
 _GROUP = 0.84
 """Of the distance between two models, what their bars fill."""
 
@@ -47,7 +55,8 @@ def main_bars(table: pd.DataFrame, *, published: pd.DataFrame | None = None, tit
     """Draw the scores of main configurations by model and encoding scheme.
 
     Models stand in order of size, families together; a bar that is hollow lies below chance, a cross stands where a run
-    or its baseline is missing. A star with a dotted line is the best run of a model that has others than main ones.
+    or its baseline is missing. A star with a dotted line is the best of all runs of a model that was ablated: that has
+    runs with other settings than the usual grids give to every model (`selection.best_ablations`).
 
     Args:
         table: runs with their scores, main ones and others, of one test and task.
@@ -108,17 +117,27 @@ def _draw(table: pd.DataFrame, published: pd.DataFrame | None, title: str, score
     longest = max(len(name) for name in models["model"])
     flat = len(models) * longest <= _FLAT_LETTERS
     below = 50 if flat else 20 + min(longest, _LONGEST) * _LETTER_PX
-    layout = new_layout(title, plot_height=height, num_legend=len(panels.in_legend), below=below)
-    figure.update_layout(**layout, barmode="overlay")
+    has_stars = "best ablation" in panels.in_legend
+    subtitle = "star: best run of a model whose settings were varied" if has_stars else ""
     edge = (models["position"].min() - 0.6, models["position"].max() + 0.6)
+    width = max(WIDTH, int(_MODEL_PX * (edge[1] - edge[0])) + _SIDES_PX)
+    layout = new_layout(
+        title,
+        plot_height=height,
+        subtitle=subtitle,
+        num_legend=len(panels.in_legend),
+        legend_columns=width // _ENTRY_PX,
+        below=below,
+    )
+    figure.update_layout(**{**layout, "width": width}, barmode="overlay")
     names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in models["model"]]
     figure.update_xaxes(type="linear", range=edge, tickvals=list(models["position"]), ticktext=names, showgrid=False)
     figure.update_xaxes(tickangle=0 if flat else -90, row=len(shots), col=1)
     low, high = span(figure, "y", including=(0, 1))
     low = low if min(low, 0) < -0.05 else 0
-    figure.update_yaxes(
-        type="linear", title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None
-    )
+    figure.update_yaxes(type="linear", title_text=score.label, range=(low, high))
+    for row in range(2, len(shots) + 1):
+        figure.update_yaxes(matches="y", row=row)
     titles = [panel_title(row, say_shots(number)) for row, number in enumerate(shots, start=1)]
     figure.update_layout(annotations=titles)
     return figure
@@ -140,10 +159,10 @@ def _add_panel(panels: _Panels, row: int, runs: pd.DataFrame, main: pd.DataFrame
     )
     levels = _control_levels(runs, controls, score)
     if levels:
-        panels.add_levels(row, levels, "no context at all", {"color": CONTROL, "width": 2.5, "dash": "dash"}, 22)
+        panels.add_levels(row, levels, "no context at all", {"color": CONTROL, "width": 2.5, "dash": DASH_DOTTED}, 22)
     ends = [min(panels.models.values()) - 0.6, max(panels.models.values()) + 0.6]
     baseline = go.Scatter(
-        x=ends, y=[1, 1], mode="lines", line={"color": FAINT, "width": 2, "dash": "dash"}, hoverinfo="skip"
+        x=ends, y=[1, 1], mode="lines", line={"color": FAINT, "width": 2, "dash": DASHED}, hoverinfo="skip"
     )
     panels.add(row, baseline, "baseline = 1", rank=20)
     _add_best(panels, row, runs)
@@ -193,12 +212,12 @@ def _add_bars(panels: _Panels, row: int, bars: pd.DataFrame, scheme: str, offset
         "solidity": 0.22,
     }
     trace = go.Bar(
-        x=bars["pretrained"].map(panels.models).astype(float) + offsets[scheme],
-        y=bars[score.column],
+        x=[None] if bars.empty else bars["pretrained"].map(panels.models).astype(float) + offsets[scheme],
+        y=[None] if bars.empty else bars[score.column],  # so that the legend names it all the same
         width=_GROUP / len(offsets) * 0.92,
         error_y={
             "type": "data",
-            "array": bars[score.error].fillna(0.0),
+            "array": [0.0] if bars.empty else bars[score.error].fillna(0.0),
             "color": INK,
             "thickness": 1.3,
             "width": 2,

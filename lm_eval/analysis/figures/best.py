@@ -8,8 +8,6 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.look import GRID, SMALL, new_layout
 from lm_eval.analysis.figures.selection import (
-    SETTING_LABELS,
-    SHORT_LABELS,
     check,
     is_control,
     name_test,
@@ -20,9 +18,14 @@ from lm_eval.analysis.figures.selection import (
 )
 from lm_eval.analysis.scores import find_best
 from lm_eval.errors import ConfigurationError
+from lm_eval.wording import NOTHING, SHORT_LABELS
 
 _ROW_PX = 30
 _LETTER_PX = 9.4
+_LINE_PX = 22
+"""Of a further line in a row."""
+_SETTINGS_LETTERS = 44
+"""Of a line of settings."""
 _SCORES = {"normalised": "norm-<br>alised", "chance_corrected": "chance-<br>corr."}
 
 
@@ -98,9 +101,10 @@ def best_table(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
     same = say_constant(best)
     notes = [f"the same in all: {same}"] if same else []
     notes.append("runs: of how many it is the best" + ("; *: below chance" if any(below) else ""))
+    lines = [text.count("<br>") for text in columns.get("settings", [])]
     layout = new_layout(
         title or f"{name_test(table)}: best settings",
-        plot_height=_ROW_PX * len(best) + 80,
+        plot_height=_ROW_PX * len(best) + sum(_LINE_PX * number + 5 * bool(number) for number in lines) + 80,
         subtitle="<br>".join(notes),
         above=10,
         below=12,
@@ -112,19 +116,24 @@ def best_table(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
 
 
 def _say_number(value: float | None) -> str:
-    return "–" if pd.isna(value) else f"{value:.3f}".replace("-", "−")  # noqa: RUF001
+    return NOTHING if pd.isna(value) else f"{value:.3f}".replace("-", "−")  # noqa: RUF001
 
 
 def _width(label: str, values: list[str]) -> float:
-    longest = max(len(part) for part in (*label.split("<br>"), *values))
+    longest = max(len(part) for text in (label, *values) for part in text.split("<br>"))
     return _LETTER_PX * longest + 22
 
 
 def _say_settings(run: Mapping[Hashable, Any], names: Sequence[str]) -> str:
     """Return the settings that a run sets, the layer always."""
     said = [
-        f"{SHORT_LABELS.get(name, SETTING_LABELS[name])}: {say(name, run[name])}"
+        f"{SHORT_LABELS[name]}: {say(name, run[name])}"
         for name in names
         if pd.notna(run[name]) or name == "ENCODING_LAYER"
     ]
-    return "; ".join(said) or "none"
+    lines = [""]
+    for text in said:
+        if lines[-1] and len(lines[-1]) + len(text) > _SETTINGS_LETTERS:
+            lines.append("")
+        lines[-1] += f"; {text}" if lines[-1] else text
+    return ";<br>".join(lines) or "none"

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 from lm_eval.analysis.figures.ablations import ablations
 from lm_eval.analysis.figures.bars import main_bars
 from lm_eval.analysis.figures.layers import layer_heat_map, layer_lines
+from lm_eval.analysis.figures.parallel import parallel_settings
 from lm_eval.analysis.figures.scaling import scaling
-from lm_eval.analysis.figures.selection import name_test
+from lm_eval.analysis.figures.selection import largest_study, name_test, say_shots
 from lm_eval.errors import ConfigurationError
 
 _DRAWING: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
@@ -43,4 +44,18 @@ def draw_all(table: pd.DataFrame, *, published: pd.DataFrame | None = None) -> d
             except ConfigurationError:  # one layer, one value of each setting, no sizes
                 continue
             drawn[f"{name}: {what}"] = figure
+        for number, figure in _draw_best(runs).items():
+            drawn[f"{name}: best settings, {say_shots(number)}"] = figure
+    return drawn
+
+
+def _draw_best(runs: pd.DataFrame) -> dict[int, go.Figure]:
+    """Draw the ten best runs at each number of shots of the model that has the most."""
+    study = largest_study(runs)
+    drawn = {}
+    for number in sorted(int(number) for number in study["num_fewshot"].unique()):
+        try:
+            drawn[number] = parallel_settings(study, num_fewshot=number)
+        except ConfigurationError:  # none with a baseline
+            continue
     return drawn

@@ -1,7 +1,7 @@
 """The best score at each layer, as a heat map and as lines."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 from lm_eval.analysis.figures.look import (
     COLOUR_SCALE,
     COLOURS,
+    DASHED,
     DASHES,
     FAINT,
     INK,
@@ -21,13 +22,19 @@ from lm_eval.analysis.figures.look import (
     place_of,
     span,
 )
-from lm_eval.analysis.figures.selection import SETTING_LABELS, name_test, say, say_shots, scored
+from lm_eval.analysis.figures.selection import name_test, say, say_shots, scored
 from lm_eval.analysis.figures.toggle import Score, with_toggle
 from lm_eval.errors import ConfigurationError
+from lm_eval.wording import LABELS
 
 _ROW_PX = 27
 _PANEL_PX = 270
 _GAP_PX = 44
+_COLUMN_PX = 19
+"""Of a layer in the map, at least: so much the name of one needs."""
+_LETTER_PX = 9
+_BAR_PX = 130
+"""Room for the colour bar."""
 _EMPTY = "#f0f0f0"
 _LAST_RANK = 2000
 _LAYER = "at layer"
@@ -111,6 +118,12 @@ def _sort_layers(names: Iterable[str]) -> list[str]:
     return sorted(names, key=rank)
 
 
+def _say_named(layers: Sequence[str]) -> str:
+    """Return, in words, which layers stand apart for want of a number."""
+    named = [name for name in layers if not name.isdigit() and name != "E"]
+    return f"; apart: {', '.join(named)}" if named and len(named) < len(layers) else ""
+
+
 def _best(runs: pd.DataFrame, by: str, score: Score) -> pd.DataFrame:
     """Return the best run of each layer and value, with the number of those it is the best of."""
     known = runs.assign(**{_VALUE: runs[by].map(lambda value: say(by, value))}).dropna(subset=[score.column])
@@ -151,8 +164,12 @@ def _draw_map(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Figur
             x=below[_LAYER], y=below[_VALUE], mode="markers", marker=cross, hoverinfo="skip", showlegend=False
         )
         figure.add_trace(marks, row=row, col=1)
-    subtitle = f"best run at each layer, by {SETTING_LABELS[by]}<br>cross: even the best is below chance; pale: no run"
-    figure.update_layout(**new_layout(title, plot_height=plot_height, subtitle=subtitle))
+    subtitle = f"best run at each layer, by {LABELS[by]}{_say_named(layers)}<br>"
+    subtitle += "cross: even the best is below chance; pale: no run"
+    layout = new_layout(title, plot_height=plot_height, subtitle=subtitle, below=90)
+    names = _LETTER_PX * max(len(value) for value in values)
+    width = max(layout["width"], int(names + _COLUMN_PX * len(layers)) + _BAR_PX)
+    figure.update_layout(**{**layout, "width": width})
     bar = {
         "title": {"text": score.label, "side": "right"},
         "thickness": 16,
@@ -192,7 +209,7 @@ def _draw_lines(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Fig
             of_value = _best(of_shots[is_value], by, score)
             _add_line(figure, row, of_value, (index, by, value), score, shown)
         chance = score.chance(of_shots).dropna()
-        levels = {"baseline = 1": (1.0, FAINT, "dash")}
+        levels = {"baseline = 1": (1.0, FAINT, DASHED)}
         if len(chance):
             levels["chance (guessing)"] = (float(chance.iloc[-1]), INK, "solid")
         for name, (level, colour, dash) in levels.items():
@@ -211,7 +228,7 @@ def _draw_lines(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Fig
     layout = new_layout(
         title,
         plot_height=plot_height,
-        subtitle=f"best run at each layer, by {SETTING_LABELS[by]}",
+        subtitle=f"best run at each layer, by {LABELS[by]}{_say_named(layers)}",
         num_legend=len(shown) + 1,
         below=90,
     )
@@ -220,9 +237,9 @@ def _draw_lines(runs: pd.DataFrame, by: str, title: str, score: Score) -> go.Fig
     figure.update_xaxes(tickangle=-90 if len(layers) > 10 else 0, range=(-0.6, len(layers) - 0.4))
     figure.update_xaxes(title_text="layer (E: token embeddings)", row=len(shots))
     low, high = span(figure, "y", including=(1,))
-    figure.update_yaxes(
-        type="linear", title_text=score.label, range=(low, high), matches="y" if len(shots) > 1 else None
-    )
+    figure.update_yaxes(type="linear", title_text=score.label, range=(low, high))
+    for row in range(2, len(shots) + 1):
+        figure.update_yaxes(matches="y", row=row)
     figure.update_layout(annotations=[panel_title(row, say_shots(n)) for row, n in enumerate(shots, start=1)])
     return figure
 

@@ -1,19 +1,14 @@
-"""How figures look: one template, one look for each encoding scheme; files of them.
+"""How figures look: one template, one look for each encoding scheme.
 
 Figures are 700 pixels wide so that text of 18 pixels still measures 6 points in a column of 85 mm. Colours are Okabe
 and Ito's, told apart by colour-blind readers; patterns, shapes and dashes say the same again in grey print.
 """
 
-import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-
-from lm_eval.errors import ConfigurationError
 
 WIDTH = 700
 FONT = 18
@@ -27,10 +22,9 @@ CONTROL = "#8a4f7d"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#555555")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "pentagon", "hourglass")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+DASHED, DASH_DOTTED = "7px,4px", "9px,3px,2px,3px"
+"""Short enough for a legend to show them."""
 COLOUR_SCALE = "Viridis"
-ENDINGS = (".png", ".pdf", ".html")
-_SCALE = 2
-"""Pixels of a PNG for each of the figure's: 418 dots an inch in a column of 85 mm."""
 
 
 @dataclass(frozen=True)
@@ -209,36 +203,3 @@ def panel_title(axis: int, text: str) -> dict[str, Any]:
         "showarrow": False,
         "font": {"size": FONT},
     }
-
-
-def save(figure: go.Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG, as PDF (both as it first shows, without buttons) and as a page.
-
-    Pages need no network; those in a folder share `plotly.min.js` there.
-
-    Args:
-        figure: what to write.
-        path: folder and name; an ending of the three is left out of account.
-
-    Returns:
-        The files written.
-    """
-    base = path.with_suffix("") if path.suffix in ENDINGS else path
-    if not isinstance(figure, go.Figure):
-        raise ConfigurationError(f"{base}: a figure is wanted, got {type(figure).__name__}")
-    base.parent.mkdir(parents=True, exist_ok=True)
-    still = go.Figure(figure)
-    still.layout.updatemenus = ()
-    written = []
-    for ending in ENDINGS:
-        target = base.with_name(base.name + ending)
-        temporary = base.with_name(f".{base.name}.{os.getpid()}{ending}")
-        if ending == ".html":
-            figure.write_html(temporary, include_plotlyjs="directory")
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
-                still.write_image(temporary, scale=_SCALE if ending == ".png" else 1)
-        temporary.replace(target)
-        written.append(target)
-    return written

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from lm_eval.analysis.figures.look import (
     COLOURS,
+    DASHED,
     FAINT,
     FONT,
     INK,
@@ -85,7 +86,7 @@ def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> g
     figure.update_yaxes(type="linear", range=(low, high), nticks=5)
     figure.update_yaxes(title_text=score.label, title_font_size=SMALL, col=1, row=(len(schemes) + 1) // 2)
     _label_sizes(figure, main["size_b"], len(schemes))
-    figure.add_hline(y=1, line={"color": FAINT, "width": 2, "dash": "dash"})
+    figure.add_hline(y=1, line={"color": FAINT, "width": 2, "dash": DASHED})
     figure.update_layout(annotations=_titles(main, schemes, shots))
     return figure
 
@@ -148,7 +149,7 @@ def _add_legend(figure: go.Figure, families: list[str]) -> None:
     hollow = {"symbol": "circle-open", "size": 10, "color": FAINT, "line": {"width": 2}}
     keys.append(("hollow: below chance", {"mode": "markers", "marker": hollow}))
     keys.append(("dotted: chance (guessing)", {"mode": "lines", "line": {"color": INK, "width": 2, "dash": "dot"}}))
-    keys.append(("baseline = 1", {"mode": "lines", "line": {"color": FAINT, "width": 2, "dash": "dash"}}))
+    keys.append(("baseline = 1", {"mode": "lines", "line": {"color": FAINT, "width": 2, "dash": DASHED}}))
     for name, form in keys:
         figure.add_trace(go.Scatter(x=[None], y=[None], name=name, **form), row=1, col=1)
 

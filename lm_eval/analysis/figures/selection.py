@@ -4,42 +4,19 @@ import contextlib
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lm_eval.analysis.scores import find_best, is_main
+from lm_eval.analysis.scores import MAIN_SETTINGS, find_best, is_ablation, is_main
 from lm_eval.errors import ConfigurationError
 from lm_eval.model_list import DEMO_MODELS, read_model_list
 from lm_eval.models.families import ARCHITECTURES, Architecture, find_family
+from lm_eval.wording import LABELS, say_value
 
 CONTROL_SCHEME = "no_context"
-SETTING_LABELS = {
-    "encoding_scheme": "encoding scheme",
-    "WORD_AGG_SCHEME": "token aggregation",
-    "SEGMENT_AGG_SCHEME": "segment aggregation",
-    "EXAMPLE_AGG_SCHEME": "example aggregation",
-    "NORM": "norm",
-    "SIMILARITY_FUNC": "similarity",
-    "ENCODING_LAYER": "layer",
-    "OUT_WORD_AGG_SCHEME": "choices' aggregation",
-    "OUT_ENCODING_LAYER": "choices' layer",
-    "ADD_POS": "added positions",
-    "DECODING_SCHEME": "decoding",
-}
-"""Settings that figures tell apart, as readers know them."""
-SHORT_LABELS = {
-    "encoding_scheme": "scheme",
-    "WORD_AGG_SCHEME": "tokens",
-    "SEGMENT_AGG_SCHEME": "segments",
-    "EXAMPLE_AGG_SCHEME": "examples",
-    "OUT_WORD_AGG_SCHEME": "choices' tokens",
-    "ADD_POS": "positions",
-}
-"""Where room is short; the others have their labels."""
-_UNSET = {"ENCODING_LAYER": "last", "OUT_ENCODING_LAYER": "same", "OUT_WORD_AGG_SCHEME": "same"}
 _TESTS = {"dist_gen": "Test 1, generation", "dist_sim": "Test 2, similarity"}
 
 
@@ -107,28 +84,45 @@ def is_control(table: pd.DataFrame) -> "pd.Series[bool]":
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of the paper's main configurations, the newest of each model, scheme and number of shots."""
-    architectures = table["pretrained"].map(architecture_of)
-    chosen = pd.Series(data=False, index=table.index)
-    for kind in table["kind"].unique():
-        for architecture in ARCHITECTURES:
-            chosen |= is_main(table, kind, architecture) & (architectures == architecture)
-    rows = table[chosen & ~is_control(table)]
+    rows = _rows_that(is_main, table)
     return rows.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "encoding_scheme"], keep="last")
 
 
 def best_ablations(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return the best run of each model and number of shots that has others than main configurations.
+    """Return the best run of each model that was ablated, at each number of shots (SPEC §8).
+
+    Ablated are models with a run that differs from the main configuration in more than the mean over segments or
+    examples, which the usual grids run of every model. The best of all a model's runs counts, main ones too, as in the
+    paper's ten best.
 
     Args:
         table: runs of one task.
         score: the column to go by.
     """
-    runs = table[~is_control(table)]
-    others = runs.drop(main_rows(runs).index).dropna(subset=[score])
+    others = _rows_that(is_ablation, table).dropna(subset=[score])
     ablated = set(zip(others["pretrained"], others["num_fewshot"], strict=True))
-    best = find_best(runs, score).drop_duplicates(["pretrained", "num_fewshot"], keep="last")
+    best = find_best(table, score).drop_duplicates(["pretrained", "num_fewshot"], keep="last")
     keys = zip(best["pretrained"], best["num_fewshot"], strict=True)
     return best[np.fromiter((key in ablated for key in keys), dtype=bool, count=len(best))]
+
+
+def _rows_that(
+    judge: Callable[[pd.DataFrame, str, Architecture], "pd.Series[bool]"], table: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows of which that is true for their own test and architecture; no controls."""
+    architectures = table["pretrained"].map(architecture_of)
+    chosen = pd.Series(data=False, index=table.index)
+    for kind in set(table["kind"]) & {kind for kind, _ in MAIN_SETTINGS}:
+        for architecture in ARCHITECTURES:
+            chosen |= judge(table, kind, architecture) & (architectures == architecture)
+    return table[chosen & ~is_control(table)]
+
+
+def largest_study(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the model that has the most of them: that of the ablations."""
+    runs = table[~is_control(table)]
+    most: str = runs["pretrained"].value_counts().index[0]
+    return table.loc[table["pretrained"] == most]
 
 
 def sort_models(table: pd.DataFrame) -> pd.DataFrame:
@@ -149,15 +143,15 @@ def sort_models(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def say(setting: str, value: object) -> str:
-    """Return a setting's value as readers know it."""
+    """Return a setting's value as figures show it: in words."""
     if value is None or pd.isna(value):  # type: ignore[call-overload]
-        return _UNSET.get(setting, "none")
+        return say_value(setting, None)
     if setting == "encoding_scheme":
         return str(value).replace("sentence_level_segmentation", "sentence_level").replace("_", " ")
     return str(value).replace("_", " ")
 
 
-def varying_settings(table: pd.DataFrame, settings: Sequence[str] = tuple(SETTING_LABELS)) -> list[str]:
+def varying_settings(table: pd.DataFrame, settings: Sequence[str] = tuple(LABELS)) -> list[str]:
     """Return the settings that differ among runs."""
     return [name for name in settings if table[name].map(lambda value, name=name: say(name, value)).nunique() > 1]
 
@@ -165,8 +159,8 @@ def varying_settings(table: pd.DataFrame, settings: Sequence[str] = tuple(SETTIN
 def say_constant(table: pd.DataFrame) -> str:
     """Return, in words, the settings that are set and the same in all runs."""
     varying = varying_settings(table)
-    same = [name for name in SETTING_LABELS if name not in varying and pd.notna(table[name].iloc[0])]
-    return ", ".join(f"{SETTING_LABELS[name]}: {say(name, table[name].iloc[0])}" for name in same)
+    same = [name for name in LABELS if name not in varying and pd.notna(table[name].iloc[0])]
+    return ", ".join(f"{LABELS[name]}: {say(name, table[name].iloc[0])}" for name in same)
 
 
 def say_shots(number: int) -> str:
