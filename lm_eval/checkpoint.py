@@ -41,6 +41,11 @@ class Checkpoint:
         """Whether the weights take fewer bits than their dtype has."""
         return self.load_in_8bit or self.load_in_4bit
 
+    @property
+    def bits(self) -> int | None:
+        """Bits of a quantised parameter; None where nothing is quantised."""
+        return 8 if self.load_in_8bit else 4 if self.load_in_4bit else None
+
     def stated(self) -> dict[str, Any]:
         """Return the keys whose value isn't the default, as `model_args` has them."""
         return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}

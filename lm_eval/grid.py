@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lm_eval.checkpoint import Checkpoint
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.identity import canonical
@@ -49,13 +50,21 @@ class Grid:
                 raise ConfigurationError(f"grid: {key} must be a list with at least one value, got {values!r}")
 
 
-def expand(
-    grid: Grid,
-    *,
-    limit: Limit = Limit(),  # noqa: B008
-    data_dir: str | None = None,
-    include_path: str | None = None,
-) -> list[RunConfig]:
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a call says of all runs of its grids."""
+
+    limit: Limit = field(default_factory=Limit)
+    data_dir: str | None = None
+    include_path: str | None = None
+    """Folder of task files."""
+    revision: str | None = None
+    """Of every model."""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    """What else is loaded of every model, and how."""
+
+
+def expand(grid: Grid, given: Given = Given()) -> list[RunConfig]:
     """Return the configurations of a grid, each once, in the order of its lists, models outermost.
 
     Raises:
@@ -74,9 +83,11 @@ def expand(
             task=grid.task,
             encoding_scheme=scheme,
             num_fewshot=num_fewshot,
-            limit=limit,
-            data_dir=data_dir,
-            include_path=include_path,
+            limit=given.limit,
+            data_dir=given.data_dir,
+            include_path=given.include_path,
+            revision=given.revision,
+            checkpoint=given.checkpoint,
             vectors=VectorSettings(**settings),
         )
         configs[canonical(_without_example_aggregation(config))] = None

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lm_eval.config import Limit, RunConfig
 from lm_eval.driver import Driver, Summary
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid import Grid, expand
+from lm_eval.grid import Given, Grid, expand
 from lm_eval.grid_progress import GridProgress
 from lm_eval.grid_tasks import resolve, with_tasks
 from lm_eval.hardware import Machine, local_machine
@@ -190,6 +190,16 @@ def _default_data_dir(grids: Sequence[Grid], options: Options) -> str | None:
     return str(DEMO / "data") if only_demo else None
 
 
+def _given(grids: Sequence[Grid], options: Options) -> Given:
+    return Given(
+        limit=Limit.parse(options.limit),
+        data_dir=_default_data_dir(grids, options),
+        include_path=resolve(options.include_path),
+        revision=options.revision,
+        checkpoint=options.checkpoint,
+    )
+
+
 def _read_models(grids: Sequence[Grid], options: Options) -> dict[str, ModelFacts]:
     """Read the configs of the grids' models.
 
@@ -200,12 +210,12 @@ def _read_models(grids: Sequence[Grid], options: Options) -> dict[str, ModelFact
     for grid in grids:
         for name in grid.models:
             wanted[name].add(grid.arch_type)
-    limit, data_dir = Limit.parse(options.limit), _default_data_dir(grids, options)
+    given = _given(grids, options)
 
     def look_at_data() -> list[str]:
-        return check_data(config for grid in grids for config in expand(grid, limit=limit, data_dir=data_dir))
+        return check_data(config for grid in grids for config in expand(grid, given))
 
-    facts = read_models(wanted, look_at_data)
+    facts = read_models(wanted, given, look_at_data)
     for name, of_model in facts.items():
         if not wanted[name] & {None, of_model.family.architecture}:
             raise ConfigurationError(
@@ -226,11 +236,7 @@ def check_grids(
     Raises:
         ConfigurationError: a layer out of range, broken data, …
     """
-    given: dict[str, Any] = {
-        "limit": Limit.parse(options.limit),
-        "data_dir": _default_data_dir(grids, options),
-        "include_path": resolve(options.include_path),
-    }
+    given = _given(grids, options)
     expanded = [config for grid in grids for config in _expand_for(grid, facts, given)]
     configs = list(dict.fromkeys(expanded))
     for note in dict.fromkeys(note for config in configs for note in find_task(config).notes):
@@ -249,9 +255,9 @@ def check_grids(
     ]
 
 
-def _expand_for(grid: Grid, facts: dict[str, ModelFacts], given: dict[str, Any]) -> Iterator[RunConfig]:
+def _expand_for(grid: Grid, facts: dict[str, ModelFacts], given: Given) -> Iterator[RunConfig]:
     """Yield the configurations of a grid whose models are of its architecture."""
-    for config in expand(grid, **given):
+    for config in expand(grid, given):
         if grid.arch_type in (None, facts[config.pretrained].family.architecture):
             yield config
 

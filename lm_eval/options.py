@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import fire
 
+from lm_eval.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config import DTYPES, Limit
 from lm_eval.errors import ConfigurationError
-from lm_eval.settings import choices_text
+from lm_eval.settings import choices_text, parse_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Options:
     log_samples: bool
     tasks: str | None = None
     include_path: str | None = None
+    loading: str | None = None
     has_num_gpus: bool = False
     """Whether the number of GPUs was given, so that it holds whatever a model needs."""
     own_switches: frozenset[str] = frozenset()
@@ -49,6 +51,30 @@ class Options:
         if self.dtype not in (None, *DTYPES):
             raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {choices_text(DTYPES)}")
         Limit.parse(self.limit)
+        self.checkpoint  # noqa: B018  (refuses what is wrong)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What is loaded of every model, and how.
+
+        Raises:
+            ConfigurationError: a key that isn't about loading, or a value that it can't have.
+        """
+        pairs = parse_pairs(self.loading, "--loading")
+        if unknown := [key for key in pairs if key not in _MODEL_KEYS]:
+            raise ConfigurationError(
+                f"--loading: unknown key {choices_text(unknown)}; choose from {choices_text(_MODEL_KEYS)} "
+                "(settings of vectors stand in the grid at the top of the script)"
+            )
+        return Checkpoint.pick(pairs)
+
+    @property
+    def revision(self) -> str | None:
+        """The branch, tag or commit of every model."""
+        return parse_pairs(self.loading, "--loading").get("revision")
+
+
+_MODEL_KEYS = ("revision", *CHECKPOINT_KEYS)
 
 
 def _check_switch(name: str, value: object) -> None:
@@ -73,6 +99,7 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
     log_samples: bool = False,
     tasks: str | None = None,
     include_path: str | None = None,
+    loading: str | None = None,
 ) -> Options:
     """Hold the flags of a grid script.
 
@@ -93,6 +120,8 @@ def _flags(  # noqa: PLR0913  (a flag is a parameter)
         log_samples: Store the scores of every document too, for comparisons; results without them are run again.
         tasks: Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out.
         include_path: Folder with task files (YAML) of your own or of the upstream harness.
+        loading: How every model is loaded, KEY=value,KEY=value: revision, subfolder, tokenizer, peft, load_in_8bit,
+            load_in_4bit, trust_remote_code.
     """
     return Options(**locals())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from lm_eval.config import RunConfig
 from lm_eval.documents import data_identity, needed_splits
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid import Grid, expand
+from lm_eval.grid import Given, Grid, expand
 from lm_eval.hub import answers, first_line, offline
 from lm_eval.hub_files import cached_snapshot, lacking, needed_files
 from lm_eval.models.facts import is_local, read_facts
@@ -73,7 +73,9 @@ class Wanted:
             ConfigurationError: a grid that cannot be run.
         """
         names = tuple(dict.fromkeys(models or [name for grid in grids for name in grid.models]))
-        configs: list[RunConfig] = [config for grid in grids for config in expand(grid, include_path=include_path)]
+        configs: list[RunConfig] = [
+            config for grid in grids for config in expand(grid, Given(include_path=include_path))
+        ]
         found = {task.dataset.name: task.dataset for task in map(find_task, configs)}
         folders = tuple(name for name in names if is_local(name))
         return cls(tuple(name for name in names if name not in folders), folders, tuple(found.values()), data_dir)

@@ -6,6 +6,7 @@ from functools import partial
 from lm_eval.config import RunConfig
 from lm_eval.documents import check_differ, select_documents
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid import Given
 from lm_eval.hub import answers, first_line, is_silent
 from lm_eval.hub_files import cached_snapshot, lacking
 from lm_eval.models.facts import ModelFacts, is_local, read_facts
@@ -35,11 +36,12 @@ def refuse(faults: Sequence[str]) -> None:
         raise ConfigurationError("\n  ".join([f"{len(faults)} things are not to be had or not usable:", *faults]))
 
 
-def read_models(names: Collection[str], further: Callable[[], list[str]]) -> dict[str, ModelFacts]:
+def read_models(names: Collection[str], given: Given, further: Callable[[], list[str]]) -> dict[str, ModelFacts]:
     """Read the configs of models.
 
     Args:
         names: of the hub, or folders.
+        given: the revision, and what else is loaded.
         further: says what else is wrong; asked only where a model is missing for want of a network, so that all that
             the network would have given is told at once.
 
@@ -49,7 +51,7 @@ def read_models(names: Collection[str], further: Callable[[], list[str]]) -> dic
     facts: dict[str, ModelFacts] = {}
 
     def read(name: str) -> None:
-        facts[name] = read_facts(name)
+        facts[name] = read_facts(name, given.revision, given.checkpoint)
 
     faults = attempt(partial(read, name) for name in names)
     for_want_of_network = any(name not in facts and not is_local(name) for name in names) and is_silent()

@@ -96,7 +96,10 @@ def plan_workforce(
     sizes = {key: size for key, config in configs.items() if (size := _size(facts.get(config.pretrained))) is not None}
     dtypes = {key: config.dtype or _dtype(config, facts, machines) for key, config in configs.items()}
     on_gpu = any(machine.gpus for machine in machines)
-    needs = {key: memory_gib(size, dtypes[key], on_gpu=on_gpu) for key, size in sizes.items()}
+    needs = {
+        key: memory_gib(size, dtypes[key], on_gpu=on_gpu, bits=configs[key].checkpoint.bits)
+        for key, size in sizes.items()
+    }
     if not on_gpu:
         return _cpu_workforce(len(units), machines, needs, sizes, dtypes)
     shares = {

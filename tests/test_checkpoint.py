@@ -173,8 +173,11 @@ def test_code_that_comes_with_a_model_runs_only_where_that_is_allowed(model, dat
     assert weights_of(found) != model_identity(str(mine), None, Checkpoint(trust_remote_code=True))
 
 
-def test_quantised_weights_are_scored(model, data_dir):
+@pytest.mark.filterwarnings("ignore")  # bitsandbytes tells of casts
+def test_quantised_weights_are_scored(data_dir, tmp_path):
     pytest.importorskip("bitsandbytes")
+    wide = {"hidden_size": 64, "intermediate_size": 128}  # a block of weights that share a scale
+    model = save_tiny("llama", tmp_path / "wide", max_length=LONG, **wide)
     exact = scores(evaluate(model, data_dir))
     for key in ("load_in_8bit", "load_in_4bit"):
         found = evaluate(model, data_dir, f",{key}=True")

@@ -11,7 +11,7 @@ from grids import grid
 
 from lm_eval.config import Limit
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid import Grid, expand
+from lm_eval.grid import Given, Grid, expand
 from lm_eval.identity import canonical
 from lm_eval.settings import VectorSettings
 
@@ -125,7 +125,7 @@ def test_a_grid_expands_in_the_order_of_its_lists_with_models_outermost():
 
 
 def test_limit_and_data_are_the_same_for_all():
-    configs = expand(grid(), limit=Limit(2, 4), data_dir="data")
+    configs = expand(grid(), Given(limit=Limit(2, 4), data_dir="data"))
     assert {(config.limit, config.data_dir) for config in configs} == {(Limit(2, 4), "data")}
 
 

@@ -352,6 +352,13 @@ def test_demo_models_bring_the_demo_data(tmp_path, capsys):
     assert "demo-gpt" in capsys.readouterr().out
 
 
+def test_loading_holds_for_every_run_and_makes_another_run(gpt2, data_dir, tmp_path):
+    run(small_grid(gpt2), options(data_dir, tmp_path))
+    assert run(small_grid(gpt2), options(data_dir, tmp_path, loading=f"tokenizer={gpt2}")) == 0
+    told = [json.loads(text)["config"]["model_args"] for text in files_of(tmp_path).values()]
+    assert sorted(f"tokenizer={gpt2}" in model_args for model_args in told) == [False] * 3 + [True] * 3
+
+
 def test_a_missing_model_folder_is_named(data_dir, tmp_path):
     with pytest.raises(ConfigurationError, match=r"pretrained=/nowhere/model: no such model folder"):
         run(small_grid("unused/unused"), options(data_dir, tmp_path, models="/nowhere/model"))

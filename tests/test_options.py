@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from lm_eval.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
 from lm_eval.options import Options, read_options
 
@@ -23,6 +24,7 @@ DEFAULTS = {
     "log_samples": False,
     "tasks": None,
     "include_path": None,
+    "loading": None,
 }
 
 
@@ -36,6 +38,25 @@ def options(**changes) -> Options:
 
 def test_without_flags_everything_has_its_default():
     assert read() == options()
+
+
+def test_loading_says_how_every_model_is_loaded():
+    read_so = read("--loading", "revision=v1,load_in_4bit=True,tokenizer=some/other")
+    assert read_so.revision == "v1"
+    assert read_so.checkpoint == Checkpoint(load_in_4bit=True, tokenizer="some/other")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("NORM=L2", "--loading: unknown key NORM; choose from revision, subfolder, tokenizer, peft, load_in_8bit"),
+        ("load_in_8bit=maybe", "load_in_8bit=maybe: must be True or False"),
+        ("revision", "--loading: expected KEY=value,KEY=value, got 'revision'"),
+    ],
+)
+def test_what_is_not_about_loading_is_refused(text, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read("--loading", text)
 
 
 SWITCHES = ("shutdown_at_exit", "overwrite_results", "dry_run", "retry_failed", "fail_fast", "log_samples")

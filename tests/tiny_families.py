@@ -18,9 +18,9 @@ PAPER_ENCODER_DECODER = ("t5", "t5_relu", "mt5")
 """The families of the paper; "t5" is the v1.1 form (gated GELU, an output matrix of its own, no output scaling),
 "t5_relu" the v1.0 form (ReLU, tied embeddings, output scaling)."""
 LATER_DECODER_ONLY = (
-    "opt", "opt_narrow", "falcon", "falcon_alibi", "falcon_grouped", "mpt", "phi", "gpt_bigcode", "llama", "mistral",
-    "mistral_full", "qwen2", "qwen3", "phi3", "olmo", "olmo2", "stablelm", "gemma", "gemma2", "gemma3_text", "gemma3",
-    "mamba",
+    "opt", "opt_narrow", "falcon", "falcon_alibi", "falcon_grouped", "mpt", "phi", "gpt_bigcode", "starcoder2", "llama",
+    "mistral", "mistral_full", "qwen2", "qwen3", "phi3", "olmo", "olmo2", "stablelm", "gemma", "gemma2", "gemma3_text",
+    "gemma3", "mamba",
 )  # fmt: skip
 LATER_ENCODER_DECODER = ("umt5", "bart", "bart_scaled", "mbart", "t5gemma")
 UNKNOWN_DECODER_ONLY = ("cohere", "granite", "mixtral", "gpt_oss", "xglm", "codegen")
@@ -83,6 +83,7 @@ def _table(max_length: int) -> dict[str, tuple[str, dict[str, Any]]]:
         "llama": ("LlamaConfig", grouped),
         "mistral": ("MistralConfig", {**grouped, "sliding_window": WINDOW}),
         "mistral_full": ("MistralConfig", {**grouped, "sliding_window": None}),
+        "starcoder2": ("Starcoder2Config", {**grouped, "sliding_window": WINDOW}),
         "qwen2": ("Qwen2Config", grouped),
         "qwen3": ("Qwen3Config", {**grouped, "head_dim": 8}),
         "phi3": ("Phi3Config", grouped),

@@ -188,7 +188,7 @@ def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint
         if (name := getattr(checkpoint, key)) is not None:
             beside[key] = _folder_content(Path(name).expanduser()) if is_local(name) else name
     if checkpoint.is_quantised:
-        beside["bits"] = 8 if checkpoint.load_in_8bit else 4
+        beside["bits"] = checkpoint.bits
     if is_local(pretrained):
         folder = _local_config(pretrained, checkpoint).parent
         return {"content": _folder_content(folder, with_code=checkpoint.trust_remote_code), **beside}

@@ -171,6 +171,7 @@ FAMILIES: dict[str, Family] = {
     "phi": Family(
         architecture="decoder-only", config_defaults={"tie_word_embeddings": False, "num_key_value_heads": None}
     ),
+    "starcoder2": Family(architecture="decoder-only", config_defaults={"tie_word_embeddings": True, "head_dim": None}),
     "llama": _llama(),
     "mistral": _llama(),
     "qwen2": _llama(),

@@ -24,15 +24,16 @@ _CPU_GIB = 1.0 + 1.0
 """On a CPU: for batches, and for the vectors of a run."""
 
 
-def memory_gib(parameters: int, dtype: str, *, on_gpu: bool) -> float:
+def memory_gib(parameters: int, dtype: str, *, on_gpu: bool, bits: int | None = None) -> float:
     """Return the memory, in GiB, that a model and its batches need on its device.
 
     Args:
         parameters: the model's.
         dtype: the weights' data type.
         on_gpu: whether the device is a GPU (or several, together) rather than the host's CPU.
+        bits: of a parameter where they are quantised.
     """
-    weights = parameters * _BYTES[dtype] / _GIB
+    weights = parameters * (_BYTES[dtype] if bits is None else bits / 8) / _GIB
     return weights + (_GPU_GIB + _GPU_BATCH_GIB * math.sqrt(weights) if on_gpu else _CPU_GIB)
 
 
@@ -45,6 +46,7 @@ def count_parameters(config: Mapping[str, Any], family: Family) -> int:
 
     Raises:
         KeyError: the config lacks a field that the size depends on; the error names it as transformers does.
+        ValueError: transformers can't build such a model.
     """
     if family.config_defaults is None:
         return _count_built(config)
@@ -57,10 +59,13 @@ def _count_built(config: Mapping[str, Any]) -> int:
     import torch  # noqa: PLC0415
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM  # noqa: PLC0415
 
-    built = AutoConfig.for_model(**config)
-    auto: Any = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
-    with torch.device("meta"):
-        network = auto.from_config(built)
+    try:
+        built = AutoConfig.for_model(**config)
+        auto: Any = AutoModelForSeq2SeqLM if built.is_encoder_decoder else AutoModelForCausalLM
+        with torch.device("meta"):
+            network = auto.from_config(built)
+    except Exception as error:  # of code that may be anybody's
+        raise ValueError(f"a model of type {config.get('model_type')!r} cannot be built ({error})") from error
     return sum(parameter.numel() for parameter in network.parameters())
 
 
