@@ -21,5 +21,5 @@ setup(
     packages=find_packages(include=["lm_eval", "lm_eval.*"]),
     package_data={"lm_eval": ["py.typed", "tasks/builtin/*.yaml"]},
     install_requires=requirements("lme"),
-    extras_require={"dev": requirements("dev"), "peft": ["peft"], "quantised": ["bitsandbytes"]},
+    extras_require={"dev": requirements("dev"), "quantised": ["bitsandbytes"]},
 )

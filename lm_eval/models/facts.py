@@ -108,8 +108,6 @@ def _check_beside(checkpoint: Checkpoint) -> None:
                 f"{key}={name}: no such folder, or it has none of {choices_text(marks)}; give a folder that "
                 "save_pretrained wrote, or a hub name"
             )
-    if checkpoint.peft is not None and importlib.util.find_spec("peft") is None:
-        raise ConfigurationError(f"peft={checkpoint.peft}: adapters need the package peft; run pip install peft")
     if checkpoint.is_quantised and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigurationError(
             "load_in_8bit and load_in_4bit need the package bitsandbytes; run pip install bitsandbytes"

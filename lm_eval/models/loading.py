@@ -157,7 +157,7 @@ def _load_weights(pretrained: str, family: Family, options: dict[str, Any]) -> A
 
 def _merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
     """Return the network with an adapter's changes in its weights."""
-    from peft import PeftModel  # noqa: PLC0415  (an extra)
+    from peft import PeftModel  # noqa: PLC0415  (seconds to import)
 
     try:
         return PeftModel.from_pretrained(network, _source(adapter)).merge_and_unload()
