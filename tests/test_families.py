@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module, attach_align_device_hook
 from test_judge import assert_agrees, judge, make_config, random_settings, scores_of
 from tiny_families import (
     LATER_DECODER_ONLY,
@@ -119,6 +120,17 @@ def test_every_promise_of_a_row_holds(family):
     else:
         assert faults == []
     assert check_sharing(loaded).fault is None
+
+
+@pytest.mark.parametrize("family", ["llama", "opt", "gemma3", "bart", "t5gemma"])
+def test_hooks_that_move_tensors_between_devices_are_left_in_place(family):
+    network, tokenizer = tiny_model(family)
+    attach_align_device_hook(network, execution_device="cpu", offload=False)
+    add_hook_to_module(network, AlignDevicesHook(io_same_device=True), append=True)
+    hooked = {name: module.__dict__.get("forward") for name, module in network.named_modules()}
+    loaded = wrap_model(network, tokenizer, name=family)
+    assert [check for check in (*check_structure(loaded), check_sharing(loaded)) if check.fault is not None] == []
+    assert {name: module.__dict__.get("forward") for name, module in network.named_modules()} == hooked
 
 
 def test_every_row_of_the_table_is_tried():

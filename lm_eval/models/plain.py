@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
 
 from lm_eval.aggregation import aggregate_tokens
 from lm_eval.models.encoder import Segment, VectorSpec
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.parameterless import parameterless_decoder
-from lm_eval.models.projection import GivenStates
 
 
 def encode_segment(model: LanguageModel, segment: Segment, spec: VectorSpec) -> Float[Tensor, "vector dim"]:
@@ -64,7 +64,7 @@ def _run_encoder_decoder(model: LanguageModel, context: Tensor, targets: Tensor,
         seen = torch.cat([seen.new_ones(1, len(targets), context.shape[1]), seen], dim=2)
         num_layers = len(model.decoder_blocks)
         return _project_bare(model, parameterless_decoder(queries, seen, num_layers, context.float()))
-    encoded: Any = GivenStates(last_hidden_state=context)
+    encoded: Any = BaseModelOutput(last_hidden_state=context)
     logits: Tensor = model.network(encoder_outputs=encoded, decoder_input_ids=inputs).logits[0]
     return logits
 

@@ -16,11 +16,11 @@ from transformers.modeling_outputs import BaseModelOutput
 from lm_eval.models.language_model import LanguageModel
 
 
-class GivenStates(BaseModelOutput):
+class _Given(BaseModelOutput):
     """What a stack gives: hidden states alone, and nothing of whatever else may be asked for."""
 
     def __getattr__(self, name: str) -> None:
-        if name.startswith("__"):
+        if name.startswith("__") or name == "to":  # accelerate moves whatever has it
             raise AttributeError(name)
 
 
@@ -28,7 +28,7 @@ class GivenStates(BaseModelOutput):
 def _stack_gives(stack: nn.Module, hidden: Tensor) -> Iterator[None]:
     """Let a stack return given hidden states instead of running."""
     before = stack.__dict__.get("forward")  # accelerate puts one there
-    stack.forward = lambda *_args, **_kwargs: GivenStates(last_hidden_state=hidden)
+    stack.forward = lambda *_args, **_kwargs: _Given(last_hidden_state=hidden)
     try:
         yield
     finally:
@@ -51,7 +51,7 @@ def project(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Floa
         for stack in stacks.values():
             given.enter_context(_stack_gives(stack, states))
         if model.is_encoder_decoder:
-            memory: Any = GivenStates(last_hidden_state=states[:, :1])
+            memory: Any = BaseModelOutput(last_hidden_state=states[:, :1])
             tokens = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
             output = model.network(encoder_outputs=memory, decoder_input_ids=tokens, use_cache=False)
         else:
