@@ -62,9 +62,14 @@ class TextEncoder:
             ConfigurationError: the model is not to be had, or the settings don't suit it.
         """
         facts = read_facts(config.pretrained, config.revision, config.checkpoint)
-        check_against_model(config, facts)
+        check_against_model(config, facts, decodes=False)
         config = replace(config, revision=facts.commit or config.revision)
         return cls(config=config, model=load_for(config, execution), execution=execution)
+
+    @property
+    def dim(self) -> int:
+        """Components of a vector."""
+        return self.model.width_of(Recipe.of(self.config, self.model).spec.layer)
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the vectors, as plain data: model, dtype, settings, scheme."""
@@ -130,7 +135,7 @@ class TextEncoder:
     def _bytes_of(self, text: _Tokenised) -> int:
         keeps_tokens = str(self.config.vectors.word_agg_scheme).endswith("concat")
         number = _count_tokens(text) if keeps_tokens else sum(len(sample) for sample in text.samples)
-        return 3 * 4 * self.model.hidden_size * number  # of segments, side by side, and aggregated
+        return 3 * 4 * self.dim * number  # of segments, side by side, and aggregated
 
 
 def _count_tokens(text: _Tokenised) -> int:
@@ -184,8 +189,9 @@ def encode(
     name = model if isinstance(model, str) else model.name
     config = make_encoding(_model_args(settings, name), encoding_scheme)
     if isinstance(model, LanguageModel):
-        facts = ModelFacts(name=model.name, family=model.family, num_layers=model.num_layers)
-        check_against_model(config, facts)
+        stated = model.network.config.to_dict()
+        facts = ModelFacts(name=model.name, family=model.family, num_layers=model.num_layers, config=stated)
+        check_against_model(config, facts, decodes=False)
         encoder = TextEncoder(config=config, model=model, execution=execution)
     else:
         encoder = TextEncoder.load(config, execution)

@@ -79,7 +79,7 @@ def _encode(args: argparse.Namespace, config: RunConfig, execution: Execution) -
 
     encoder = TextEncoder.load(config, execution)
     layout = Layout(
-        dim=encoder.model.hidden_size,
+        dim=encoder.dim,
         one_vector=gives_one_vector(config, contents.form),
         contents=contents,
         description=encoder.describe(),

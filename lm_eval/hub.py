@@ -25,6 +25,8 @@ def answers(repository: str, kind: Literal["model", "dataset"], revision: str | 
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  (only hub names need it)
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
+    if constants.HF_HUB_OFFLINE:
+        return ConnectionError("offline mode is on, HF_HUB_OFFLINE")
     since, silence = _silent.get(constants.ENDPOINT, (-_SILENT_S, None))
     if silence is not None and time.monotonic() - since < _SILENT_S:
         return silence

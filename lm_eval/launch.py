@@ -33,6 +33,7 @@ from lm_eval.prospect import Prospect, look_ahead, print_plan
 from lm_eval.result_files import check_writable
 from lm_eval.results import ResultsFolder
 from lm_eval.scheduler import Event, Executor, WorkQueue
+from lm_eval.settings import choices_text
 from lm_eval.summary import print_counts, print_results, print_summary, print_unwritten
 from lm_eval.supplies import check_data, check_weights, read_models, refuse
 from lm_eval.table import describe
@@ -216,12 +217,15 @@ def _read_models(grids: Sequence[Grid], options: Options) -> dict[str, ModelFact
         return check_data(config for grid in grids for config in expand(grid, given))
 
     facts = read_models(wanted, given, look_at_data)
-    for name, of_model in facts.items():
-        if not wanted[name] & {None, of_model.family.architecture}:
-            raise ConfigurationError(
-                f"{name} is {of_model.family.architecture}, but this script is for {wanted[name].pop()} models; "
-                f"use the one whose name ends in {_SCRIPT_ENDINGS[of_model.family.architecture]}"
-            )
+    unfit = [name for name, of_model in facts.items() if not wanted[name] & {None, of_model.family.architecture}]
+    if unfit:
+        theirs = facts[unfit[0]].family.architecture
+        fit = ",".join(name for name in facts if name not in unfit)
+        raise ConfigurationError(
+            f"{choices_text(unfit)}: {theirs}, but this script is for {wanted[unfit[0]].pop()} models; run "
+            f"the one whose name ends in {_SCRIPT_ENDINGS[theirs]} with them"
+            + (f", and this one with --models {fit}" if fit else "")
+        )
     return facts
 
 

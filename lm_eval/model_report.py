@@ -19,7 +19,6 @@ _GPU_GIB = (11.0, 24.0, 48.0, 80.0)
 """Memory of the cards that most have."""
 _MOST_GPUS = 8
 _WIDTH = 24
-_NO_POSITIONS = "no learned absolute positions as wide as embeddings"
 
 
 def describe_model(model: LanguageModel) -> list[str]:
@@ -34,10 +33,7 @@ def describe_model(model: LanguageModel) -> list[str]:
         ("width", _describe_width(model)),
         ("longest sequence", _describe_limit(model)),
         ("activation", _activation(model)),
-        (
-            "ADD_POS",
-            "possible" if has_positions else "not possible: no learned absolute positions as wide as embeddings",
-        ),
+        ("ADD_POS", "possible" if has_positions else f"not possible: {_why_no_positions(model)}"),
         ("parameters", f"{parameters:,}, {dtype_name(model.dtype)} here"),
         ("memory on a CPU", f"about {memory_gib(parameters, dtype_name(model.dtype), on_gpu=False):.1f} GiB"),
         *_describe_gpus(model.name, parameters, model),
@@ -54,7 +50,8 @@ def describe_checks(model: LanguageModel) -> Iterator[tuple[str, bool]]:
     for sharing in SHARED_BY:
         if sharing != model.family.sharing and not (sharing == "cache" and model.is_encoder_decoder):
             check = check_sharing(replace(model, family=replace(model.family, sharing=sharing)))
-            yield "unused".ljust(8) + _describe_check(check), True
+            suits = "would do too, but isn't used" if check.fault is None else "doesn't suit this model"
+            yield f"(other)  {SHARED_BY[sharing]}: {suits}", True
 
 
 def _describe_check(check: Check) -> str:
@@ -71,6 +68,14 @@ def _describe_width(model: LanguageModel) -> str:
     if embeddings == model.hidden_size:
         return f"{embeddings} components; {vocabulary}"
     return f"{embeddings} components of embeddings, {model.hidden_size} of inner layers; {vocabulary}"
+
+
+def _why_no_positions(model: LanguageModel) -> str:
+    if model.is_encoder_decoder:
+        return "it is for decoder-only models"
+    if model.family.position_embedding is not None:
+        return "its learned positions are not as wide as its embeddings"
+    return "no learned absolute positions" + (" that are known" if model.family.is_generic else "")
 
 
 def _embedding_width(model: LanguageModel) -> int:
@@ -95,10 +100,10 @@ def _describe_gpus(name: str, parameters: int, model: LanguageModel) -> Iterator
     """Yield what GPUs the model takes in the dtypes that they compute natively."""
     newer = (8, 0)
     older = "float32" if model.family.overflows_in_float16 else "float16"
-    for what, dtype, capability in (("GPUs from Ampere on", "bfloat16", newer), ("GPUs before that", older, (7, 5))):
+    for what, dtype, capability in (("GPUs, Ampere or later", "bfloat16", newer), ("GPUs, older ones", older, (7, 5))):
         need = memory_gib(parameters, dtype, on_gpu=True)
         counts = (f"{_num_gpus(name, need, dtype, size, capability)} of {size:.0f} GiB" for size in _GPU_GIB)
-        yield what, f"{dtype}, about {need:.1f} GiB: {', '.join(counts)}"
+        yield what, f"{dtype}, about {need:.1f} GiB: takes {', '.join(counts)}"
 
 
 def _num_gpus(name: str, need: float, dtype: str, size: float, capability: tuple[int, int]) -> str:
@@ -116,9 +121,9 @@ def _describe_tokens(model: LanguageModel) -> Iterator[tuple[str, str]]:
     tokenizer = model.tokenizer
     plain, special = (model.tokenize(["the text"], special=flag)[0] for flag in (False, True))
     added = [token for token in special if token not in plain]
-    names = _names(tokenizer, added) or "none"
-    used = "segments get them" if model.is_encoder_decoder else "segments and choices get none of them"
-    yield "special tokens", f"the tokenizer adds {names}; {used}"
+    used = "which segments get" if model.is_encoder_decoder else "which segments and choices don't get"
+    told = f"the tokenizer adds {_names(tokenizer, added)}, {used}" if added else "the tokenizer adds none"
+    yield "special tokens", told
     (choice,) = model.tokenize([" the text"], special=False)
     yield "a choice ' the text'", " ".join(map(repr, tokenizer.convert_ids_to_tokens(list(choice))))
     try:

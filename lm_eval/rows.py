@@ -178,6 +178,11 @@ def _read_saved(local: LocalSplit) -> Iterator[SourcedRow]:
 _READERS = {"jsonl": _read_jsonl, "parquet": _read_parquet, "saved": _read_saved}
 
 
+def _cause(error: Exception) -> str:
+    """Return why a dataset cannot be had; a hub that doesn't answer is not asked, which datasets calls offline mode."""
+    return first_line(error).replace("(OfflineModeIsEnabled)", "(it doesn't answer, or offline mode is on)")
+
+
 def is_own_data(path: str) -> bool:
     """Whether a `dataset_path` stands for files of the user's own rather than for a name on the hub."""
     return path in PACKAGED_READERS or Path(path).is_dir()
@@ -215,6 +220,6 @@ def read_hub(path: str, name: str | None, arguments: Mapping[str, Any], split: s
         )
         place = "cannot be loaded" if is_own else "cannot be loaded from the dataset hub or its cache"
         raise DataError(
-            f"{shown}: the {split} split {place} ({type(error).__name__}: {first_line(error)}); {remedy}"
+            f"{shown}: the {split} split {place} ({type(error).__name__}: {_cause(error)}); {remedy}"
         ) from error
     return [(row, f"{shown} {split}, row {index}") for index, row in enumerate(rows)]

@@ -80,7 +80,9 @@ def _prefetch(args: argparse.Namespace) -> int:
         if data.hub_title in missing and (fault := answers(data.hub_path, "dataset")) is not None:
             faults[data.hub_title] = f"{data.hub_title}: the dataset is not to be had from the hub ({fault})"
         print(f"dataset {data.hub_title}: {'to fetch' if data.hub_title in missing else 'in the cache'}")
-    print(f"{describe_bytes(sum(files.bytes_to_fetch for files in found))} of models to fetch", flush=True)
+    unknown = len(wanted.models) - len(found)
+    known = f"{describe_bytes(sum(files.bytes_to_fetch for files in found))} of models to fetch"
+    print(known + (f", and {unknown} whose size is not known" if unknown else ""), flush=True)
     if args.dry_run:
         return _conclude(faults, {name: told for name, told in missing.items() if name in faults})
     faults |= fetch_all(wanted, found)

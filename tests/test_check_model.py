@@ -25,10 +25,10 @@ def test_a_model_of_the_table_is_described_and_tried(tmp_path):
         "32 components; 360 rows in the output matrix, 360 tokens",
         "128 tokens",
         "no_context              </s>",
-        "bfloat16, about 1.5 GiB: 1/4 of 11 GiB",
+        "bfloat16, about 1.5 GiB: takes 1/4 of 11 GiB",
         "ok      hidden states are numbered as expected",
         "ok      choices stand side by side behind their context",
-        "unused  the cache of a context is repeated for its choices: the same to",
+        "(other)  the cache of a context is repeated for its choices: would do too, but isn't used",
         "it fits",
     ):
         assert told in shown.stdout
@@ -38,14 +38,14 @@ def test_what_fails_is_told_with_the_reason_and_exit_status_1(tmp_path):
     shown = check(str(save_tiny("opt_narrow", tmp_path / "opt")))
     assert shown.returncode == 1
     assert "FAILED  embeddings are as wide as hidden states: embeddings have 16 components" in shown.stdout
-    assert "not possible: no learned absolute positions as wide as embeddings" in shown.stdout
+    assert "not possible: its learned positions are not as wide as its embeddings" in shown.stdout
 
 
 def test_a_way_that_does_not_suit_a_model_is_told(tmp_path):
     shown = check(str(save_tiny("falcon_alibi", tmp_path / "falcon")))
     assert shown.returncode == 0
     assert "ok      the cache of a context is repeated for its choices" in shown.stdout
-    assert "unused  choices stand side by side behind their context: ValueError" in shown.stdout
+    assert "(other)  choices stand side by side behind their context: doesn't suit this model" in shown.stdout
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,10 @@ def test_what_is_loaded_decides_the_identity_and_nothing_else_does(model):
     assert model_identity("some/model", None, Checkpoint(peft="some/adapter", subfolder="x")) == {
         "hub": "some/model", "revision": None, "peft": "some/adapter", "subfolder": "x",
     }  # fmt: skip
-    assert model_identity(str(model), None, Checkpoint(trust_remote_code=True)) == plain
+    assert model_identity(str(model), None, Checkpoint(trust_remote_code=True)) == plain  # which has no code
+    assert model_identity("some/model", None, Checkpoint(trust_remote_code=True)) == {
+        "hub": "some/model", "revision": None, "trust_remote_code": True,
+    }  # fmt: skip
 
 
 def test_a_result_says_what_was_loaded_and_is_found_again_by_it(model, data_dir):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from plain_text import split_sentences
 from safetensors import safe_open
+from safetensors.numpy import load_file
 from tiny_models import SENTENCES, save_tiny, tiny_model
 
 import lm_eval
@@ -261,6 +262,26 @@ def test_safetensors_hold_one_matrix_where_each_text_has_one_vector(checkpoint, 
         vectors = stored.get_tensor("vectors")
     assert vectors.shape == (4, 32)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-6)
+
+
+@pytest.mark.parametrize(("layer", "width"), [("E", 16), ("1", 32), ("None", 16)])
+@pytest.mark.parametrize("ending", ["parquet", "safetensors"])
+def test_layers_of_different_width_are_written_as_they_are(ending, layer, width, tmp_path):
+    model = save_tiny("opt_narrow", tmp_path / "model")
+    texts, output = tmp_path / "texts.jsonl", tmp_path / f"vectors.{ending}"
+    texts.write_text('{"text": "One text."}\n{"text": "Another, a longer one."}\n')
+    model_args = f"pretrained={model},WORD_AGG_SCHEME=mean,ENCODING_LAYER={layer}"
+    assert main(["encode", str(texts), "--model_args", model_args, "--output", str(output)]) == 0
+    if ending == "parquet":
+        found = np.array(pq.read_table(output)["vector"].to_pylist(), np.float32)
+    else:
+        found = load_file(output)["vectors"]
+    assert found.shape == (2, width)
+    network, tokenizer = tiny_model("opt_narrow")
+    states = network(**tokenizer("One text.", return_tensors="pt"), output_hidden_states=True).hidden_states
+    ids = tokenizer("One text.", return_tensors="pt")["input_ids"]
+    expected = {"E": network.get_input_embeddings()(ids), "1": states[1], "None": states[-1]}[layer]
+    assert found[0] == pytest.approx(expected[0].mean(0).detach().numpy(), rel=1e-4, abs=1e-5)
 
 
 def test_what_is_there_is_replaced_only_when_asked_to(checkpoint, tmp_path, capsys):

@@ -16,6 +16,7 @@ from tiny_families import (
     UNKNOWN_ENCODER_DECODER,
 )
 from tiny_models import tiny_model
+from transformers import AutoModelForCausalLM, RobertaConfig
 
 from lm_eval.config import SEGMENTING_SCHEMES, RunConfig
 from lm_eval.errors import ConfigurationError
@@ -133,6 +134,46 @@ def test_hooks_that_move_tensors_between_devices_are_left_in_place(family):
     assert {name: module.__dict__.get("forward") for name, module in network.named_modules()} == hooked
 
 
+def test_lengths_that_turn_the_rotation_are_never_mixed():
+    loaded = load("phi3_turning")
+    assert (loaded.turning_length, loaded.family.sharing) == (24, "none")
+    assert loaded.batched_together([30, 24, 3, 25]) == [[1, 2], [0, 3]]
+    assert loaded.batched_together([30, 25]) == [[0, 1]]
+    assert load("llama").batched_together([30, 24, 3]) == [[0, 1, 2]]
+    assert load("llama").batched_together([]) == []
+
+
+def test_a_limit_beyond_a_familys_learned_positions_is_noticed():
+    config = RobertaConfig(
+        vocab_size=360, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=96, is_decoder=True, pad_token_id=0,
+    )  # fmt: skip
+    _, tokenizer = tiny_model("gpt2")
+    network = AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ConfigurationError, match="it takes as many tokens as its config says: RuntimeError: index 96"):
+        wrap_model(network, tokenizer, name="mine")
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("dist_sim", {"SIMILARITY_FUNC": "dot_product", "OUT_ENCODING_LAYER": "OE"}, "OUT_ENCODING_LAYER=OE: the enc"),
+        ("dist_gen", {"DECODING_SCHEME": "parameterless_attention"}, "DECODING_SCHEME=parameterless_attention: the"),
+        ("dist_gen", {}, None),
+    ],
+)
+def test_an_encoder_wider_than_its_decoder_goes_as_far_as_it_can(model, settings, message, data_dir):
+    task = {"dist_sim": "hellaswag_d", "dist_gen": "hellaswag_dg"}[model]
+    config = make_config(data_dir, model, task, "concat_each_example", {"WORD_AGG_SCHEME": "mean", **settings})
+    loaded = load("t5gemma_unbalanced")
+    if message is not None:
+        with pytest.raises(ConfigurationError, match=re.escape(message)):
+            check_against_model(config, facts_of(loaded))
+        return
+    check_against_model(config, facts_of(loaded))
+    assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+
+
 def test_every_row_of_the_table_is_tried():
     tried = {load(family).network.config.model_type for family in LATER}
     assert set(TABLE) - tried == {"gpt2", "gpt_neo", "gptj", "gpt_neox", "bloom", "t5", "mt5"}
@@ -146,7 +187,7 @@ def test_a_family_without_a_row_takes_the_fastest_way_that_is_exact(family, shar
     loaded = wrap_model(network, tokenizer, name="mine")
     assert loaded.family.is_generic
     assert loaded.family.sharing == sharing
-    assert f"mine: model type '{network.config.model_type}' is none that is known" in caplog.text
+    assert f"mine: its type '{network.config.model_type}' has no row in the table of families" in caplog.text
 
 
 @pytest.mark.parametrize(("family", "sharing"), [("mistral", "cache"), ("mistral_full", "row"), ("qwen2", "row")])
@@ -164,7 +205,7 @@ def test_a_family_that_the_experiment_does_not_fit_is_refused_with_the_reason():
     network, tokenizer = tiny_model("cohere")
     network.model.layers[1].register_forward_hook(lambda _module, _args, output: output + torch.randn(output.shape))
     message = (
-        "mine: model type 'cohere' is none that is known, and it fails a check that all others pass: "
+        "mine: its type 'cohere' has no row in the table of families, and the experiment doesn't fit it: "
         "vectors are accepted in place of tokens: values differ by"
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):

@@ -143,7 +143,7 @@ def test_a_hub_model_of_the_wrong_architecture_is_refused(tmp_path, data_dir):
     write_cache(tmp_path / "cache", OLD, head=OLD, model_type="t5", num_layers=2)
     ended = dry_run(tmp_path, data_dir, HF_HUB_CACHE=str(tmp_path / "cache"))
     assert ended.returncode == 2
-    assert "some/model is encoder-decoder, but this script is for decoder-only models" in ended.stderr
+    assert "some/model: encoder-decoder, but this script is for decoder-only models" in ended.stderr
 
 
 def write_result(folder: Path, config: RunConfig) -> None:

@@ -215,7 +215,7 @@ def test_shutting_down_happens_only_when_asked_and_after_the_results_are_written
 
 def test_models_of_the_wrong_architecture_are_refused(gpt2, t5, data_dir, tmp_path):
     with pytest.raises(
-        ConfigurationError, match=r"tiny-t5 is encoder-decoder, but this script is for decoder-only models"
+        ConfigurationError, match=r"tiny-t5: encoder-decoder, but this script is for decoder-only models"
     ):
         run(small_grid(gpt2, t5), options(data_dir, tmp_path))
 
@@ -276,7 +276,7 @@ def test_models_that_are_named_go_to_the_grids_of_their_architecture(gpt2, t5, d
     chosen = options(data_dir, tmp_path, models=str(t5), dry_run=True)
     assert carry_out(controls(gpt2), chosen, "unused", InProcessExecutor()) == 0
     assert capsys.readouterr().out.count("to run: hellaswag_d") == 2
-    with pytest.raises(ConfigurationError, match="tiny-t5 is encoder-decoder, but this script is for decoder-only mo"):
+    with pytest.raises(ConfigurationError, match="tiny-t5: encoder-decoder, but this script is for decoder-only mo"):
         carry_out(controls(gpt2)[1:2], chosen, "unused", InProcessExecutor())
 
 

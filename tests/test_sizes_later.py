@@ -77,6 +77,17 @@ def test_a_family_without_a_row_is_built_to_be_counted():
     assert count_parameters(written, find_family(written, "mine")) == real
 
 
+def test_an_output_matrix_of_its_own_counts_though_transformers_ties_it():
+    shape = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 1000}
+    for config in (transformers.UMT5Config(**shape), transformers.LongT5Config(**shape)):
+        written = {**json.loads(config.to_json_string()), "tie_word_embeddings": True}
+        tied, own = (
+            count_parameters({**written, "tie_word_embeddings": tie}, find_family(written, "x"))
+            for tie in (True, False)
+        )
+        assert own - tied == 1000 * 64
+
+
 def test_what_cannot_be_built_has_no_size():
     config = {"model_type": "nobodys", "num_hidden_layers": 2}
     with pytest.raises(ValueError, match="a model of type 'nobodys' cannot be built"):

@@ -252,7 +252,7 @@ def test_groups_and_tags_stand_for_their_tasks(tmp_path):
         "piqa_dg",
     ]
     assert expand(["both_dg"], "dist_sim", tmp_path) == ["both_dg"]
-    with pytest.raises(ConfigurationError, match=r"unknown task 'both_dg'; for similarity choose from hellaswag_d"):
+    with pytest.raises(ConfigurationError, match=r"unknown task 'both_dg' .*; for similarity choose from hellaswag_d"):
         find(tmp_path, "both_dg", "dist_sim")
 
 
@@ -310,6 +310,9 @@ def test_a_file_that_is_written_again_counts_as_it_is_then(tmp_path):
 
 WRONG_FILES = [
     ({"doc_to_text": '"{{question"'}, "doc_to_text, line 1 of the template: unexpected end of template"),
+    ({"metric_list": [{"metric": "acc", "aggregate": "mean"}]}, "metric_list[0]: unknown key 'aggregate' (did you mean 'aggregation'?)"),  # noqa: E501
+    ({"fewshot_config": {"smapler": "first_n"}}, "fewshot_config: unknown key 'smapler' (did you mean 'sampler'?)"),
+    ({"fewshot_config": {"fewshot_delimiter": 7}}, "fewshot_config: fewshot_delimiter must be text, got 7"),
     ({"doc_to_txt": "x"}, "unknown key 'doc_to_txt' (did you mean 'doc_to_text'?); choose from include, task, dataset_path"),  # noqa: E501
     ({"test_split": "3"}, "test_split must be a split's name or null, got 3"),
     ({"doc_to_choice": "5.5"}, "doc_to_choice must be a template or a field's name or a number or a list or !function"),

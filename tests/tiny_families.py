@@ -19,10 +19,12 @@ PAPER_ENCODER_DECODER = ("t5", "t5_relu", "mt5")
 "t5_relu" the v1.0 form (ReLU, tied embeddings, output scaling)."""
 LATER_DECODER_ONLY = (
     "opt", "opt_narrow", "falcon", "falcon_alibi", "falcon_grouped", "mpt", "phi", "gpt_bigcode", "starcoder2", "llama",
-    "mistral", "mistral_full", "qwen2", "qwen3", "phi3", "olmo", "olmo2", "stablelm", "gemma", "gemma2", "gemma3_text",
-    "gemma3", "mamba",
+    "mistral", "mistral_full", "qwen2", "qwen3", "phi3", "phi3_turning", "olmo", "olmo2", "stablelm", "gemma", "gemma2",
+    "gemma3_text", "gemma3", "mamba",
 )  # fmt: skip
 LATER_ENCODER_DECODER = ("umt5", "bart", "bart_scaled", "mbart", "t5gemma")
+UNBALANCED = "t5gemma_unbalanced"
+"""An encoder wider than its decoder, so that not every setting has a meaning."""
 UNKNOWN_DECODER_ONLY = ("cohere", "granite", "mixtral", "gpt_oss", "xglm", "codegen")
 """Without a row in the table: scales, experts, windows, positions of their own, another layout."""
 UNKNOWN_ENCODER_DECODER = ("blenderbot", "longt5")
@@ -62,6 +64,7 @@ def _table(max_length: int) -> dict[str, tuple[str, dict[str, Any]]]:
     opt = {**_STACK, **limit, "ffn_dim": 64, "word_embed_proj_dim": HIDDEN}
     neo = {"attention_types": [[["global", "local", "global"], 1]], "window_size": WINDOW, "num_layers": LAYERS}
     local = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+    turning = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "rope_theta": 10_000.0}
     experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
     return {
         "gpt2": ("GPT2Config", {**_GPT, "n_positions": max_length}),
@@ -87,6 +90,8 @@ def _table(max_length: int) -> dict[str, tuple[str, dict[str, Any]]]:
         "qwen2": ("Qwen2Config", grouped),
         "qwen3": ("Qwen3Config", {**grouped, "head_dim": 8}),
         "phi3": ("Phi3Config", grouped),
+        # some segments are shorter, some longer
+        "phi3_turning": ("Phi3Config", {**grouped, "rope_parameters": turning, "original_max_position_embeddings": 24}),
         "olmo": ("OlmoConfig", {**_STACK, **limit}),
         "olmo2": ("Olmo2Config", {**_STACK, **limit}),
         "stablelm": ("StableLmConfig", grouped),
@@ -118,8 +123,9 @@ def make_config(family: str, max_length: int, vocab_size: int, **overrides: Any)
         local = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
         vision = {**_STACK, "num_hidden_layers": 1, "image_size": 28, "patch_size": 14}
         return transformers.Gemma3Config(text_config={**stack, **local}, vision_config=vision, **overrides)
-    if family == "t5gemma":
+    if family in ("t5gemma", "t5gemma_unbalanced"):
         sides = {side: {**stack, "num_hidden_layers": layers} for side, layers in (("encoder", 3), ("decoder", 2))}
+        sides["encoder"]["hidden_size"] = HIDDEN if family == "t5gemma" else 48
         return transformers.T5GemmaConfig(
             **sides, vocab_size=vocab_size, tie_word_embeddings=True, decoder_start_token_id=1, **overrides
         )

@@ -4,6 +4,7 @@ Knows nothing of torch.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,8 +71,13 @@ def _states_no_end_token(facts: ModelFacts) -> bool:
 _UNSTATED = object()
 
 
-def check_against_model(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
+def check_against_model(config: Any, facts: ModelFacts, *, decodes: bool = True) -> None:  # noqa: ANN401
     """Check the settings that depend on the model.
+
+    Args:
+        config: a configuration.
+        facts: of its model.
+        decodes: whether something is made of the vectors; False where they are wanted for themselves.
 
     Raises:
         ConfigurationError: a layer out of range or of another width than what its vectors meet, ADD_POS without learned
@@ -82,7 +88,9 @@ def check_against_model(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
         raise ConfigurationError(no_end_token(facts.name))
     resolve_layer(config.vectors.encoding_layer, facts.num_layers, "ENCODING_LAYER", facts.name)
     resolve_layer(config.vectors.out_encoding_layer, facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
-    _check_widths(config, facts)
+    if decodes:
+        _check_widths(config, facts)
+        _check_stacks(config, facts)
     if config.vectors.add_pos and facts.family.position_embedding is None:
         able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
         raise ConfigurationError(
@@ -92,6 +100,21 @@ def check_against_model(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
     if facts.family.activation is None and any("|" in str(scheme) for scheme in schemes):
         raise ConfigurationError(
             f"WORD_AGG_SCHEME={schemes[0]}: {facts.name}'s config names no activation for the prefix; leave it out"
+        )
+
+
+def _check_stacks(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
+    """See that an encoder's vectors meet its decoder's only where these are as wide."""
+    stacks = [facts.config.get(side) for side in ("encoder", "decoder")]
+    widths = [stack.get("hidden_size") for stack in stacks if isinstance(stack, Mapping)]
+    if len(widths) < 2 or widths[0] == widths[1]:
+        return
+    met = {"OUT_ENCODING_LAYER": config.vectors.out_encoding_layer == "OE"}
+    met["DECODING_SCHEME"] = config.vectors.decoding_scheme is not None
+    for key in (key for key, is_met in met.items() if is_met):
+        raise ConfigurationError(
+            f"{key}={getattr(config.vectors, key.lower())}: the encoder of {facts.name} has {widths[0]} components, "
+            f"its decoder {widths[1]}, so that their vectors can't be compared; leave it out"
         )
 
 

@@ -97,7 +97,13 @@ def _score_alike(
     model: LanguageModel, jobs: Sequence[_Job], batcher: Batcher
 ) -> Iterator[tuple[list[_Job], list[ChoiceScore]]]:
     """Score jobs that use the same decoder, and yield each batch with the scores of its choices."""
+    for places in model.batched_together([len(job.row) for job in jobs]):
+        yield from _score_together(model, [jobs[place] for place in places], batcher)
 
+
+def _score_together(
+    model: LanguageModel, jobs: Sequence[_Job], batcher: Batcher
+) -> Iterator[tuple[list[_Job], list[ChoiceScore]]]:
     def launch(indices: list[int]) -> _Scored:
         return _launch(model, [jobs[index] for index in indices])
 

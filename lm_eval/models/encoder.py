@@ -147,11 +147,20 @@ class SegmentEncoder:
         on_batch(sum(len(segment.tokens) for segment in found))
         lengths = [len(segment.tokens) for segment in new]
         with torch.inference_mode():
-            for indices, rows in self.batcher.run(lengths, lambda batch: self._launch([new[i] for i in batch]), _split):
-                found.update((new[index], row) for index, row in zip(indices, rows, strict=True))
-                on_batch(sum(lengths[index] for index in indices))
+            for places in self.model.batched_together(lengths):
+                for batch, rows in self._run([new[place] for place in places]):
+                    found.update(zip(batch, rows, strict=True))
+                    on_batch(sum(len(segment.tokens) for segment in batch))
         self._keep({segment: found[segment] for segment in new})
         return found
+
+    def _run(self, segments: Sequence[Segment]) -> Iterator[tuple[list[Segment], list[Vectors]]]:
+        def launch(indices: list[int]) -> _Encoded:
+            return self._launch([segments[index] for index in indices])
+
+        lengths = [len(segment.tokens) for segment in segments]
+        for indices, rows in self.batcher.run(lengths, launch, _split):
+            yield [segments[index] for index in indices], rows
 
     def _launch(self, batch: Sequence[Segment]) -> "_Encoded":
         tokens, mask, offsets = _pad(batch, self.model.device)

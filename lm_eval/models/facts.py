@@ -192,6 +192,8 @@ def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint
         return {"content": _folder_content(folder, with_code=checkpoint.trust_remote_code), **beside}
     if checkpoint.subfolder is not None:
         beside["subfolder"] = checkpoint.subfolder
+    if checkpoint.trust_remote_code:
+        beside["trust_remote_code"] = True
     return {"hub": pretrained, "revision": revision, **beside}
 
 

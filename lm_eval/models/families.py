@@ -192,8 +192,7 @@ FAMILIES: dict[str, Family] = {
     "mamba": Family(architecture="decoder-only", max_positions=None, sharing="none", lists_outputs=True),
     "t5": _t5(feed_forward="relu", tied_where="scale_decoder_outputs"),
     "mt5": _t5(feed_forward="gated-gelu"),
-    # transformers 5.17 doesn't keep branches of its decoder apart
-    "umt5": _t5(feed_forward="gated-gelu", relative_bias=None, sharing="none", config_defaults=None),
+    "umt5": _t5(feed_forward="gated-gelu", relative_bias=None),
     "bart": _bart(),
     "mbart": _bart(),
     "t5gemma": Family(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -58,6 +58,29 @@ class LanguageModel:
         blocks: nn.ModuleList = attrgetter(str(self.family.blocks))(self.decoder)
         return blocks
 
+    @cached_property
+    def turning_length(self) -> int | None:
+        """The length beyond which a whole batch is rotated otherwise (LongRoPE); None where lengths change nothing."""
+        stated = getattr(self.config, "rope_parameters", None) or {}
+        kinds = [stated, *(value for value in stated.values() if isinstance(value, dict))]
+        limits = [kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"]
+        found = [limit or getattr(self.config, "original_max_position_embeddings", None) for limit in limits]
+        return int(found[0]) if found and found[0] else None
+
+    def batched_together(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Group sequences that may share a batch without changing one another, by their lengths.
+
+        Args:
+            lengths: in positions.
+
+        Returns:
+            Groups of places in `lengths`, none of them empty.
+        """
+        turn = self.turning_length or max(lengths, default=0)
+        places = range(len(lengths))
+        groups = [place for place in places if lengths[place] <= turn], [p for p in places if lengths[p] > turn]
+        return [group for group in groups if group]
+
     def layers_of(self, output: Any, inputs: Float[Tensor, "batch token dim"]) -> tuple[Tensor, ...]:  # noqa: ANN401
         """Return all hidden states of a pass, from what enters the first block to what follows the final norm.
 
@@ -88,6 +111,15 @@ class LanguageModel:
     def num_heads(self) -> int:
         """Attention heads of a block; 1 where it has none."""
         return int(getattr(self.config, "num_attention_heads", 1))
+
+    def width_of(self, layer: int | Literal["E", "OE"]) -> int:
+        """Return the components of a layer's vectors."""
+        if isinstance(layer, int) and layer < self.num_layers:
+            return self.hidden_size
+        if layer == "OE":
+            return int(self.output_matrix.shape[1])
+        narrow = getattr(self.config, str(self.family.embedding_width), None)
+        return self.hidden_size if narrow is None else int(narrow)
 
     @cached_property
     def token_embeddings(self) -> nn.Module:

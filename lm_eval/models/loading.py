@@ -183,7 +183,10 @@ def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # 
         family = replace(family, sharing="cache")
     limit = _max_length(family, stack, tokenizer)
     model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit)
-    return settle(model) if family.is_generic else model
+    model = settle(model) if family.is_generic else model
+    if model.turning_length is None:
+        return model
+    return replace(model, family=replace(model.family, sharing="none"))  # choices may lie on both sides of the turn
 
 
 def _max_length(family: Family, config: Any, tokenizer: Any) -> int:  # noqa: ANN401

@@ -30,6 +30,8 @@ _CHOICES = (5, 1, 12, 3)
 """Of the choices behind each."""
 _TOLERANCE, _LOW_PRECISION = 1e-4, 0.1
 """Of differences, in float32 and below: what rounding gives, below what a wrong mask or position gives."""
+_NEAR = 16
+"""Rows by which a table of positions may differ from the limit: those for padding, say."""
 _NOISE = 3.0
 """How far choices that share a context may be from the plain way, against choices that share none."""
 
@@ -58,6 +60,7 @@ def check_structure(model: LanguageModel) -> Iterator[Check]:
         "hidden states are numbered as expected": _try_layers,
         "padding on the right changes nothing": _try_padding,
         "predictions are those of the whole model": _try_output,
+        "it takes as many tokens as its config says": _try_length,
     }
     segments = _draw(model, _LENGTHS)
     for what, trial in trials.items():
@@ -93,8 +96,8 @@ def settle(model: LanguageModel) -> LanguageModel:
     for check in check_structure(model):
         if check.fault is not None:
             raise ConfigurationError(
-                f"{model.name}: model type {model_type!r} is none that is known, and it fails a check that all others "
-                f"pass: {check.what}: {check.fault}; choose another model, or add its row to lm_eval/models/families.py"
+                f"{model.name}: its type {model_type!r} has no row in the table of families, and the experiment "
+                f"doesn't fit it: {check.what}: {check.fault}; choose another model, or add a row (CONTRIBUTING.md)"
             )
     for family in _candidates(model):
         check = check_sharing(replace(model, family=family))
@@ -103,7 +106,10 @@ def settle(model: LanguageModel) -> LanguageModel:
     else:
         raise ConfigurationError(f"{model.name}: {check.what}, but {check.fault}; choose another model")
     logger.warning(
-        "%s: model type %r is none that is known; it passed the checks, and %s", model.name, model_type, check.what
+        "%s: its type %r has no row in the table of families, so it was checked: it fits, and %s",
+        model.name,
+        model_type,
+        check.what,
     )
     return replace(model, family=family)
 
@@ -119,10 +125,14 @@ def _candidates(model: LanguageModel) -> Iterator[Family]:
     yield plain
 
 
+_IN_PART = ("window", "chunk", "sparse", "radius", "block_size")
+"""What the names of config fields have in them that limit what is attended to."""
+
+
 def attends_in_part(config: Any) -> bool:  # noqa: ANN401
     """Whether some layer may see a part of what stands before it: a window, a chunk, or a state in place of keys."""
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
-    names = (name for name in config.to_dict() if ("window" in name or "chunk" in name) and "layers" not in name)
+    names = (name for name in config.to_dict() if any(part in name for part in _IN_PART) and "layers" not in name)
     return bool(kinds) or any(getattr(config, name) for name in names)
 
 
@@ -227,9 +237,13 @@ def _try_layers(model: LanguageModel, segments: list[list[int]]) -> float:
 
 
 def _try_padding(model: LanguageModel, segments: list[list[int]]) -> float:
-    found = _encode(model, segments, [model.num_layers])[model.num_layers]
-    expected = [_plain_states(model, segment)[-1][0] for segment in segments]
-    return max(_differ(row[: len(states)], states) for row, states in zip(found, expected, strict=True))
+    differences = []
+    for places in model.batched_together([len(segment) for segment in segments]):
+        group = [segments[place] for place in places]
+        found = _encode(model, group, [model.num_layers])[model.num_layers]
+        expected = [_plain_states(model, segment)[-1][0] for segment in group]
+        differences += [_differ(row[: len(states)], states) for row, states in zip(found, expected, strict=True)]
+    return max(differences)
 
 
 def _try_output(model: LanguageModel, segments: list[list[int]]) -> float:
@@ -241,6 +255,14 @@ def _try_output(model: LanguageModel, segments: list[list[int]]) -> float:
         output = model.network(tokens, output_hidden_states=True)
         last = output.hidden_states[-1]
     return _differ(project(model, last[0]), output.logits[0])
+
+
+def _try_length(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Run the longest text where learned positions could end before the limit; of other positions there is no end."""
+    tables = [module for module in model.encoder.modules() if isinstance(module, nn.Embedding)]
+    if any(abs(len(table.weight) - model.max_length) <= _NEAR for table in tables):
+        model.encoder(_row(model, (segments[0] * model.max_length)[: model.max_length]))
+    return 0.0
 
 
 def _try_sharing(model: LanguageModel) -> float:

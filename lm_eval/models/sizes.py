@@ -66,7 +66,11 @@ def _count_built(config: Mapping[str, Any]) -> int:
             network = auto.from_config(built)
     except Exception as error:  # of code that may be anybody's
         raise ValueError(f"a model of type {config.get('model_type')!r} cannot be built ({error})") from error
-    return sum(parameter.numel() for parameter in network.parameters())
+    size: int = sum(parameter.numel() for parameter in network.parameters())
+    head, table = network.get_output_embeddings(), network.get_input_embeddings()
+    is_tied = head is not None and head.weight is table.weight
+    # transformers ties what a config may untie, and finds the checkpoint's own output matrix when it loads it
+    return size + int(head.weight.numel() if is_tied and config.get("tie_word_embeddings") is False else 0)
 
 
 def _find(fields: Mapping[str, Any], *names: str) -> int:

@@ -88,11 +88,21 @@ def _wrong_form(task: Task, config: RunConfig, fitting: Sequence[str]) -> Config
 
 def _unknown(name: str, form: Form, include_path: str | None) -> str:
     fitting = [other for other, task in TASKS.items() if task.form == form]
-    message = f"unknown task {name!r}{did_you_mean(name, fitting)}; for {form} choose from {choices_text(fitting)}"
+    base = without_form(name)
+    valid = f"for {form} choose from {choices_text(fitting)}"
     if include_path is None:
-        return f"{message}, or give include_path=, a folder with task files"
-    library, base = open_library(include_path), name.removesuffix("_dg").removesuffix("_d")
-    return f"{message}, or from the {len(library.names)} names in {library.folder}{library.remarks(base)}"
+        alike = did_you_mean(base, [without_form(other) for other in fitting])
+        return f"unknown task {name!r}{alike}; {valid}, or name a folder with task files (include_path)"
+    library = open_library(include_path)
+    return (
+        f"unknown task {name!r}{library.remarks(base)}; {valid}, or from the {len(library.names)} names in "
+        f"{library.folder}"
+    )
+
+
+def without_form(name: str) -> str:
+    """Return a task's name without what tells its form."""
+    return name.removesuffix("_dg").removesuffix("_d")
 
 
 def find_groups(names: Sequence[str], model: str, include_path: str | None) -> dict[str, list[str]]:

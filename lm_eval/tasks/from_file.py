@@ -17,10 +17,12 @@ from lm_eval.tasks.keys import (
     FEWSHOT_KEYS,
     LEFT_OUT,
     SAMPLERS,
+    UPSTREAM_FEWSHOT_KEYS,
     WITHOUT_EFFECT,
     check_keys,
     choose_metrics,
     choose_output_type,
+    refuse_unknown,
 )
 from lm_eval.tasks.row_reader import RowReader
 from lm_eval.tasks.yaml_files import Function, TaskFile, plain
@@ -154,6 +156,8 @@ class _Shots:
     @classmethod
     def of(cls, file: TaskFile, reader: RowReader) -> "_Shots":
         chosen, path = file.keys.get("fewshot_config") or {}, file.origins.get("fewshot_config", file.path)
+        for key in chosen:
+            refuse_unknown(f"{path}: fewshot_config", key, (*FEWSHOT_KEYS, *UPSTREAM_FEWSHOT_KEYS))
         others = [key for key, value in chosen.items() if key not in FEWSHOT_KEYS and value is not None]
         refusal = f"{path}: fewshot_config: {choices_text(others)} is not supported" if others else ""
         sampler = chosen.get("sampler", "default")
@@ -164,6 +168,8 @@ class _Shots:
         if split is not None and not isinstance(split, str):
             raise ConfigurationError(f"{path}: fewshot_config: split must be a split's name, got {split!r:.80}")
         delimiter = chosen.get("fewshot_delimiter", file.keys.get("fewshot_delimiter"))
+        if delimiter is not None and not isinstance(delimiter, str):
+            raise ConfigurationError(f"{path}: fewshot_config: fewshot_delimiter must be text, got {delimiter!r:.80}")
         samples, examples = None if split or file.keys.get("fewshot_split") else chosen.get("samples"), None
         if samples is not None:
             try:

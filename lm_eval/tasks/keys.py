@@ -57,6 +57,15 @@ NOT_SUPPORTED = (
 """What would give other numbers if it were left out."""
 
 FEWSHOT_KEYS = ("sampler", "split", "samples", "fewshot_delimiter")
+UPSTREAM_FEWSHOT_KEYS = (
+    "num_fewshot", "process_docs", "fewshot_indices", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix",
+    "target_delimiter",
+)  # fmt: skip
+"""Those that the harness follows and this program doesn't; they stand in the way of shots only."""
+_METRIC_KEYS = (
+    "metric", "aggregation", "higher_is_better", "hf_evaluate", "ignore_case", "ignore_punctuation", "ignore_numbers",
+    "regexes_to_ignore", "kwargs",
+)  # fmt: skip
 SAMPLERS = ("default", "first_n")
 OUTPUT_TYPES = ("multiple_choice", "loglikelihood")
 _GENERATING = ("generate_until", "loglikelihood_rolling")
@@ -94,6 +103,18 @@ def check_keys(file: TaskFile) -> list[str]:
     ]
 
 
+def refuse_unknown(where: str, key: object, known: Sequence[str]) -> None:
+    """Refuse a key that nobody knows.
+
+    Raises:
+        ConfigurationError: it is none of the known ones.
+    """
+    if key not in known:
+        raise ConfigurationError(
+            f"{where}: unknown key {key!r}{did_you_mean(str(key), known)}; choose from {choices_text(known)}"
+        )
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return a remark that names what is spelt alike, or nothing."""
     near = difflib.get_close_matches(name, known, n=1)
@@ -122,6 +143,8 @@ def choose_metrics(file: TaskFile, output_type: str) -> tuple[tuple[str, ...], l
     for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), (str, Function)):
             raise ConfigurationError(f"{path}: metric_list[{number}] must have a metric: NAME, got {entry!r:.80}")
+        for key in entry:
+            refuse_unknown(f"{path}: metric_list[{number}]", key, _METRIC_KEYS)
     names = [_metric_name(entry) for entry in entries]
     if not set(names) & set(there):
         raise ConfigurationError(

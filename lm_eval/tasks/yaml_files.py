@@ -68,9 +68,11 @@ class Function:
         return found  # type: ignore[no-any-return]
 
     def fingerprint(self) -> str:
-        """Return what identifies it: its name and the content of its file."""
-        content = self.module_file.read_bytes() if self.module_file.is_file() else b""
-        return f"{self.name} {hashlib.sha256(content).hexdigest()}"
+        """Return what identifies it: its name and the content of all Python files beside it, which it may import."""
+        total = hashlib.sha256(self.module_file.name.encode())
+        for file in sorted(self.module_file.parent.glob("*.py")):
+            total.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+        return f"{self.name} {total.hexdigest()}"
 
 
 def _import(path: Path) -> ModuleType:
