@@ -268,7 +268,8 @@ def _expand_for(grid: Grid, facts: dict[str, ModelFacts], given: Given) -> Itera
 
 def _paths(config: RunConfig) -> list[str]:
     """Return the folders and files that every machine needs for a run."""
-    paths = [config.pretrained] if is_local(config.pretrained) else []
+    names = (config.pretrained, config.checkpoint.tokenizer, config.checkpoint.peft)
+    paths = [name for name in names if name is not None and is_local(name)]
     if config.data_dir is not None:
         paths.append(str(Path(config.data_dir) / find_task(config).dataset.name))
     if config.include_path is not None:

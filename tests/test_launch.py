@@ -359,6 +359,19 @@ def test_loading_holds_for_every_run_and_makes_another_run(gpt2, data_dir, tmp_p
     assert sorted(f"tokenizer={gpt2}" in model_args for model_args in told) == [False] * 3 + [True] * 3
 
 
+def test_every_machine_needs_all_folders_that_a_run_reads(gpt2, data_dir, tmp_path):
+    class Shared(InProcessExecutor):
+        def check_paths(self, paths):
+            asked.extend(paths)
+
+    asked: list[str] = []
+    tokenizer = tmp_path / "tokenizer"
+    shutil.copytree(gpt2, tokenizer)
+    chosen = options(data_dir, tmp_path / "results", loading=f"tokenizer={tokenizer}")
+    assert carry_out([small_grid(gpt2)], chosen, "unused", Shared()) == 0
+    assert asked == sorted([str(Path(data_dir) / "hellaswag"), str(gpt2), str(tokenizer)])
+
+
 def test_a_missing_model_folder_is_named(data_dir, tmp_path):
     with pytest.raises(ConfigurationError, match=r"pretrained=/nowhere/model: no such model folder"):
         run(small_grid("unused/unused"), options(data_dir, tmp_path, models="/nowhere/model"))
