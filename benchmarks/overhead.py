@@ -21,7 +21,7 @@ sys.path[:0] = [str(TOP / "tests")]
 from lm_eval.config import RunConfig  # noqa: E402
 from lm_eval.driver import Driver  # noqa: E402
 from lm_eval.estimate import RemainingTime, Timings  # noqa: E402
-from lm_eval.grid import Grid, expand  # noqa: E402
+from lm_eval.grid import Given, Grid, expand  # noqa: E402
 from lm_eval.hardware import local_machine  # noqa: E402
 from lm_eval.identity import Identifier  # noqa: E402
 from lm_eval.model_list import DEMO  # noqa: E402
@@ -55,7 +55,7 @@ def many_configs(number: int) -> list[RunConfig]:
             "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
         },
     )  # fmt: skip
-    configs = expand(grid, data_dir=str(DEMO / "data"))
+    configs = expand(grid, Given(data_dir=str(DEMO / "data")))
     if len(configs) < number:
         raise SystemExit(f"error: --runs: there are only {len(configs)} configurations")
     return configs[:number]

@@ -16,7 +16,7 @@ from lm_eval.analysis.runs import METRICS, describe_columns, family_of, read_run
 from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.failures import Failure, write_failure
-from lm_eval.grid import expand
+from lm_eval.grid import Given, expand
 from lm_eval.result_files import config_content
 
 
@@ -44,7 +44,7 @@ def put(folder: Path, name: str, content: object, changed: float | None = None) 
 
 @pytest.fixture
 def config() -> RunConfig:
-    (config,) = expand(grid(models=["some/tiny-70m"], num_fewshot=[2]), limit=Limit(0, 4))
+    (config,) = expand(grid(models=["some/tiny-70m"], num_fewshot=[2]), Given(limit=Limit(0, 4)))
     return config
 
 

@@ -10,7 +10,7 @@ from worlds import hellaswag_row, write_model_folder, write_rows, write_world
 
 from lm_eval.config import Limit, RunConfig
 from lm_eval.failures import Failure, write_failure
-from lm_eval.grid import expand
+from lm_eval.grid import Given, expand
 from lm_eval.identity import identify
 from lm_eval.models.facts import model_identity
 from lm_eval.plan import describe_plan, make_plan, plan_remarks
@@ -39,7 +39,7 @@ def planned(tmp_path, data_dir) -> tuple[list[RunConfig], ResultsFolder]:
     """Three configurations, the second of which is done."""
     model = str(write_model_folder(tmp_path / "model"))
     schemes = ["concat_each_example", "merge_all_segments", "sentence_level_segmentation"]
-    configs = expand(grid(models=[model], num_fewshot=[2], encoding_scheme=schemes), data_dir=str(data_dir))
+    configs = expand(grid(models=[model], num_fewshot=[2], encoding_scheme=schemes), Given(data_dir=str(data_dir)))
     folder = ResultsFolder(tmp_path / "results")
     folder.write(configs[1], result_of(configs[1]))
     return configs, ResultsFolder(tmp_path / "results")
@@ -100,8 +100,7 @@ def done(tmp_path) -> tuple[RunConfig, Path]:
     """A configuration with its result, on data and a model that a test may change."""
     (config,) = expand(
         grid(models=[str(write_model_folder(tmp_path / "model"))], num_fewshot=[2]),
-        data_dir=str(write_world(tmp_path / "data")),
-        limit=Limit(0, 4),
+        Given(data_dir=str(write_world(tmp_path / "data")), limit=Limit(0, 4)),
     )
     config = replace(config, dtype="float32")
     ResultsFolder(tmp_path / "results").write(config, result_of(config))

@@ -15,7 +15,7 @@ from lm_eval.config import Limit, RunConfig
 from lm_eval.errors import MemoryShortageError, RunError
 from lm_eval.evaluator import evaluate_many
 from lm_eval.execution import Execution
-from lm_eval.grid import expand
+from lm_eval.grid import Given, expand
 from lm_eval.worker import Worker
 
 CPU = Execution(device="cpu")
@@ -30,7 +30,9 @@ def gpt2(tmp_path_factory) -> str:
 def together(gpt2, data_dir) -> list[RunConfig]:
     """Eight configurations that share a pass."""
     settings = {"WORD_AGG_SCHEME": ["mean", "w1mean"], "NORM": [None, "L2"], "ENCODING_LAYER": ["0", "1"]}
-    return expand(grid(models=[gpt2], num_fewshot=[1], settings=settings), data_dir=str(data_dir), limit=Limit(0, 2))
+    return expand(
+        grid(models=[gpt2], num_fewshot=[1], settings=settings), Given(data_dir=str(data_dir), limit=Limit(0, 2))
+    )
 
 
 def blame(monkeypatch, victim: RunConfig, error: Exception) -> list[int]:

@@ -91,8 +91,8 @@ def _unknown(name: str, form: Form, include_path: str | None) -> str:
     base = without_form(name)
     valid = f"for {form} choose from {choices_text(fitting)}"
     if include_path is None:
-        alike = did_you_mean(base, [without_form(other) for other in fitting])
-        return f"unknown task {name!r}{alike}; {valid}, or name a folder with task files (include_path)"
+        near = did_you_mean(base, {without_form(other): other for other in fitting})
+        return f"unknown task {name!r}{near}; {valid}, or name a folder with task files (include_path)"
     library = open_library(include_path)
     return (
         f"unknown task {name!r}{library.remarks(base)}; {valid}, or from the {len(library.names)} names in "

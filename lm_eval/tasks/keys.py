@@ -115,10 +115,17 @@ def refuse_unknown(where: str, key: object, known: Sequence[str]) -> None:
         )
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return a remark that names what is spelt alike, or nothing."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def did_you_mean(name: str, known: Sequence[str] | Mapping[str, str]) -> str:
+    """Return a remark that names what is spelt alike, or nothing.
+
+    Args:
+        name: as it was spelt.
+        known: what it may be; a mapping says how each is to be shown.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    if not near:
+        return ""
+    return f" (did you mean {(known[near[0]] if isinstance(known, Mapping) else near[0])!r}?)"
 
 
 def _valid() -> str:
