@@ -28,7 +28,7 @@ from lm_eval.models.families import FAMILIES as TABLE
 from lm_eval.models.families import find_family
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.loading import wrap_model
-from lm_eval.models.probe import check_sharing, check_structure
+from lm_eval.models.probe import Check, check_sharing, check_structure
 
 LATER = (*LATER_DECODER_ONLY, *LATER_ENCODER_DECODER)
 UNKNOWN = (*UNKNOWN_DECODER_ONLY, *UNKNOWN_ENCODER_DECODER)
@@ -132,6 +132,14 @@ def test_hooks_that_move_tensors_between_devices_are_left_in_place(family):
     loaded = wrap_model(network, tokenizer, name=family)
     assert [check for check in (*check_structure(loaded), check_sharing(loaded)) if check.fault is not None] == []
     assert {name: module.__dict__.get("forward") for name, module in network.named_modules()} == hooked
+
+
+def test_a_release_that_gets_a_family_wrong_is_refused_not_used(monkeypatch):
+    wrong = Check(what="choices share a context", fault="values differ by 2.3e-02, more than 1e-04")
+    monkeypatch.setattr("lm_eval.models.probe.check_sharing", lambda _model: wrong)
+    with pytest.raises(ConfigurationError, match=r"scores its choices otherwise in a batch than alone \(values"):
+        wrap_model(*tiny_model("umt5"), name="mine")
+    wrap_model(*tiny_model("llama"), name="mine")  # known to be right
 
 
 def test_lengths_that_turn_the_rotation_are_never_mixed():

@@ -66,6 +66,8 @@ class Family:
     config_defaults: Mapping[str, Any] | None = field(default=None, hash=False)
     """Config fields that decide the model's size and may be left out of a `config.json`, with what they then mean;
     None where only building the model tells its size."""
+    is_tried: bool = False
+    """Whether a loaded model is tried before it is used, for there are releases of transformers that get it wrong."""
     is_generic: bool = False
     """Whether the row was made of a config, for a family that has none: then the loaded model checks itself."""
 
@@ -192,7 +194,7 @@ FAMILIES: dict[str, Family] = {
     "mamba": Family(architecture="decoder-only", max_positions=None, sharing="none", lists_outputs=True),
     "t5": _t5(feed_forward="relu", tied_where="scale_decoder_outputs"),
     "mt5": _t5(feed_forward="gated-gelu"),
-    "umt5": _t5(feed_forward="gated-gelu", relative_bias=None),
+    "umt5": _t5(feed_forward="gated-gelu", relative_bias=None, is_tried=True),  # wrong in transformers 5.17
     "bart": _bart(),
     "mbart": _bart(),
     "t5gemma": Family(

@@ -18,7 +18,7 @@ from lm_eval.hardware import Gpu, suitable_dtype
 from lm_eval.models.facts import is_local
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family
 from lm_eval.models.language_model import LanguageModel
-from lm_eval.models.probe import attends_in_part, settle
+from lm_eval.models.probe import attends_in_part, refuse_inexact, settle
 
 _NO_LIMIT = 1_000_000
 """Tokenizers that know no limit state one far beyond this."""
@@ -184,6 +184,8 @@ def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # 
     limit = _max_length(family, stack, tokenizer)
     model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit)
     model = settle(model) if family.is_generic else model
+    if family.is_tried:
+        refuse_inexact(model)
     if model.turning_length is None:
         return model
     return replace(model, family=replace(model.family, sharing="none"))  # choices may lie on both sides of the turn

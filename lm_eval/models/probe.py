@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 
 from lm_eval.errors import ConfigurationError
@@ -82,6 +83,20 @@ SHARED_BY: dict[Sharing, str] = {
     "cache": "the cache of a context is repeated for its choices",
     "none": "a context is read again for each choice",
 }
+
+
+def refuse_inexact(model: LanguageModel) -> None:
+    """Try a model whose family some releases of transformers get wrong.
+
+    Raises:
+        ConfigurationError: scores would depend on what else is in a batch.
+    """
+    check = check_sharing(model)
+    if check.fault is not None:
+        raise ConfigurationError(
+            f"{model.name}: transformers {transformers.__version__} scores its choices otherwise in a batch than alone "
+            f"({check.fault}); install a newer release"
+        )
 
 
 def settle(model: LanguageModel) -> LanguageModel:
