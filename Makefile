@@ -40,14 +40,14 @@ env: $(DEV)  ## make .venv_lme with everything that running, tests and checks ne
 	@echo "$(VENV) is ready"
 
 demo: $(RUNTIME)  ## run the demonstration on tiny embedded models (installs no test tools)
-	@$(PY) -m lm_eval.demo
+	@$(PY) demo/run_demo.py
 
 # Those that read results folders come first: they leave in cache/ what the last two draw.
 NOTEBOOKS := $(foreach test,gen sim,dist_$(test)_charts_gpt dist_$(test)_charts_t5) dist_gen_charts dist_sim_charts
 
 charts: $(RUNTIME)  ## execute the notebooks, which leave their figures in notebooks/charts (with the demo's results where you have none)
 	@echo "==> the demo's results, where they are missing"
-	@$(PY) -m lm_eval.demo >$(VENV)/demo.log 2>&1 || { cat $(VENV)/demo.log >&2; exit 1; }
+	@$(PY) demo/run_demo.py >$(VENV)/demo.log 2>&1 || { cat $(VENV)/demo.log >&2; exit 1; }
 	@for notebook in $(NOTEBOOKS); do echo "==> notebooks/$$notebook.ipynb" && \
 		{ PLOTLY_RENDERER=notebook $(PY) -m nbconvert --log-level ERROR --to html --execute \
 			--template offline --TemplateExporter.extra_template_basedirs=notebooks \
@@ -62,6 +62,7 @@ check: $(DEV)  ## lint, formatting and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 parity: $(RUNTIME)  ## compare scores with the reference, where ../shared is present
 	@if test -f ../shared/tools/parity.py; then $(PY) ../shared/tools/parity.py --quiet; \

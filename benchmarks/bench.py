@@ -18,17 +18,16 @@ from pathlib import Path
 import torch
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP / "tests"), str(TOP / "benchmarks")]
+sys.path[:0] = [str(TOP)]
 
-import plain  # noqa: E402
-from plain_text import read_rows  # noqa: E402
-from subjects import Subject, flan_t5_base, gpt2_small  # noqa: E402
-
-from lm_eval.config import RunConfig  # noqa: E402
-from lm_eval.evaluation import Evaluation  # noqa: E402
-from lm_eval.evaluator import evaluate_many, fast  # noqa: E402
-from lm_eval.execution import Execution  # noqa: E402
-from lm_eval.settings import format_pairs  # noqa: E402
+from benchmarks.subjects import Subject, flan_t5_base, gpt2_small  # noqa: E402
+from lm_eval.common.text import format_pairs  # noqa: E402
+from lm_eval.config.run_config import RunConfig  # noqa: E402
+from lm_eval.config.runtime import Execution  # noqa: E402
+from lm_eval.inference.speedups import fast  # noqa: E402
+from lm_eval.scoring.evaluation import Evaluation, evaluate_many  # noqa: E402
+from tests.support import plain  # noqa: E402
+from tests.support.plain_text import read_rows  # noqa: E402
 
 Settings = dict[str, str | int | None]
 PLAIN_SHARE = 4

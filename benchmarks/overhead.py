@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP / "tests")]
+sys.path[:0] = [str(TOP)]
 
-from lm_eval.config import RunConfig  # noqa: E402
-from lm_eval.driver import Driver  # noqa: E402
-from lm_eval.estimate import RemainingTime, Timings  # noqa: E402
-from lm_eval.grid import Given, Grid, expand  # noqa: E402
-from lm_eval.hardware import local_machine  # noqa: E402
-from lm_eval.identity import Identifier  # noqa: E402
-from lm_eval.model_list import DEMO  # noqa: E402
-from lm_eval.plan import make_plan  # noqa: E402
-from lm_eval.result_files import config_content  # noqa: E402
-from lm_eval.results import ResultsFolder  # noqa: E402
-from lm_eval.scheduler import Ended, Event, InProcessExecutor, Started, WorkQueue, make_units  # noqa: E402
-from lm_eval.worker import Outcome, Report  # noqa: E402
-from lm_eval.workforce import Workforce  # noqa: E402
+from lm_eval.config.run_config import RunConfig  # noqa: E402
+from lm_eval.grid.driver import Driver  # noqa: E402
+from lm_eval.grid.estimate import RemainingTime, Timings  # noqa: E402
+from lm_eval.grid.grid import Given, Grid, expand  # noqa: E402
+from lm_eval.grid.plan import make_plan  # noqa: E402
+from lm_eval.models.model_list import DEMO  # noqa: E402
+from lm_eval.results.folder import ResultsFolder  # noqa: E402
+from lm_eval.results.identity import Identifier  # noqa: E402
+from lm_eval.results.result_file import config_content  # noqa: E402
+from lm_eval.scheduling.allocation import Workforce  # noqa: E402
+from lm_eval.scheduling.executors.in_process import InProcessExecutor  # noqa: E402
+from lm_eval.scheduling.hardware import local_machine  # noqa: E402
+from lm_eval.scheduling.queue import WorkQueue  # noqa: E402
+from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, make_units  # noqa: E402  # noqa: E402
 
 
 def many_configs(number: int) -> list[RunConfig]:

@@ -18,17 +18,16 @@ from pathlib import Path
 import torch
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP / "benchmarks")]
+sys.path[:0] = [str(TOP)]
 
-from subjects import REFERENCE, Subject, gpt_neo_small  # noqa: E402
-
-from lm_eval.config import RunConfig  # noqa: E402
-from lm_eval.evaluation import Evaluation  # noqa: E402
-from lm_eval.evaluator import evaluate_many  # noqa: E402
-from lm_eval.execution import Execution  # noqa: E402
-from lm_eval.identity import canonical  # noqa: E402
-from lm_eval.scheduler import make_units  # noqa: E402
-from lm_eval.settings import SETTING_NAMES, format_pairs  # noqa: E402
+from benchmarks.subjects import REFERENCE, Subject, gpt_neo_small  # noqa: E402
+from lm_eval.common.text import format_pairs  # noqa: E402
+from lm_eval.config.run_config import RunConfig  # noqa: E402
+from lm_eval.config.runtime import Execution  # noqa: E402
+from lm_eval.config.settings import SETTING_NAMES  # noqa: E402
+from lm_eval.results.identity import canonical  # noqa: E402
+from lm_eval.scheduling.units import make_units  # noqa: E402
+from lm_eval.scoring.evaluation import Evaluation, evaluate_many  # noqa: E402
 
 MODEL = "EleutherAI/gpt-neo-1.3B"
 RUNS = REFERENCE / "paper" / "runs.csv"

@@ -17,9 +17,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from lm_eval.model_list import DEMO
+from lm_eval.inference.loading import wrap_model
 from lm_eval.models.language_model import LanguageModel
-from lm_eval.models.loading import wrap_model
+from lm_eval.models.model_list import DEMO
 
 REFERENCE = DEMO.parents[1] / "shared" / "reference"
 

@@ -27,16 +27,16 @@ import torch
 import transformers
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP / "benchmarks")]
+sys.path[:0] = [str(TOP)]
 
 from bench import time_engine  # noqa: E402
-from subjects import Subject, gpt2_small  # noqa: E402
 
-from lm_eval.config import RunConfig  # noqa: E402
-from lm_eval.contexts import build_context  # noqa: E402
-from lm_eval.documents import Document, select_documents  # noqa: E402
-from lm_eval.settings import format_pairs  # noqa: E402
-from lm_eval.tasks import find_task  # noqa: E402
+from benchmarks.subjects import Subject, gpt2_small  # noqa: E402
+from lm_eval.common.text import format_pairs  # noqa: E402
+from lm_eval.config.run_config import RunConfig  # noqa: E402
+from lm_eval.contexts.encoding_schemes import build_context  # noqa: E402
+from lm_eval.tasks.documents import Document, select_documents  # noqa: E402
+from lm_eval.tasks.registry import find_task  # noqa: E402
 
 SHOTS = 5
 AT_LEAST = 2.5

@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP / "benchmarks"), str(TOP / "tests")]
+sys.path[:0] = [str(TOP)]
 
-from task_rows import rows  # noqa: E402
-from upstream import UnavailableError, find_python  # noqa: E402
-from worlds import write_rows  # noqa: E402
-
+from benchmarks.upstream import UnavailableError, find_python  # noqa: E402
+from lm_eval.common.text import format_pairs  # noqa: E402
 from lm_eval.evaluator import simple_evaluate  # noqa: E402
-from lm_eval.settings import format_pairs  # noqa: E402
+from tests.support.task_rows import rows  # noqa: E402
+from tests.support.worlds import write_rows  # noqa: E402
 
 TOLERANCE = 1e-4
 """Between log-likelihoods; relative where one is larger than 1, as sums of many in float32 are."""
 MODEL = TOP / "demo" / "models" / "demo-gpt"
-RECORDING = TOP / "tests" / "recorded" / "upstream_tasks.json"
+RECORDING = TOP / "tests" / "tasks" / "recorded" / "upstream_tasks.json"
 MMLU = ("abstract_algebra", "anatomy", "astronomy")
 DATASETS = {
     **{name: name for name in ("arc_easy", "arc_challenge", "piqa", "winogrande", "openbookqa", "sciq", "copa", "boolq",

@@ -8,12 +8,12 @@ import argparse
 import logging
 import sys
 
-from lm_eval.checkpoint import CHECKPOINT_KEYS
-from lm_eval.config import DTYPES, RunConfig
+from lm_eval.common.text import choices_text, format_pairs
+from lm_eval.config.checkpoint import CHECKPOINT_KEYS
+from lm_eval.config.run_config import DTYPES, RunConfig
+from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError, RunError
-from lm_eval.execution import Execution
-from lm_eval.models.facts import read_facts
-from lm_eval.settings import choices_text, format_pairs
+from lm_eval.models.info import read_facts
 
 _EPILOG = """
 exit status: 0 all of it fits, 1 something doesn't, 2 the call was wrong or the model can't be used
@@ -42,8 +42,8 @@ def _check(args: argparse.Namespace) -> int:
     model_args = ",".join(filter(None, (named, args.model_args)))
     config = RunConfig.parse(model="hf", model_args=model_args, task="", task_args="", num_fewshot=0)
     read_facts(config.pretrained, config.revision, config.checkpoint)
-    from lm_eval.evaluator import load_for  # noqa: PLC0415  (seconds to import)
-    from lm_eval.model_report import describe_checks, describe_model  # noqa: PLC0415
+    from lm_eval.cli.check_model import describe_checks, describe_model  # noqa: PLC0415
+    from lm_eval.inference.loading import load_for  # noqa: PLC0415  (seconds to import)
 
     model = load_for(config, Execution.parse(batch_size=None, device=args.device, model_args=model_args))
     print("\n".join(describe_model(model)), end="\n\n", flush=True)

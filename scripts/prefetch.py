@@ -8,11 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lm_eval.errors import ConfigurationError
-from lm_eval.grid_tasks import resolve, with_tasks
-from lm_eval.hub import answers
-from lm_eval.model_list import demo_models
-from lm_eval.prefetch import (
+from lm_eval.cli.prefetch import (
     Faults,
     ModelFiles,
     Wanted,
@@ -22,6 +18,10 @@ from lm_eval.prefetch import (
     look_at_model,
     missing_from_cache,
 )
+from lm_eval.common.hub import answers
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid.grid import resolve, with_tasks
+from lm_eval.models.model_list import demo_models
 
 SCRIPTS = Path(__file__).resolve().parent
 

@@ -4,9 +4,7 @@
 With `--controls` also the floor below them: the same choices scored without any context.
 """
 
-from lm_eval.grid import Grid
-from lm_eval.launch import launch
-from lm_eval.model_list import list_models
+from lm_eval.grid import Grid, launch, list_models
 from lm_eval.models.families import Architecture
 
 

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Test 2 (similarity) on decoder-only models: edit the grid in `run` and call the script again."""
 
-from lm_eval.grid import Grid
-from lm_eval.launch import launch
-from lm_eval.model_list import list_models
+from lm_eval.grid import Grid, launch, list_models
 
 
 def run() -> Grid:

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from lm_eval.cli.status import describe_status
 from lm_eval.errors import ConfigurationError
-from lm_eval.status import describe_status
 
 
 def main() -> int:

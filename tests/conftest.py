@@ -6,21 +6,21 @@ import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
-from worlds import write_world
+
+from tests.support.worlds import write_world
 
 TOP = Path(__file__).resolve().parents[1]
 
 UNCHECKED = (
-    "lm_eval.options",  # fire hands it values of any type, and it is there that they are refused
-    "lm_eval.model_list",  # users call it in the grids they edit, and there slips are refused
+    "lm_eval.grid.options",  # fire hands it values of any type, and it is there that they are refused
+    "lm_eval.models.model_list",  # users call it in the grids they edit, and there slips are refused
 )
 
 
 def _modules() -> list[str]:
-    """Return the modules of the package; a folder's name stands for all modules in it."""
-    package = TOP / "lm_eval"
-    paths = [path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
-    return [f"lm_eval.{path.stem}" for path in sorted(paths) if path.stem != "__init__"]
+    """Return all modules of the package."""
+    paths = (TOP / "lm_eval").rglob("*.py")
+    return sorted(".".join(path.relative_to(TOP).with_suffix("").parts) for path in paths if path.stem != "__init__")
 
 
 # Before anything imports the package.

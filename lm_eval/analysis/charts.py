@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from lm_eval.analysis.figures import save
+from lm_eval.analysis.figures.export import save
 from lm_eval.analysis.figures.selection import architecture_of
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
-from lm_eval.model_list import DEMO
+from lm_eval.models.model_list import DEMO
 
 BASELINE_FOLDER = "lmeval_results_baseline"
 SCRIPTS = {

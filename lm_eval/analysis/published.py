@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lm_eval.analysis.scores import is_main
-from lm_eval.model_list import MODEL_LIST
+from lm_eval.models.model_list import MODEL_LIST
 
 PUBLISHED_SCORES = MODEL_LIST.with_name("published_scores.csv")
 ROUNDING = 0.0015

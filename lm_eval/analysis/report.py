@@ -24,9 +24,9 @@ from lm_eval.analysis.report_tables import (
 )
 from lm_eval.analysis.runs import Runs, read_runs
 from lm_eval.analysis.scores import add_scores
+from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.failures import is_current, read_failures
-from lm_eval.table import describe
+from lm_eval.results.failures import is_current, read_failures
 
 _PUBLISHED = "Beside the published scores"
 

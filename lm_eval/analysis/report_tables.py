@@ -7,8 +7,8 @@ import pandas as pd
 
 from lm_eval.analysis.published import compare_with_published
 from lm_eval.analysis.scores import find_best
-from lm_eval.settings import SETTING_NAMES
-from lm_eval.wording import NOTHING, SHORT_LABELS, say_cell
+from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 
 _CELL = ["kind", "task", "architecture", "num_fewshot", "encoding_scheme", *SETTING_NAMES]
 _SCORES = ("acc", "normalised", "chance_corrected")

@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
-from lm_eval.identity import canonical, fingerprint
-from lm_eval.model_list import read_model_list
-from lm_eval.result_files import FAILURE_ENDING, StoredResult, read_results
-from lm_eval.settings import SETTING_NAMES
-from lm_eval.tasks import dataset_name, known_task
+from lm_eval.models.model_list import read_model_list
+from lm_eval.results.identity import canonical, fingerprint
+from lm_eval.results.result_file import FAILURE_ENDING, StoredResult, read_results
+from lm_eval.tasks.registry import dataset_name, known_task
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
 _CACHE_VERSION = 1

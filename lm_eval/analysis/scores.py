@@ -1,4 +1,4 @@
-"""Scores beside their baseline (SPEC §8): normalised and chance-corrected, with their standard errors."""
+"""Scores beside their baseline (experiment §8): normalised and chance-corrected, with their standard errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lm_eval.metrics import CHANCE
+from lm_eval.results.result_file import CHANCE
 
 _SAME = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
 """What a run and its baseline have in common."""
@@ -28,7 +28,7 @@ MAIN_SETTINGS: dict[tuple[str, str], dict[str, str | None]] = {
         "SIMILARITY_FUNC": "dot_product",
     },
 }
-"""The paper's main configurations (SPEC §8); what isn't named isn't set."""
+"""The paper's main configurations (experiment §8); what isn't named isn't set."""
 _OF_VECTORS = ("WORD_AGG_SCHEME", "NORM", "SIMILARITY_FUNC", "ENCODING_LAYER", "OUT_ENCODING_LAYER", "DECODING_SCHEME")
 
 
@@ -105,7 +105,7 @@ def _name_missing(runs: pd.DataFrame) -> list[str]:
 
 
 def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
-    """Return which rows have the settings of the paper's main configuration, whatever their scheme (SPEC §8).
+    """Return which rows have the settings of the paper's main configuration, whatever their scheme (experiment §8).
 
     Aggregations that have nothing to do in a scheme may be set or not.
     """
@@ -118,7 +118,7 @@ def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[boo
 
 
 def is_ablation(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
-    """Return which rows differ from the main configuration in what the grids of SPEC §6 leave alone.
+    """Return which rows differ from the main configuration in what the grids of experiment §6 leave alone.
 
     Those grids themselves run every model with and without the mean over segments and over examples, so that these
     alone make no study of a model.

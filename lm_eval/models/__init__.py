@@ -1,1 +1,1 @@
-"""Language models: families as a table, loading, encoding segments, scoring continuations."""
+"""What is known of models before and after loading: families as a table, sizes, what fits which settings."""

@@ -1,7 +1,7 @@
 """All that differs between model families, one row a family; and the row of a family that has none.
 
 Knows nothing of torch, so that a grid can be checked before anything heavy is imported. A new family is a new row. What
-a row doesn't say of a model that is loaded, `lm_eval.models.probe` finds out.
+a row doesn't say of a model that is loaded, `lm_eval.inference.conformance` finds out.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 Sharing = Literal["row", "cache", "none"]
 
 MAX_LENGTH_UNLIMITED = 10_240
-"""Longest segment, in tokens, for models without a position limit (SPEC §4.1)."""
+"""Longest segment, in tokens, for models without a position limit (experiment §4.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Family:
     """
     lists_outputs: bool = False
     """Whether the list of hidden states that transformers gives begins with the first block's output; here it always
-    begins with its input (SPEC §4.2)."""
+    begins with its input (experiment §4.2)."""
     config_defaults: Mapping[str, Any] | None = field(default=None, hash=False)
     """Config fields that decide the model's size and may be left out of a `config.json`, with what they then mean;
     None where only building the model tells its size."""
@@ -265,3 +265,14 @@ def _generic(config: Mapping[str, Any]) -> Family:
         overflows_in_float16=is_encoder_decoder,
         is_generic=True,
     )
+
+
+_IN_PART = ("window", "chunk", "sparse", "radius", "block_size")
+"""What the names of config fields have in them that limit what is attended to."""
+
+
+def attends_in_part(config: Any) -> bool:  # noqa: ANN401
+    """Whether some layer may see a part of what stands before it: a window, a chunk, or a state in place of keys."""
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    names = (name for name in config.to_dict() if any(part in name for part in _IN_PART) and "layers" not in name)
+    return bool(kinds) or any(getattr(config, name) for name in names)

@@ -13,7 +13,7 @@ from transformers.activations import ACT2FN
 
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.models.activations import fuse
-from lm_eval.models.checks import no_end_token
+from lm_eval.models.compatibility import no_end_token
 from lm_eval.models.families import Family
 
 
@@ -233,3 +233,8 @@ class LanguageModel:
         encoded = self.tokenizer(unique, add_special_tokens=special, return_attention_mask=False, verbose=False)
         ids = {text: tuple(row) for text, row in zip(unique, encoded["input_ids"], strict=True)}
         return [ids[text] for text in texts]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return a dtype's name as configurations spell it."""
+    return str(dtype).removeprefix("torch.")

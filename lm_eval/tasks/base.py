@@ -1,4 +1,4 @@
-"""What a task is: a dataset's rows read as examples, and the form in which they are scored (SPEC §2).
+"""What a task is: a dataset's rows read as examples, and the form in which they are scored (experiment §2).
 
 Knows nothing of encoding schemes, tokens or models.
 """
@@ -121,7 +121,7 @@ class Task:
     dataset: Dataset
     form: Form
     metrics: tuple[str, ...]
-    """Names from `lm_eval.metrics.METRICS`, in the order of the result."""
+    """Names from `lm_eval.scoring.metrics.METRICS`, in the order of the result."""
     version: int | float | str = 0
     tokens_jointly: bool = False
     """Whether the standard form tokenises context and choice together, as the upstream harness does."""

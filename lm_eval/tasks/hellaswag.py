@@ -1,4 +1,4 @@
-"""HellaSwag: which of four endings continues a short description (Zellers et al. 2019; SPEC §2)."""
+"""HellaSwag: which of four endings continues a short description (Zellers et al. 2019; experiment §2)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""WebQuestions: short factual questions with a list of accepted answers (Berant et al. 2013; SPEC §2)."""
+"""WebQuestions: short factual questions with a list of accepted answers (Berant et al. 2013; experiment §2)."""
 
 from lm_eval.tasks.base import Dataset, Example, Row, as_choices, require, require_texts
 

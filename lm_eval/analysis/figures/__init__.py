@@ -2,11 +2,11 @@
 
 from lm_eval.analysis.figures.ablations import ablations
 from lm_eval.analysis.figures.bars import main_bars
-from lm_eval.analysis.figures.best import best_settings, best_table
-from lm_eval.analysis.figures.files import save
+from lm_eval.analysis.figures.best_table import best_settings, best_table
+from lm_eval.analysis.figures.export import save
 from lm_eval.analysis.figures.gallery import draw_all
 from lm_eval.analysis.figures.layers import layer_heat_map, layer_lines
-from lm_eval.analysis.figures.parallel import parallel_settings
+from lm_eval.analysis.figures.parallel_categories import parallel_settings
 from lm_eval.analysis.figures.scaling import scaling
 from lm_eval.analysis.figures.selection import largest_study
 

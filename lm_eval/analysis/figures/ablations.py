@@ -6,17 +6,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.look import BEST, DASHED, FAINT, FONT, INK, SHADE, SMALL, new_layout, span
-from lm_eval.analysis.figures.selection import (
-    name_test,
-    say,
-    say_shots,
-    scored,
-    varying_settings,
-)
-from lm_eval.analysis.figures.toggle import Score, with_toggle
+from lm_eval.analysis.figures.score_toggle import Score, with_toggle
+from lm_eval.analysis.figures.selection import name_test, say, say_shots, scored, varying_settings
+from lm_eval.analysis.figures.style import BEST, DASHED, FAINT, FONT, INK, SHADE, SMALL, new_layout, span
 from lm_eval.errors import ConfigurationError
-from lm_eval.wording import LABELS
+from lm_eval.results.labels import LABELS
 
 ABLATED = (
     *("encoding_scheme", "WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME"),

@@ -7,7 +7,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.look import (
+from lm_eval.analysis.figures.score_toggle import NORMALISED, Score, with_toggle
+from lm_eval.analysis.figures.selection import (
+    best_ablations,
+    check,
+    is_control,
+    main_rows,
+    name_test,
+    say,
+    say_shots,
+    sort_models,
+    varying_settings,
+)
+from lm_eval.analysis.figures.style import (
     BEST,
     CONTROL,
     DASH_DOTTED,
@@ -22,18 +34,6 @@ from lm_eval.analysis.figures.look import (
     sort_schemes,
     span,
 )
-from lm_eval.analysis.figures.selection import (
-    best_ablations,
-    check,
-    is_control,
-    main_rows,
-    name_test,
-    say,
-    say_shots,
-    sort_models,
-    varying_settings,
-)
-from lm_eval.analysis.figures.toggle import NORMALISED, Score, with_toggle
 
 _PANEL_PX = 260
 _GAP_PX = 48

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from lm_eval.analysis.figures.ablations import ablations
 from lm_eval.analysis.figures.bars import main_bars
 from lm_eval.analysis.figures.layers import layer_heat_map, layer_lines
-from lm_eval.analysis.figures.parallel import parallel_settings
+from lm_eval.analysis.figures.parallel_categories import parallel_settings
 from lm_eval.analysis.figures.scaling import scaling
 from lm_eval.analysis.figures.selection import largest_study, name_test, say_shots
 from lm_eval.errors import ConfigurationError

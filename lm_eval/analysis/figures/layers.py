@@ -7,7 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.look import (
+from lm_eval.analysis.figures.score_toggle import Score, with_toggle
+from lm_eval.analysis.figures.selection import name_test, say, say_shots, scored
+from lm_eval.analysis.figures.style import (
     COLOUR_SCALE,
     COLOURS,
     DASHED,
@@ -22,10 +24,8 @@ from lm_eval.analysis.figures.look import (
     place_of,
     span,
 )
-from lm_eval.analysis.figures.selection import name_test, say, say_shots, scored
-from lm_eval.analysis.figures.toggle import Score, with_toggle
 from lm_eval.errors import ConfigurationError
-from lm_eval.wording import LABELS
+from lm_eval.results.labels import LABELS
 
 _ROW_PX = 27
 _PANEL_PX = 270

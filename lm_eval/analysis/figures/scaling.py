@@ -8,7 +8,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.look import (
+from lm_eval.analysis.figures.score_toggle import Score, with_toggle
+from lm_eval.analysis.figures.selection import main_rows, name_test, say_shots, scored, sort_models
+from lm_eval.analysis.figures.style import (
     COLOURS,
     DASHED,
     FAINT,
@@ -21,8 +23,6 @@ from lm_eval.analysis.figures.look import (
     sort_schemes,
     span,
 )
-from lm_eval.analysis.figures.selection import main_rows, name_test, say_shots, scored, sort_models
-from lm_eval.analysis.figures.toggle import Score, with_toggle
 from lm_eval.errors import ConfigurationError
 
 _PANEL_PX = 165

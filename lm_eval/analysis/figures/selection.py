@@ -12,9 +12,9 @@ import pandas as pd
 
 from lm_eval.analysis.scores import MAIN_SETTINGS, find_best, is_ablation, is_main
 from lm_eval.errors import ConfigurationError
-from lm_eval.model_list import DEMO_MODELS, read_model_list
 from lm_eval.models.families import ARCHITECTURES, Architecture, find_family
-from lm_eval.wording import LABELS, say_value
+from lm_eval.models.model_list import DEMO_MODELS, read_model_list
+from lm_eval.results.labels import LABELS, say_value
 
 CONTROL_SCHEME = "no_context"
 _TESTS = {"dist_gen": "Test 1, generation", "dist_sim": "Test 2, similarity"}
@@ -89,7 +89,7 @@ def main_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_ablations(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return the best run of each model that was ablated, at each number of shots (SPEC §8).
+    """Return the best run of each model that was ablated, at each number of shots (experiment §8).
 
     Ablated are models with a run that differs from the main configuration in more than the mean over segments or
     examples, which the usual grids run of every model. The best of all a model's runs counts, main ones too, as in the

@@ -1,0 +1,46 @@
+"""Files of figures."""
+
+import os
+import warnings
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from lm_eval.analysis.figures.score_toggle import without_buttons
+from lm_eval.errors import ConfigurationError
+
+ENDINGS = (".png", ".pdf", ".html")
+_SCALE = 2
+"""Pixels of a PNG for each of the figure's: 418 dots an inch in a column of 85 mm."""
+
+
+def save(figure: go.Figure, path: Path) -> list[Path]:
+    """Write a figure as PNG, as PDF (both as it first shows, without buttons) and as a page.
+
+    Pages need no network; those in a folder share `plotly.min.js` there.
+
+    Args:
+        figure: what to write.
+        path: folder and name; an ending of the three is left out of account.
+
+    Returns:
+        The files written.
+    """
+    base = path.with_suffix("") if path.suffix in ENDINGS else path
+    if not isinstance(figure, go.Figure):
+        raise ConfigurationError(f"{base}: a figure is wanted, got {type(figure).__name__}")
+    base.parent.mkdir(parents=True, exist_ok=True)
+    still = without_buttons(figure)
+    written = []
+    for ending in ENDINGS:
+        target = base.with_name(base.name + ending)
+        temporary = base.with_name(f".{base.name}.{os.getpid()}{ending}")
+        if ending == ".html":
+            figure.write_html(temporary, include_plotlyjs="directory")
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
+                still.write_image(temporary, scale=_SCALE if ending == ".png" else 1)
+        temporary.replace(target)
+        written.append(target)
+    return written

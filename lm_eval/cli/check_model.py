@@ -1,0 +1,135 @@
+"""What `scripts/check_model.py` tells of a model: where it fits the experiment, what it needs, how it treats text."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.inference.conformance import SHARED_BY, Check, check_sharing, check_structure
+from lm_eval.models.families import MAX_LENGTH_UNLIMITED
+from lm_eval.models.language_model import LanguageModel, dtype_name
+from lm_eval.models.size import memory_gib
+from lm_eval.scheduling.hardware import Gpu, Machine
+from lm_eval.scheduling.placement import choose_share
+
+_GPU_GIB = (11.0, 24.0, 48.0, 80.0)
+"""Memory of the cards that most have."""
+_MOST_GPUS = 8
+_WIDTH = 24
+
+
+def describe_model(model: LanguageModel) -> list[str]:
+    """Return what is to be told of a loaded model before its checks, line by line."""
+    family, network, num_layers = model.family, model.network, model.num_layers
+    has_positions = family.position_embedding is not None and _embedding_width(model) == model.hidden_size
+    row = "a row made of its config" if family.is_generic else "in the table"
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    pairs: list[tuple[str, str]] = [
+        ("family", f"{network.config.model_type} ({row}), {family.architecture}"),
+        ("layers", f"{num_layers}; hidden states 0 to {num_layers}, middle is {(num_layers + 1) // 2}"),
+        ("width", _describe_width(model)),
+        ("longest sequence", _describe_limit(model)),
+        ("activation", _activation(model)),
+        ("ADD_POS", "possible" if has_positions else f"not possible: {_why_no_positions(model)}"),
+        ("parameters", f"{parameters:,}, {dtype_name(model.dtype)} here"),
+        ("memory on a CPU", f"about {memory_gib(parameters, dtype_name(model.dtype), on_gpu=False):.1f} GiB"),
+        *_describe_gpus(model.name, parameters, model),
+        *_describe_tokens(model),
+        ("contexts", SHARED_BY[family.sharing]),
+    ]
+    return [f"{name:{_WIDTH}}{text}" for name, text in pairs]
+
+
+def describe_checks(model: LanguageModel) -> Iterator[tuple[str, bool]]:
+    """Try every promise of the model's row, and yield a line for each with whether it holds."""
+    for check in (*check_structure(model), check_sharing(model)):
+        yield ("ok" if check.fault is None else "FAILED").ljust(8) + _describe_check(check), check.fault is None
+    for sharing in SHARED_BY:
+        if sharing != model.family.sharing and not (sharing == "cache" and model.is_encoder_decoder):
+            check = check_sharing(replace(model, family=replace(model.family, sharing=sharing)))
+            suits = "would do too, but isn't used" if check.fault is None else "doesn't suit this model"
+            yield f"(other)  {SHARED_BY[sharing]}: {suits}", True
+
+
+def _describe_check(check: Check) -> str:
+    if check.fault is not None:
+        return f"{check.what}: {check.fault}"
+    if check.difference is None:
+        return check.what
+    return f"{check.what}: {'the same' if check.difference == 0 else f'the same to {check.difference:.0e}'}"
+
+
+def _describe_width(model: LanguageModel) -> str:
+    embeddings = _embedding_width(model)
+    vocabulary = f"{len(model.output_matrix):,} rows in the output matrix, {len(model.tokenizer):,} tokens"
+    if embeddings == model.hidden_size:
+        return f"{embeddings} components; {vocabulary}"
+    return f"{embeddings} components of embeddings, {model.hidden_size} of inner layers; {vocabulary}"
+
+
+def _why_no_positions(model: LanguageModel) -> str:
+    if model.is_encoder_decoder:
+        return "it is for decoder-only models"
+    if model.family.position_embedding is not None:
+        return "its learned positions are not as wide as its embeddings"
+    return "no learned absolute positions" + (" that are known" if model.family.is_generic else "")
+
+
+def _embedding_width(model: LanguageModel) -> int:
+    weight: Tensor = model.token_embeddings.weight  # type: ignore[assignment]
+    return weight.shape[-1]
+
+
+def _describe_limit(model: LanguageModel) -> str:
+    if model.family.max_positions is None and model.max_length == MAX_LENGTH_UNLIMITED:
+        return f"no limit of its own, {MAX_LENGTH_UNLIMITED:,} tokens here"
+    return f"{model.max_length:,} tokens"
+
+
+def _activation(model: LanguageModel) -> str:
+    name = model.family.activation
+    if name is None:
+        return "none that the config names: no prefix in WORD_AGG_SCHEME"
+    return name[1:] if name.startswith("=") else str(getattr(model.config, name))
+
+
+def _describe_gpus(name: str, parameters: int, model: LanguageModel) -> Iterator[tuple[str, str]]:
+    """Yield what GPUs the model takes in the dtypes that they compute natively."""
+    newer = (8, 0)
+    older = "float32" if model.family.overflows_in_float16 else "float16"
+    for what, dtype, capability in (("GPUs, Ampere or later", "bfloat16", newer), ("GPUs, older ones", older, (7, 5))):
+        need = memory_gib(parameters, dtype, on_gpu=True)
+        counts = (f"{_num_gpus(name, need, dtype, size, capability)} of {size:.0f} GiB" for size in _GPU_GIB)
+        yield what, f"{dtype}, about {need:.1f} GiB: takes {', '.join(counts)}"
+
+
+def _num_gpus(name: str, need: float, dtype: str, size: float, capability: tuple[int, int]) -> str:
+    gpu = Gpu(name="any", memory_gib=size, capability=capability)
+    machine = Machine(host="any", num_cpus=1, memory_gib=size, gpus=(gpu,) * _MOST_GPUS)
+    try:
+        share = choose_share(need, [machine], num_gpus=None, num_units=_MOST_GPUS**2, name=name, dtype=dtype)
+    except ConfigurationError:
+        return f"more than {_MOST_GPUS}"
+    return f"1/{round(1 / share)}" if share < 1 else f"{share:.0f}"
+
+
+def _describe_tokens(model: LanguageModel) -> Iterator[tuple[str, str]]:
+    """Yield how the tokenizer treats segments and choices."""
+    tokenizer = model.tokenizer
+    plain, special = (model.tokenize(["the text"], special=flag)[0] for flag in (False, True))
+    added = [token for token in special if token not in plain]
+    used = "which segments get" if model.is_encoder_decoder else "which segments and choices don't get"
+    told = f"the tokenizer adds {_names(tokenizer, added)}, {used}" if added else "the tokenizer adds none"
+    yield "special tokens", told
+    (choice,) = model.tokenize([" the text"], special=False)
+    yield "a choice ' the text'", " ".join(map(repr, tokenizer.convert_ids_to_tokens(list(choice))))
+    try:
+        yield "no_context", _names(tokenizer, model.empty_context)
+    except RunError as error:
+        yield "no_context", f"not possible: {error}"
+
+
+def _names(tokenizer: Any, tokens: Sequence[int]) -> str:  # noqa: ANN401
+    return ", ".join(map(str, tokenizer.convert_ids_to_tokens(list(tokens))))

@@ -1,0 +1,178 @@
+"""`python -m lm_eval`: one model on one or more tasks, from the command line to a table and a result file."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_eval.common.text import choices_text
+from lm_eval.config.checkpoint import CHECKPOINT_KEYS
+from lm_eval.config.run_config import ENCODING_SCHEMES, MODEL_KIND_ALIASES, MODEL_KINDS, RunConfig
+from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.tasks.base import FORM_OF_MODEL
+from lm_eval.tasks.registry import TASKS
+
+
+def _task_list() -> str:
+    """Return the built-in tasks, the form of each model kind in a line."""
+    forms = [
+        f"  --model {kind:9} {choices_text([name for name, task in TASKS.items() if task.form == form])}"
+        for kind, form in FORM_OF_MODEL.items()
+    ]
+    return "\n".join(["", *forms])
+
+
+_EPILOG = f"""
+python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
+
+settings in --model_args:
+  the model               pretrained, revision, dtype, device_map, {choices_text(CHECKPOINT_KEYS)}
+  its vectors             {choices_text(SETTING_NAMES)}
+settings in --task_args:  encoding_scheme ({choices_text(ENCODING_SCHEMES)}), data_dir, include_path
+
+tasks: {_task_list()}
+
+exit status: 0 done, 1 the run failed, 2 the call was wrong and nothing ran, 130 interrupted
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lm_eval", description="Evaluate one model on one or more tasks.", epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("--model", required=True, help=f"{choices_text((*MODEL_KINDS, *MODEL_KIND_ALIASES))}")
+    parser.add_argument(
+        "--model_args", required=True, metavar="KEY=VALUE,…", help="the model and the settings of its vectors"
+    )
+    parser.add_argument("--tasks", required=True, metavar="TASK,…", help="tasks of the list below or of --include_path")
+    parser.add_argument("--task_args", default="", metavar="KEY=VALUE,…", help="encoding scheme and data folder")
+    parser.add_argument(
+        "--include_path", metavar="DIR", help="folder with task files (YAML) of your own or of the upstream harness"
+    )
+    parser.add_argument("--num_fewshot", type=int, default=0, metavar="N", help="shots in each context (default 0)")
+    parser.add_argument("--batch_size", metavar="N", help="rows a batch (default: a budget of tokens)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
+    parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
+    parser.add_argument("--output_path", type=Path, metavar="FILE", help="write the result to this JSON file")
+    parser.add_argument(
+        "--output_dir", type=Path, metavar="DIR", help="write it to this results folder, under a name of its own"
+    )
+    parser.add_argument("--log_samples", action="store_true", help="store the scores of every document too")
+    parser.add_argument(
+        "--verify", type=int, default=0, metavar="N", help="score the first N documents again, one by one, and compare"
+    )
+    parser.add_argument(
+        "--description_dict_path", type=Path, metavar="FILE", help="JSON with a description for each task"
+    )
+    return parser
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    from lm_eval.common.atomic import check_writable  # noqa: PLC0415
+
+    if args.output_path is not None:
+        if args.output_path.is_dir():
+            raise ConfigurationError(
+                f"--output_path {args.output_path}: this is a folder; give a file, or use --output_dir"
+            )
+        check_writable(args.output_path.resolve().parent)
+    if args.output_dir is not None:
+        check_writable(args.output_dir)
+
+
+def _read_descriptions(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        descriptions = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--description_dict_path {path}: not a readable JSON file ({error})") from error
+    if not isinstance(descriptions, dict) or not all(isinstance(text, str) for text in descriptions.values()):
+        raise ConfigurationError(f"--description_dict_path {path}: expected a JSON object of task names and texts")
+    return descriptions
+
+
+def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], None]:
+    """Return the function that writes each task's result as soon as it is finished."""
+    from lm_eval.common.atomic import write_json  # noqa: PLC0415
+    from lm_eval.results.folder import ResultsFolder  # noqa: PLC0415
+    from lm_eval.results.result_file import merge_results  # noqa: PLC0415
+    from lm_eval.scoring.verification import Verification  # noqa: PLC0415
+
+    folder = None if args.output_dir is None else ResultsFolder(args.output_dir)
+    finished: list[dict[str, Any]] = []
+
+    def write(config: RunConfig, result: dict[str, Any]) -> None:
+        finished.append(result)
+        _print_table(result)
+        if "verification" in result:
+            print(Verification(**result["verification"][config.task]))
+        if args.output_path is not None:
+            write_json(args.output_path, merge_results(finished))
+        if folder is not None:
+            print(f"written to {folder.write(config, result)}")
+
+    return write
+
+
+def _print_table(result: dict[str, Any]) -> None:
+    for task, metrics in result["results"].items():
+        for name, value in metrics.items():
+            if not name.endswith("_stderr"):
+                error = metrics[f"{name}_stderr"]
+                print(f"{task:15} {name:10} {value:.4f}" + ("" if error is None else f" ± {error:.4f}"))
+
+
+def _say_kept(args: argparse.Namespace) -> str:
+    where = [str(path) for path in (args.output_path, args.output_dir) if path is not None]
+    return f"tasks that were finished are in {' and '.join(where)}" if where else "no result is kept"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line and return the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["encode"]:
+        from lm_eval.cli import encode as encode_command  # noqa: PLC0415
+
+        return encode_command.main(argv[1:])
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        _check_outputs(args)
+        descriptions = _read_descriptions(args.description_dict_path)
+        from lm_eval.evaluator import simple_evaluate  # noqa: PLC0415  (seconds to import)
+
+        result = simple_evaluate(
+            model=args.model,
+            model_args=args.model_args,
+            tasks=args.tasks,
+            task_args=args.task_args,
+            num_fewshot=args.num_fewshot,
+            batch_size=args.batch_size,
+            device=args.device,
+            limit=args.limit,
+            log_samples=args.log_samples,
+            verify=args.verify,
+            include_path=args.include_path,
+            description_dict=descriptions,
+            show_progress=True,
+            on_result=_writer(args),
+        )
+        for group, metrics in result.get("groups", {}).items():
+            for name, value in metrics.items():
+                print(f"{group:15} {name:10} {value:.4f} over its documents")
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (RunError, OSError) as error:
+        print(f"error: the run failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"interrupted; {_say_kept(args)}", file=sys.stderr)
+        return 130
+    return 0

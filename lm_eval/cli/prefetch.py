@@ -1,0 +1,227 @@
+"""What grids read from the hub, fetched into its cache ahead of time, so that they run without a network.
+
+Fetches files and prepares datasets on the disk; loads no model and no rows.
+"""
+
+import runpy
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lm_eval.common.hub import answers, cached_snapshot, first_line, lacking, needed_files, offline
+from lm_eval.config.run_config import RunConfig
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid.grid import Given, Grid, expand
+from lm_eval.grid.preflight import attempt
+from lm_eval.models.info import is_local, read_facts
+from lm_eval.tasks.base import Dataset
+from lm_eval.tasks.documents import data_identity, needed_splits
+from lm_eval.tasks.registry import find_task
+from lm_eval.tasks.rows import is_own_data
+
+_TIMEOUT_S = 10
+
+
+def grids_of(script: Path) -> list[Grid]:
+    """Return the grid that a script's `run` makes; what its switches add reads the same models and data.
+
+    Raises:
+        ConfigurationError: it is no script of a grid, or its grid cannot be made.
+    """
+    if not script.is_file():
+        raise ConfigurationError(f"{script}: no such grid script")
+    try:
+        found = runpy.run_path(str(script)).get("run")
+        grid = found() if callable(found) else None
+    except ConfigurationError:
+        raise
+    except Exception as error:  # of whatever a user writes
+        raise ConfigurationError(f"{script}: cannot be read ({type(error).__name__}: {error})") from error
+    if not isinstance(grid, Grid):
+        raise ConfigurationError(f"{script}: it has no function `run` that returns a Grid")
+    return [grid]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What grids read."""
+
+    models: tuple[str, ...]
+    """On the hub, without repetitions."""
+    folders: tuple[str, ...]
+    """Models in folders."""
+    datasets: tuple[Dataset, ...]
+    """On the hub."""
+    data_dir: str | None
+
+    @classmethod
+    def by(
+        cls, grids: Sequence[Grid], models: Sequence[str], data_dir: str | None, include_path: str | None = None
+    ) -> "Wanted":
+        """Collect it.
+
+        Args:
+            grids: the grids.
+            models: in place of theirs; empty leaves theirs.
+            data_dir: in place of the dataset hub; None takes the hub.
+            include_path: folder of task files.
+
+        Raises:
+            ConfigurationError: a grid that cannot be run.
+        """
+        names = tuple(dict.fromkeys(models or [name for grid in grids for name in grid.models]))
+        configs: list[RunConfig] = [
+            config for grid in grids for config in expand(grid, Given(include_path=include_path))
+        ]
+        found = {task.dataset.name: task.dataset for task in map(find_task, configs)}
+        folders = tuple(name for name in names if is_local(name))
+        return cls(tuple(name for name in names if name not in folders), folders, tuple(found.values()), data_dir)
+
+    @property
+    def hub_datasets(self) -> tuple[Dataset, ...]:
+        """The datasets that are read from the hub."""
+        if self.data_dir is not None:
+            return ()
+        return tuple(data for data in self.datasets if not is_own_data(data.hub_path))
+
+    def check_local(self) -> list[str]:
+        """Return what is wrong with folders of models and data."""
+        checks: list[Callable[[], object]] = [partial(read_facts, name) for name in self.folders]
+        if self.data_dir is not None:
+            checks += [partial(data_identity, data, 1, self.data_dir) for data in self.datasets]
+        return attempt(checks)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of a model at a commit, and which of them the cache lacks."""
+
+    name: str
+    commit: str
+    sizes: dict[str, int]
+    """In bytes, of the files that loading needs."""
+    absent: tuple[str, ...]
+
+    @property
+    def bytes_to_fetch(self) -> int:
+        """Bytes of the files that the cache lacks."""
+        return sum(self.sizes[name] for name in self.absent)
+
+    def __str__(self) -> str:
+        there = len(self.sizes) - len(self.absent)
+        told = f"{self.name} ({self.commit[:12]}): {there} of {len(self.sizes)} files in the cache"
+        if not self.absent:
+            return told
+        return f"{told}, {describe_bytes(self.bytes_to_fetch)} of {describe_bytes(sum(self.sizes.values()))} to fetch"
+
+
+def describe_bytes(number: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{number / 1e9:.2f} GB" if number >= 10_000_000 else f"{number / 1e6:.2f} MB"
+
+
+def look_at_model(name: str) -> ModelFiles:
+    """Ask the hub for the files of a model's newest commit.
+
+    Raises:
+        ConfigurationError: the hub doesn't answer, doesn't know the model, or it has no weights that can be loaded.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache  # noqa: PLC0415  (only hub names need it)
+
+    if (fault := answers(name, "model")) is not None:
+        raise ConfigurationError(_cannot(name, "model", fault))
+    try:
+        info = HfApi().model_info(name, files_metadata=True, timeout=_TIMEOUT_S)
+    except Exception as error:
+        raise ConfigurationError(_cannot(name, "model", error)) from error
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    needed, commit = needed_files(sizes), str(info.sha)
+    if not any(file.endswith((".safetensors", ".bin")) for file in needed):
+        raise ConfigurationError(f"{name}: the model hub has no weights of it as safetensors or .bin")
+    absent = [f for f in needed if not isinstance(try_to_load_from_cache(name, f, revision=commit), str)]
+    return ModelFiles(name, commit, {file: sizes[file] for file in needed}, tuple(absent))
+
+
+def _cannot(name: str, kind: str, error: Exception, where: str = "the hub") -> str:
+    return f"{name}: the {kind} is not to be had from {where} ({type(error).__name__}: {first_line(error)})"
+
+
+def fetch_model(files: ModelFiles) -> None:
+    """Fetch what the cache lacks of a model; what is there stays, and a file that was broken off goes on.
+
+    Raises:
+        ConfigurationError: it cannot be fetched.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    try:  # without a commit, so that the cache knows it as the newest one, which is what runs without a network take
+        folder = Path(snapshot_download(files.name, allow_patterns=list(files.sizes)))
+    except Exception as error:
+        raise ConfigurationError(_cannot(files.name, "model", error)) from error
+    if missing := lacking(folder):
+        raise ConfigurationError(f"{files.name}: fetched, but it lacks {', '.join(missing[:3])}")
+
+
+def fetch_dataset(dataset: Dataset, *, cached_only: bool = False) -> None:
+    """Fetch the splits of a dataset and leave them in the cache as tables on the disk.
+
+    Args:
+        dataset: the dataset.
+        cached_only: only see whether they are there.
+
+    Raises:
+        ConfigurationError: a split is not to be had.
+    """
+    import datasets  # noqa: PLC0415  (seconds to import)
+
+    fault = None if cached_only else answers(dataset.hub_path, "dataset")
+    if fault is not None:
+        raise ConfigurationError(_cannot(dataset.hub_title, "dataset", fault))
+    for split in needed_splits(dataset, 1):
+        try:
+            with offline() if cached_only else nullcontext():
+                datasets.load_dataset(dataset.hub_path, dataset.hub_name, split=split, **dataset.hub_arguments)
+        except Exception as error:
+            where = "its cache" if cached_only else "the hub"
+            raise ConfigurationError(_cannot(f"{dataset.hub_title} ({split})", "dataset", error, where)) from error
+
+
+Faults = dict[str, str]
+"""What is wrong, by the name of the model or dataset."""
+
+
+def _note(faults: Faults, name: str, fetch: Callable[[], None]) -> None:
+    if told := attempt([fetch]):
+        faults[name] = told[0]
+
+
+def missing_from_cache(wanted: Wanted) -> Faults:
+    """Return what the hub's cache lacks of what grids read, without asking the hub."""
+    faults: Faults = {}
+    for name in wanted.models:
+        folder = cached_snapshot(name, None)
+        if missing := ["config.json"] if folder is None else lacking(folder):
+            faults[name] = f"{name}: the cache lacks {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}"
+    for data in wanted.hub_datasets:
+        _note(faults, data.hub_title, partial(fetch_dataset, data, cached_only=True))
+    return faults
+
+
+def fetch_all(wanted: Wanted, found: Iterable[ModelFiles]) -> Faults:
+    """Fetch datasets, then models, smallest first; return what could not be had."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    faults: Faults = {}
+    models = sorted((files for files in found if files.absent), key=lambda files: files.bytes_to_fetch)
+    with tqdm(total=len(models) + len(wanted.hub_datasets), desc="models and datasets", dynamic_ncols=True) as bar:
+        for data in wanted.hub_datasets:
+            bar.set_postfix_str(data.hub_title)
+            _note(faults, data.hub_title, partial(fetch_dataset, data))
+            bar.update()
+        for files in models:
+            bar.set_postfix_str(f"{files.name}, {describe_bytes(files.bytes_to_fetch)}")
+            _note(faults, files.name, partial(fetch_model, files))
+            bar.update()
+    return faults

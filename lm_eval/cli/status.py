@@ -1,0 +1,95 @@
+"""How a grid is, told from its results folder alone: drivers that run or ran, results, failures."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lm_eval.config.run_config import describe
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid.estimate import describe_seconds
+from lm_eval.results.failures import RecordedFailure, is_current, read_failures
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.table import format_results, say_documents, sort_results
+from lm_eval.scheduling.heartbeat import read_drivers
+
+_OLD_SHOWN = 3
+"""Drivers that have ended, of which something is told."""
+
+
+def describe_status(path: Path, *, table: bool) -> list[str]:
+    """Return what there is to tell of a results folder, line by line.
+
+    Args:
+        path: the folder.
+        table: whether the results are shown too.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+    """
+    if not path.is_dir():
+        raise ConfigurationError(f"{path}: no such folder; give the results folder of a grid")
+    folder, failures = ResultsFolder(path), read_failures(path)
+    results = list(folder)
+    failed = {
+        name: recorded
+        for name, recorded in failures.items()
+        if folder.find_identified(recorded.config, recorded.identity) is None and is_current(recorded)
+    }
+    lines = [f"{path}: {len(results)} results, {len(failed)} failed, {len(folder.unreadable)} unreadable files"]
+    lines += _describe_drivers(read_drivers(path))
+    lines += _describe_failures(list(failed.values()))
+    lines += [f"not a result: {file.name} ({why})" for file, why in folder.unreadable.items()]
+    if table and results:
+        lines += ["", f"{format_results(sort_results(results))}\n{say_documents(results)}"]
+    return lines
+
+
+def _describe_drivers(drivers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    alive = [driver for driver in drivers if driver["alive"]]
+    ended = [driver for driver in drivers if not driver["alive"]]
+    if not drivers:
+        yield "no grid has been run here"
+    for driver in [*alive, *ended[:_OLD_SHOWN]]:
+        try:
+            yield from list(_describe_driver(driver))
+        except (KeyError, TypeError, ValueError, AttributeError):  # damaged, or of another version of this code
+            yield f"a driver whose file cannot be understood: {driver.get('driver')}"
+    if len(ended) > _OLD_SHOWN:
+        yield f"{len(ended) - _OLD_SHOWN} earlier ones"
+
+
+def _describe_driver(driver: Mapping[str, Any]) -> Iterator[str]:
+    done = driver["finished"] + driver["elsewhere"]
+    left = driver["planned"] - done - driver["failed"]
+    state = "running" if driver["alive"] else driver["ended"] or "gone without a word (killed?)"
+    yield (
+        f"{state}: {driver['host']}, process {driver['pid']}, since {_told(driver['started'])}: "
+        f"{done} of {driver['planned']} done, {driver['failed']} failed, {left} left, {driver['skipped']} done before"
+    )
+    yield f"    {driver['command_line']}"
+    if not driver["alive"]:
+        return
+    if driver["remaining_s"] is not None:
+        passed = max(0.0, time.time() - driver["updated"])
+        yield f"    about {describe_seconds(max(0.0, driver['remaining_s'] - passed))} left"
+    for worker, unit in sorted(driver["running"].items()):
+        more = f" and {unit['num_runs'] - 1} more" if unit["num_runs"] > 1 else ""
+        yield f"    {worker}, for {describe_seconds(max(0.0, time.time() - unit['since']))}: {unit['first']}{more}"
+
+
+def _told(moment: str) -> str:
+    """Return a time as the clock on the wall shows it."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "?"
+
+
+def _describe_failures(failures: Sequence[RecordedFailure]) -> Iterator[str]:
+    """Tell every cause once, under the runs that it ended."""
+    causes = Counter(recorded.failure.message for recorded in failures)
+    for cause, _ in causes.most_common():
+        for recorded in failures:
+            if recorded.failure.message == cause:
+                yield f"failed: {describe(recorded.config)} ({recorded.path.name})"
+        yield f"    {cause}"

@@ -1,0 +1,1 @@
+"""What every part uses and none is about: texts, whole files, the hub, progress, the console."""

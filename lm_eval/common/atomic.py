@@ -1,0 +1,72 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from lm_eval.errors import ConfigurationError
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary file in the same folder to write to, which becomes the file, flushed, or is removed."""
+    prefix = f".{path.stem[:40]}.{os.getpid()}."
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a file whole or not at all."""
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=2, allow_nan=False)
+        stream.write("\n")
+
+
+_LEFT_S = 5.0
+"""Age from which a temporary file whose process is not to be found counts as left behind."""
+
+
+def sweep_temporary_files(folder: Path) -> None:
+    """Remove what processes have left behind that were killed while they wrote.
+
+    A process of another machine isn't found here; should its file go just now, it writes it again.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            found = re.search(r"\.(\d+)\.\w+\.tmp$", path.name)
+            if found and not psutil.pid_exists(int(found[1])) and time.time() - path.stat().st_mtime > _LEFT_S:
+                path.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a results folder where there is none, and see that files can be written there.
+
+    Raises:
+        ConfigurationError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable."):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"results folder {folder}: cannot be written ({error.strerror}); choose another"
+        ) from error

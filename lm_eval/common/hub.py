@@ -1,0 +1,139 @@
+"""The model and dataset hub: asked once whether it answers, so that else the cache is read at once and quietly."""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+_TIMEOUT_S = 5
+_SILENT_S = 30.0
+"""For so long a hub that could not be reached is not asked again: a grid asks for every model."""
+_silent: dict[str, tuple[float, Exception]] = {}
+"""When, by which endpoint, and how a hub could not be reached."""
+_ALWAYS_THERE = {"model": "config.json", "dataset": "README.md"}
+"""A file that every repository of ours has."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).strip().partition("\n")[0]
+
+
+def answers(repository: str, kind: Literal["model", "dataset"], revision: str | None = None) -> Exception | None:
+    """Return None where the hub knows a repository, else the error: one question, no retries."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  (only hub names need it)
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    if constants.HF_HUB_OFFLINE:
+        return ConnectionError("offline mode is on, HF_HUB_OFFLINE")
+    since, silence = _silent.get(constants.ENDPOINT, (-_SILENT_S, None))
+    if silence is not None and time.monotonic() - since < _SILENT_S:
+        return silence
+    url = hf_hub_url(repository, _ALWAYS_THERE[kind], repo_type=kind, revision=revision)
+    try:
+        get_hf_file_metadata(url, timeout=_TIMEOUT_S)
+    except Exception as error:  # of the network, of the hub, of its client
+        if not isinstance(error, HfHubHTTPError):
+            _silent[constants.ENDPOINT] = time.monotonic(), error
+        return error
+    return None
+
+
+def is_silent() -> bool:
+    """Whether the hub could not be reached when it was last asked, or must not be asked."""
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    since, _ = _silent.get(constants.ENDPOINT, (-_SILENT_S, None))
+    return constants.HF_HUB_OFFLINE or time.monotonic() - since < _SILENT_S
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Let what runs inside use the hub's cache alone, quietly."""
+    import datasets.config  # noqa: PLC0415
+    import huggingface_hub.constants  # noqa: PLC0415
+
+    places: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    before = [place.HF_HUB_OFFLINE for place in places]
+    level = logging.getLogger("datasets").level
+    logging.getLogger("datasets").setLevel(logging.ERROR)
+    for place in places:
+        place.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        logging.getLogger("datasets").setLevel(level)
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
+
+
+@contextmanager
+def hub_or_cache(repository: str, kind: Literal["model", "dataset"]) -> Iterator[None]:
+    """Let what runs inside use the hub if it answers, and its cache alone if it doesn't."""
+    with nullcontext() if answers(repository, kind) is None else offline():
+        yield
+
+
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
+"""Each of them holds a whole vocabulary."""
+_SMALL = (
+    *("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *(*_VOCABULARIES, "merges.txt", "chat_template.jinja"),
+)
+_WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
+"""Stem and ending of the files of weights, the form that the loader prefers first."""
+
+
+def needed_files(names: Collection[str]) -> list[str]:
+    """Choose, of a repository's files, those that loading the model needs: one form of weights, config, tokenizer."""
+    return [name for name in names if name in _SMALL] + _needed_weights(names)
+
+
+def _needed_weights(names: Collection[str]) -> list[str]:
+    for stem, ending in _WEIGHTS:
+        whole, index = f"{stem}.{ending}", f"{stem}.{ending}.index.json"
+        if whole in names:
+            return [whole]
+        if index in names:
+            shard = re.compile(rf"{stem}[-_]\d+-of-\d+\.{ending}")
+            return [index, *sorted(name for name in names if shard.fullmatch(name))]
+    return []
+
+
+def lacking(folder: Path) -> list[str]:
+    """Return what a folder lacks of a whole model, such as a snapshot in the hub's cache; empty where nothing.
+
+    Args:
+        folder: the snapshot of one commit, which links only to files that were fetched whole.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    missing = [] if "config.json" in names else ["config.json"]
+    if not names & set(_VOCABULARIES):
+        missing.append("the tokenizer")
+    return missing + _lacking_weights(folder, names)
+
+
+def _lacking_weights(folder: Path, names: Collection[str]) -> list[str]:
+    for stem, ending in _WEIGHTS:
+        if f"{stem}.{ending}" in names:
+            return []
+        index = f"{stem}.{ending}.index.json"
+        if index in names:
+            try:
+                shards = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                return [index]
+            return sorted(shards - set(names))
+    return ["the weights"]
+
+
+def cached_snapshot(name: str, revision: str | None) -> Path | None:
+    """Return the folder of a model's commit in the hub's cache, or None where it knows none."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  (only hub names need it)
+
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None

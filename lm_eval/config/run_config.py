@@ -1,0 +1,286 @@
+"""A configuration: everything that decides a result, checked before any work starts (experiment §1, §6, §7).
+
+Knows nothing of tensors, files or results; what a task or a model family adds to the rules is checked there.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lm_eval.common.text import choices_text, format_pairs, parse_pairs
+from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
+from lm_eval.config.settings import (
+    LEGACY_SETTING_NAMES,
+    SETTING_NAMES,
+    SIMILARITIES,
+    SINGLE_VECTOR_AGGREGATIONS,
+    TOKEN_AGGREGATIONS,
+    VectorSettings,
+)
+from lm_eval.errors import ConfigurationError
+
+MODEL_KINDS = ("dist_sim", "dist_gen", "hf")
+MODEL_KIND_ALIASES = {"gpt2": "hf"}
+
+ENCODING_SCHEMES = (
+    "concat_all_examples",
+    "concat_each_example",
+    "segment_each_example",
+    "merge_all_segments",
+    "sentence_level_segmentation",
+    "cross_encoding",
+    "no_context",
+)
+NO_CONTEXT = "no_context"
+"""The control: choices are scored without any context, so that shots and description have nothing to do."""
+SEGMENTING_SCHEMES = tuple(scheme for scheme in ENCODING_SCHEMES if scheme not in ("cross_encoding", NO_CONTEXT))
+"""The ones that cut a context into segments."""
+_SIMILARITY_SCHEMES = (*SEGMENTING_SCHEMES, NO_CONTEXT)
+"""The ones that give vectors to compare."""
+DTYPES = ("float32", "float16", "bfloat16")
+
+MODEL_KEYS = ("pretrained", "revision", "dtype")
+EXECUTION_KEYS = ("device_map",)
+"""Keys of `model_args` that say how to run, read by `lm_eval.config.runtime`; no part of a configuration."""
+
+
+TASK_KEYS = ("encoding_scheme", "data_dir", "include_path")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A slice of the shuffled documents (experiment §2)."""
+
+    start: int = 0
+    end: int | None = None
+
+    @classmethod
+    def parse(cls, value: "str | int | Limit | None") -> "Limit":
+        """Read an integer N (the first N) or `START:END`.
+
+        Raises:
+            ConfigurationError: neither of the two forms, or a slice that is empty whatever the data.
+        """
+        if isinstance(value, Limit):
+            return value
+        if value is None or value == "None":
+            return cls()
+        match = re.fullmatch(r"\s*(?:(\d+)|(\d*):(\d*))\s*", str(value))
+        if match is None or isinstance(value, bool):
+            raise ConfigurationError(f"limit must be an integer N or START:END, both non-negative, got {value!r}")
+        first, start, end = match.groups()
+        limit = cls(0, int(first)) if first is not None else cls(int(start or 0), int(end) if end else None)
+        if limit.end is not None and limit.end <= limit.start:
+            raise ConfigurationError(f"limit {value!r} selects no document; START must be below END")
+        return limit
+
+    def __str__(self) -> str:
+        if self.start == 0:
+            return "None" if self.end is None else str(self.end)
+        return f"{self.start}:{'' if self.end is None else self.end}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One configuration: everything that decides a result (experiment §1)."""
+
+    model: str
+    """dist_sim, dist_gen or hf (ordinary log-likelihood scoring)."""
+    pretrained: str
+    """A name on the model hub, or a local folder."""
+    task: str
+    """A task's name, see `lm_eval.tasks.registry.TASKS`."""
+    encoding_scheme: str | None = None
+    """How a context is cut (experiment §3); None only for `hf`."""
+    num_fewshot: int = 0
+    """Shots in a context."""
+    limit: Limit = Limit()
+    """Slice of the shuffled documents."""
+    vectors: VectorSettings = field(default_factory=VectorSettings)
+    """Aggregations, layers, similarity."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+    dtype: str | None = None
+    """float32, float16 or bfloat16; None lets the hardware decide."""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    """What else is loaded, and how."""
+    data_dir: str | None = None
+    """Folder with `<dataset>/<split>.jsonl` (or Parquet, or saved datasets) to read in place of the hub."""
+    include_path: str | None = None
+    """Folder with task files of the user's own; what they define counts, not where they lie."""
+    description: str = ""
+    """Text before the shots."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", MODEL_KIND_ALIASES.get(self.model, self.model))
+        if self.model not in MODEL_KINDS:
+            valid = (*MODEL_KINDS, *MODEL_KIND_ALIASES)
+            raise ConfigurationError(f"unknown model {self.model!r}; choose from {choices_text(valid)}")
+        if not self.pretrained:
+            raise ConfigurationError("model_args: pretrained= is missing; give a hub name or a local folder")
+        for key in ("pretrained", "data_dir", "include_path"):
+            if "," in (getattr(self, key) or ""):
+                raise ConfigurationError(
+                    f"{key}: {getattr(self, key)!r} contains a comma, which separates settings; rename it"
+                )
+        if type(self.num_fewshot) is not int or self.num_fewshot < 0:
+            raise ConfigurationError(f"num_fewshot must be a non-negative integer, got {self.num_fewshot!r}")
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {choices_text(DTYPES)}")
+        if self.encoding_scheme is not None and self.encoding_scheme not in ENCODING_SCHEMES:
+            raise ConfigurationError(
+                f"unknown encoding scheme {self.encoding_scheme!r}; choose from {choices_text(ENCODING_SCHEMES)}"
+            )
+        _CHECKS[self.model](self)
+
+    @property
+    def is_segmented(self) -> bool:
+        """Whether contexts are cut into segments and become concept vectors."""
+        return self.encoding_scheme in SEGMENTING_SCHEMES
+
+    @property
+    def has_context(self) -> bool:
+        """Whether choices are scored against a context; the control `no_context` has none."""
+        return self.encoding_scheme != NO_CONTEXT
+
+    def model_args(self) -> str:
+        """Return the `model_args` string of a result file (experiment §7)."""
+        always = LEGACY_SETTING_NAMES if self.is_segmented or self.model == "dist_sim" else ()
+        stated = {key: value for key, value in self.vectors.public().items() if value is not None or key in always}
+        named = {key: getattr(self, key) for key in MODEL_KEYS if getattr(self, key) is not None}
+        return format_pairs({**stated, **named, **self.checkpoint.stated()})
+
+    def task_args(self) -> str:
+        """Return the `task_args` string of a result file (experiment §7)."""
+        return format_pairs({key: getattr(self, key) for key in TASK_KEYS if getattr(self, key) is not None})
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        model: str,
+        model_args: str,
+        task: str,
+        task_args: str | None,
+        num_fewshot: int,
+        limit: str | int | None = None,
+        description: str = "",
+    ) -> "RunConfig":
+        """Build a configuration from the strings of the command line or of a result file.
+
+        Raises:
+            ConfigurationError: an unknown key or value, or settings that don't go together.
+        """
+        model_pairs = parse_pairs(model_args, "model_args")
+        task_pairs = parse_pairs(task_args, "task_args")
+        _check_keys("model_args", model_pairs, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
+        _check_keys("task_args", task_pairs, TASK_KEYS)
+        settings = {key.lower(): value for key, value in model_pairs.items() if key in SETTING_NAMES}
+        named: dict[str, Any] = {key: model_pairs[key] for key in MODEL_KEYS[1:] if key in model_pairs}
+        return cls(
+            model=model,
+            pretrained=model_pairs.get("pretrained") or "",
+            task=task,
+            num_fewshot=num_fewshot,
+            limit=Limit.parse(limit),
+            vectors=VectorSettings(**settings),
+            checkpoint=Checkpoint.pick(model_pairs),
+            description=description,
+            **named,
+            **task_pairs,
+        )
+
+
+def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
+    unknown = [key for key in pairs if key not in valid]
+    if unknown:
+        raise ConfigurationError(f"{what}: unknown key {choices_text(unknown)}; choose from {choices_text(valid)}")
+
+
+def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
+    wrong = {key: value for key in keys if (value := getattr(config.vectors, key.lower())) is not None}
+    if wrong:
+        raise ConfigurationError(f"{format_pairs(wrong)}: {why}; leave it out or set it to None")
+
+
+def _require_scheme(config: RunConfig, schemes: tuple[str, ...]) -> None:
+    if config.encoding_scheme is None:
+        raise ConfigurationError(
+            f"task_args: encoding_scheme= is missing for {config.model}; choose from {choices_text(schemes)}"
+        )
+
+
+def _require_token_aggregation(config: RunConfig, aggregations: tuple[str, ...]) -> None:
+    if config.vectors.word_agg_scheme is None:
+        raise ConfigurationError(
+            f"model_args: WORD_AGG_SCHEME= is missing for {config.model}; choose from {choices_text(aggregations)}"
+        )
+
+
+def _check_similarity(config: RunConfig) -> None:
+    vectors = config.vectors
+    _require_scheme(config, _SIMILARITY_SCHEMES)
+    if config.encoding_scheme == "cross_encoding":
+        raise ConfigurationError(
+            "encoding_scheme=cross_encoding: dist_sim compares vectors of segments, so it needs another scheme; "
+            f"choose from {choices_text(_SIMILARITY_SCHEMES)}"
+        )
+    _require_token_aggregation(config, SINGLE_VECTOR_AGGREGATIONS)
+    for key in ("word_agg_scheme", "out_word_agg_scheme"):
+        if (getattr(vectors, key) or "").endswith("concat"):
+            raise ConfigurationError(
+                f"{key.upper()}={getattr(vectors, key)}: concat is for dist_gen only; choose mean, w1mean or last"
+            )
+    if vectors.similarity_func is None:
+        raise ConfigurationError(
+            f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {choices_text(SIMILARITIES)}"
+        )
+    _refuse_set(config, ("DECODING_SCHEME",), "dist_sim decodes nothing")
+    if not config.has_context:
+        keys = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "ADD_POS")
+        _refuse_set(config, keys, "no_context has no segments, examples or places in a context")
+
+
+def _check_generation(config: RunConfig) -> None:
+    _require_scheme(config, ENCODING_SCHEMES)
+    if not config.is_segmented:
+        keys = tuple(key for key in SETTING_NAMES if key != "DECODING_SCHEME")
+        _refuse_set(config, keys, f"{config.encoding_scheme} aggregates nothing")
+        return
+    _require_token_aggregation(config, TOKEN_AGGREGATIONS)
+    only_similarity = ("SIMILARITY_FUNC", "OUT_WORD_AGG_SCHEME", "OUT_ENCODING_LAYER")
+    _refuse_set(config, only_similarity, "this setting is for dist_sim only")
+    if config.vectors.example_agg_scheme == "soft_cluster":
+        raise ConfigurationError("EXAMPLE_AGG_SCHEME=soft_cluster is for dist_sim only; choose from None, mean")
+
+
+def _check_plain(config: RunConfig) -> None:
+    _refuse_set(config, SETTING_NAMES, "hf scores text in the ordinary way and aggregates nothing")
+    if config.encoding_scheme is not None:
+        raise ConfigurationError("encoding_scheme= is for dist_sim and dist_gen; hf scores the whole text")
+
+
+_CHECKS = {"dist_sim": _check_similarity, "dist_gen": _check_generation, "hf": _check_plain}
+
+
+def model_name(config: RunConfig) -> str:
+    """Return the short name of a configuration's model."""
+    return Path(config.pretrained).name
+
+
+def describe(config: RunConfig) -> str:
+    """Return a configuration in one line."""
+    settings = {key: value for key, value in config.vectors.public().items() if value is not None}
+    stated = " ".join(f"{key}={value}" for key, value in settings.items())
+    limit = "" if str(config.limit) == "None" else f"limit={config.limit}"
+    parts = (
+        config.task,
+        model_name(config),
+        config.encoding_scheme or config.model,
+        f"{config.num_fewshot} shots",
+        stated,
+        limit,
+    )
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,44 @@
+"""How a run is carried out: recorded in its result, but no part of what decides its number."""
+
+from dataclasses import dataclass
+
+from lm_eval.common.text import parse_pairs
+from lm_eval.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where and in what portions a run is computed."""
+
+    batch_size: int | None = None
+    """Rows a batch; None leaves it to a budget of tokens."""
+    device: str | None = None
+    """A torch device; None takes a GPU where there is one."""
+    spread: bool = False
+    """Whether the model is laid over all visible GPUs."""
+    gpu_share: float = 1.0
+    """Of the GPU's memory that is this run's; below 1 others run there too."""
+    log_samples: bool = False
+    """Whether the scores of every document are stored."""
+
+    @classmethod
+    def parse(cls, *, batch_size: str | int | None, device: str | None, model_args: str) -> "Execution":
+        """Read the flags of the command line, and `device_map=auto` among the `model_args`.
+
+        Raises:
+            ConfigurationError: a batch size that is no positive integer, or another device map.
+        """
+        device_map = parse_pairs(model_args, "model_args").get("device_map")
+        if device_map not in (None, "auto"):
+            raise ConfigurationError(f"device_map: unknown value {device_map!r}; choose from None, auto")
+        if device_map is not None and device is not None:
+            raise ConfigurationError(f"device={device} and device_map={device_map} exclude each other; leave one out")
+        return cls(batch_size=_parse_batch_size(batch_size), device=device, spread=device_map == "auto")
+
+
+def _parse_batch_size(batch_size: str | int | None) -> int | None:
+    if batch_size is None or batch_size == "auto":
+        return None
+    if isinstance(batch_size, bool) or not str(batch_size).isdecimal() or int(batch_size) < 1:
+        raise ConfigurationError(f"batch_size must be a positive integer or auto, got {batch_size!r}")
+    return int(batch_size)

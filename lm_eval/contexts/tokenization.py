@@ -1,0 +1,222 @@
+"""Contexts and choices as tokens: what a model is given of each document (experiment §4.1).
+
+The last place that sees text; from here on there are token ids and vectors.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from lm_eval.config.run_config import RunConfig
+from lm_eval.contexts.encoding_schemes import Context, build_context
+from lm_eval.contexts.joint_tokenization import encode_pairs
+from lm_eval.errors import RunError
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.tasks.documents import Document
+from lm_eval.tasks.registry import find_task
+from lm_eval.vectors.spec import Samples, Segment
+
+_Tokens = list[list[tuple[int, ...]]]
+"""A context's tokens, uncut: of each sample, of each of its segments."""
+
+
+@dataclass(frozen=True)
+class TokenisedDocument:
+    """A document in the model's tokens."""
+
+    document: Document
+    samples: Samples
+    """The context; one segment in all where it isn't segmented, none where choices are compared with one another."""
+    choices: tuple[Segment, ...]
+    parts: tuple["TokenisedDocument", ...] = ()
+    """Where each choice has a context of its own: a document a choice; theirs together are this one's."""
+
+    @property
+    def context(self) -> tuple[Segment, ...]:
+        """All segments of the context, in order."""
+        return tuple(segment for sample in self.samples for segment in sample)
+
+
+def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
+    """Whether the context goes in as tokens, in one sequence with the choice (experiment §5)."""
+    return config.model != "dist_sim" and not config.is_segmented and not model.is_encoder_decoder
+
+
+def _by_context(document: Document) -> list[Document]:
+    """Return the document, or one a choice where each of these has a context of its own."""
+    example = document.example
+    if not example.contexts:
+        return [document]
+    return [replace(document, example=example.of_choice(index)) for index in range(len(example.choices))]
+
+
+def _join(parts: list[TokenisedDocument], document: Document) -> TokenisedDocument:
+    if not document.example.contexts:
+        return parts[0]
+    samples = tuple(sample for part in parts for sample in part.samples)
+    choices = tuple(choice for part in parts for choice in part.choices)
+    return TokenisedDocument(document, samples, choices, tuple(parts))
+
+
+@dataclass
+class SegmentPlacer:
+    """Cuts segments to the model's length and lays those of a context end to end; counts what it cuts."""
+
+    model: LanguageModel
+    add_pos: bool
+    """Whether a segment gets the position at which it starts in its context (ADD_POS)."""
+    cuts: bool = True
+    """Whether segments are cut here; what stands in one sequence with a choice is cut with it, where it is scored."""
+    num_truncated: int = field(default=0, init=False)
+
+    def place(self, samples: Sequence[Sequence[tuple[int, ...]]], source: str) -> tuple[Samples, int]:
+        """Return the segments of a context, and where the context ends, in tokens.
+
+        Raises:
+            RunError: a segment without tokens, or an offset beyond the model's positions.
+        """
+        offset = 0
+        placed: list[tuple[Segment, ...]] = []
+        for sample in samples:
+            row = []
+            for tokens in sample:
+                if not tokens:
+                    raise RunError(f"{source}: a segment of the context has no tokens, so it has no vector")
+                kept = self.cut(tokens)
+                row.append(Segment(kept, self.offset(offset, source)))
+                offset += len(kept)
+            placed.append(tuple(row))
+        return tuple(placed), offset
+
+    def cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """Keep the end of what is longer than the model takes."""
+        if not self.cuts or len(tokens) <= self.model.max_length:
+            return tokens
+        self.num_truncated += 1
+        return tokens[-self.model.max_length :]
+
+    def offset(self, offset: int, source: str) -> int:
+        """Return the position that the tokens of a segment get beside their own."""
+        if not self.add_pos:
+            return 0
+        if offset >= self.model.max_length:
+            raise RunError(
+                f"{source}: ADD_POS=True: a segment starts at token {offset} of the context, but the model has "
+                f"{self.model.max_length} positions; use fewer shots"
+            )
+        return offset
+
+
+@dataclass
+class Tokeniser:
+    """Turns documents into tokens by the rules of one configuration, and counts the segments that it cuts."""
+
+    model: LanguageModel
+    config: RunConfig
+    _num_cut_with_choice: int = field(default=0, init=False)
+
+    @cached_property
+    def _placer(self) -> SegmentPlacer:
+        cuts = not takes_tokens(self.config, self.model)
+        return SegmentPlacer(self.model, bool(self.config.vectors.add_pos), cuts)
+
+    @property
+    def num_truncated(self) -> int:
+        """Segments that were cut, and contexts that are cut together with their choices."""
+        return self._placer.num_truncated + self._num_cut_with_choice
+
+    def __call__(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
+        """Tokenise documents together.
+
+        Raises:
+            RunError: a segment or choice without tokens, or an ADD_POS offset beyond the model's positions.
+        """
+        alone = [one for document in documents for one in _by_context(document)]
+        found = iter(self._tokenise(alone))
+        return [_join([next(found) for _ in _by_context(document)], document) for document in documents]
+
+    def _tokenise(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
+        """Tokenise documents that have one context each."""
+        if find_task(self.config).tokens_jointly:
+            contexts, choices = self._pairs(documents)
+        else:
+            contexts, choices = self._contexts(documents), self._separate_choices(documents)
+        found = []
+        for document, context in zip(documents, contexts, strict=True):
+            source = document.example.source or f"document {document.doc_id}"
+            samples, end = self._place(context, source)
+            found.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
+            self._count_joint_cut(found[-1])
+        return found
+
+    def _separate_choices(self, documents: Sequence[Document]) -> Iterator[tuple[int, ...]]:
+        special_choices = self.model.is_encoder_decoder and self.config.model == "dist_sim"
+        choice_texts = [choice for document in documents for choice in document.example.choices]
+        return iter(self.model.tokenize(choice_texts, special=special_choices))
+
+    def _pairs(self, documents: Sequence[Document]) -> tuple[list[_Tokens], Iterator[tuple[int, ...]]]:
+        """Return contexts and choices as the upstream harness tokenises them."""
+        texts = ["".join(text for sample in context.samples for text in sample) for context in self._build(documents)]
+        pairs = [
+            (text, choice)
+            for text, document in zip(texts, documents, strict=True)
+            for choice in document.example.choices
+        ]
+        tokens = encode_pairs(self.model, pairs)
+        contexts, place = [], 0
+        for document in documents:
+            contexts.append([[tokens[place][0]]])
+            place += len(document.example.choices)
+        return contexts, iter([choice for _, choice in tokens])
+
+    def _contexts(self, documents: Sequence[Document]) -> list[_Tokens]:
+        """Return the tokens of each document's context, uncut: a list of samples, each a list of segments."""
+        if not self.config.has_context:  # `dist_sim` compares choices with one another
+            empty = [] if self.config.model == "dist_sim" else [[self.model.empty_context]]
+            return [empty for _ in documents]
+        contexts = self._build(documents)
+        texts = [text for context in contexts for sample in context.samples for text in sample]
+        segments = iter(self.model.tokenize(texts, special=self.model.is_encoder_decoder))
+        return [[[next(segments) for _ in sample] for sample in context.samples] for context in contexts]
+
+    def _build(self, documents: Sequence[Document]) -> list[Context]:
+        dataset = find_task(self.config).dataset
+        scheme = self.config.encoding_scheme or "cross_encoding"
+        return [
+            build_context(dataset, document.example, document.shots, scheme, self.config.description)
+            for document in documents
+        ]
+
+    def _place(self, samples: _Tokens, source: str) -> tuple[Samples, int]:
+        """Cut the segments of a context and lay them end to end; also return where the context ends, in tokens."""
+        if not samples and self.config.has_context:
+            raise RunError(f"{source}: the context is empty; there is nothing to score the choices against")
+        return self._placer.place(samples, source)
+
+    def _choices(
+        self, choices: Iterator[tuple[int, ...]], document: Document, end: int, source: str
+    ) -> tuple[Segment, ...]:
+        row = []
+        for index in range(len(document.example.choices)):
+            tokens = next(choices)
+            if not tokens:
+                raise RunError(f"{source}: choice {index} has no tokens, so it cannot be scored")
+            if self.config.model == "dist_sim":
+                row.append(Segment(self._placer.cut(tokens), self._placer.offset(end, source)))
+                continue
+            if len(tokens) > self.model.max_length:
+                raise RunError(
+                    f"{source}: choice {index} has {len(tokens)} tokens, but the model takes {self.model.max_length}"
+                )
+            row.append(Segment(tokens))
+        return tuple(row)
+
+    def _count_joint_cut(self, document: TokenisedDocument) -> None:
+        if takes_tokens(self.config, self.model):
+            longest = max(len(choice.tokens) for choice in document.choices)
+            self._num_cut_with_choice += len(document.context[0].tokens) + longest > self.model.max_length + 1
+
+
+def count_tokens(document: TokenisedDocument) -> int:
+    """Return the tokens of a document's context."""
+    return sum(len(segment.tokens) for segment in document.context)

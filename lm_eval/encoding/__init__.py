@@ -1,0 +1,1 @@
+"""Concept vectors of any texts, outside of any task."""

@@ -1,0 +1,223 @@
+"""Concept vectors of any texts, for work outside the harness: `lm_eval.encode` (experiment §4).
+
+The way is the one that contexts go in both tests; only their questions and choices are missing.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from lm_eval.common.progress import DocumentProgress
+from lm_eval.common.text import choices_text, format_pairs
+from lm_eval.config.checkpoint import CHECKPOINT_KEYS
+from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
+from lm_eval.config.runtime import Execution
+from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.contexts.streaming import tokenised_ahead, windows
+from lm_eval.contexts.tokenization import SegmentPlacer
+from lm_eval.encoding.texts import WHOLE, Form, Text, check_form, cut_text, form_of, gives_one_vector, make_encoding
+from lm_eval.errors import ConfigurationError
+from lm_eval.inference.batching import Batcher
+from lm_eval.inference.encoder import SegmentEncoder
+from lm_eval.inference.loading import load_for
+from lm_eval.inference.memory import choose_budget
+from lm_eval.inference.speedups import fast
+from lm_eval.models.compatibility import check_against_model
+from lm_eval.models.info import ModelFacts, model_identity, read_facts
+from lm_eval.models.language_model import LanguageModel, dtype_name
+from lm_eval.vectors.pipeline import Recipe
+from lm_eval.vectors.spec import Samples
+
+logger = logging.getLogger(__name__)
+
+_KEPT_BYTES = 1 << 28
+"""Vectors of segments that are kept for later windows, in which they may come again."""
+
+Vectors = Float[np.ndarray, "dim"] | Float[np.ndarray, "vector dim"]
+
+
+@dataclass(frozen=True)
+class _Tokenised:
+    samples: Samples
+    form: Form
+
+
+@dataclass(kw_only=True)
+class TextEncoder:
+    """A loaded model and the settings by which it encodes texts."""
+
+    config: RunConfig
+    model: LanguageModel
+    execution: Execution = field(default_factory=Execution)
+    num_truncated: int = field(default=0, init=False)
+    """Segments so far that were longer than the model takes."""
+
+    @classmethod
+    def load(cls, config: RunConfig, execution: Execution) -> "TextEncoder":
+        """Load the model of a configuration, at the commit that the hub's cache or the hub gives.
+
+        Raises:
+            ConfigurationError: the model is not to be had, or the settings don't suit it.
+        """
+        facts = read_facts(config.pretrained, config.revision, config.checkpoint)
+        check_against_model(config, facts, decodes=False)
+        config = replace(config, revision=facts.commit or config.revision)
+        return cls(config=config, model=load_for(config, execution), execution=execution)
+
+    @property
+    def dim(self) -> int:
+        """Components of a vector."""
+        return self.model.width_of(Recipe.of(self.config, self.model).spec.layer)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the vectors, as plain data: model, dtype, settings, scheme."""
+        stated = {key: value for key, value in self.config.vectors.public().items() if value is not None}
+        return {
+            "pretrained": self.config.pretrained,
+            "weights": dict(model_identity(self.config.pretrained, self.config.revision, self.config.checkpoint)),
+            "dtype": dtype_name(self.model.dtype),
+            "settings": stated,
+            "encoding_scheme": self.config.encoding_scheme,
+        }
+
+    def __call__(
+        self, texts: Iterable[tuple[str, Text]], progress: DocumentProgress | None = None
+    ) -> Iterator[Vectors]:
+        """Yield the vectors of each text, in order; only a window of texts is held at once.
+
+        Args:
+            texts: where each stands, for messages, and the text.
+            progress: told of finished texts.
+
+        Raises:
+            DataError: a text is of no form, empty, or of another form than the first.
+            RunError: a segment has no tokens, or starts beyond the model's positions (ADD_POS).
+        """
+        recipe = Recipe.of(self.config, self.model)
+        encode = SegmentEncoder(
+            self.model, {recipe.spec}, Batcher(choose_budget(self.model, self.execution)), _KEPT_BYTES
+        )
+        placer = SegmentPlacer(self.model, bool(self.config.vectors.add_pos))
+
+        def tokenise(chunk: list[tuple[str, Text]]) -> list[_Tokenised]:
+            return self._tokenise(chunk, placer)
+
+        for window in windows(tokenised_ahead(tokenise, _checked(texts)), _count_tokens, self._bytes_of):
+            segments = [segment for text in window for sample in text.samples for segment in sample]
+            tokens = sum(len(segment.tokens) for segment in dict.fromkeys(segments))
+            on_batch = {} if progress is None else {"on_batch": progress.start_window(len(window), tokens)}
+            with fast(self.model):
+                contexts = recipe.make([text.samples for text in window], encode(segments, **on_batch))
+            for text, rows in zip(window, contexts.split(), strict=True):
+                vectors = rows[0] if gives_one_vector(self.config, text.form) else rows
+                yield vectors.numpy().copy()  # a view would keep the whole window in memory
+            if progress is not None:
+                progress.finish_window(len(window))
+        self.num_truncated += placer.num_truncated
+        if placer.num_truncated:
+            logger.warning(
+                "%d segments were longer than the %d tokens that %s takes; they were cut from the left",
+                placer.num_truncated, self.model.max_length, self.model.name,
+            )  # fmt: skip
+
+    def _tokenise(self, chunk: list[tuple[str, Text]], placer: SegmentPlacer) -> list[_Tokenised]:
+        cut = [cut_text(text, str(self.config.encoding_scheme)) for _, text in chunk]
+        segments = [segment for samples in cut for sample in samples for segment in sample]
+        tokens = iter(self.model.tokenize(segments, special=self.model.is_encoder_decoder))
+        found = []
+        for (source, text), samples in zip(chunk, cut, strict=True):
+            rows = [[next(tokens) for _ in sample] for sample in samples]
+            found.append(_Tokenised(placer.place(rows, source)[0], form_of(text, source)))
+        return found
+
+    def _bytes_of(self, text: _Tokenised) -> int:
+        keeps_tokens = str(self.config.vectors.word_agg_scheme).endswith("concat")
+        number = _count_tokens(text) if keeps_tokens else sum(len(sample) for sample in text.samples)
+        return 3 * 4 * self.dim * number  # of segments, side by side, and aggregated
+
+
+def _count_tokens(text: _Tokenised) -> int:
+    return sum(len(segment.tokens) for sample in text.samples for segment in sample)
+
+
+def _checked(texts: Iterable[tuple[str, Text]]) -> Iterator[tuple[str, Text]]:
+    first: Form | None = None
+    for source, text in texts:
+        form = form_of(text, source)
+        first = first or form
+        check_form(form, first, source)
+        yield source, text
+
+
+def encode(
+    texts: Iterable[Text],
+    *,
+    model: str | LanguageModel,
+    encoding_scheme: str = WHOLE,
+    batch_size: int | str | None = None,
+    device: str | None = None,
+    **settings: str | int | bool | None,
+) -> Iterator[Vectors]:
+    """Return the concept vectors of texts, one after the other, in float32.
+
+    A text's vectors are one `[dim]` where the settings make one vector of every text of its form
+    (`example_agg_scheme="mean"`; `segment_agg_scheme="mean"` unless texts are samples; a whole text whose tokens are
+    averaged), else `[vector, dim]`. Texts may be a generator: only a window of them is held.
+
+    Args:
+        texts: each a string, which the scheme cuts; or the list of its segments; or a list of samples, each a list of
+            segments. All in one form.
+        model: a hub name, a local folder, or a model that is loaded already (`lm_eval.inference.loading.load_model`).
+        encoding_scheme: concat_all_examples leaves a string whole, sentence_level_segmentation cuts it into sentences.
+        batch_size: rows a batch; None leaves it to a budget of tokens.
+        device: where the model goes; None takes a GPU where there is one.
+        settings: those of experiment §4 by their public names or in lower case (word_agg_scheme, which must be there,
+            segment_agg_scheme, example_agg_scheme, norm, encoding_layer, add_pos), and revision, dtype and what
+            `lm_eval.config.checkpoint.Checkpoint` has.
+
+    Raises:
+        ConfigurationError: the call is wrong; nothing was computed. (What is wrong with a text shows when its turn
+            comes.)
+    """
+    if isinstance(texts, (str, bytes)):
+        raise ConfigurationError("encode: texts must be a list (or any iterable) of texts, got a single one; wrap it")
+    if isinstance(model, LanguageModel):
+        _refuse_loading(device, settings)
+    execution = Execution.parse(batch_size=batch_size, device=device, model_args=_model_args(settings, ""))
+    name = model if isinstance(model, str) else model.name
+    config = make_encoding(_model_args(settings, name), encoding_scheme)
+    if isinstance(model, LanguageModel):
+        stated = model.network.config.to_dict()
+        facts = ModelFacts(name=model.name, family=model.family, num_layers=model.num_layers, config=stated)
+        check_against_model(config, facts, decodes=False)
+        encoder = TextEncoder(config=config, model=model, execution=execution)
+    else:
+        encoder = TextEncoder.load(config, execution)
+    return encoder((f"texts[{index}]", text) for index, text in enumerate(texts))
+
+
+_LOADING_KEYS = tuple(key for key in (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS) if key != "pretrained")
+
+
+def _refuse_loading(device: str | None, settings: dict[str, Any]) -> None:
+    given = [key for key in _LOADING_KEYS if settings.get(key) is not None] + (["device"] if device else [])
+    if given:
+        raise ConfigurationError(f"encode: {choices_text(given)}: the model is loaded already; leave it out")
+
+
+def _model_args(settings: dict[str, Any], name: str) -> str:
+    """Return keywords in the form that the command line has."""
+    pairs = {"pretrained": name} if name else {}
+    for key, value in settings.items():
+        public = key.upper() if key.upper() in SETTING_NAMES else key
+        if public not in (*SETTING_NAMES, *_LOADING_KEYS):
+            valid = (*(known.lower() for known in SETTING_NAMES), *_LOADING_KEYS)
+            raise ConfigurationError(f"encode: unknown setting {key!r}; choose from {choices_text(valid)}")
+        if public in pairs:
+            raise ConfigurationError(f"encode: {public} is given twice")
+        pairs[public] = str(value)
+    return format_pairs(pairs)

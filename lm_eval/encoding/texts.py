@@ -1,0 +1,110 @@
+"""Texts that are encoded outside of any task: their forms, how they are cut, and the settings that suit them.
+
+Knows nothing of torch, so that a call can be checked before anything heavy is imported.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from lm_eval.common.text import choices_text, parse_pairs
+from lm_eval.config.run_config import SEGMENTING_SCHEMES, RunConfig
+from lm_eval.config.settings import TOKEN_AGGREGATIONS
+from lm_eval.contexts.encoding_schemes import split_sentences
+from lm_eval.errors import ConfigurationError, DataError
+
+Text = str | Sequence[str] | Sequence[Sequence[str]]
+"""A text; or its segments, which make one sample; or samples of segments (experiment §1)."""
+Form = Literal["text", "segments", "samples"]
+
+WHOLE, SENTENCES = "concat_all_examples", "sentence_level_segmentation"
+TEXT_SCHEMES = (WHOLE, SENTENCES)
+"""The schemes that mean something for a bare text, which has no shots, no hint and no answer."""
+
+_FORMS = "a text, a list of texts (its segments) or a list of lists of texts (samples of segments)"
+
+
+def make_encoding(model_args: str, encoding_scheme: str = WHOLE) -> RunConfig:
+    """Return the configuration by which texts are encoded: that of a context whose choices nobody asks for.
+
+    Args:
+        model_args: `KEY=value,KEY=value`: the model and the settings of experiment §4.
+        encoding_scheme: how a text that is a string is cut.
+
+    Raises:
+        ConfigurationError: an unknown setting or value, or one that has nothing to do here.
+    """
+    if encoding_scheme not in TEXT_SCHEMES:
+        why = " (it tells shots, question and answer apart)" if encoding_scheme in SEGMENTING_SCHEMES else ""
+        raise ConfigurationError(
+            f"encoding_scheme={encoding_scheme}: a text cannot be cut so{why}; choose from "
+            f"{choices_text(TEXT_SCHEMES)}, or give the segments of a text as a list"
+        )
+    pairs = parse_pairs(model_args, "model_args")
+    if pairs.get("WORD_AGG_SCHEME") is None:
+        raise ConfigurationError(
+            f"model_args: WORD_AGG_SCHEME= is missing; choose from {choices_text(TOKEN_AGGREGATIONS)}"
+        )
+    if pairs.get("DECODING_SCHEME") is not None:
+        raise ConfigurationError("DECODING_SCHEME: nothing is decoded here; leave it out")
+    scheme = f"encoding_scheme={encoding_scheme}"
+    return RunConfig.parse(model="dist_gen", model_args=model_args, task="", task_args=scheme, num_fewshot=0)
+
+
+def form_of(text: Any, source: str) -> Form:  # noqa: ANN401
+    """Return the form of a text.
+
+    Raises:
+        DataError: it is of none, or has nothing in it.
+    """
+    form: Form
+    if isinstance(text, str):
+        form, parts = "text", [text]
+    elif _is_list(text) and all(isinstance(segment, str) for segment in text):
+        form, parts = "segments", list(text)
+    elif _is_list(text) and all(_is_list(sample) and all(isinstance(s, str) for s in sample) for sample in text):
+        form, parts = "samples", [segment for sample in text for segment in sample]
+    else:
+        raise DataError(f"{source}: expected {_FORMS}, got {text!r:.80}")
+    if not any(parts):
+        raise DataError(f"{source}: the text is empty, so it has no vector")
+    for part in parts:
+        if any("\ud800" <= character <= "\udfff" for character in part):
+            raise DataError(f"{source}: the text holds half a character (a lone surrogate): {part!r:.80}")
+    return form
+
+
+def check_form(form: Form, first: Form, source: str) -> None:
+    """See that a text is of the form of the first one, so that all vectors have one shape.
+
+    Raises:
+        DataError: it is of another.
+    """
+    if form != first:
+        raise DataError(f"{source}: of the form {form!r}, but the first one is {first!r}; give all in one form")
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def cut_text(text: Text, scheme: str) -> list[list[str]]:
+    """Return a text's samples of segments, empty ones left out; what is a list is cut already."""
+    if isinstance(text, str):
+        samples = [split_sentences(text) if scheme == SENTENCES else [text]]
+    elif isinstance(text[0], str):
+        samples = [[str(segment) for segment in text]]
+    else:
+        samples = [list(sample) for sample in text]
+    kept = [[segment for segment in sample if segment] for sample in samples]
+    return [sample for sample in kept if sample]
+
+
+def gives_one_vector(config: RunConfig, form: Form) -> bool:
+    """Whether every text of a form becomes a single vector, however many segments and tokens it has."""
+    vectors = config.vectors
+    if vectors.example_agg_scheme == "mean":
+        return True
+    if vectors.segment_agg_scheme == "mean" and form != "samples":
+        return True
+    keeps_tokens = str(vectors.word_agg_scheme).endswith("concat")
+    return form == "text" and config.encoding_scheme == WHOLE and not keeps_tokens

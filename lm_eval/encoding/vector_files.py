@@ -1,0 +1,194 @@
+"""Files around concept vectors: texts out of JSONL, vectors into Parquet or safetensors, a piece at a time."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lm_eval.common.atomic import written_whole
+from lm_eval.encoding.texts import Form, Text, check_form, form_of
+from lm_eval.errors import DataError
+
+METADATA_KEY = "lm_eval"
+"""Under which a file states, as JSON, what decides its vectors."""
+
+Id = int | str
+Write = Callable[[Id, np.ndarray], None]
+"""Takes the id of a text and its vectors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFile:
+    """A JSONL file with a text in each line: a string, the list of its segments, or a list of samples of segments."""
+
+    path: Path
+    field: str = "text"
+    id_field: str | None = None
+    """The field that names a text; None takes the number of its line."""
+
+    def __iter__(self) -> Iterator[tuple[str, Id, Text]]:
+        """Yield where a text stands, its id and the text, line by line; empty lines are passed over.
+
+        Raises:
+            DataError: a line is no JSON object in UTF-8, or lacks a field, or its text or id is of no use.
+        """
+        with self.path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    source = f"{self.path}, line {number}"
+                    row = _read_line(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, source)
+                    yield source, self._id(row, number, source), self._text(row, source)
+
+    def _id(self, row: Mapping[str, Any], number: int, source: str) -> Id:
+        if self.id_field is None:
+            return number
+        name = row.get(self.id_field)
+        if isinstance(name, bool) or not isinstance(name, (int, str)):
+            raise DataError(f"{source}: field {self.id_field!r} must be a string or an integer, got {name!r:.80}")
+        if isinstance(name, int) and not -(1 << 63) <= name < 1 << 63:
+            raise DataError(f"{source}: field {self.id_field!r} must fit 64 bits, got {name}; make it a string")
+        return name
+
+    def _text(self, row: Mapping[str, Any], source: str) -> Text:
+        if self.field not in row:
+            raise DataError(
+                f"{source}: field {self.field!r} is missing; the row has {', '.join(row) or 'no fields'}; "
+                "name the one with the text by --field"
+            )
+        text: Text = row[self.field]
+        return text
+
+    def check(self) -> "Contents":
+        """Read the whole file once, and return what is in it.
+
+        Raises:
+            DataError: the file or a line of it cannot be used; names the line.
+        """
+        first: tuple[Form, type] | None = None
+        number = 0
+        try:
+            for source, name, text in self:
+                number += 1
+                form = form_of(text, source)
+                first = first or (form, type(name))
+                check_form(form, first[0], source)
+                if type(name) is not first[1]:
+                    raise DataError(f"{source}: field {self.id_field!r} holds integers and strings; make all one kind")
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read ({error.strerror})") from error
+        if first is None:
+            raise DataError(f"{self.path}: the file holds no texts")
+        return Contents(number, *first)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file of texts holds."""
+
+    num_texts: int
+    form: Form
+    id_type: type
+
+
+def _read_line(line: bytes, source: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8").rstrip())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: not UTF-8 text (byte {error.start} of the line); save the file as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        fault = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise DataError(f"{source}: not a JSON object ({fault}); correct or remove the line") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{source}: expected a JSON object, got {row!r:.60}")
+    return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What is known of a file of vectors before the first one is written."""
+
+    dim: int
+    one_vector: bool
+    """Whether each text has one vector, else a list of them."""
+    contents: Contents
+    description: Mapping[str, Any]
+    """What decides the vectors."""
+
+
+@contextlib.contextmanager
+def vector_file(path: Path, layout: Layout) -> Iterator[Write]:
+    """Open a file for the vectors of texts; it is there at the end, whole, or not at all."""
+    write_to = _parquet if path.suffix == ".parquet" else _safetensors
+    with written_whole(path) as temporary, write_to(temporary, layout) as write:
+        yield write
+
+
+_ROW_GROUP_BYTES = 1 << 26
+"""Of vectors, about."""
+
+
+@contextlib.contextmanager
+def _parquet(path: Path, layout: Layout) -> Iterator[Write]:
+    """Write columns `id` and `vector` ([dim]), or `vectors` ([vector, dim]); a row a text."""
+    vector = pa.list_(pa.float32(), layout.dim)
+    name, kind = ("vector", vector) if layout.one_vector else ("vectors", pa.list_(vector))
+    schema = pa.schema({"id": pa.int64() if layout.contents.id_type is int else pa.string(), name: kind})
+    schema = schema.with_metadata({METADATA_KEY: json.dumps(dict(layout.description))})
+    ids: list[Id] = []
+    rows: list[np.ndarray] = []
+    held = [0]
+
+    def flush() -> None:
+        flat = pa.array(np.concatenate([row.reshape(-1) for row in rows]))
+        column = pa.FixedSizeListArray.from_arrays(flat, layout.dim)
+        if not layout.one_vector:
+            ends = np.cumsum([0, *(len(row) for row in rows)])
+            column = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), column)
+        writer.write_table(pa.Table.from_arrays([pa.array(ids, schema.field("id").type), column], schema=schema))
+        ids.clear()
+        rows.clear()
+        held[0] = 0
+
+    def write(name: Id, vectors: np.ndarray) -> None:
+        ids.append(name)
+        rows.append(vectors)
+        held[0] += vectors.nbytes
+        if held[0] >= _ROW_GROUP_BYTES:
+            flush()
+
+    with pq.ParquetWriter(path, schema, use_dictionary=["id"]) as writer:
+        yield write
+        if rows:
+            flush()
+
+
+@contextlib.contextmanager
+def _safetensors(path: Path, layout: Layout) -> Iterator[Write]:
+    """Write `vectors` ([text, dim]), or `vectors` ([vector, dim]) and `offsets`: text i has rows offsets[i:i + 2].
+
+    The vectors wait in a file beside it, for their number stands in front of them.
+    """
+    from safetensors.numpy import save_file  # noqa: PLC0415
+
+    with tempfile.TemporaryFile(dir=path.parent) as waiting:
+        ends = [0]
+
+        def write(_name: Id, vectors: np.ndarray) -> None:
+            waiting.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+            ends.append(ends[-1] + (1 if layout.one_vector else len(vectors)))
+
+        yield write
+        waiting.flush()
+        tensors: dict[str, np.ndarray] = {
+            "vectors": np.memmap(waiting, dtype="<f4", mode="r", shape=(ends[-1], layout.dim))
+        }
+        if not layout.one_vector:
+            tensors["offsets"] = np.array(ends, dtype="<i8")
+        save_file(tensors, path, metadata={METADATA_KEY: json.dumps(dict(layout.description))})

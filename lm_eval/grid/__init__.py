@@ -1,0 +1,10 @@
+"""Grids: many configurations from one call. What a user's own grid script imports stands here.
+
+from lm_eval.grid import Grid, launch, list_models
+"""
+
+from lm_eval.grid.grid import Grid
+from lm_eval.grid.script import launch
+from lm_eval.models.model_list import list_models
+
+__all__ = ["Grid", "launch", "list_models"]

@@ -1,0 +1,165 @@
+"""What is printed when a grid has ended: the results as a table, what failed and why, what could not be written."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from tqdm import tqdm
+
+from lm_eval.config.run_config import RunConfig, describe
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid.estimate import Prospect, describe_seconds
+from lm_eval.grid.plan import Plan, plan_remarks
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.identity import Identifier
+from lm_eval.results.result_file import StoredResult
+from lm_eval.results.table import format_results, say_documents
+from lm_eval.scheduling.heartbeat import Progress
+from lm_eval.scheduling.units import Outcome
+
+_LOG_LINES = 5
+"""Of a dead worker's log, that are shown."""
+
+
+@dataclass
+class Summary:
+    """How a grid ended."""
+
+    finished: int = 0
+    elsewhere: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+    unwritten: list[Outcome] = field(default_factory=list)
+    """Results that could not be written into the folder."""
+    rescued_to: Path | None = None
+    """Where those were written instead, as far as there was room."""
+    num_rescued: int = 0
+    stopped: bool = False
+    """Whether the first failure ended it."""
+
+
+def print_counts(summary: Summary, left: int) -> None:
+    """Print how many runs ended in which way.
+
+    Args:
+        summary: how the grid ended.
+        left: runs that were not begun or not finished.
+    """
+    elsewhere = f", {summary.elsewhere} by another driver" if summary.elsewhere else ""
+    print(f"{summary.finished} finished{elsewhere}, {len(summary.failures)} failed, {left} not run", flush=True)
+
+
+def print_results(configs: Sequence[RunConfig], folder: ResultsFolder) -> None:
+    """Print the results of configurations as a table."""
+    identify = Identifier()
+    stored: list[StoredResult] = []
+    for config in configs:
+        try:
+            found = folder.find(config, identify)
+        except ConfigurationError:  # its data or model went away meanwhile
+            continue
+        if found is not None:
+            stored.append(found)
+    if stored:
+        print(format_results(stored))
+        print(say_documents(stored))
+
+
+def print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
+    """Print what failed, and return the exit status."""
+    if summary.stopped:
+        ended = summary.finished + summary.elsewhere + len(summary.failures)
+        print_counts(summary, len(plan.to_run) - ended)
+    _print_failures([Outcome(config=config, failure=recorded.failure) for config, recorded in plan.failed], "before")
+    _print_failures(summary.failures)
+    if summary.failures:
+        print(
+            f"each is recorded in {folder.path}, in a file ending in .error.json; --retry_failed runs them again",
+            file=sys.stderr,
+        )
+    print_unwritten(summary, folder)
+    return 1 if summary.failures or summary.unwritten or plan.failed else 0
+
+
+def _print_failures(failures: Sequence[Outcome], when: str = "") -> None:
+    """Print every cause once, under the runs that it ended; of a worker that died, also the end of its log."""
+    by_cause: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in failures:
+        if (failure := outcome.failure) is not None:
+            by_cause.setdefault((failure.message, failure.traceback or ""), []).append(outcome)
+    for (message, traceback), outcomes in by_cause.items():
+        for outcome in outcomes:
+            print(f"failed{when and f' {when}'}: {describe(outcome.config)}", file=sys.stderr)
+        first = outcomes[0].failure
+        log = first.log_tail.strip().splitlines()[-_LOG_LINES:] if first is not None and first.kind == "death" else []
+        print("\n".join([f"  {traceback or message}", *(f"  | {line}" for line in log)]), file=sys.stderr)
+
+
+def print_unwritten(summary: Summary, folder: ResultsFolder) -> None:
+    """Print which results could not be written, and where they are instead."""
+    if not summary.unwritten:
+        return
+    print(f"NOT WRITTEN to {folder.path}: {len(summary.unwritten)} results", file=sys.stderr)
+    for outcome in summary.unwritten:
+        print(f"  {describe(outcome.config)}", file=sys.stderr)
+    where, rescued = summary.rescued_to, summary.num_rescued
+    which = "they are" if rescued == len(summary.unwritten) else f"{rescued} of them are"
+    told = "they are lost" if where is None else f"{which} in {where}; move its files there once there is room"
+    print(f"  {told}", file=sys.stderr)
+
+
+_GRID_FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
+
+
+class GridProgress:
+    """Counts the runs of a grid; a line for each that ends, and a bar below them where somebody watches."""
+
+    def __init__(self, num_runs: int) -> None:
+        watched = sys.stderr.isatty()
+        self._bar = tqdm(total=num_runs, bar_format=_GRID_FORMAT, disable=not watched, dynamic_ncols=True)
+        self._bar.set_postfix_str("starting")
+
+    def __enter__(self) -> "GridProgress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        with contextlib.suppress(OSError, ValueError):
+            self._bar.close()
+
+    def show(self, progress: Progress, line: str | None) -> None:
+        """Show how far the grid is, and a line about what has ended, if any."""
+        with contextlib.suppress(OSError, ValueError):  # a log on a full disk, a pipe that nobody reads any more
+            self._show(progress, line)
+
+    def _show(self, progress: Progress, line: str | None) -> None:
+        if line is not None:
+            self._bar.write(line)
+            sys.stdout.flush()
+        running = sum(unit["num_runs"] for unit in progress.running.values())
+        left = "" if progress.remaining_s is None else f", about {describe_seconds(progress.remaining_s)} left"
+        self._bar.set_postfix_str(f"{running} running, {progress.failed} failed{left}", refresh=False)
+        ended = progress.finished + progress.elsewhere + progress.failed
+        self._bar.update(ended - self._bar.n)
+        self._bar.refresh()
+
+
+def print_plan(plan: Plan, folder: ResultsFolder, prospect: Prospect | None) -> None:
+    """Print what is to run, what is done, and what a user should know before trusting that."""
+    for path, why in folder.unreadable.items():
+        print(f"not a result, kept and ignored: {path} ({why})", file=sys.stderr)
+    for remark in plan_remarks(plan):
+        print(remark, file=sys.stderr)
+    outdated = f" ({plan.num_outdated} of them outdated)" if plan.num_outdated else ""
+    failed = f", {len(plan.failed)} failed before (--retry_failed runs them again)" if plan.failed else ""
+    print(f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}")
+    if prospect is not None:
+        print("\n".join(prospect.lines()))
+    sys.stdout.flush()

@@ -1,0 +1,218 @@
+"""How long a grid will take, judged by the times that past results state."""
+
+import math
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lm_eval.config.run_config import RunConfig
+from lm_eval.grid.plan import Plan
+from lm_eval.models.info import ModelFacts
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.result_file import StoredResult
+from lm_eval.scheduling.allocation import Workforce, describe_share, plan_workforce
+from lm_eval.scheduling.hardware import Machine
+from lm_eval.scheduling.units import ModelKey, Unit, make_units
+from lm_eval.tasks.documents import count_documents
+from lm_eval.tasks.registry import find_task
+
+_Work = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds of a pass."""
+
+    encode: float
+    """For a document, whatever the configurations."""
+    score: float
+    """For a document and configuration."""
+    load: float
+    parameters: float | None
+
+    def scaled(self, parameters: float | None) -> "_Cost | None":
+        """Return the cost for a model of another size: work grows with it."""
+        if not parameters or not self.parameters:
+            return None
+        factor = parameters / self.parameters
+        return _Cost(self.encode * factor, self.score * factor, self.load * factor, parameters)
+
+
+def _work(config: RunConfig) -> _Work:
+    """Return what decides how long a document takes, beside the model."""
+    return config.task, config.encoding_scheme, config.num_fewshot
+
+
+class Timings:
+    """What past results tell of the time that work takes."""
+
+    def __init__(self, results: Iterable[StoredResult], *, on_gpu: bool) -> None:
+        self._exact: dict[tuple[str, _Work], list[_Cost]] = defaultdict(list)
+        self._alike: dict[_Work, list[_Cost]] = defaultdict(list)
+        self.num_results = 0
+        for stored in results:
+            cost = _read(stored, on_gpu=on_gpu)
+            if cost is not None:
+                work = _work(stored.config)
+                self._exact[_model_name(stored.config), work].append(cost)
+                self._alike[work].append(cost)
+                self.num_results += 1
+
+    def seconds(self, unit: Unit, parameters: float | None) -> float | None:
+        """Return how long a unit of work should take on one worker; None where nothing like it was done before."""
+        first = unit.configs[0]
+        costs = self._exact.get((_model_name(first), _work(first)))
+        if not costs:
+            found = (cost.scaled(parameters) for cost in self._alike.get(_work(first), ()))
+            costs = [cost for cost in found if cost is not None]
+        if not costs:
+            return None
+        encode = statistics.median(cost.encode for cost in costs)
+        score = statistics.median(cost.score for cost in costs)
+        documents = count_documents(find_task(first).dataset, first.data_dir, first.limit)
+        return documents * (encode + score * len(unit.configs)) + statistics.median(cost.load for cost in costs)
+
+
+def _model_name(config: RunConfig) -> str:
+    return config.pretrained.rstrip("/").rpartition("/")[2]
+
+
+def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
+    try:
+        run = stored.content["run"][stored.config.task]
+        if str(run["device"]).startswith("cuda") is not on_gpu:
+            return None
+        shared, documents = run["pass"], run["num_documents"]
+        encode = shared["phases_s"].get("encode", 0.0) / documents
+        score = shared["phases_s"]["score"] / documents / shared["num_configurations"]
+        load, parameters = run["load_s"], run.get("parameters")
+        if not math.isfinite(encode + score + load + (parameters or 0)):
+            return None
+        return _Cost(encode, score, load, parameters)
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return None
+
+
+@dataclass
+class RemainingTime:
+    """The time that a grid still takes: by the timings at first, by its own pace as it goes on."""
+
+    units: Sequence[Unit]
+    timings: Timings
+    sizes: Mapping[ModelKey, float]
+    num_workers: int
+    num_unknown: int = 0
+    """Units that nothing is known about."""
+    _total: float = 0.0
+    _done: float = 0.0
+    _weights: dict[RunConfig, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        known = [self.timings.seconds(unit, self.sizes.get(unit.key)) for unit in self.units]
+        usual = statistics.mean(found) if (found := [seconds for seconds in known if seconds is not None]) else 1.0
+        self.num_unknown = known.count(None)
+        for unit, seconds in zip(self.units, known, strict=True):
+            weight = usual if seconds is None else seconds
+            self._total += weight
+            self._weights.update(dict.fromkeys(unit.configs, weight / len(unit.configs)))
+
+    def planned_s(self) -> float | None:
+        """Return how long the grid should take from the beginning; None where nothing like it was done before."""
+        if not self.units or self.num_unknown == len(self.units):
+            return None
+        return self._total / max(1, min(self.num_workers, len(self.units)))
+
+    def finish(self, config: RunConfig) -> None:
+        """Take note of a run that has ended."""
+        self._done += self._weights.pop(config, 0.0)
+
+    def remaining_s(self) -> float | None:
+        """Return the time to the end; None where there is nothing yet to judge by."""
+        elapsed, left = time.monotonic() - self._began, max(0.0, self._total - self._done)
+        if self._done > 0:
+            return elapsed * left / self._done
+        planned = self.planned_s()
+        return None if planned is None else max(0.0, planned - elapsed)
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a time to one or two units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(whole / 60)
+    hours = minutes // 60
+    if hours == 0:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """Who will carry a plan out, and how long it should take."""
+
+    workforce: Workforce
+    timings: Timings
+    remaining: RemainingTime
+
+    def lines(self) -> list[str]:
+        """Describe it."""
+        number = len(self.remaining.units)
+        lines = [f"{number} pass{'' if number == 1 else 'es'} on {self.workforce.describe()}, {self._time()}"]
+        if self.workforce.has_gpus:
+            lines += [
+                f"{describe_share(share)} a run: {Path(key[0]).name} ({self._size(key)})"
+                for key, share in self.workforce.shares.items()
+            ]
+        return lines
+
+    def _time(self) -> str:
+        planned = self.remaining.planned_s()
+        if planned is None:
+            return "no estimate of the time (no past result like these)"
+        told = (
+            f"about {describe_seconds(planned)} by the times of {self.timings.num_results} past results, "
+            "and the start of the workers"
+        )
+        unknown = self.remaining.num_unknown
+        return told + (f" ({unknown} passes are unlike any of them)" if unknown else "")
+
+    def _size(self, key: ModelKey) -> str:
+        if key not in self.workforce.needs_gib:
+            return "size unknown"
+        billions = self.workforce.sizes[key] / 1e9
+        return f"{billions:.2g} billion parameters, about {self.workforce.needs_gib[key]:.1f} GiB"
+
+
+def look_ahead(
+    plan: Plan,
+    folder: ResultsFolder,
+    facts: Mapping[str, ModelFacts],
+    machines: Sequence[Machine],
+    num_gpus: int | None,
+) -> Prospect | None:
+    """Decide who carries a plan out; None where nothing is to run.
+
+    Args:
+        plan: what is to run.
+        folder: the results there are, whose times tell how long runs take.
+        facts: of every model, by its name.
+        machines: where.
+        num_gpus: GPUs of each worker; None takes the fewest that hold its model.
+
+    Raises:
+        ConfigurationError: no machine has so many GPUs, or none holds a model.
+    """
+    if not plan.to_run:
+        return None
+    units = make_units([pending.config for pending in plan.to_run])
+    workforce = plan_workforce(units, facts, machines, num_gpus)
+    timings = Timings(folder, on_gpu=workforce.has_gpus)
+    remaining = RemainingTime(units, timings, workforce.sizes, workforce.num_workers)
+    return Prospect(workforce, timings, remaining)

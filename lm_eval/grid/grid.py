@@ -1,0 +1,129 @@
+"""Grids: the product of lists of settings, equal combinations merged (experiment §6)."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lm_eval.common.text import choices_text
+from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.settings import SETTING_NAMES, VectorSettings
+from lm_eval.errors import ConfigurationError
+from lm_eval.models.families import ARCHITECTURES, Architecture
+from lm_eval.results.identity import canonical
+from lm_eval.tasks.registry import expand_tasks, find_groups, find_task, in_form
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The lists whose product is run."""
+
+    model: str
+    """dist_gen or dist_sim."""
+    task: str
+    models: Sequence[str]
+    """Hub names or local folders."""
+    arch_type: Architecture | None
+    """What the models must be; None takes both."""
+    num_fewshot: Sequence[int] = (5, 0)
+    encoding_scheme: Sequence[str]
+    settings: Mapping[str, Sequence[str | int | None]] = field(default_factory=dict)
+    """For each setting of experiment §4 (WORD_AGG_SCHEME, …) the values to try; one that is left out is None."""
+
+    def __post_init__(self) -> None:
+        if unknown := [key for key in self.settings if key not in SETTING_NAMES]:
+            raise ConfigurationError(
+                f"grid: unknown setting {choices_text(unknown)}; choose from {choices_text(SETTING_NAMES)}"
+            )
+        if self.arch_type not in (None, *ARCHITECTURES):
+            raise ConfigurationError(
+                f"grid: unknown arch_type {self.arch_type!r}; choose from {choices_text(ARCHITECTURES)}, None"
+            )
+        lists: dict[str, Any] = {
+            "models": self.models,
+            "num_fewshot": self.num_fewshot,
+            "encoding_scheme": self.encoding_scheme,
+            **self.settings,
+        }
+        for key, values in lists.items():
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise ConfigurationError(f"grid: {key} must be a list with at least one value, got {values!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a call says of all runs of its grids."""
+
+    limit: Limit = field(default_factory=Limit)
+    data_dir: str | None = None
+    include_path: str | None = None
+    """Folder of task files."""
+    revision: str | None = None
+    """Of every model."""
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    """What else is loaded of every model, and how."""
+
+
+def expand(grid: Grid, given: Given = Given()) -> list[RunConfig]:
+    """Return the configurations of a grid, each once, in the order of its lists, models outermost.
+
+    Raises:
+        ConfigurationError: a combination that cannot be run.
+    """
+    lists: tuple[Sequence[Any], ...] = (grid.models, grid.num_fewshot, grid.encoding_scheme, *grid.settings.values())
+    configs: dict[RunConfig, None] = {}
+    for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
+        settings = {
+            key.lower(): None if value in (None, "None") else str(value)
+            for key, value in zip(grid.settings, values, strict=True)
+        }
+        config = RunConfig(
+            model=grid.model,
+            pretrained=pretrained,
+            task=grid.task,
+            encoding_scheme=scheme,
+            num_fewshot=num_fewshot,
+            limit=given.limit,
+            data_dir=given.data_dir,
+            include_path=given.include_path,
+            revision=given.revision,
+            checkpoint=given.checkpoint,
+            vectors=VectorSettings(**settings),
+        )
+        configs[canonical(_without_example_aggregation(config))] = None
+    return list(configs)
+
+
+def _without_example_aggregation(config: RunConfig) -> RunConfig:
+    """Drop example aggregation where the query is the only example: that of segments is enough (experiment §6)."""
+    if not config.is_segmented or config.num_fewshot or find_task(config).dataset.has_description:
+        return config
+    return replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
+
+
+def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[Grid]:
+    """Return a grid for each task that is asked for in place of its own, with groups' tasks in place of groups.
+
+    Args:
+        grid: the grid.
+        tasks: names separated by commas; None leaves the grid's.
+        include_path: folder of task files.
+
+    Raises:
+        ConfigurationError: a task that does not exist, or that has no form for the grid's model.
+    """
+    names = [grid.task]
+    if tasks is not None:
+        names = [name.strip() for name in tasks.split(",") if name.strip()]
+        if not names:
+            raise ConfigurationError(f"--tasks {tasks!r} names no task")
+        names = [in_form(name, grid.model) for name in names]
+    groups = find_groups(names, grid.model, resolve(include_path))
+    return [replace(grid, task=name) for name in expand_tasks(names, groups)]
+
+
+def resolve(include_path: str | None) -> str | None:
+    """Return a folder of task files as results state it."""
+    return None if include_path is None else str(Path(include_path).expanduser().resolve())

@@ -1,0 +1,70 @@
+"""Results of a grid become files; what can't be written is kept and tried again."""
+
+import contextlib
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lm_eval.common.console import tell
+from lm_eval.config.run_config import describe
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.scheduling.units import Outcome
+
+RETRY_S = 5.0
+"""Time between attempts to write what could not be written."""
+GIVE_UP_S = 60.0
+"""Time after the last run for which that goes on."""
+
+
+@dataclass
+class ResultWriter:
+    """Writes results; what can't be written is kept and tried again."""
+
+    folder: ResultsFolder
+    waiting: list[Outcome] = field(default_factory=list)
+    _tried: float = 0.0
+
+    def write(self, outcome: Outcome) -> None:
+        """Write a result, or keep it for later; one that is being written when something interrupts is kept too."""
+        self.waiting.append(outcome)
+        if self._try(outcome):
+            self.waiting.remove(outcome)
+        else:
+            self._tried = time.monotonic()
+
+    def retry(self, *, now: bool = False) -> list[Outcome]:
+        """Try again what is kept, if it is time, and return what is written now."""
+        if not self.waiting or not (now or time.monotonic() - self._tried >= RETRY_S):
+            return []
+        self._tried = time.monotonic()
+        written = []
+        for outcome in list(self.waiting):
+            if not self._try(outcome, quiet=True):
+                break
+            self.waiting.remove(outcome)
+            written.append(outcome)
+        return written
+
+    def _try(self, outcome: Outcome, *, quiet: bool = False) -> bool:
+        assert outcome.result is not None  # noqa: S101
+        try:
+            self.folder.write(outcome.config, outcome.result)
+        except OSError as error:
+            if not quiet:
+                tell(
+                    f"CANNOT WRITE to {self.folder.path}: {error}; the result is kept in memory and tried again: "
+                    f"{describe(outcome.config)}"
+                )
+            return False
+        return True
+
+    def rescue(self) -> tuple[Path | None, int]:
+        """Write what is kept into a temporary folder instead; return that, and how many results are there."""
+        path, written = None, 0
+        with contextlib.suppress(OSError):
+            rescue = ResultsFolder(Path(tempfile.mkdtemp(prefix="lm_eval-results-")))
+            for outcome in self.waiting:
+                rescue.write(outcome.config, outcome.result or {})
+                path, written = rescue.path, written + 1
+        return path, written

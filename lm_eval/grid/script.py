@@ -1,0 +1,195 @@
+"""What the grid scripts do: read the flags, expand and check the grids, plan, run, report, exit.
+
+Whatever is wrong with the call ends in one message and exit status 2 before anything runs.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from lm_eval.common.atomic import check_writable
+from lm_eval.common.console import tell
+from lm_eval.config.run_config import describe
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid.console import (
+    GridProgress,
+    Summary,
+    print_counts,
+    print_plan,
+    print_results,
+    print_summary,
+    print_unwritten,
+)
+from lm_eval.grid.driver import Driver
+from lm_eval.grid.estimate import Prospect, look_ahead
+from lm_eval.grid.grid import Grid, with_tasks
+from lm_eval.grid.options import Options, read_options
+from lm_eval.grid.plan import Plan, describe_plan, make_plan
+from lm_eval.grid.preflight import _apply_options, _paths, _read_models, check_data, check_grids, check_weights, refuse
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.scheduling.executors.base import Executor
+from lm_eval.scheduling.executors.choose import choose_executor
+
+
+def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callable[[], Sequence[Grid]]] = ()) -> None:
+    """Read the command line, run the grid, and exit with its status.
+
+    Args:
+        run: returns the grid; its docstring is the script's help.
+        results_dir: the folder for result files unless `--results_dir` names another.
+        switches: functions that return further grids to be run beside the first; each is a switch of its name, which
+            this script alone has, with its docstring's first line as the help.
+
+    The exit status is 0 when all is done or skipped, 1 when a run failed, 2 when the call was wrong and nothing ran.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt_once)
+    try:
+        name, own = Path(sys.argv[0]).name, {switch.__name__: _first_line(switch.__doc__) for switch in switches}
+        options = read_options(sys.argv[1:], name=name, description=str(run.__doc__), own_switches=own)
+        chosen = [switch for switch in switches if switch.__name__ in options.own_switches]
+        grids = [_make(run), *(grid for switch in chosen for grid in _make(switch))]
+        status = carry_out(grids, options, results_dir)
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is in the results folder, call again for the rest", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Interrupt the work; a second Ctrl-C must not interrupt the tidying up."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]
+
+
+_Made = TypeVar("_Made")
+
+
+def _make(run: Callable[[], _Made]) -> _Made:
+    try:
+        return run()
+    except TypeError as error:  # a keyword that a user misspelt
+        raise ConfigurationError(
+            f"the grid at the top of {Path(sys.argv[0]).name} cannot be made: {error}; "
+            f"its lists are {', '.join(item.name for item in fields(Grid))}"
+        ) from error
+
+
+def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executor: Executor | None = None) -> int:
+    """Run grids as one and return the exit status.
+
+    Args:
+        grids: the lists to run over. Where several name a model, it is run in those that are for its architecture.
+        options: the flags.
+        results_dir: the folder for result files unless the options name another.
+        executor: where to run; None takes Ray, as the options say.
+
+    Raises:
+        ConfigurationError: something is wrong with the call; nothing ran.
+    """
+    executor = executor or choose_executor(options.cluster, log_samples=options.log_samples)
+    try:
+        return _carry_out(grids, options, Path(options.results_dir or results_dir), executor)
+    finally:
+        executor.close()
+
+
+def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
+    grids = [
+        one for grid in grids for one in with_tasks(_apply_options(grid, options), options.tasks, options.include_path)
+    ]
+    facts = _read_models(grids, options)
+    machines = executor.machines()
+    configs = check_grids(grids, options, facts, machines)
+    if results_dir.exists() and not results_dir.is_dir():
+        raise ConfigurationError(f"results folder {results_dir}: this is a file; give a folder")
+    folder = ResultsFolder(results_dir)
+    plan = make_plan(
+        configs,
+        folder,
+        overwrite=options.overwrite_results,
+        retry_failed=options.retry_failed,
+        log_samples=options.log_samples,
+    )
+    prospect = look_ahead(plan, folder, facts, machines, options.NUM_GPUS_PER_RUN if options.has_num_gpus else None)
+    if prospect is not None:
+        executor.check_paths(sorted({path for pending in plan.to_run for path in _paths(pending.config)}))
+    print_plan(plan, folder, prospect)
+    if options.dry_run:
+        print("\n".join(describe_plan(plan, describe)))
+        if options.shutdown_at_exit:
+            print(f"at the end this machine would be shut down with: {' '.join(_shutdown_command())}")
+        return 0
+    if prospect is not None:
+        check_writable(folder.path)
+        pending = [pending.config for pending in plan.to_run]
+        refuse([*check_weights(pending), *check_data(pending)])
+    try:
+        summary = _run(plan, folder, executor, prospect, options) if prospect is not None else Summary()
+        print_results(configs, folder)
+        status = print_summary(plan, summary, folder)
+    except KeyboardInterrupt:  # a person is there, who wants it to stop
+        raise
+    except BaseException:
+        _shut_down(options)
+        raise
+    _shut_down(options)
+    return status
+
+
+def _shut_down(options: Options) -> None:
+    if options.shutdown_at_exit:
+        command = _shutdown_command()
+        try:
+            status = subprocess.run(command, check=False).returncode  # noqa: S603
+        except OSError as error:
+            tell(f"the machine cannot be shut down: {' '.join(command)}: {error}")
+        else:
+            if status != 0:
+                tell(f"the machine was not shut down: {' '.join(command)} ended with status {status}")
+
+
+def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: Prospect, options: Options) -> Summary:
+    with GridProgress(len(plan.to_run)) as bar:
+        driver = Driver(
+            plan,
+            folder,
+            prospect.workforce,
+            prospect.remaining,
+            bar.show,
+            fail_fast=options.fail_fast,
+        )
+        try:
+            return driver.run(executor)
+        except KeyboardInterrupt:
+            bar.close()
+            left = len(plan.to_run) - driver.summary.finished - driver.summary.elsewhere - len(driver.summary.failures)
+            print_counts(driver.summary, left)
+            print_unwritten(driver.summary, folder)
+            raise
+
+
+def _shutdown_command() -> list[str]:
+    command = [shutil.which("shutdown") or "shutdown", "-h", "now"]
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return command if is_root else ["sudo", "-n", *command]

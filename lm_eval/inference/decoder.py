@@ -1,0 +1,288 @@
+"""Test 1 and the baseline: log-probabilities of choices behind a context of tokens or concept vectors (experiment §5).
+
+A context is read once for all its choices, in the way that the family allows (`Family.sharing`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lm_eval.inference.batching import Batcher
+from lm_eval.inference.kv_cache import run_with_cache
+from lm_eval.inference.lm_head import project
+from lm_eval.inference.memory import HostCopy
+from lm_eval.inference.parameterless import parameterless_decoder
+from lm_eval.inference.prefix_sharing import Row, additive_mask, is_plain_causal, pad_positions, visible
+from lm_eval.models.language_model import LanguageModel
+
+MAX_LOGITS = 1 << 23
+"""Entries of the logits matrix that are held at once (32 MiB in float32): enough for a product at full speed."""
+
+MIN_EXPONENT = -87.0
+"""Below, exp gives less than a normal number of float32: that adds nothing to a sum from 1 up, and is slow on CPUs."""
+SHORT_TRUNK = 64
+"""Positions of a context that are not worth a pass of their own before the choices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A context with the choices to be scored behind it."""
+
+    context: tuple[int, ...] | Float[Tensor, "vector dim"]
+    """Token ids, or concept vectors in their place."""
+    choices: tuple[tuple[int, ...], ...]
+    """Token ids of each choice."""
+    parameterless: bool = False
+    """Whether attention without parameters replaces the decoder."""
+
+
+@dataclass(frozen=True)
+class ChoiceScore:
+    """How probable a choice is."""
+
+    log_probability: float
+    """Sum over its tokens."""
+    is_exact_match: bool
+    """Whether each token is the most probable one at its place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A row of a batch: a prompt cut to what the model takes, with those of its choices that share the cut."""
+
+    prompt: int
+    choices: tuple[int, ...]
+    """Which prompt and which of its choices this scores."""
+    context: tuple[int, ...] | Tensor
+    targets: tuple[tuple[int, ...], ...]
+    parameterless: bool
+    row: Row
+
+
+@torch.inference_mode()
+def score_prompts(
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    batcher: Batcher,
+    on_batch: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
+) -> list[list[ChoiceScore]]:
+    """Score the choices of prompts in batches; a prompt's neighbours in a batch don't change its scores.
+
+    Args:
+        model: the language model; an encoder-decoder takes contexts of concept vectors only.
+        prompts: contexts and choices; no choice may be empty or longer than the model takes.
+        batcher: cuts the work into batches.
+        on_batch: told the choice tokens of each finished batch.
+
+    Returns:
+        For each prompt, the score of each choice.
+    """
+    found: dict[tuple[int, int], ChoiceScore] = {}
+    jobs = [job for index, prompt in enumerate(prompts) for job in _make_jobs(model, index, prompt)]
+    for bare in (False, True):
+        alike = [job for job in jobs if job.parameterless is bare]
+        for batch, scores in _score_alike(model, alike, batcher):
+            keys = [(job.prompt, choice) for job in batch for choice in job.choices]
+            found.update(zip(keys, scores, strict=True))
+            on_batch(sum(len(target) for job in batch for target in job.targets))
+    return [[found[index, choice] for choice in range(len(prompt.choices))] for index, prompt in enumerate(prompts)]
+
+
+def _score_alike(
+    model: LanguageModel, jobs: Sequence[_Job], batcher: Batcher
+) -> Iterator[tuple[list[_Job], list[ChoiceScore]]]:
+    """Score jobs that use the same decoder, and yield each batch with the scores of its choices."""
+    for places in model.batched_together([len(job.row) for job in jobs]):
+        yield from _score_together(model, [jobs[place] for place in places], batcher)
+
+
+def _score_together(
+    model: LanguageModel, jobs: Sequence[_Job], batcher: Batcher
+) -> Iterator[tuple[list[_Job], list[ChoiceScore]]]:
+    def launch(indices: list[int]) -> _Scored:
+        return _launch(model, [jobs[index] for index in indices])
+
+    for indices, scores in batcher.run([_cost(model, job) for job in jobs], launch, _collect):
+        yield [jobs[index] for index in indices], scores
+
+
+def _make_jobs(model: LanguageModel, index: int, prompt: Prompt) -> Iterator[_Job]:
+    """Group a prompt's choices by how much of the context is cut for them: these share a row."""
+    groups: dict[int, list[int]] = {}
+    for number, choice in enumerate(prompt.choices):
+        # what is cut at the front moves all positions, so choices that cut differently share nothing
+        group = number if model.family.sharing == "none" else _excess(model, prompt, choice)
+        groups.setdefault(group, []).append(number)
+    for numbers in groups.values():
+        targets = tuple(prompt.choices[number] for number in numbers)
+        context = prompt.context[_excess(model, prompt, targets[0]) :]
+        if model.is_encoder_decoder:
+            row = Row(trunk=0, branches=tuple(map(len, targets)), starts_in_trunk=False)
+        else:
+            row = Row(trunk=len(context), branches=tuple(len(t) - 1 for t in targets), starts_in_trunk=True)
+        yield _Job(
+            prompt=index,
+            choices=tuple(numbers),
+            context=context,
+            targets=targets,
+            parameterless=prompt.parameterless,
+            row=row,
+        )
+
+
+def _cost(model: LanguageModel, job: _Job) -> int:
+    """Return the positions that a job holds in memory at once."""
+    if model.is_encoder_decoder:
+        return len(job.row) + len(job.context)
+    copies = len(job.targets) if model.family.sharing == "cache" and len(job.targets) > 1 else 0
+    return len(job.row) + copies * job.row.trunk
+
+
+def _excess(model: LanguageModel, prompt: Prompt, choice: tuple[int, ...]) -> int:
+    """Return how much of the context has to go for the model to take it with this choice."""
+    if model.is_encoder_decoder:
+        return 0
+    return max(0, len(prompt.context) + len(choice) - 1 - model.max_length)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A batch under way."""
+
+    lengths: list[int]
+    """Tokens of each choice."""
+    copy: HostCopy
+    """The log-probability of every token, and whether it is the most probable one."""
+
+
+def _launch(model: LanguageModel, batch: Sequence[_Job]) -> _Scored:
+    bare = batch[0].parameterless
+    run = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
+    hidden = run(model, batch, parameterless=bare)
+    rows = torch.tensor([place for place, job in enumerate(batch) for _ in job.row.predicting], device=hidden.device)
+    columns = torch.tensor([column for job in batch for column in job.row.predicting], device=hidden.device)
+    targets = torch.tensor([token for job in batch for target in job.targets for token in target], device=hidden.device)
+    scores = _score_tokens(model, hidden[rows, columns], targets, _project_bare if bare else project)
+    return _Scored([len(target) for job in batch for target in job.targets], HostCopy(scores))
+
+
+def _collect(batch: _Scored) -> list[ChoiceScore]:
+    """Return the score of each choice of a batch once it is there."""
+    log_probabilities, greedy = batch.copy.wait()
+    choices = torch.arange(len(batch.lengths)).repeat_interleave(torch.tensor(batch.lengths))
+    zeros = torch.zeros(len(batch.lengths))
+    totals = zeros.index_add(0, choices, log_probabilities)
+    misses = zeros.index_add(0, choices, (~greedy).float())
+    return [ChoiceScore(total, missed == 0) for total, missed in zip(totals.tolist(), misses.tolist(), strict=True)]
+
+
+def _embed(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "batch position dim"]:
+    padded = pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
+    embedded: Tensor = model.choice_embeddings(padded.to(model.device))
+    return embedded
+
+
+def _run_decoder_only(
+    model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
+) -> Float[Tensor, "batch position dim"]:
+    """Return the hidden states of [context; choice without its last token; …]."""
+    inputs = _embed(
+        model,
+        [
+            sum(
+                (target[:-1] for target in job.targets),
+                job.context if isinstance(job.context, tuple) else (0,) * len(job.context),
+            )
+            for job in batch
+        ],
+    )
+    _place_vectors(inputs, [job.context for job in batch])
+    rows = [job.row for job in batch]
+    if parameterless:
+        return parameterless_decoder(inputs.float(), visible(rows, inputs.device), model.num_layers)
+    arguments: dict[str, Any] = {"inputs_embeds": inputs, "use_cache": False}
+    if not is_plain_causal(rows):
+        if model.family.sharing == "cache" or max(row.trunk for row in rows) > SHORT_TRUNK:
+            return run_with_cache(model, rows, inputs)
+        arguments["attention_mask"] = additive_mask(visible(rows, inputs.device), inputs.dtype)
+        arguments["position_ids"] = pad_positions(rows).to(inputs.device)
+    hidden: Tensor = model.encoder(**arguments).last_hidden_state
+    return hidden
+
+
+def _place_vectors(inputs: Float[Tensor, "batch position dim"], contexts: Sequence[tuple[int, ...] | Tensor]) -> None:
+    """Put concept vectors where the embeddings of a context's tokens would stand."""
+    vectors = [(row, context) for row, context in enumerate(contexts) if isinstance(context, Tensor)]
+    if vectors:
+        rows = torch.tensor([row for row, context in vectors for _ in range(len(context))])
+        columns = torch.cat([torch.arange(len(context)) for _, context in vectors])
+        values = torch.cat([context for _, context in vectors])
+        inputs[rows.to(inputs.device), columns.to(inputs.device)] = values.to(inputs.device, inputs.dtype)
+
+
+def _run_encoder_decoder(
+    model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
+) -> Float[Tensor, "batch position dim"]:
+    """Return the decoder's hidden states over [start token; choice without its last token; start token; …]."""
+    start = model.start_token
+    inputs = _embed(model, [tuple(token for target in job.targets for token in (start, *target[:-1])) for job in batch])
+    contexts = [job.context for job in batch if isinstance(job.context, Tensor)]
+    memory = pad_sequence(contexts, batch_first=True).to(inputs.device, inputs.dtype)
+    lengths = torch.tensor([len(context) for context in contexts])
+    mask = (torch.arange(memory.shape[1]) < lengths.unsqueeze(1)).to(inputs.device)
+    seen = visible([job.row for job in batch], inputs.device)
+    if parameterless:
+        seen = torch.cat([mask.unsqueeze(1).expand(-1, inputs.shape[1], -1), seen], dim=2)
+        return parameterless_decoder(inputs.float(), seen, len(model.decoder_blocks), memory.float())
+    # without branches side by side the decoder's own causal attention does the same
+    own = additive_mask(seen, inputs.dtype) if model.family.sharing == "row" else None
+    hidden: Tensor = model.decoder(
+        inputs_embeds=inputs,
+        attention_mask=own,
+        encoder_hidden_states=memory,
+        encoder_attention_mask=mask.to(torch.long),
+        use_cache=False,
+    ).last_hidden_state
+    return hidden
+
+
+Projection = Callable[[LanguageModel, Tensor], Tensor]
+
+
+def _project_bare(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Float[Tensor, "position vocabulary"]:
+    return hidden.to(model.output_matrix.device) @ model.output_matrix.float().T
+
+
+def _score_tokens(
+    model: LanguageModel, hidden: Float[Tensor, "position dim"], targets: Int[Tensor, " position"], project: Projection
+) -> tuple[Float[Tensor, " position"], Bool[Tensor, " position"]]:
+    """Return each target's log-probability, and whether no token is more probable, a chunk of logits at a time."""
+    rows = max(1, MAX_LOGITS // len(model.output_matrix))
+    parts = []
+    for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+        logits = project(model, states).float()
+        chosen = logits.gather(1, wanted.to(logits.device).unsqueeze(1))
+        best = logits.amax(dim=1, keepdim=True)
+        is_first = _is_first_of_equals(logits, wanted.to(logits.device).unsqueeze(1), chosen == best)
+        log_total = logits.sub_(best).clamp_(min=MIN_EXPONENT).exp_().sum(dim=1, keepdim=True).log_()
+        parts.append((chosen - best - log_total, is_first))
+    log_probabilities, greedy = zip(*parts, strict=True)
+    return torch.cat(log_probabilities).squeeze(1), torch.cat(greedy).squeeze(1)
+
+
+def _is_first_of_equals(
+    logits: Float[Tensor, "position vocabulary"],
+    targets: Int[Tensor, "position 1"],
+    is_best: Bool[Tensor, "position 1"],
+) -> Bool[Tensor, "position 1"]:
+    """Return which targets are the arg max: the first of equals, where low precision makes several tokens the best."""
+    if not is_best.any():
+        return is_best
+    candidates = is_best.squeeze(1).nonzero().squeeze(1)
+    first = logits[candidates].argmax(dim=1, keepdim=True)
+    return is_best.index_copy(0, candidates, first == targets[candidates])

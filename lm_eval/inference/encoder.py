@@ -1,0 +1,206 @@
+"""Segments → hidden states → vectors, in batches; no more blocks run than the deepest layer needs (experiment §4).
+
+The layers are aggregated inside the pass, so that a batch holds the token vectors of one layer at a time.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from lm_eval.inference.batching import Batcher
+from lm_eval.inference.memory import HostCopy
+from lm_eval.inference.relative_bias import padding_hidden
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.vectors.aggregation import TokenAggregation, aggregate_tokens
+from lm_eval.vectors.spec import Layer, Segment, Vectors, VectorSpec
+
+
+class _DeepestLayerReachedError(Exception):
+    """Ends a forward pass whose further blocks nobody needs."""
+
+
+OnLayer = Callable[[Layer, Tensor], None]
+"""Told the token vectors of a layer, [batch, token, dim], as soon as they are there."""
+
+
+@contextmanager
+def _report_inputs(model: LanguageModel, layers: Collection[int], on_layer: OnLayer, *, stop: bool) -> Iterator[None]:
+    """Report what enters the given blocks; hidden state i is what enters block i."""
+
+    def reporter(layer: int) -> Callable[..., None]:
+        def report(_module: Any, args: Any, kwargs: Any) -> None:  # noqa: ANN401
+            on_layer(layer, args[0] if args else kwargs["hidden_states"])
+            if stop and layer == max(layers):
+                raise _DeepestLayerReachedError
+
+        return report
+
+    hooks = [model.blocks[layer].register_forward_pre_hook(reporter(layer), with_kwargs=True) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def run_encoder(
+    model: LanguageModel,
+    tokens: Int[Tensor, "batch token"],
+    mask: Bool[Tensor, "batch token"],
+    offsets: Int[Tensor, " batch"],
+    layers: Collection[Layer],
+    on_layer: OnLayer,
+) -> None:
+    """Run right-padded segments through the model as deep as needed, and report the wanted layers on the way.
+
+    Args:
+        model: the language model.
+        tokens: token ids, padded with any id.
+        mask: True at real tokens.
+        offsets: position whose embedding is added to all tokens of a row; 0 adds none.
+        layers: indices of hidden states from 0 (entering the first block) to the number of blocks (after the final
+            norm), E (token embeddings) or OE (rows of the output matrix).
+        on_layer: told each of them once; nothing is kept of a layer that it has dropped.
+    """
+    if "OE" in layers:
+        matrix = model.output_matrix
+        on_layer("OE", matrix[tokens.to(matrix.device)])
+    if set(layers) == {"OE"}:
+        return
+    embeddings = model.token_embeddings(tokens)
+    if offsets.any():
+        positions = model.embed_positions(offsets).to(embeddings.device)
+        embeddings = embeddings + (positions * (offsets > 0).unsqueeze(1).to(embeddings.device)).unsqueeze(1)
+    if "E" in layers:
+        on_layer("E", embeddings)
+    inner = sorted(layer for layer in layers if isinstance(layer, int) and layer < model.num_layers)
+    needs_last = model.num_layers in layers
+    if not inner and not needs_last:
+        return
+    hidden: AbstractContextManager[None] = nullcontext()
+    arguments: dict[str, Any] = {}
+    if not model.is_encoder_decoder:  # causal attention never sees padding on the right; an encoder's would
+        arguments["use_cache"] = False
+    elif model.family.relative_bias is None:
+        arguments["attention_mask"] = mask.to(torch.long)
+    elif needs_last or max(inner) > 0:
+        hidden = padding_hidden(model, mask)
+    with hidden, _report_inputs(model, inner, on_layer, stop=not needs_last), suppress(_DeepestLayerReachedError):
+        on_layer(model.num_layers, model.encoder(inputs_embeds=embeddings, **arguments).last_hidden_state)
+
+
+@dataclass
+class SegmentEncoder:
+    """Encodes each distinct segment once, and keeps vectors for segments that recur, such as shots."""
+
+    model: LanguageModel
+    specs: Collection[VectorSpec]
+    """The vectors wanted of every segment."""
+    batcher: Batcher
+    max_bytes: int
+    """Vectors of earlier calls that are kept; the oldest go first."""
+    _kept: dict[Segment, Vectors] = field(default_factory=dict)
+    _kept_bytes: int = 0
+
+    def __call__(
+        self,
+        segments: Collection[Segment],
+        on_batch: Callable[[int], None] = lambda tokens: None,  # noqa: ARG005
+    ) -> dict[Segment, Vectors]:
+        """Return the vectors of each distinct segment.
+
+        Args:
+            segments: any number of segments, none without tokens.
+            on_batch: told the real tokens of each finished batch.
+        """
+        unique = list(dict.fromkeys(segments))
+        found = {segment: self._kept[segment] for segment in unique if segment in self._kept}
+        new = [segment for segment in unique if segment not in found]
+        on_batch(sum(len(segment.tokens) for segment in found))
+        lengths = [len(segment.tokens) for segment in new]
+        with torch.inference_mode():
+            for places in self.model.batched_together(lengths):
+                for batch, rows in self._run([new[place] for place in places]):
+                    found.update(zip(batch, rows, strict=True))
+                    on_batch(sum(len(segment.tokens) for segment in batch))
+        self._keep({segment: found[segment] for segment in new})
+        return found
+
+    def _run(self, segments: Sequence[Segment]) -> Iterator[tuple[list[Segment], list[Vectors]]]:
+        def launch(indices: list[int]) -> _Encoded:
+            return self._launch([segments[index] for index in indices])
+
+        lengths = [len(segment.tokens) for segment in segments]
+        for indices, rows in self.batcher.run(lengths, launch, _split):
+            yield [segments[index] for index in indices], rows
+
+    def _launch(self, batch: Sequence[Segment]) -> "_Encoded":
+        tokens, mask, offsets = _pad(batch, self.model.device)
+        by_layer: dict[Layer, list[TokenAggregation]] = defaultdict(list)
+        for spec in self.specs:
+            by_layer[spec.layer].append(spec.aggregation)
+        specs: list[VectorSpec] = []
+        matrices: list[Tensor] = []
+
+        def reduce(layer: Layer, states: Tensor) -> None:
+            reduced = aggregate_tokens(states, mask.to(states.device), by_layer[layer], self.model.activation)
+            specs.extend(VectorSpec(layer, aggregation) for aggregation in reduced)
+            matrices.extend(reduced.values())
+
+        run_encoder(self.model, tokens, mask, offsets, by_layer.keys(), reduce)
+        return _Encoded(specs, [len(segment.tokens) for segment in batch], HostCopy(matrices))
+
+    def _keep(self, new: dict[Segment, Vectors]) -> None:
+        for segment, vectors in new.items():
+            self._kept[segment] = vectors
+            self._kept_bytes += _size(segment, vectors)
+        while self._kept_bytes > self.max_bytes:
+            oldest = next(iter(self._kept))
+            self._kept_bytes -= _size(oldest, self._kept.pop(oldest))
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A batch under way: for each spec a matrix with the vectors of all its segments."""
+
+    specs: list[VectorSpec]
+    lengths: list[int]
+    copy: HostCopy
+
+
+def _split(batch: _Encoded) -> list[Vectors]:
+    """Return the vectors of each segment of a batch once they are there."""
+    rows: list[Vectors] = [{} for _ in batch.lengths]
+    for spec, matrix in zip(batch.specs, batch.copy.wait(), strict=True):
+        parts = matrix.split(batch.lengths if spec.aggregation.keeps_tokens else 1)
+        for row, part in zip(rows, parts, strict=True):
+            row[spec] = part
+    return rows
+
+
+_BYTES_PER_OBJECT = 256
+"""Of a tensor or a segment beside its numbers."""
+_BYTES_PER_TOKEN = 36
+"""Of a token's id and its place in a tuple."""
+
+
+def _size(segment: Segment, vectors: Vectors) -> int:
+    numbers = sum(matrix.nbytes + _BYTES_PER_OBJECT for matrix in vectors.values())
+    return numbers + _BYTES_PER_OBJECT + _BYTES_PER_TOKEN * len(segment.tokens)
+
+
+def _pad(
+    batch: Sequence[Segment], device: torch.device
+) -> tuple[Int[Tensor, "batch token"], Bool[Tensor, "batch token"], Int[Tensor, " batch"]]:
+    lengths = torch.tensor([len(segment.tokens) for segment in batch])
+    width = int(lengths.max())
+    tokens = torch.tensor([segment.tokens + (0,) * (width - len(segment.tokens)) for segment in batch])
+    mask = torch.arange(width) < lengths.unsqueeze(1)
+    offsets = torch.tensor([segment.offset for segment in batch])
+    return tokens.to(device), mask.to(device), offsets.to(device)

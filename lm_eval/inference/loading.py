@@ -1,0 +1,211 @@
+"""Loading a model and its tokenizer, on one device or several, in a dtype that suits the hardware."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils import logging as transformers_logging
+
+from lm_eval.common.hub import hub_or_cache
+from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.runtime import Execution
+from lm_eval.errors import ConfigurationError
+from lm_eval.inference.conformance import refuse_inexact, settle
+from lm_eval.models.dtypes import suitable_dtype
+from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, attends_in_part, find_family
+from lm_eval.models.info import is_local
+from lm_eval.models.language_model import LanguageModel
+
+_NO_LIMIT = 1_000_000
+"""Tokenizers that know no limit state one far beyond this."""
+
+
+def choose_device(device: str | None) -> torch.device:
+    """Return the device asked for, else the first GPU, else the CPU.
+
+    Raises:
+        ConfigurationError: the name is no device of this machine.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except Exception as error:
+        raise ConfigurationError(
+            f"device {device!r} is not to be had on this machine ({error}); leave it out, or try cpu"
+        ) from error
+    return chosen
+
+
+def choose_dtype(dtype: str | None, family: Family, device: torch.device) -> torch.dtype:
+    """Return the dtype asked for, else one that the hardware computes natively and the family survives."""
+    if dtype is None:
+        capabilities = [torch.cuda.get_device_capability(device)] if device.type == "cuda" else []
+        dtype = suitable_dtype(capabilities, overflows_in_float16=family.overflows_in_float16)
+    chosen: torch.dtype = getattr(torch, dtype)
+    return chosen
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Hide the loader's own progress bars and remarks, which repeat for every model of a grid."""
+    verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+@_quiet_loading()
+def load_model(
+    pretrained: str,
+    *,
+    revision: str | None = None,
+    checkpoint: Checkpoint | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    spread: bool = False,
+) -> LanguageModel:
+    """Load a model in evaluation mode.
+
+    Args:
+        pretrained: hub name or local folder.
+        revision: branch, tag or commit on the hub.
+        checkpoint: what else is loaded, and how.
+        dtype: float32, float16 or bfloat16; None chooses for the hardware.
+        device: where it goes; None takes a GPU where there is one.
+        spread: lay the layers over all visible GPUs (`device_map="auto"`).
+
+    Raises:
+        ConfigurationError: the model cannot be found or loaded, or the experiment doesn't fit it.
+    """
+    began = time.perf_counter()
+    how = checkpoint or Checkpoint()
+    files = {"revision": revision, "subfolder": how.subfolder or "", "trust_remote_code": how.trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(_source(pretrained), **files)
+        tokenizer = _load_tokenizer(pretrained, how, files)
+        has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
+    except Exception as error:
+        needs_code = "custom code" in str(error) and not how.trust_remote_code
+        remedy = "; trust_remote_code=True in model_args runs the code that comes with it" if needs_code else ""
+        raise ConfigurationError(f"pretrained={pretrained}: cannot be loaded ({_told(error)}){remedy}") from error
+    if not has_vocabulary:  # so it is made where the tokenizer's files are missing
+        raise ConfigurationError(f"pretrained={pretrained}: the tokenizer has no vocabulary; are its files there?")
+    family, place = find_family(config.to_dict(), pretrained), choose_device(device)
+    options = {**files, "config": config, "dtype": choose_dtype(dtype, family, place)}
+    if how.is_quantised:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_8bit=how.load_in_8bit, load_in_4bit=how.load_in_4bit, bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=options["dtype"],
+        )  # fmt: skip
+    if spread or how.is_quantised:  # quantised weights can't be moved once they are there
+        options["device_map"] = "auto" if spread else {"": place}
+    network = _load_weights(pretrained, family, options)
+    if how.peft is not None:
+        network = _merge_adapter(network, how.peft)
+    if "device_map" not in options:
+        network.to(place)
+    model = wrap_model(network.eval(), tokenizer, name=pretrained)
+    return replace(model, load_seconds=time.perf_counter() - began)
+
+
+def _source(name: str) -> str:
+    return str(Path(name).expanduser()) if is_local(name) else name
+
+
+def _load_tokenizer(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    if how.tokenizer is None:
+        return AutoTokenizer.from_pretrained(_source(pretrained), **files)
+    return AutoTokenizer.from_pretrained(_source(how.tokenizer), trust_remote_code=how.trust_remote_code)
+
+
+def _load_weights(pretrained: str, family: Family, options: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Load a checkpoint, and refuse one whose tensors don't fill the model: the loader would leave the rest random."""
+    auto: Any = AutoModelForSeq2SeqLM if family.architecture == "encoder-decoder" else AutoModelForCausalLM
+    try:
+        network, found = auto.from_pretrained(_source(pretrained), output_loading_info=True, **options)
+    except torch.OutOfMemoryError:  # more GPUs may do
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"pretrained={pretrained}: the weights cannot be loaded ({_told(error)})") from error
+    lacking = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))
+    if lacking:
+        raise ConfigurationError(
+            f"pretrained={pretrained}: the checkpoint is not complete: {len(lacking)} of the model's tensors are "
+            f"missing or have another shape ({', '.join(lacking[:3])})"
+        )
+    return network
+
+
+def _merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
+    """Return the network with an adapter's changes in its weights."""
+    from peft import PeftModel  # noqa: PLC0415  (seconds to import)
+
+    try:
+        return PeftModel.from_pretrained(network, _source(adapter)).merge_and_unload()
+    except Exception as error:
+        raise ConfigurationError(
+            f"peft={adapter}: cannot be merged into the model ({_told(error)}); was it trained for it?"
+        ) from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # noqa: ANN401
+    """Make a `LanguageModel` of a transformers model that is loaded already.
+
+    Raises:
+        ConfigurationError: its family is not in the table, and it fails the checks of `inference.conformance`.
+    """
+    family = find_family(network.config.to_dict(), name)
+    stack = network.config if family.section is None else getattr(network.config, family.section)
+    if family.sharing == "row" and attends_in_part(stack):
+        family = replace(family, sharing="cache")
+    limit = _max_length(family, stack, tokenizer)
+    model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit)
+    model = settle(model) if family.is_generic else model
+    if family.is_tried:
+        refuse_inexact(model)
+    if model.turning_length is None:
+        return model
+    return replace(model, family=replace(model.family, sharing="none"))  # choices may lie on both sides of the turn
+
+
+def _max_length(family: Family, config: Any, tokenizer: Any) -> int:  # noqa: ANN401
+    if family.limit_from_tokenizer:
+        limit = getattr(tokenizer, "model_max_length", math.inf)
+        return int(limit) if limit < _NO_LIMIT else MAX_LENGTH_UNLIMITED
+    return MAX_LENGTH_UNLIMITED if family.max_positions is None else int(getattr(config, family.max_positions))
+
+
+def load_for(config: RunConfig, execution: Execution) -> LanguageModel:
+    """Load the model of a configuration.
+
+    Raises:
+        ConfigurationError: it cannot be loaded.
+    """
+    at_hand = nullcontext() if is_local(config.pretrained) else hub_or_cache(config.pretrained, "model")
+    with at_hand:  # or every file that a model may have, but hasn't, is asked for again and again
+        return load_model(
+            config.pretrained,
+            revision=config.revision,
+            checkpoint=config.checkpoint,
+            dtype=config.dtype,
+            device=execution.device,
+            spread=execution.spread,
+        )

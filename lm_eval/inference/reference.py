@@ -1,0 +1,75 @@
+"""The plain way: one segment or one choice, in a forward pass of its own, as transformers runs the model.
+
+No batches, no padding, no shared contexts, no hooks; every hidden state and every logit is computed. What judges the
+engine on a user's own model: `--verify`, and the checks of `lm_eval.inference.conformance`.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
+
+from lm_eval.inference.parameterless import parameterless_decoder
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.vectors.aggregation import aggregate_tokens
+from lm_eval.vectors.spec import Segment, VectorSpec
+
+
+def encode_segment(model: LanguageModel, segment: Segment, spec: VectorSpec) -> Float[Tensor, "vector dim"]:
+    """Return the vectors of one segment, from all hidden states of a pass of its own."""
+    tokens = torch.tensor([segment.tokens], device=model.device)
+    embeddings = model.token_embeddings(tokens)
+    if segment.offset:
+        embeddings = embeddings + model.embed_positions(torch.tensor(segment.offset, device=model.device))
+    if spec.layer == "OE":
+        states = model.output_matrix[tokens.to(model.output_matrix.device)]
+    elif spec.layer == "E":
+        states = embeddings
+    else:
+        output = model.encoder(inputs_embeds=embeddings, output_hidden_states=True)
+        states = model.layers_of(output, embeddings)[spec.layer]
+    mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+    return aggregate_tokens(states, mask, [spec.aggregation], model.activation)[spec.aggregation].cpu()
+
+
+def score_choice(
+    model: LanguageModel, context: Float[Tensor, "vector dim"], choice: tuple[int, ...], *, bare: bool
+) -> float:
+    """Return the log-probability of one choice behind one context, with a pass of its own."""
+    targets = torch.tensor(choice, device=model.device)
+    context = context.to(model.device, model.dtype).unsqueeze(0)
+    output = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
+    logits = output(model, context, targets, bare=bare).float()[-len(choice) :].log_softmax(dim=-1)
+    return float(logits.gather(1, targets.to(logits.device).unsqueeze(1)).sum())
+
+
+def _run_decoder_only(model: LanguageModel, context: Tensor, targets: Tensor, *, bare: bool) -> Tensor:
+    inputs = torch.cat([context, model.token_embeddings(targets).unsqueeze(0)], dim=1)
+    inputs = inputs[:, -(model.max_length + 1) :][:, :-1]
+    if bare:
+        seen = torch.ones(1, inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=inputs.device).tril()
+        return _project_bare(model, parameterless_decoder(inputs.float(), seen, model.num_layers))
+    logits: Tensor = model.network(inputs_embeds=inputs).logits[0]
+    return logits
+
+
+def _run_encoder_decoder(model: LanguageModel, context: Tensor, targets: Tensor, *, bare: bool) -> Tensor:
+    start = targets.new_tensor([model.start_token])
+    inputs = torch.cat([start, targets[:-1]]).unsqueeze(0)
+    if bare:
+        queries = model.choice_embeddings(inputs).float()
+        seen = torch.ones(1, len(targets), len(targets), dtype=torch.bool, device=inputs.device).tril()
+        seen = torch.cat([seen.new_ones(1, len(targets), context.shape[1]), seen], dim=2)
+        num_layers = len(model.decoder_blocks)
+        return _project_bare(model, parameterless_decoder(queries, seen, num_layers, context.float()))
+    encoded: Any = BaseModelOutput(last_hidden_state=context)
+    logits: Tensor = model.network(encoder_outputs=encoded, decoder_input_ids=inputs).logits[0]
+    return logits
+
+
+def _project_bare(
+    model: LanguageModel, hidden: Float[Tensor, "1 position dim"]
+) -> Float[Tensor, "position vocabulary"]:
+    return hidden[0].to(model.output_matrix.device) @ model.output_matrix.float().T

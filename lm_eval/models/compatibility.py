@@ -1,0 +1,118 @@
+"""The settings of a configuration that depend on its model, checked by what its files tell (experiment §4).
+
+Knows nothing of torch.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lm_eval.common.text import choices_text
+from lm_eval.config.settings import resolve_layer
+from lm_eval.errors import ConfigurationError
+from lm_eval.models.families import FAMILIES
+from lm_eval.models.info import ModelFacts, is_local
+
+
+def no_end_token(name: str, found: str = "none") -> str:
+    """Return what to say of a model that has no end-of-text token where `no_context` needs one."""
+    return (
+        f"encoding_scheme=no_context: choices are scored behind the end-of-text token, but {name} has no usable one "
+        f"(eos_token of the tokenizer, eos_token_id of the config: {found}); set one there, or choose another model"
+    )
+
+
+_TOKENIZERS_WITHOUT_DEFAULTS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes of tokenizers that have no special tokens but those that their files state."""
+
+
+def _states_no_end_token(facts: ModelFacts) -> bool:
+    """Whether a folder's files rule out an end-of-text token; where they leave it open, loading will tell."""
+    if not is_local(facts.name) or facts.config.get("eos_token_id", _UNSTATED) is not None:
+        return False
+    stated: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        try:
+            stated.update(json.loads((Path(facts.name).expanduser() / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue
+    return stated.get("tokenizer_class") in _TOKENIZERS_WITHOUT_DEFAULTS and stated.get("eos_token") is None
+
+
+_UNSTATED = object()
+
+
+def check_against_model(config: Any, facts: ModelFacts, *, decodes: bool = True) -> None:  # noqa: ANN401
+    """Check the settings that depend on the model.
+
+    Args:
+        config: a configuration.
+        facts: of its model.
+        decodes: whether something is made of the vectors; False where they are wanted for themselves.
+
+    Raises:
+        ConfigurationError: a layer out of range or of another width than what its vectors meet, ADD_POS without learned
+            absolute positions, a prefix without an activation, or no_context without an end-of-text token.
+    """
+    needs_end = not config.has_context and config.model == "dist_gen" and facts.family.architecture == "decoder-only"
+    if needs_end and _states_no_end_token(facts):
+        raise ConfigurationError(no_end_token(facts.name))
+    resolve_layer(config.vectors.encoding_layer, facts.num_layers, "ENCODING_LAYER", facts.name)
+    resolve_layer(config.vectors.out_encoding_layer, facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
+    if decodes:
+        _check_widths(config, facts)
+        _check_stacks(config, facts)
+    if config.vectors.add_pos and facts.family.position_embedding is None:
+        able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
+        raise ConfigurationError(
+            f"ADD_POS=True: {facts.name} has no learned absolute positions; choose a model of type {choices_text(able)}"
+        )
+    schemes = (config.vectors.word_agg_scheme, config.vectors.out_word_agg_scheme)
+    if facts.family.activation is None and any("|" in str(scheme) for scheme in schemes):
+        raise ConfigurationError(
+            f"WORD_AGG_SCHEME={schemes[0]}: {facts.name}'s config names no activation for the prefix; leave it out"
+        )
+
+
+def _check_stacks(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
+    """See that an encoder's vectors meet its decoder's only where these are as wide."""
+    stacks = [facts.config.get(side) for side in ("encoder", "decoder")]
+    widths = [stack.get("hidden_size") for stack in stacks if isinstance(stack, Mapping)]
+    if len(widths) < 2 or widths[0] == widths[1]:
+        return
+    met = {"OUT_ENCODING_LAYER": config.vectors.out_encoding_layer == "OE"}
+    met["DECODING_SCHEME"] = config.vectors.decoding_scheme is not None
+    for key in (key for key, is_met in met.items() if is_met):
+        raise ConfigurationError(
+            f"{key}={getattr(config.vectors, key.lower())}: the encoder of {facts.name} has {widths[0]} components, "
+            f"its decoder {widths[1]}, so that their vectors can't be compared; leave it out"
+        )
+
+
+def _check_widths(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
+    """See that vectors meet only vectors of their own width, in families whose embeddings may be narrower."""
+    narrow = facts.config.get(str(facts.family.embedding_width))
+    wide = facts.config.get("hidden_size")
+    if narrow in (None, wide):
+        return
+    vectors = config.vectors
+    if vectors.add_pos:
+        raise ConfigurationError(
+            f"ADD_POS=True: the position embeddings of {facts.name} have {wide} components, "
+            f"its token embeddings {narrow}; leave it out"
+        )
+    layers = [resolve_layer(vectors.encoding_layer, facts.num_layers)]
+    if config.model == "dist_sim" and vectors.out_encoding_layer is not None:
+        layers.append(resolve_layer(vectors.out_encoding_layer, facts.num_layers))
+    are_wide = {layer not in ("E", "OE", facts.num_layers) for layer in layers}
+    if config.model == "dist_gen" and config.is_segmented and True in are_wide:
+        raise ConfigurationError(
+            f"ENCODING_LAYER={vectors.encoding_layer}: the inner layers of {facts.name} have {wide} components, its "
+            f"embeddings {narrow}, so that their vectors can't stand in for tokens; choose E or None (the last layer)"
+        )
+    if len(are_wide) > 1:
+        raise ConfigurationError(
+            f"ENCODING_LAYER={vectors.encoding_layer}, OUT_ENCODING_LAYER={vectors.out_encoding_layer}: the inner "
+            f"layers of {facts.name} have {wide} components, E, OE and the last layer {narrow}; choose two of one width"
+        )

@@ -1,0 +1,203 @@
+"""What can be told of a model from its files before its weights are loaded, and the checks that rest on it.
+
+Knows nothing of torch, so that a grid can be checked before anything heavy is imported.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lm_eval.common.hub import answers, first_line
+from lm_eval.common.text import choices_text
+from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.errors import ConfigurationError
+from lm_eval.models.families import Family, find_family
+
+_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
+"""Endings of the files that make up a model and its tokenizer."""
+_TRAINING_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "scheduler.bin")
+"""What training leaves beside them."""
+
+
+_COMMON_NUM_LAYERS = "num_hidden_layers"
+"""The name that transformers takes for every family's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What a model's config tells before its weights are loaded."""
+
+    name: str
+    family: Family
+    num_layers: int
+    """Blocks that a segment runs through; there is one more list of hidden states."""
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The content of its `config.json`."""
+    commit: str | None = None
+    """Of a hub model, the one that its cache holds or the hub gives; None for a folder."""
+
+
+def is_local(pretrained: str) -> bool:
+    """Whether `pretrained=` names a folder rather than a model on the hub."""
+    return Path(pretrained).expanduser().is_dir() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained)
+
+
+_PLAIN = Checkpoint()
+
+
+def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpoint = _PLAIN) -> ModelFacts:
+    """Read a model's config and look its family up.
+
+    Args:
+        pretrained: hub name or local folder.
+        revision: branch, tag or commit on the hub.
+        checkpoint: what else is loaded.
+
+    Raises:
+        ConfigurationError: the folder or its config is missing, the hub cannot give it, or it scores no text.
+    """
+    local = is_local(pretrained)
+    path = _local_config(pretrained, checkpoint) if local else _hub_config(pretrained, revision, checkpoint.subfolder)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        family = find_family(config, pretrained)
+        fields = config.get(family.section, config)
+        num_layers = int(fields[family.num_layers if family.num_layers in fields else _COMMON_NUM_LAYERS])
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{pretrained}: {path} is not a usable model config ({type(error).__name__}: {error})"
+        ) from error
+    _check_beside(checkpoint)
+    if local:
+        _check_folder(pretrained, path.parent, revision, needs_tokenizer=checkpoint.tokenizer is None)
+    return ModelFacts(
+        name=pretrained, family=family, num_layers=num_layers, config=config, commit=None if local else _commit(path)
+    )
+
+
+def _commit(path: Path) -> str | None:
+    """Return the commit of a file in the hub's cache."""
+    return next((folder.name for folder in path.parents if folder.parent.name == "snapshots"), None)
+
+
+def _local_config(pretrained: str, checkpoint: Checkpoint) -> Path:
+    folder = Path(pretrained).expanduser()
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"pretrained={pretrained}: no such model folder; give a folder with a config.json, or a hub name"
+        )
+    path = folder / (checkpoint.subfolder or "") / "config.json"
+    if not path.is_file():
+        where = "the folder" if checkpoint.subfolder is None else f"its subfolder={checkpoint.subfolder}"
+        raise ConfigurationError(f"pretrained={pretrained}: {where} has no config.json, so it holds no model")
+    return path
+
+
+def _check_beside(checkpoint: Checkpoint) -> None:
+    """See that folders named beside the model are there and hold what they are named for."""
+    for key, marks in (("tokenizer", _TOKENIZERS), ("peft", ("adapter_config.json",))):
+        name = getattr(checkpoint, key)
+        if name is not None and is_local(name) and not _holds(Path(name).expanduser(), marks):
+            raise ConfigurationError(
+                f"{key}={name}: no such folder, or it has none of {choices_text(marks)}; give a folder that "
+                "save_pretrained wrote, or a hub name"
+            )
+    if checkpoint.is_quantised and importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigurationError(
+            "load_in_8bit and load_in_4bit need the package bitsandbytes; run pip install bitsandbytes"
+        )
+
+
+def _holds(folder: Path, patterns: Sequence[str]) -> bool:
+    """Whether a folder has a file of any of the names, other than what training leaves."""
+    found = (path for pattern in patterns for path in folder.glob(pattern))
+    return any(path.name not in _TRAINING_FILES for path in found)
+
+
+_WEIGHTS = ("*.safetensors", "*.bin")
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model", "vocab.*")
+
+
+def _check_folder(pretrained: str, folder: Path, revision: str | None, *, needs_tokenizer: bool) -> None:
+    """See that a model folder has what loading needs beside the config."""
+    if revision is not None:
+        raise ConfigurationError(
+            f"revision={revision}: {pretrained} is a folder, and only models of the hub have revisions; leave it out"
+        )
+    for what, patterns in (("weights", _WEIGHTS), *([("tokenizer", _TOKENIZERS)] if needs_tokenizer else [])):
+        if not _holds(folder, patterns):
+            raise ConfigurationError(
+                f"pretrained={pretrained}: the folder has no {what} ({choices_text(patterns)}); "
+                f"save the {what} there with save_pretrained"
+            )
+
+
+def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) -> Path:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # noqa: PLC0415  (only hub names need it)
+
+    name = "config.json" if subfolder is None else f"{subfolder}/config.json"
+    try:
+        cached = try_to_load_from_cache(pretrained, name, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
+        if (fault := answers(pretrained, "model", revision)) is not None:
+            raise fault
+        return Path(hf_hub_download(pretrained, name, revision=revision))
+    except Exception as error:
+        raise ConfigurationError(
+            f"pretrained={pretrained}: neither a local folder nor to be had from the model hub or its cache "
+            f"({type(error).__name__}: {first_line(error)}); check the name and the network, or give a folder "
+            "(scripts/prefetch.py fetches models while there is a network)"
+        ) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _content_fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for path, _, size in files:
+        with path.open("rb") as stream:
+            total.update(f"{path.name}:{size}:{_digest(stream)}\n".encode())
+    return total.hexdigest()
+
+
+def _digest(stream: Any) -> str:  # noqa: ANN401
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint = _PLAIN) -> Mapping[str, Any]:
+    """Return what identifies a model: the content of a local folder's files, or the hub's name and revision.
+
+    What else is loaded beside it is told in the same way, and only where there is something.
+
+    Raises:
+        ConfigurationError: the folder or its config is missing.
+    """
+    beside: dict[str, Any] = {}
+    for key in ("tokenizer", "peft"):
+        if (name := getattr(checkpoint, key)) is not None:
+            beside[key] = _folder_content(Path(name).expanduser()) if is_local(name) else name
+    if checkpoint.is_quantised:
+        beside["bits"] = checkpoint.bits
+    if is_local(pretrained):
+        folder = _local_config(pretrained, checkpoint).parent
+        return {"content": _folder_content(folder, with_code=checkpoint.trust_remote_code), **beside}
+    if checkpoint.subfolder is not None:
+        beside["subfolder"] = checkpoint.subfolder
+    if checkpoint.trust_remote_code:
+        beside["trust_remote_code"] = True
+    return {"hub": pretrained, "revision": revision, **beside}
+
+
+def _folder_content(folder: Path, *, with_code: bool = False) -> str:
+    endings = (*_MODEL_FILES, ".py") if with_code else _MODEL_FILES
+    files = sorted(path for path in folder.iterdir() if path.suffix in endings and path.name not in _TRAINING_FILES)
+    return _content_fingerprint(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files))

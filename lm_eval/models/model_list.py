@@ -1,0 +1,170 @@
+"""The models that grids run over: the list in `data/LM_List.csv`, and the embedded ones of the demo."""
+
+import csv
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from lm_eval.common.text import choices_text
+from lm_eval.errors import ConfigurationError
+from lm_eval.models.families import ARCHITECTURES, Architecture
+
+_TOP = Path(__file__).resolve().parents[2]
+
+
+MODEL_LIST = _TOP / "data" / "LM_List.csv"
+DEMO = _TOP / "demo"
+DEMO_MODELS: dict[str, Architecture] = {"demo-gpt": "decoder-only", "demo-t5": "encoder-decoder"}
+
+PAPER = "paper"
+"""The study whose models the grids run over unless they say otherwise (experiment §6)."""
+
+
+@dataclass(frozen=True)
+class ListedModel:
+    """One line of the list."""
+
+    name: str
+    family: str
+    """The `model_type` of its config."""
+    architecture: Architecture
+    size_b: float
+    """Parameters, in billions."""
+    study: str
+    """Which study it belongs to: the paper's, or the earlier one's that had more models."""
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.study:
+            raise ValueError("model and study must not be empty")
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"arch_type must be one of {choices_text(ARCHITECTURES)}, got {self.architecture!r}")
+        if not 0 < self.size_b < math.inf:
+            raise ValueError(f"size_b must be a positive number (billions of parameters), got {self.size_b}")
+
+
+_COLUMNS = ("model", "family", "arch_type", "size_b", "study")
+
+
+def read_model_list(path: Path = MODEL_LIST) -> list[ListedModel]:
+    """Read the list, largest model first: what takes longest is best begun with.
+
+    Raises:
+        ConfigurationError: the file or a column is missing, a line is broken, or a model is listed twice.
+    """
+    models: dict[str, ListedModel] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if lacking := [column for column in _COLUMNS if column not in (reader.fieldnames or ())]:
+                raise ConfigurationError(f"{path}: column {choices_text(lacking)} is missing")
+            for row in reader:
+                model = _read_line(
+                    {column: row[column] or "" for column in _COLUMNS}, f"{path}, line {reader.line_num}"
+                )
+                if model.name in models:
+                    raise ConfigurationError(f"{path}, line {reader.line_num}: {model.name} is listed twice")
+                models[model.name] = model
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: the list of models cannot be read ({error})") from error
+    return sorted(models.values(), key=lambda model: -model.size_b)
+
+
+def _read_line(row: dict[str, str], source: str) -> ListedModel:
+    try:
+        size_b = float(row["size_b"])
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: size_b must be a number, got {row['size_b']!r}") from error
+    try:
+        return ListedModel(row["model"], row["family"], row["arch_type"], size_b, row["study"])  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from error
+
+
+def list_models(
+    *,
+    arch_type: Architecture | None = None,
+    max_size: float = math.inf,
+    min_size: float = 0.0,
+    exclude: Sequence[str] | str = (),
+    study: str | None = PAPER,
+) -> list[str]:
+    """Return the names of listed models, largest first.
+
+    Args:
+        arch_type: only models of this architecture; None takes both.
+        max_size: only models below so many billions of parameters.
+        min_size: only models of at least so many.
+        exclude: names, or patterns such as `*/dolly-*`, of models to leave out.
+        study: only the models of this study; None takes the whole list.
+
+    Raises:
+        ConfigurationError: a value that is none, a name to leave out that is not in the list, or no model is left.
+    """
+    listed = read_model_list()
+    studies = sorted({model.study for model in listed})
+    _check_choice("arch_type", arch_type, ARCHITECTURES)
+    _check_choice("study", study, studies)
+    _check_size("max_size", max_size)
+    _check_size("min_size", min_size)
+    patterns = [exclude] if isinstance(exclude, str) else list(exclude)
+    for pattern in patterns:
+        _check_pattern(pattern, [model.name for model in listed])
+    names = [
+        model.name
+        for model in listed
+        if arch_type in (None, model.architecture)
+        and study in (None, model.study)
+        and min_size <= model.size_b < max_size
+        and not any(fnmatchcase(model.name, pattern) for pattern in patterns)
+    ]
+    if not names:
+        raise ConfigurationError(
+            f"list_models: no model is left with arch_type={arch_type}, study={study}, min_size={min_size}, "
+            f"max_size={max_size} (not included), exclude={patterns}; loosen one of them, or see {MODEL_LIST}"
+        )
+    return names
+
+
+def _check_choice(key: str, value: str | None, choices: Sequence[str]) -> None:
+    if value not in (None, *choices):
+        raise ConfigurationError(
+            f"list_models: unknown {key} {value!r}; choose from {choices_text([*choices, 'None'])}"
+        )
+
+
+def _check_size(key: str, size: object) -> None:
+    if isinstance(size, bool) or not isinstance(size, (int, float)) or not size >= 0:
+        raise ConfigurationError(f"list_models: {key} must be a number of billions of parameters, got {size!r}")
+
+
+def _check_pattern(pattern: object, names: Sequence[str]) -> None:
+    """Refuse what leaves nothing out: a slip in a name would run the very model that was to be left out."""
+    if not isinstance(pattern, str):
+        raise ConfigurationError(f"list_models: exclude must hold names or patterns, got {pattern!r}")
+    if not any(fnmatchcase(name, pattern) for name in names):
+        near = difflib.get_close_matches(pattern, names, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigurationError(
+            f"list_models: exclude: {pattern!r} matches no model of {MODEL_LIST}{hint}; "
+            "give a full name, or a pattern such as '*/dolly-*'"
+        )
+
+
+def demo_models(arch_type: Architecture | None) -> list[str]:
+    """Return the folders of the embedded models of an architecture.
+
+    Raises:
+        ConfigurationError: they are not beside the package.
+    """
+    folders = [
+        DEMO / "models" / name for name, architecture in DEMO_MODELS.items() if arch_type in (None, architecture)
+    ]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigurationError(
+                f"--models demo: {folder} does not exist; run demo/make_demo.py, or work in a checkout of the project"
+            )
+    return [str(folder) for folder in folders]

@@ -1,0 +1,133 @@
+"""How a number came about: code, packages, machine, command line, times. Recorded in its result, no part of what it is.
+
+Knows nothing of models; imports nothing heavy.
+"""
+
+import functools
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lm_eval.version import __version__
+
+_TOP = Path(__file__).resolve().parents[2]
+
+
+_PACKAGES = ("torch", "transformers", "accelerate", "datasets", "ray", "numpy", "tokenizers")
+_GIT_TIMEOUT_S = 10
+_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+"""Variables by which a git hook would have git look into the hook's repository instead."""
+
+Code = dict[str, str | bool | None]
+
+
+@functools.cache
+def code_version() -> Code:
+    """Return the version of this code, and of a checkout its commit and whether tracked files differ from it."""
+    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+    return {"version": __version__, "commit": commit, "changed": None if status is None else bool(status)}
+
+
+def _git(*arguments: str) -> str | None:
+    if not (_TOP / ".git").exists():
+        return None
+    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    try:
+        ended = subprocess.run(  # noqa: S603
+            ["git", "-C", str(_TOP), *arguments],  # noqa: S607
+            capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True, env=environment,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return ended.stdout.strip()
+
+
+def describe_code(code: object) -> str:
+    """Return a code version, as a result file states it, in a few characters."""
+    if not isinstance(code, dict):
+        return "unknown"
+    commit = f"+{str(code['commit'])[:10]}" if code.get("commit") else ""
+    return f"{code.get('version')}{commit}{' with changes' if code.get('changed') else ''}"
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that carry the work, where installed."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def command_line() -> str:
+    """Return the command that this process was started with."""
+    return shlex.join([Path(sys.executable).name, *sys.argv])
+
+
+def now() -> str:
+    """Return the time, in UTC, to the second."""
+    return datetime.now(tz=timezone.utc).isoformat(timespec="seconds")
+
+
+@dataclass(kw_only=True)
+class PassRecord:
+    """What the passes took that some configurations shared."""
+
+    num_configurations: int
+    """Configurations that were computed together."""
+    started: str = field(default_factory=now)
+    finished: str = ""
+    seconds: float = 0.0
+    """In all, without loading the model."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds of tokenise (beside the rest, in a thread of its own), encode and score."""
+    num_documents: int = 0
+    num_tokens: int = 0
+    """That went through the model, padding not counted."""
+    num_truncated: int = 0
+    """Segments that were longer than the model takes."""
+    batches: dict[str, int | None] = field(default_factory=dict)
+    """Sizes of the batches."""
+    peak_memory_gib: float = 0.0
+    """Of the GPUs together, or of the process where there is none."""
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add what runs inside to a phase's seconds."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - began
+
+    def content(self) -> dict[str, Any]:
+        """Return what a result file states of it."""
+        elapsed = max(self.seconds, 1e-9)
+        return {
+            "num_truncated_segments": self.num_truncated,
+            "seconds": round(self.seconds / self.num_configurations, 3),
+            "pass": {
+                "num_configurations": self.num_configurations,
+                "seconds": round(self.seconds, 3),
+                "phases_s": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+                "documents_per_s": round(self.num_documents / elapsed, 3),
+                "tokens_per_s": round(self.num_tokens / elapsed, 1),
+                "peak_memory_gib": round(self.peak_memory_gib, 3),
+            },
+            "batches": self.batches,
+            "started": self.started,
+            "finished": self.finished,
+        }

@@ -1,0 +1,1 @@
+"""Who computes what, where and when: units of work, machines, leases, the queue."""

@@ -1,0 +1,1 @@
+"""What carries units of work out: this process, or Ray."""

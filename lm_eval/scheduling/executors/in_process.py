@@ -1,0 +1,46 @@
+"""The executor within this process: one unit after the other."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lm_eval.config.runtime import Execution
+from lm_eval.scheduling.allocation import Workforce
+from lm_eval.scheduling.executors.worker import Worker
+from lm_eval.scheduling.hardware import Machine, local_machine
+from lm_eval.scheduling.queue import HELD_POLL_S, WorkQueue
+from lm_eval.scheduling.units import Ended, Event, Started, Waiting
+
+
+@dataclass(frozen=True, kw_only=True)
+class InProcessExecutor:
+    """Runs one unit after the other in this process."""
+
+    execution: Execution = field(default_factory=Execution)
+
+    def machines(self) -> list[Machine]:
+        """Return this machine."""
+        return [local_machine()]
+
+    def check_paths(self, paths: Sequence[str]) -> None:
+        """Whatever this process sees, it sees."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def run(self, queue: WorkQueue, workforce: "Workforce") -> Iterator[Event]:  # noqa: ARG002
+        """Yield the outcome of every configuration, and what is begun."""
+        worker = Worker(self.execution, None)
+        while queue:
+            queue.look_again()
+            keys = queue.by_urgency({})
+            unit = queue.take(keys[0]) if keys else None
+            yield from queue.settled()
+            if unit is not None:
+                yield Started(unit=unit, worker="here")
+                queue.report(unit, worker.run(unit.configs))
+                yield Ended(worker="here", log="")
+                yield from queue.settled()
+            elif not keys:
+                time.sleep(HELD_POLL_S / 4)
+                yield Waiting()

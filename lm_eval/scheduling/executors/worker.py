@@ -1,0 +1,81 @@
+"""The process that computes: it keeps a model loaded and runs units of work on it. Knows nothing of files or queues."""
+
+import platform
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.runtime import Execution
+from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
+from lm_eval.results.failures import Failure, Kind
+from lm_eval.scheduling.units import ModelKey, Outcome, Report, model_key
+
+
+class Worker:
+    """Keeps one model loaded and runs units of work on it."""
+
+    def __init__(self, execution: Execution, num_threads: int | None) -> None:
+        import torch  # noqa: PLC0415  (here it is loaded in the worker's process alone)
+
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        if execution.gpu_share < 1 and torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(execution.gpu_share)
+        self._execution = execution
+        self._key: ModelKey | None = None
+        self._model: Any = None
+        self._load_failure: Failure | None = None
+
+    def run(self, configs: Sequence[RunConfig]) -> Report:
+        """Run configurations that share a pass; what goes wrong is an outcome, never an exception."""
+        if self._key != model_key(configs[0]):
+            self._load(configs[0])
+        failure = self._load_failure
+        if failure is not None:
+            outcomes = [Outcome(config=config, failure=failure) for config in configs]
+            return Report(outcomes=outcomes, could_load=failure.kind == "memory")
+        return Report(outcomes=self._run_together(list(configs)))
+
+    def _load(self, config: RunConfig) -> None:
+        from lm_eval.inference.loading import load_for  # noqa: PLC0415
+
+        self._model, self._load_failure, self._key = None, None, model_key(config)
+        try:
+            self._model = load_for(config, self._execution)
+        except Exception as error:
+            self._load_failure = _failure(error, "load")
+
+    def _run_together(self, configs: list[RunConfig]) -> list[Outcome]:
+        from lm_eval.scoring.evaluation import evaluate_many, make_result  # noqa: PLC0415
+
+        keep = None if self._execution.log_samples else 0
+        try:
+            evaluations = evaluate_many(configs, self._model, self._execution, keep_documents=keep)
+        except (ConfigurationError, RunError) as error:  # of the documents, which all of them share, or of the memory
+            return [Outcome(config=config, failure=_failure(error)) for config in configs]
+        except Exception as error:
+            if len(configs) > 1:  # one of them may be to blame: it is looked for in halves
+                middle = len(configs) // 2
+                return self._run_together(configs[:middle]) + self._run_together(configs[middle:])
+            return [Outcome(config=configs[0], failure=_failure(error))]
+        outcomes = []
+        for evaluation in evaluations:
+            try:
+                result = make_result(evaluation, self._model, self._execution, log_samples=self._execution.log_samples)
+                outcomes.append(Outcome(config=evaluation.config, result=result))
+            except Exception as error:  # of its own scores
+                outcomes.append(Outcome(config=evaluation.config, failure=_failure(error)))
+        return outcomes
+
+
+def _failure(error: Exception, kind: Kind = "run") -> Failure:
+    """Return a message for what the user can mend, and a traceback for what is a bug."""
+    import torch  # noqa: PLC0415
+
+    if isinstance(error, (MemoryShortageError, torch.OutOfMemoryError)):
+        return Failure(message=str(error), kind="memory", host=platform.node())
+    if isinstance(error, (ConfigurationError, RunError)):
+        return Failure(message=str(error), kind=kind, host=platform.node())
+    trace = "".join(traceback.format_exception(error)).strip()
+    return Failure(message=f"{type(error).__name__}: {error}", kind=kind, traceback=trace, host=platform.node())

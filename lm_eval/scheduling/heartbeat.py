@@ -1,0 +1,175 @@
+"""What a driver tells of itself, in a file that it keeps fresh: who it is, what is running, how far the grid is.
+
+Other drivers tell by it whether this one lives (`lm_eval.scheduling.leases`); `scripts/status.py` shows it.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lm_eval.common.atomic import write_json
+from lm_eval.results.provenance import code_version, command_line, now
+
+LEASE_S = 180.0
+"""Time after which a driver that has not been heard of counts as gone; network file systems may be a minute behind."""
+STALLED_S = 1800.0
+"""The same for one whose process is seen to exist on this machine, but stands still."""
+
+_BEAT_S = min(5.0, LEASE_S / 6)
+_KEPT = 20
+"""Files of drivers that have ended."""
+
+
+def state_folder(results: Path) -> Path:
+    """Return the folder that holds what drivers tell each other, inside a results folder."""
+    return results / ".grid"
+
+
+def this_machine() -> str:
+    """Return a name for where process numbers mean the same: host, boot and namespace of processes."""
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115  (no file, so no path to resolve)
+    return "/".join(parts)
+
+
+def process_started(pid: object) -> str | None:
+    """Return a text that tells a process from a later one of the same number; None where it is gone or unknown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in ("Z", "X") else fields[19]
+
+
+def is_alive(file: Path, now: float) -> bool:
+    """Whether the driver that a file tells of still runs; one that can't be judged counts as running.
+
+    Args:
+        file: the driver's file.
+        now: the file system's time, in seconds.
+    """
+    try:
+        with file.open(encoding="utf-8") as stream:
+            age, text = now - os.fstat(stream.fileno()).st_mtime, stream.read()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):  # damaged: its owner will write it again soon, if it lives
+        return age < LEASE_S
+    if content.get("ended") is not None:
+        return False
+    if content.get("machine") == this_machine() and Path("/proc/self/stat").exists():
+        started = process_started(content.get("pid"))
+        return started is not None and started == content.get("process_started") and age < STALLED_S
+    return age < LEASE_S
+
+
+@dataclass
+class Progress:
+    """How far a grid is."""
+
+    planned: int
+    """Configurations to run when the driver began."""
+    skipped: int
+    """Configurations that were done before."""
+    finished: int = 0
+    elsewhere: int = 0
+    """Finished by another driver meanwhile."""
+    failed: int = 0
+    remaining_s: float | None = None
+    """Estimated time to the end; None where there is nothing to judge by."""
+    running: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What each worker does: runs, since when, where."""
+
+
+class Journal:
+    """Keeps a driver's file fresh, in a thread of its own, while it is open."""
+
+    def __init__(self, results: Path, progress: Progress) -> None:
+        self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.progress = progress
+        self.opened = 0.0
+        """When it was opened, by the file system's clock."""
+        self._folder = state_folder(results) / "drivers"
+        self._ended: str | None = None
+        self._constant = {
+            "driver": self.driver,
+            "host": platform.node(),
+            "machine": this_machine(),
+            "pid": os.getpid(),
+            "process_started": process_started(os.getpid()),
+            "command_line": command_line(),
+            "code": code_version(),
+            "started": now(),
+        }
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="journal", daemon=True)
+
+    def open(self) -> None:
+        """Begin.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._prune()
+        self._write()
+        self.opened = (self._folder / f"{self.driver}.json").stat().st_mtime
+        self._thread.start()
+
+    def close(self, ended: str) -> None:
+        """End, saying how."""
+        self._ended = ended
+        self.progress.running.clear()
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with contextlib.suppress(OSError):
+            self._write()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(_BEAT_S):
+            try:
+                self._write()
+            except (OSError, RuntimeError):  # a full disk; a run that ended just while it was copied
+                with contextlib.suppress(OSError):
+                    os.utime(self._folder / f"{self.driver}.json")
+
+    def _write(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        content = {**self._constant, **asdict(self.progress), "ended": self._ended, "written": now()}
+        write_json(self._folder / f"{self.driver}.json", content)
+
+    def _prune(self) -> None:
+        """Remove the files of drivers that are long gone."""
+        with contextlib.suppress(FileNotFoundError):  # another driver does the same just now
+            files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+            for file in files[_KEPT:]:
+                if time.time() - file.stat().st_mtime > LEASE_S * 60:
+                    file.unlink(missing_ok=True)
+
+
+def read_drivers(results: Path) -> list[dict[str, Any]]:
+    """Return what the drivers of a results folder tell of themselves, newest first, with `alive`."""
+    found = []
+    for file in (state_folder(results) / "drivers").glob("*.json"):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            found.append({**content, "alive": is_alive(file, time.time()), "updated": file.stat().st_mtime})
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+    return sorted(found, key=lambda content: str(content.get("started")), reverse=True)

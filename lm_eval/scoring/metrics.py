@@ -1,0 +1,110 @@
+"""Scores of a document → metrics, and metrics of all documents → mean and standard error (experiment §5)."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lm_eval.tasks.base import Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentScores:
+    """What a run finds out about one document."""
+
+    doc_id: int
+    example: Example
+    scores: tuple[float, ...]
+    """One a choice: a probability (similarity) or a log-probability (generation)."""
+    is_exact_match: tuple[bool, ...] | None = None
+    """For generation: whether each choice is what greedy decoding gives."""
+
+
+def _is_gold(document: DocumentScores, scores: Sequence[float]) -> float:
+    best = max(range(len(scores)), key=scores.__getitem__)  # the first of equals
+    return float(best in document.example.gold)
+
+
+def _per_character(document: DocumentScores, *, blanks: int) -> list[float]:
+    return [
+        score / (len(choice) - blanks) for score, choice in zip(document.scores, document.example.choices, strict=True)
+    ]
+
+
+def _per_own_character(document: DocumentScores) -> list[float]:
+    return [score / length for score, length in zip(document.scores, document.example.lengths, strict=True)]
+
+
+def _exact_match(document: DocumentScores) -> float:
+    return float(any((document.is_exact_match or ())[index] for index in document.example.gold))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of one document, under the name that results use."""
+
+    name: str
+    of: Callable[[DocumentScores], float]
+    finish: Callable[[float], tuple[float, float]] = lambda mean: (mean, 1.0)
+    """Makes the figure of the mean, and says how many times faster than the mean it changes, for its error."""
+
+
+def _perplexity(mean: float) -> tuple[float, float]:
+    value = math.exp(-mean) if mean > -_MAX_EXPONENT else math.inf
+    return value, value
+
+
+_MAX_EXPONENT = 700.0
+"""Beyond, exp is more than a float holds."""
+
+
+METRICS: dict[str, Metric] = {
+    "acc": Metric("acc", lambda document: _is_gold(document, document.scores)),
+    "rand_acc": Metric("rand_acc", lambda document: 1 / len(document.scores)),
+    "acc_norm": Metric("acc_norm", lambda document: _is_gold(document, _per_character(document, blanks=0))),
+    "acc_norm_unspaced": Metric("acc_norm", lambda document: _is_gold(document, _per_character(document, blanks=1))),
+    "acc_norm_own": Metric("acc_norm", lambda document: _is_gold(document, _per_own_character(document))),
+    "perplexity": Metric("perplexity", lambda document: document.scores[document.example.gold[0]], _perplexity),
+    "em": Metric("em", _exact_match),
+    "acc_em": Metric("acc", _exact_match),
+}
+
+
+class Tally:
+    """The metrics of a run, taken document by document; holds how often each value occurs rather than all values."""
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        self._counts: dict[str, Counter[float]] = {name: Counter() for name in metrics}
+
+    def add(self, document: DocumentScores) -> None:
+        """Take the metrics of a document."""
+        for name, counts in self._counts.items():
+            counts[METRICS[name].of(document)] += 1
+
+    def aggregate(self) -> dict[str, float | None]:
+        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; no error of a single document.
+
+        A figure that is a function of the mean (perplexity) has the error that the mean's leads to.
+        """
+        results: dict[str, float | None] = {}
+        for name, counts in self._counts.items():
+            metric, error = METRICS[name], _standard_error(counts)
+            results[metric.name], slope = metric.finish(_mean(counts))
+            results[f"{metric.name}_stderr"] = None if error is None else error * slope
+        return results
+
+
+def _mean(counts: Counter[float]) -> float:
+    if len(counts) == 1:
+        return next(iter(counts))
+    return math.fsum(value * count for value, count in counts.items()) / counts.total()
+
+
+def _standard_error(counts: Counter[float]) -> float | None:
+    total, mean = counts.total(), _mean(counts)
+    if total < 2:
+        return None
+    if len(counts) == 1:
+        return 0.0
+    squares = math.fsum(count * (value - mean) ** 2 for value, count in counts.items())
+    return math.sqrt(squares / (total - 1) / total)

@@ -1,0 +1,188 @@
+"""Concept vectors → scores: both tests and the baseline, for all that share a pass (experiment §4, §5)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import resolve_layer
+from lm_eval.contexts.tokenization import TokenisedDocument, takes_tokens
+from lm_eval.inference.batching import Batcher
+from lm_eval.inference.decoder import ChoiceScore, Prompt, score_prompts
+from lm_eval.inference.encoder import SegmentEncoder
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.results.identity import canonical
+from lm_eval.results.provenance import PassRecord
+from lm_eval.scoring.metrics import DocumentScores
+from lm_eval.vectors.aggregation import Contexts, TokenAggregation
+from lm_eval.vectors.pipeline import Recipe
+from lm_eval.vectors.similarity import score_similarity
+from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
+
+OnBatch = Callable[[int], None]
+Scored = tuple[int, list[DocumentScores]]
+"""The place of a configuration among those that share the pass, and its scores of a window of documents."""
+
+
+def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
+    """Return which vector of a choice `dist_sim` compares; what isn't set equals the context's."""
+    vectors = config.vectors
+    layer = resolve_layer(vectors.out_encoding_layer or vectors.encoding_layer, model.num_layers)
+    scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
+    return VectorSpec(layer, TokenAggregation.parse(str(scheme), vectors.norm))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedPass:
+    """The forward passes that configurations share, window of documents after window."""
+
+    configs: Sequence[RunConfig]
+    """Configurations with equal `pass_key`."""
+    model: LanguageModel
+    batcher: Batcher
+    max_kept_bytes: int
+    """Vectors of segments that are kept from one window to the next."""
+    record: PassRecord
+    """Takes the time that encoding takes."""
+
+    def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
+        """Score a window of documents for each configuration.
+
+        Args:
+            documents: the window.
+            on_batch: told the tokens of each finished batch, `work_in_tokens` in all.
+        """
+        if self.configs[0].model == "dist_sim":
+            return self._score_similarities(documents, on_batch)
+        return self._score_generations(documents, on_batch)
+
+    @cached_property
+    def _by_recipe(self) -> list[tuple[Recipe, list[int]]]:
+        """The distinct recipes, with the places of their configurations."""
+        found: dict[Recipe, list[int]] = defaultdict(list)
+        for place, config in enumerate(self.configs):
+            found[Recipe.of(canonical(config), self.model)].append(place)
+        return list(found.items())
+
+    @cached_property
+    def _encode(self) -> SegmentEncoder:
+        specs = {recipe.spec for recipe, _ in self._by_recipe}
+        return SegmentEncoder(self.model, specs, self.batcher, self.max_kept_bytes)
+
+    @cached_property
+    def _encode_choices(self) -> SegmentEncoder:
+        specs = {choice_spec(config, self.model) for config in self.configs}
+        return SegmentEncoder(self.model, specs, self.batcher, 0)
+
+    def _score_similarities(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
+        """Test 2: score each choice by the similarity of its vector to the context's."""
+        whole, documents = documents, _parts(documents)
+        numbers = [len(document.parts) or 1 for document in whole]
+        with self.record.phase("encode"):
+            vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
+            choices_of = [choice for document in documents for choice in document.choices]
+            of_choices = self._encode_choices(choices_of, on_batch)
+        counts = torch.tensor([len(document.choices) for document in documents])
+        choices = {
+            spec: Contexts(torch.cat([of_choices[c][spec] for document in documents for c in document.choices]), counts)
+            for spec in self._encode_choices.specs
+        }
+        for contexts, places in self._compared(documents, vectors, choices):
+            for place in places:
+                config = self.configs[place]
+                similarity, example_agg = str(config.vectors.similarity_func), config.vectors.example_agg_scheme
+                compared = choices[choice_spec(config, self.model)]
+                rows = score_similarity(contexts, compared, similarity, example_agg, numbers)
+                yield place, [_collect(d, row.tolist()) for d, row in zip(whole, rows, strict=True)]
+
+    def _compared(
+        self,
+        documents: Sequence[TokenisedDocument],
+        vectors: dict[Segment, Vectors],
+        choices: dict[VectorSpec, Contexts],
+    ) -> Iterator[tuple[Contexts, list[int]]]:
+        """Yield what choices are compared with, and the places of the configurations that compare with it."""
+        if self.configs[0].has_context:
+            samples = [document.samples for document in documents]
+            yield from ((recipe.make(samples, vectors), places) for recipe, places in self._by_recipe)
+            return
+        for place, config in enumerate(self.configs):
+            yield choices[choice_spec(config, self.model)].means(), [place]
+
+    def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
+        """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""
+        whole, documents = documents, _parts(documents)
+        wanted: dict[tuple[Recipe, bool], list[int]] = defaultdict(list)
+        for recipe, places in self._by_recipe:
+            for place in places:
+                wanted[recipe, self.configs[place].vectors.decoding_scheme is not None].append(place)
+        prompts = [
+            Prompt(context=context, choices=tuple(choice.tokens for choice in document.choices), parameterless=bare)
+            for (recipe, bare), contexts in zip(wanted, self._make_contexts(wanted, documents, on_batch), strict=True)
+            for document, context in zip(documents, contexts, strict=True)
+        ]
+        found = iter(score_prompts(self.model, prompts, self.batcher, on_batch))
+        for places in wanted.values():
+            scores = [
+                _collect_choices(document, [score for _ in document.parts or (document,) for score in next(found)])
+                for document in whole
+            ]
+            yield from ((place, scores) for place in places)
+
+    def _make_contexts(
+        self, wanted: Iterable[tuple[Recipe, bool]], documents: Sequence[TokenisedDocument], on_batch: OnBatch
+    ) -> list[Sequence[tuple[int, ...] | Tensor]]:
+        if takes_tokens(self.configs[0], self.model):
+            return [[document.context[0].tokens for document in documents] for _ in wanted]
+        with self.record.phase("encode"):
+            vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
+        samples = [document.samples for document in documents]
+        made = {recipe: recipe.make(samples, vectors).split() for recipe, _ in self._by_recipe}
+        return [made[recipe] for recipe, _ in wanted]
+
+    def work_in_tokens(self, documents: Sequence[TokenisedDocument]) -> int:
+        """Return about how many tokens scoring will report, so that progress can be shown within a window."""
+        choices = sum(len(choice.tokens) for document in documents for choice in document.choices)
+        segments: set[Segment] = {segment for document in documents for segment in document.context}
+        encoded = sum(len(segment.tokens) for segment in segments)
+        if self.configs[0].model == "dist_sim":
+            return choices + encoded
+        if takes_tokens(self.configs[0], self.model):
+            return choices
+        return choices * len(self._by_recipe) + encoded
+
+    def bytes_held(self, document: TokenisedDocument) -> int:
+        """Return about how much memory a document's vectors take."""
+        if takes_tokens(self.configs[0], self.model):
+            return 0
+        tokens = sum(len(segment.tokens) for segment in document.context)
+        size = {recipe: tokens if recipe.spec.aggregation.keeps_tokens else len(document.context)
+                for recipe, _ in self._by_recipe}  # fmt: skip
+        numbers = sum({recipe.spec: count for recipe, count in size.items()}.values())
+        if self.configs[0].model == "dist_sim":  # the contexts of one recipe after the other
+            numbers += max(size.values()) + len(self._encode_choices.specs) * len(document.choices)
+        else:
+            numbers += sum(size.values())
+        return 4 * self.model.hidden_size * numbers
+
+
+def _parts(documents: Sequence[TokenisedDocument]) -> list[TokenisedDocument]:
+    """Return documents of one context each: the parts of those whose choices have contexts of their own."""
+    return [part for document in documents for part in document.parts or (document,)]
+
+
+def _collect(
+    document: TokenisedDocument, scores: Sequence[float], is_exact_match: tuple[bool, ...] | None = None
+) -> DocumentScores:
+    original = document.document
+    return DocumentScores(
+        doc_id=original.doc_id, example=original.example, scores=tuple(scores), is_exact_match=is_exact_match
+    )
+
+
+def _collect_choices(document: TokenisedDocument, scores: Sequence[ChoiceScore]) -> DocumentScores:
+    return _collect(document, [s.log_probability for s in scores], tuple(s.is_exact_match for s in scores))

@@ -1,0 +1,107 @@
+"""`--verify N`: the first documents of a run once more, in the plain way, to be held against what the engine found.
+
+The plain way: a segment and a choice at a time, each with a whole forward pass of the model as transformers runs it; no
+batches, no padding, no shared contexts, no hooks, every logit computed. Only the arithmetic on vectors is the engine's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from lm_eval.config.run_config import RunConfig
+from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, takes_tokens
+from lm_eval.inference.reference import encode_segment, score_choice
+from lm_eval.models.language_model import LanguageModel
+from lm_eval.scoring.metrics import DocumentScores
+from lm_eval.scoring.shared_pass import choice_spec
+from lm_eval.tasks.documents import Document
+from lm_eval.vectors.aggregation import Contexts, aggregate_contexts
+from lm_eval.vectors.pipeline import context_spec
+from lm_eval.vectors.similarity import score_similarity
+
+
+@dataclass(kw_only=True)
+class Verification:
+    """How far a run's scores are from the plain way's."""
+
+    num_documents: int = 0
+    largest_difference: float = 0.0
+    """Of a score; relative where the score is larger than 1."""
+    flipped: list[int] = field(default_factory=list)
+    """Documents, by `doc_id`, whose best choice is another."""
+
+    def compare(self, doc_id: int, scores: Sequence[float], plain: Sequence[float]) -> None:
+        """Take a document's scores."""
+        self.num_documents += 1
+        differences = (abs(a - b) / max(1.0, abs(b)) for a, b in zip(scores, plain, strict=True))
+        self.largest_difference = max(self.largest_difference, *differences)
+        if scores.index(max(scores)) != plain.index(max(plain)):
+            self.flipped.append(doc_id)
+
+    def __str__(self) -> str:
+        flipped = f"other answers for documents {self.flipped}" if self.flipped else "no other answer"
+        documents = f"{self.num_documents} documents"
+        return f"verified {documents} the plain way: largest difference {self.largest_difference:.1e}, {flipped}"
+
+
+@torch.inference_mode()
+def verify(
+    config: RunConfig, model: LanguageModel, documents: Sequence[Document], found: Sequence[DocumentScores]
+) -> Verification:
+    """Score documents in the plain way and compare.
+
+    Args:
+        config: the configuration of the run.
+        model: its model.
+        documents: the run's first documents.
+        found: what the run found about them, in the same order.
+    """
+    verification, tokenise = Verification(), Tokeniser(model, config)
+    for document, scores in zip(documents, found, strict=True):
+        (tokenised,) = tokenise([document])
+        verification.compare(document.doc_id, list(scores.scores), _score(config, model, tokenised))
+    return verification
+
+
+def _score(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> list[float]:
+    parts = document.parts or (document,)
+    if config.model == "dist_sim":
+        return _score_similarity(config, model, parts)
+    return [score for part in parts for score in _score_generation(config, model, part)]
+
+
+def _score_similarity(config: RunConfig, model: LanguageModel, parts: Sequence[TokenisedDocument]) -> list[float]:
+    spec, vectors = choice_spec(config, model), config.vectors
+    choices = torch.cat([encode_segment(model, choice, spec) for part in parts for choice in part.choices])
+    compared = Contexts(choices, torch.tensor([len(part.choices) for part in parts]))
+    if config.has_context:
+        made = [_make_context(config, model, part) for part in parts]
+        contexts = Contexts(torch.cat([one.vectors for one in made]), torch.cat([one.counts for one in made]))
+    else:
+        contexts = compared.means()
+    similarity, example_agg = str(vectors.similarity_func), vectors.example_agg_scheme
+    (row,) = score_similarity(contexts, compared, similarity, example_agg, [len(parts)])
+    return [float(score) for score in row]
+
+
+def _score_generation(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> list[float]:
+    if takes_tokens(config, model):
+        context = model.token_embeddings(torch.tensor(document.context[0].tokens, device=model.device))
+    else:
+        context = _make_context(config, model, document).vectors
+    bare = config.vectors.decoding_scheme is not None
+    return [score_choice(model, context, choice.tokens, bare=bare) for choice in document.choices]
+
+
+def _make_context(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> Contexts:
+    spec, vectors = context_spec(config, model), config.vectors
+    samples = [torch.cat([encode_segment(model, segment, spec) for segment in sample]) for sample in document.samples]
+    return aggregate_contexts(
+        torch.cat(samples),
+        torch.tensor([len(sample) for sample in samples]),
+        torch.tensor([len(samples)]),
+        segment_agg=vectors.segment_agg_scheme,
+        example_agg=vectors.example_agg_scheme,
+        norm=vectors.norm,
+    )

@@ -1,0 +1,175 @@
+"""From a dataset to the documents of a run: examples, their order, the limit, the shots of each (experiment §2).
+
+Knows nothing of how rows are stored (`rows`) nor of how they are scored.
+"""
+
+import functools
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lm_eval.config.run_config import NO_CONTEXT, Limit
+from lm_eval.errors import ConfigurationError, DataError
+from lm_eval.tasks.base import Dataset, Example
+from lm_eval.tasks.rows import LocalSplit, read_hub
+
+SEED = 42
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """An example to be scored, with the shots that its context shows."""
+
+    doc_id: int
+    """Place in the shuffled order of all documents, from 0, whatever the limit."""
+    example: Example
+    shots: tuple[Example, ...]
+
+
+@functools.lru_cache(maxsize=8)
+def _read_local(local: LocalSplit, dataset: Dataset, version: tuple[tuple[int, int], ...]) -> tuple[Example, ...]:  # noqa: ARG001
+    return dataset.examples(local.rows())
+
+
+@functools.lru_cache(maxsize=8)
+def _read_hub(dataset: Dataset, split: str) -> tuple[Example, ...]:
+    return dataset.examples(read_hub(dataset.hub_path, dataset.hub_name, dataset.hub_arguments, split))
+
+
+def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Example, ...]:
+    """Return all examples of a split, from a folder where one is given, else from the hub.
+
+    Raises:
+        DataError: the rows cannot be read, or one of them is broken; names its place.
+    """
+    if data_dir is None:
+        return _read_hub(dataset, split)
+    local = LocalSplit.find(data_dir, dataset.name, split)
+    return _read_local(local, dataset, local.version)
+
+
+def needed_splits(dataset: Dataset, num_fewshot: int) -> tuple[str, ...]:
+    """Return the splits that decide a run's documents: without shots the training rows don't."""
+    if num_fewshot and dataset.training_split is not None and dataset.own_shots is None:
+        return dataset.evaluation_split, dataset.training_split
+    return (dataset.evaluation_split,)
+
+
+def data_identity(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> dict[str, str]:
+    """Return what identifies the rows a run reads: the content of local files, or the hub's name and its rows' content.
+
+    Where the hub's rows are not to be had, their content is left out.
+    """
+    splits = needed_splits(dataset, num_fewshot)
+    if data_dir is None:
+        return {"hub": dataset.hub_title, **_hub_fingerprints(dataset, splits)}
+    return {split: LocalSplit.find(data_dir, dataset.name, split).fingerprint() for split in splits}
+
+
+@functools.lru_cache(maxsize=16)
+def _hub_fingerprints(dataset: Dataset, splits: tuple[str, ...]) -> dict[str, str]:
+    try:
+        return {split: _rows_fingerprint(_read_hub(dataset, split)) for split in splits}
+    except DataError:
+        return {}
+
+
+def _rows_fingerprint(examples: Sequence[Example]) -> str:
+    total = hashlib.sha256()
+    for example in examples:
+        own = [example.contexts, example.description] if example.contexts or example.description else []
+        total.update(json.dumps([example.question, example.choices, example.gold, *own]).encode())
+    return total.hexdigest()
+
+
+def count_documents(dataset: Dataset, data_dir: str | None, limit: Limit) -> int:
+    """Return how many documents a run scores.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    return len(read_split(dataset, dataset.evaluation_split, data_dir)[limit.start : limit.end])
+
+
+def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, limit: Limit) -> list[Document]:
+    """Return the documents of a run, in order, each with its shots.
+
+    Documents are shuffled once, and the same random generator draws the shots document by document from the first, so
+    that neither depends on the limit (experiment §2).
+
+    Raises:
+        DataError: the data cannot be read.
+        ConfigurationError: the limit selects nothing, or there are fewer rows than shots.
+    """
+    evaluation = list(read_split(dataset, dataset.evaluation_split, data_dir))
+    rnd = random.Random(SEED)  # noqa: S311
+    order = evaluation.copy()
+    rnd.shuffle(order)
+    if limit.start >= len(order):
+        raise ConfigurationError(
+            f"limit {limit} selects no document; there are {len(order)} in {dataset.name} {dataset.evaluation_split}"
+        )
+    if num_fewshot and dataset.no_shots_because:
+        raise ConfigurationError(f"num_fewshot={num_fewshot}: {dataset.no_shots_because}; use num_fewshot=0")
+    pool, spare = evaluation, 1
+    if num_fewshot and dataset.own_shots is not None:
+        pool, spare = list(dataset.own_shots), 0
+    elif num_fewshot and dataset.training_split is not None:
+        pool, spare = list(read_split(dataset, dataset.training_split, data_dir)), 0
+    if num_fewshot and num_fewshot + spare > len(pool):
+        raise ConfigurationError(
+            f"num_fewshot={num_fewshot}: {dataset.name} has only {len(pool)} rows to draw shots from"
+        )
+    documents = []
+    for doc_id, example in enumerate(order[: limit.end]):
+        if num_fewshot and dataset.shots_in_order:
+            pool_in_order = (row for row in pool if row != example)
+            shots = tuple(itertools.islice(pool_in_order, num_fewshot))
+        else:
+            shots = _draw_shots(example, pool, num_fewshot, spare, rnd) if num_fewshot else ()
+        if doc_id >= limit.start:
+            documents.append(Document(doc_id=doc_id, example=example, shots=shots))
+    return documents
+
+
+def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
+    """Refuse to score without a context what differs in its contexts alone.
+
+    Raises:
+        ConfigurationError: `no_context`, with choices that are the same text behind different contexts.
+    """
+    alike = next((document for document in documents if document.example.contexts), None)
+    if scheme == NO_CONTEXT and alike is not None:
+        raise ConfigurationError(
+            f"encoding_scheme={NO_CONTEXT}: the choices of {alike.example.source} are one text behind different "
+            "contexts, so nothing is left to compare; choose another scheme"
+        )
+
+
+def _draw_shots(
+    example: Example, pool: list[Example], num_fewshot: int, spare: int, rnd: random.Random
+) -> tuple[Example, ...]:
+    """Draw the shots of one document, which is never among them.
+
+    Args:
+        example: the document.
+        pool: rows to draw from.
+        num_fewshot: shots wanted.
+        spare: rows drawn beyond that, so that the document can be dropped (1 where the pool holds it, else 0).
+        rnd: the generator that all documents share.
+    """
+    drawn = rnd.sample(range(len(pool)), num_fewshot + spare)
+    shots = [index for index in drawn if pool[index] != example][:num_fewshot]
+    if len(shots) < num_fewshot:
+        others = [index for index, row in enumerate(pool) if row != example and index not in shots]
+        if len(others) < num_fewshot - len(shots):
+            raise ConfigurationError(
+                f"num_fewshot={num_fewshot}: only {len(others) + len(shots)} rows differ from {example.source}"
+            )
+        # from a generator of its own: later documents' shots must not depend on it
+        own = random.Random(f"{SEED} {shots} {example.question}")  # noqa: S311
+        shots += own.sample(others, num_fewshot - len(shots))
+    return tuple(pool[index] for index in shots)

@@ -1,0 +1,144 @@
+"""The tasks by name: each dataset in the forms that make sense for it (experiment §2, task names).
+
+Two datasets are modules, the others task files in `builtin/`, of the form that a user's own have.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lm_eval.common.text import choices_text
+from lm_eval.config.run_config import RunConfig
+from lm_eval.errors import ConfigurationError
+from lm_eval.tasks.base import FORM_OF_MODEL, Form, Task
+from lm_eval.tasks.hellaswag import HELLASWAG
+from lm_eval.tasks.webqs import WEBQS
+from lm_eval.tasks.yaml_tasks.build import SUFFIXES, make_tasks
+from lm_eval.tasks.yaml_tasks.index import Library, open_library
+from lm_eval.tasks.yaml_tasks.parser import read_task_file
+from lm_eval.tasks.yaml_tasks.schema import did_you_mean
+
+_MODULES = (
+    Task(name="hellaswag", dataset=HELLASWAG, form="standard", metrics=("acc", "acc_norm_unspaced")),
+    Task(name="hellaswag_d", dataset=HELLASWAG, form="similarity", metrics=("acc", "rand_acc")),
+    Task(name="hellaswag_dg", dataset=HELLASWAG, form="generation", metrics=("acc", "rand_acc", "acc_norm", "em")),
+    Task(name="webqs", dataset=WEBQS, form="standard", metrics=("acc_em",)),
+    Task(name="webqs_dg", dataset=WEBQS, form="generation", metrics=("acc_em",)),
+)
+BUILTIN = Path(__file__).parent / "builtin"
+_FILES = tuple(task for path in sorted(BUILTIN.glob("*.yaml")) for task in make_tasks(read_task_file(path)).values())
+TASKS = {task.name: task for task in (*_MODULES, *_FILES)}
+
+
+def find_task(config: RunConfig) -> Task:
+    """Return the task of a configuration; one in its `include_path` wins over a built-in one of the same name.
+
+    Raises:
+        ConfigurationError: no task has that name, or its form is not the one that the model scores; or its file is
+            wrong.
+    """
+    form = FORM_OF_MODEL[config.model]
+    if config.include_path is not None:
+        task = _find_in(open_library(config.include_path), config, form)
+        if task is not None:
+            return task
+    if config.task not in TASKS:
+        raise ConfigurationError(_unknown(config.task, form, config.include_path))
+    task = TASKS[config.task]
+    if task.form != form:
+        of_form = {name: other for name, other in TASKS.items() if other.form == form}
+        same = [name for name, other in of_form.items() if other.dataset is task.dataset]
+        raise _wrong_form(task, config, same or list(of_form))
+    return task
+
+
+def _find_in(library: Library, config: RunConfig, form: Form) -> Task | None:
+    """Return the task of a library, or None where no file defines it."""
+    base = config.task.removesuffix(SUFFIXES[form])
+    if base + SUFFIXES[form] == config.task and (tasks := library.tasks(base)) is not None:
+        if form not in tasks:
+            raise _wrong_form(tasks["standard"], config, [])
+        return tasks[form]
+    for other, suffix in SUFFIXES.items():
+        base = config.task.removesuffix(suffix)
+        if other != form and base + suffix == config.task and (tasks := library.tasks(base)) is not None:
+            raise _wrong_form(tasks.get(other, tasks["standard"]), config, [tasks[form].name] if form in tasks else [])
+    return None
+
+
+def _wrong_form(task: Task, config: RunConfig, fitting: Sequence[str]) -> ConfigurationError:
+    wanted = FORM_OF_MODEL[config.model]
+    remedy = f"choose from {choices_text(fitting)}" if fitting else f"it has no choices to compare for {wanted}"
+    return ConfigurationError(
+        f"task {task.name!r} is for {task.form} scoring, but --model {config.model} does {wanted}; {remedy}"
+    )
+
+
+def _unknown(name: str, form: Form, include_path: str | None) -> str:
+    fitting = [other for other, task in TASKS.items() if task.form == form]
+    base = without_form(name)
+    valid = f"for {form} choose from {choices_text(fitting)}"
+    if include_path is None:
+        near = did_you_mean(base, {without_form(other): other for other in fitting})
+        return f"unknown task {name!r}{near}; {valid}, or name a folder with task files (include_path)"
+    library = open_library(include_path)
+    return (
+        f"unknown task {name!r}{library.remarks(base)}; {valid}, or from the {len(library.names)} names in "
+        f"{library.folder}"
+    )
+
+
+def without_form(name: str) -> str:
+    """Return a task's name without what tells its form."""
+    return name.removesuffix("_dg").removesuffix("_d")
+
+
+def find_groups(names: Sequence[str], model: str, include_path: str | None) -> dict[str, list[str]]:
+    """Return the groups and tags among names, each with the names of its tasks.
+
+    Args:
+        names: names of tasks, groups or tags, with the suffix of the form that the model scores.
+        model: a model kind.
+        include_path: the folder of task files that has the groups; None for none.
+
+    Raises:
+        ConfigurationError: a group that cannot be followed.
+    """
+    form = FORM_OF_MODEL.get(model)
+    if include_path is None or form is None:
+        return {}
+    library, suffix = open_library(include_path), SUFFIXES[form]
+    groups = {}
+    for name in names:
+        base = name.removesuffix(suffix)
+        is_task = base + suffix != name or library.tasks(base) is not None or name in TASKS
+        members = None if is_task else library.members(base)
+        if members is not None:
+            groups[name] = [member + suffix for member in members]
+    return groups
+
+
+def expand_tasks(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return names with the tasks of groups in place of these, each once."""
+    return list(dict.fromkeys(task for name in names for task in groups.get(name, [name])))
+
+
+def in_form(name: str, model: str) -> str:
+    """Return a task's name with the suffix of the form that a model kind scores, given with it or without."""
+    suffix = SUFFIXES[FORM_OF_MODEL[model]]
+    return name if name.endswith(suffix) else name + suffix
+
+
+def known_task(config: RunConfig) -> Task | None:
+    """Return the task of a configuration, such as a stored result's, or None where its definition is not at hand."""
+    try:
+        return find_task(config)
+    except ConfigurationError:
+        return None
+
+
+def dataset_name(config: RunConfig) -> str:
+    """Return what a task is called in all its forms, whether or not its definition is at hand."""
+    task: Task | None = TASKS.get(config.task)
+    if task is not None:
+        return task.dataset.name
+    return config.task.removesuffix(SUFFIXES[FORM_OF_MODEL[config.model]])

@@ -1,0 +1,225 @@
+"""The rows of a dataset's split as plain records: out of a folder of the user's, or from the hub.
+
+Knows formats of files, nothing of what a row means.
+"""
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm_eval.common.hub import first_line, hub_or_cache
+from lm_eval.errors import DataError
+
+SourcedRow = tuple[Mapping[str, Any], str]
+"""A row and where it stands, for messages."""
+
+PACKAGED_READERS = ("json", "csv", "parquet", "arrow", "text")
+"""Names that `datasets` takes for files of one's own; the hub isn't asked for them."""
+_SHARD = re.compile(r"-(\d+)-of-(\d+)$")
+
+
+@dataclass(frozen=True)
+class LocalSplit:
+    """One split of a dataset in a folder, in one of three formats."""
+
+    kind: str
+    """jsonl, parquet or saved (a folder that `save_to_disk` of the datasets library made)."""
+    files: tuple[Path, ...]
+    """What holds the rows, in their order."""
+
+    @classmethod
+    def find(cls, data_dir: str, name: str, split: str) -> "LocalSplit":
+        """Locate a split.
+
+        Args:
+            data_dir: the folder of the user's data.
+            name: the dataset's folder in there.
+            split: the split's name.
+
+        Raises:
+            DataError: there is no such folder or file, files of several formats, or a part of the rows is missing.
+        """
+        folder = Path(data_dir).expanduser() / name
+        found = [local for local in _candidates(folder, split) if local.files]
+        if not found:
+            raise DataError(
+                f"data_dir={data_dir}: {folder / f'{split}.jsonl'} does not exist; "
+                f"it must hold the {split} rows of {name}, a JSON object a line (or {split}.parquet, "
+                f"{split}-*.parquet, or a folder {split} made by save_to_disk of the datasets library)"
+            )
+        if len(found) > 1:
+            paths = " and ".join(str(local.files[0]) for local in found)
+            raise DataError(f"data_dir={data_dir}: {paths} both hold the {split} rows of {name}; remove one of them")
+        found[0].check_shards()
+        return found[0]
+
+    def check_shards(self) -> None:
+        """Refuse Parquet files of which some are missing, told by `-00000-of-00003` in their names.
+
+        Raises:
+            DataError: some are.
+        """
+        numbers = [match.groups() for path in self.files if (match := _SHARD.search(path.stem))]
+        wanted = max((int(total) for _, total in numbers), default=0)
+        if self.kind == "parquet" and numbers and len(self.files) != wanted:
+            raise DataError(
+                f"{self.files[0].parent}: {len(self.files)} of {wanted} files {self.files[0].name} … are there; "
+                "copy the missing ones too"
+            )
+
+    @property
+    def version(self) -> tuple[tuple[int, int], ...]:
+        """What changes when a file is written again."""
+        stats = [path.stat() for path in self.files]
+        return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the content: of the file, or of its parts' in their order."""
+        return _fingerprint(self, self.version)
+
+    def rows(self) -> Iterator[SourcedRow]:
+        """Yield every row.
+
+        Raises:
+            DataError: a file that cannot be read, a line that is no JSON object, or no rows at all; names the place.
+        """
+        number = 0
+        for number, row in enumerate(_READERS[self.kind](self), start=1):  # noqa: B007
+            yield row
+        if not number:
+            raise DataError(f"{self.files[0]}: the file holds no rows")
+
+
+def _candidates(folder: Path, split: str) -> Iterator[LocalSplit]:
+    yield LocalSplit("jsonl", tuple(path for path in [folder / f"{split}.jsonl"] if path.is_file()))
+    whole = folder / f"{split}.parquet"
+    shards = sorted(folder.glob(f"{split}-*.parquet")) if folder.is_dir() else []
+    yield LocalSplit("parquet", tuple([whole] if whole.is_file() else shards))
+    yield LocalSplit("saved", _saved_files(folder / split))
+
+
+def _saved_files(folder: Path) -> tuple[Path, ...]:
+    state = folder / "state.json"
+    if not state.is_file():
+        return ()
+    try:
+        return tuple(folder / part["filename"] for part in json.loads(state.read_bytes())["_data_files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{state}: not what save_to_disk writes ({error}); save the dataset again") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _fingerprint(local: LocalSplit, version: tuple[tuple[int, int], ...]) -> str:  # noqa: ARG001
+    parts = [hashlib.sha256(path.read_bytes()) for path in local.files]
+    if len(parts) == 1:
+        return parts[0].hexdigest()
+    return hashlib.sha256(b"".join(part.digest() for part in parts)).hexdigest()
+
+
+def _read_jsonl(local: LocalSplit) -> Iterator[SourcedRow]:
+    (path,) = local.files
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        source = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{source}: not a JSON object ({_json_fault(error)}); correct or remove the line"
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{source}: expected a JSON object, got {line!r:.60}")
+        yield row, source
+
+
+def _json_fault(error: Exception) -> str:
+    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+
+
+def _read_parquet(local: LocalSplit) -> Iterator[SourcedRow]:
+    import pyarrow as pa  # noqa: PLC0415  (only these files need it)
+    from pyarrow import parquet  # noqa: PLC0415
+
+    for path in local.files:
+        try:
+            table = parquet.ParquetFile(path).read()
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}); write it again") from error
+        start = 0
+        for batch in table.to_batches():
+            for index, row in enumerate(batch.to_pylist()):
+                yield row, f"{path}, row {start + index}"
+            start += batch.num_rows
+
+
+def _read_saved(local: LocalSplit) -> Iterator[SourcedRow]:
+    import datasets  # noqa: PLC0415  (seconds to import)
+
+    folder = local.files[0].parent
+    try:
+        rows = datasets.load_from_disk(str(folder))
+    except Exception as error:
+        raise DataError(
+            f"{folder}: cannot be read as a saved dataset ({type(error).__name__}: {first_line(error)})"
+        ) from error
+    yield from ((row, f"{folder}, row {index}") for index, row in enumerate(rows))
+
+
+_READERS = {"jsonl": _read_jsonl, "parquet": _read_parquet, "saved": _read_saved}
+
+
+def _cause(error: Exception) -> str:
+    """Return why a dataset cannot be had; a hub that doesn't answer is not asked, which datasets calls offline mode."""
+    return first_line(error).replace("(OfflineModeIsEnabled)", "(it doesn't answer, or offline mode is on)")
+
+
+def is_own_data(path: str) -> bool:
+    """Whether a `dataset_path` stands for files of the user's own rather than for a name on the hub."""
+    return path in PACKAGED_READERS or Path(path).is_dir()
+
+
+def read_hub(path: str, name: str | None, arguments: Mapping[str, Any], split: str) -> list[SourcedRow]:
+    """Return the rows of a split from the hub or its cache, or from files of one's own that `arguments` names.
+
+    Args:
+        path: the dataset's name on the hub, or one of `PACKAGED_READERS`.
+        name: which of its parts, where it has several.
+        arguments: further arguments of `datasets.load_dataset`, such as `data_files`.
+        split: the split's name.
+
+    Raises:
+        DataError: it cannot be loaded.
+    """
+    import datasets  # noqa: PLC0415  (seconds to import, and only the hub needs it)
+
+    is_own = is_own_data(path)
+    chosen = (path,) if name is None else (path, name)
+    shown = " ".join(chosen)
+    try:
+        if is_own:
+            rows = datasets.load_dataset(*chosen, split=split, **arguments)
+        else:
+            with hub_or_cache(path, "dataset"):
+                rows = datasets.load_dataset(*chosen, split=split, **arguments)
+    except Exception as error:
+        remedy = (
+            "see that the files which dataset_kwargs names are there and hold this split"
+            if is_own
+            else "without a network give a folder of your own (data_dir= in task_args, --data_dir to a script), or "
+            "fetch it while there is one (scripts/prefetch.py)"
+        )
+        place = "cannot be loaded" if is_own else "cannot be loaded from the dataset hub or its cache"
+        raise DataError(
+            f"{shown}: the {split} split {place} ({type(error).__name__}: {_cause(error)}); {remedy}"
+        ) from error
+    return [(row, f"{shown} {split}, row {index}") for index, row in enumerate(rows)]

@@ -1,0 +1,1 @@
+"""Tasks from YAML files, in the form of EleutherAI's lm-evaluation-harness."""

@@ -1,0 +1,192 @@
+"""The keys of a task file: which there are, of what type, and what becomes of those that are not followed here."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lm_eval.common.text import choices_text
+from lm_eval.errors import ConfigurationError
+from lm_eval.tasks.yaml_tasks.parser import Function, TaskFile
+
+_TEXT: dict[type, str] = {str: "text"}
+_SPLIT: dict[type, str] = {str: "a split's name", type(None): "null"}
+_VALUE: dict[type, str] = {str: "a template or a field's name", int: "a number", list: "a list", Function: "!function"}
+_FUNCTION: dict[type, str] = {Function: "!function"}
+
+KEYS: dict[str, dict[type, str]] = {
+    "task": {str: "the task's name"},
+    "dataset_path": _TEXT,
+    "dataset_name": {str: "text", type(None): "null"},
+    "dataset_kwargs": {dict: "KEY: value lines", type(None): "null"},
+    "training_split": _SPLIT,
+    "validation_split": _SPLIT,
+    "test_split": _SPLIT,
+    "fewshot_split": _SPLIT,
+    "process_docs": _FUNCTION,
+    "doc_to_text": _VALUE,
+    "doc_to_target": _VALUE,
+    "doc_to_choice": {**_VALUE, dict: "KEY: value lines"},
+    "target_delimiter": _TEXT,
+    "fewshot_delimiter": _TEXT,
+    "description": {str: "a template", Function: "!function"},
+    "answer_hint": _TEXT,
+    "fewshot_config": {dict: "KEY: value lines", type(None): "null"},
+    "metric_list": {list: "a list"},
+    "output_type": _TEXT,
+    "metadata": {dict: "KEY: value lines", type(None): "null"},
+}
+"""What is followed. `answer_hint` is this program's own: the end of `doc_to_text` that is a segment with the answer."""
+
+WITHOUT_EFFECT = (
+    "task_alias", "tag", "group", "group_alias", "aggregate_metric_list", "should_decontaminate",
+    "doc_to_decontamination_query", "recipe",
+)  # fmt: skip
+"""What changes no number."""
+
+LEFT_OUT = {
+    "num_fewshot": "shots are what --num_fewshot says",
+    "generation_kwargs": "no text is generated",
+    "repeats": "every document is scored once",
+}
+"""What is named and left out, and why that does no harm."""
+
+NOT_SUPPORTED = (
+    "process_results", "filter_list", "use_prompt", "custom_dataset", "gen_prefix", "doc_to_image", "doc_to_audio",
+    "class", "unsafe_code", "task_list",
+)  # fmt: skip
+"""What would give other numbers if it were left out."""
+
+FEWSHOT_KEYS = ("sampler", "split", "samples", "fewshot_delimiter")
+UPSTREAM_FEWSHOT_KEYS = (
+    "num_fewshot", "process_docs", "fewshot_indices", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix",
+    "target_delimiter",
+)  # fmt: skip
+"""Those that the harness follows and this program doesn't; they stand in the way of shots only."""
+_METRIC_KEYS = (
+    "metric", "aggregation", "higher_is_better", "hf_evaluate", "ignore_case", "ignore_punctuation", "ignore_numbers",
+    "regexes_to_ignore", "kwargs",
+)  # fmt: skip
+SAMPLERS = ("default", "first_n")
+OUTPUT_TYPES = ("multiple_choice", "loglikelihood")
+_GENERATING = ("generate_until", "loglikelihood_rolling")
+METRICS = {
+    "multiple_choice": {"acc": "acc", "acc_norm": "acc_norm_own"},
+    "loglikelihood": {"acc": "acc_em", "perplexity": "perplexity"},
+}
+"""For each output type the metrics of `metric_list` that there are, and their names in `lm_eval.scoring.metrics`."""
+
+
+def check_keys(file: TaskFile) -> list[str]:
+    """Check a task file's keys and return what it asks for that is left out.
+
+    Raises:
+        ConfigurationError: an unknown key, a value of the wrong type, or a key that cannot be left out.
+    """
+    known = (*KEYS, *WITHOUT_EFFECT, *LEFT_OUT, *NOT_SUPPORTED)
+    if file.keys.get("output_type") in _GENERATING and "class" not in file.keys:
+        choose_output_type(file)  # says more than that one of its keys is not supported
+    for key, value in file.keys.items():
+        path = file.origins[key]
+        if key not in known:
+            raise ConfigurationError(f"{path}: unknown key {key!r}{did_you_mean(key, known)}; {_valid()}")
+        if key in NOT_SUPPORTED and value not in (None, False):
+            raise ConfigurationError(
+                f"{path}: {key} is not supported, and scores without it would be other ones; remove it or choose "
+                "another task"
+            )
+        if key in KEYS and type(value) not in KEYS[key] and not (value is None and key not in ("task", "dataset_path")):
+            raise ConfigurationError(f"{path}: {key} must be {_either(KEYS[key].values())}, got {value!r:.80}")
+    return [
+        f"{file.origins[key]}: {key}: {value!r:.60} is left out: {LEFT_OUT[key]}"
+        for key, value in file.keys.items()
+        if key in LEFT_OUT and value not in (None, 0, 1)
+    ]
+
+
+def refuse_unknown(where: str, key: object, known: Sequence[str]) -> None:
+    """Refuse a key that nobody knows.
+
+    Raises:
+        ConfigurationError: it is none of the known ones.
+    """
+    if key not in known:
+        raise ConfigurationError(
+            f"{where}: unknown key {key!r}{did_you_mean(str(key), known)}; choose from {choices_text(known)}"
+        )
+
+
+def did_you_mean(name: str, known: Sequence[str] | Mapping[str, str]) -> str:
+    """Return a remark that names what is spelt alike, or nothing.
+
+    Args:
+        name: as it was spelt.
+        known: what it may be; a mapping says how each is to be shown.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    if not near:
+        return ""
+    return f" (did you mean {(known[near[0]] if isinstance(known, Mapping) else near[0])!r}?)"
+
+
+def _valid() -> str:
+    return f"choose from include, {choices_text(tuple(KEYS))}"
+
+
+def _either(kinds: Any) -> str:  # noqa: ANN401
+    return " or ".join(dict.fromkeys(kinds))
+
+
+def choose_metrics(file: TaskFile, output_type: str) -> tuple[tuple[str, ...], list[str]]:
+    """Return the metrics that a task file asks for, by their names in `lm_eval.scoring.metrics`, and what is left out.
+
+    Raises:
+        ConfigurationError: an entry without a metric's name, or none that there is.
+    """
+    there = METRICS[output_type]
+    entries = file.keys.get("metric_list")
+    if entries is None:
+        return tuple(there.values()), []
+    path = file.origins["metric_list"]
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), (str, Function)):
+            raise ConfigurationError(f"{path}: metric_list[{number}] must have a metric: NAME, got {entry!r:.80}")
+        for key in entry:
+            refuse_unknown(f"{path}: metric_list[{number}]", key, _METRIC_KEYS)
+    names = [_metric_name(entry) for entry in entries]
+    if not set(names) & set(there):
+        raise ConfigurationError(
+            f"{path}: metric_list: none of {choices_text(names) or 'its entries'} is supported for {output_type}; "
+            f"choose from {choices_text(tuple(there))}"
+        )
+    notes = [
+        f"{path}: metric_list: {name} is left out: there are {choices_text(tuple(there))}"
+        for name in names
+        if name not in there
+    ]
+    return tuple(dict.fromkeys(there[name] for name in names if name in there)), notes
+
+
+def _metric_name(entry: Mapping[str, Any]) -> str:
+    """Return what an entry is called; one that is summed up in a way of its own is another metric."""
+    metric, aggregation = entry["metric"], entry.get("aggregation")
+    if isinstance(metric, Function):
+        return metric.name
+    if aggregation in (None, "mean", metric):
+        return str(metric)
+    return f"{metric} by {aggregation.name if isinstance(aggregation, Function) else aggregation}"
+
+
+def choose_output_type(file: TaskFile) -> str:
+    """Return a task file's output type.
+
+    Raises:
+        ConfigurationError: it is another than those that are supported; without one, text would be generated.
+    """
+    found = file.keys.get("output_type")
+    if found not in OUTPUT_TYPES:
+        path = file.origins.get("output_type", file.path)
+        said = "is missing, which means generate_until" if found is None else f"is {found!r}"
+        raise ConfigurationError(
+            f"{path}: output_type {said}, which is not supported; only tasks of {choices_text(OUTPUT_TYPES)} are"
+        )
+    return str(found)

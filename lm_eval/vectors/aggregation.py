@@ -1,0 +1,185 @@
+"""Token vectors → concept vectors: activation, aggregation of tokens to contexts, norms (experiment §4).
+
+Pure functions on tensors; knows nothing of models or text.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+Activation = Callable[[Tensor], Tensor]
+
+Z_NORM_EPSILON = 1e-5
+"""Added to the variance in zNorm, for every model (experiment §4.3)."""
+
+
+def z_norm(x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+    """Centre each vector and divide by the root of its biased variance."""
+    return functional.layer_norm(x, x.shape[-1:], eps=Z_NORM_EPSILON)
+
+
+def var_norm(x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+    """Divide each vector by the unbiased standard deviation of its components, without centring."""
+    return x / x.std(dim=-1, keepdim=True, correction=1)
+
+
+def l2_norm(x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+    """Scale each vector to length 1."""
+    return functional.normalize(x, dim=-1)
+
+
+NORMS: dict[str, Callable[[Tensor], Tensor]] = {"L2": l2_norm, "varNorm": var_norm, "zNorm": z_norm}
+
+PREFIXES: dict[str, Callable[[Activation, Tensor], Tensor]] = {
+    "": lambda act, x: x,  # noqa: ARG005
+    "relu|": lambda act, x: act(x),
+    "relu+|": lambda act, x: act(x) + x,
+    "-relu|": lambda act, x: -act(-x),
+    "-relu+|": lambda act, x: x - act(-x),
+    "relu|zNorm|": lambda act, x: z_norm(act(x)),
+    "relu|zNorm+|": lambda act, x: z_norm(act(x)) + x,
+    "-relu|zNorm|": lambda act, x: z_norm(-act(-x)),
+    "-relu|zNorm+|": lambda act, x: z_norm(-act(-x)) + x,
+}
+
+
+def mean(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]) -> Float[Tensor, "batch dim"]:
+    """Average the real tokens of each segment."""
+    weights = mask.to(tokens.dtype)
+    return torch.einsum("btd,bt->bd", tokens, weights) / weights.sum(dim=1, keepdim=True)
+
+
+def w1mean(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]) -> Float[Tensor, "batch dim"]:
+    """Average the real tokens of each segment with weights 1, 2, …, n."""
+    weights = mask.to(tokens.dtype).cumsum(dim=1) * mask
+    return torch.einsum("btd,bt->bd", tokens, weights) / weights.sum(dim=1, keepdim=True)
+
+
+def last(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]) -> Float[Tensor, "batch dim"]:
+    """Take the last real token of each segment (padding on the right)."""
+    return tokens[torch.arange(len(tokens), device=tokens.device), mask.sum(dim=1) - 1]
+
+
+def concat(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]) -> Float[Tensor, "vector dim"]:
+    """Keep every real token, segment after segment."""
+    return tokens[mask]
+
+
+REDUCTIONS = {"mean": mean, "w1mean": w1mean, "last": last, "concat": concat}
+
+
+@dataclass(frozen=True)
+class TokenAggregation:
+    """How the token vectors of a segment become its vectors: `WORD_AGG_SCHEME` and `NORM` (experiment §4.3, §4.4)."""
+
+    prefix: str
+    base: str
+    norm: str | None
+
+    @classmethod
+    def parse(cls, scheme: str, norm: str | None) -> "TokenAggregation":
+        """Split a checked `WORD_AGG_SCHEME` into prefix and base; `last` skips the norm."""
+        prefix, bar, base = scheme.rpartition("|")
+        return cls(prefix + bar, base, None if base == "last" else norm)
+
+    @property
+    def keeps_tokens(self) -> bool:
+        """Whether a segment becomes one vector a token instead of one."""
+        return self.base == "concat"
+
+
+def aggregate_tokens(
+    tokens: Float[Tensor, "batch token dim"],
+    mask: Bool[Tensor, "batch token"],
+    aggregations: Collection[TokenAggregation],
+    activation: Activation,
+) -> dict[TokenAggregation, Float[Tensor, "_ dim"]]:
+    """Aggregate right-padded segments in float32; what several aggregations have in common is computed once.
+
+    Args:
+        tokens: token vectors of one layer.
+        mask: True at real tokens.
+        aggregations: the ones wanted.
+        activation: of the model's own MLP, for the prefixes.
+
+    Returns:
+        For each aggregation a matrix of all segments' vectors: a row a segment, or a token where tokens are kept.
+    """
+    tokens = tokens.float()
+    found = {}
+    for prefix in dict.fromkeys(aggregation.prefix for aggregation in aggregations):
+        activated = PREFIXES[prefix](activation, tokens)
+        for base in dict.fromkeys(aggregation.base for aggregation in aggregations if aggregation.prefix == prefix):
+            vectors = REDUCTIONS[base](activated, mask)
+            for aggregation in aggregations:
+                if (aggregation.prefix, aggregation.base) == (prefix, base):
+                    found[aggregation] = normalise(vectors, aggregation.norm)
+    return found
+
+
+def normalise(vectors: Float[Tensor, "*rows dim"], norm: str | None) -> Float[Tensor, "*rows dim"]:
+    """Apply `NORM` to each vector (experiment §4.4)."""
+    return vectors if norm is None else NORMS[norm](vectors)
+
+
+def mean_of_groups(vectors: Float[Tensor, "vector dim"], counts: Int[Tensor, " group"]) -> Float[Tensor, "group dim"]:
+    """Average groups of adjoining vectors; `counts` says how many each has, none of them 0.
+
+    Sums are in float64: vectors of large components would otherwise lose digits that the softmax of scores shows.
+    """
+    groups = torch.arange(len(counts)).repeat_interleave(counts)
+    totals = torch.zeros(len(counts), vectors.shape[1], dtype=torch.float64).index_add_(0, groups, vectors.double())
+    return (totals / counts.unsqueeze(1)).float()
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """The concept vectors of many documents' contexts, one below the other."""
+
+    vectors: Float[Tensor, "vector dim"]
+    counts: Int[Tensor, " document"]
+    """Vectors of each document."""
+
+    def split(self) -> tuple[Float[Tensor, "vector dim"], ...]:
+        """Return the concept vectors of each document."""
+        return tuple(torch.split(self.vectors, self.counts.tolist()))
+
+    def means(self) -> "Contexts":
+        """Return one vector a document: the plain mean of its vectors."""
+        return Contexts(mean_of_groups(self.vectors, self.counts), torch.ones_like(self.counts))
+
+
+def aggregate_contexts(
+    vectors: Float[Tensor, "vector dim"],
+    per_sample: Int[Tensor, " sample"],
+    samples: Int[Tensor, " document"],
+    *,
+    segment_agg: str | None,
+    example_agg: str | None,
+    norm: str | None,
+) -> Contexts:
+    """Turn the vectors of segments into the concept vectors of documents (experiment §4.5, §4.6).
+
+    Args:
+        vectors: of all segments, in the order of documents, samples and segments.
+        per_sample: how many of them each sample has.
+        samples: how many samples each document's context has.
+        segment_agg: `mean` averages all vectors of a sample; None keeps them.
+        example_agg: `mean` averages all vectors that are left; None and `soft_cluster` keep them.
+        norm: normalisation after each of the two means.
+    """
+    counts = samples
+    if segment_agg == "mean":
+        vectors = normalise(mean_of_groups(vectors, per_sample), norm)
+    else:
+        documents = torch.arange(len(samples)).repeat_interleave(samples)
+        counts = torch.zeros_like(samples).index_add_(0, documents, per_sample)
+    if example_agg == "mean":
+        means = mean_of_groups(vectors, counts)
+        vectors = torch.where(counts.unsqueeze(1) > 1, normalise(means, norm), means)  # a single vector stays as it is
+        counts = torch.ones_like(counts)
+    return Contexts(vectors, counts)

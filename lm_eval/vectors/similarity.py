@@ -1,0 +1,76 @@
+"""Test 2: the similarity of choices to their contexts' concept vectors (experiment §5, `dist_sim`).
+
+Documents are compared together; those with fewer vectors or choices than others are padded. All in float64: the
+dot products of last layers, some hundreds, would otherwise be rounded by as much as scores are compared to.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from lm_eval.vectors.aggregation import Contexts
+
+PREPARATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "dot_product": lambda vectors: vectors,
+    "cosine_sim": lambda vectors: functional.normalize(vectors, dim=-1),
+}
+"""What is done to vectors before their dot product is the similarity."""
+
+
+def score_similarity(
+    contexts: Contexts,
+    choices: Contexts,
+    similarity_func: str,
+    example_agg: str | None = None,
+    parts: Sequence[int] | None = None,
+) -> list[Float[Tensor, " choice"]]:
+    """Return for each document the softmax over its choices of their similarity to the nearest context vector.
+
+    Args:
+        contexts: the concept vectors of each document.
+        choices: one vector a choice, for each document.
+        similarity_func: dot_product or cosine_sim.
+        example_agg: `soft_cluster` compares each choice with a context vector of its own.
+        parts: how many of these documents, one after the other, are one whose choices have contexts of their own; None
+            where each is one by itself.
+    """
+    prepare = PREPARATIONS[similarity_func]
+    context, is_vector = _pad(contexts)
+    choice, is_choice = _pad(choices)
+    if example_agg == "soft_cluster":
+        similarities = (prepare(choice) * prepare(soft_cluster(context, is_vector, choice))).sum(dim=-1)
+    else:
+        pairs = torch.einsum("dcn,dvn->dcv", prepare(choice), prepare(context))
+        similarities = pairs.masked_fill(~is_vector.unsqueeze(1), -torch.inf).amax(dim=2)
+    counts = choices.counts.tolist()
+    if parts is not None and max(parts, default=1) > 1:
+        rows = iter([row[:count] for row, count in zip(similarities, counts, strict=True)])
+        joined = [torch.cat([next(rows) for _ in range(number)]) for number in parts]
+        return [row.softmax(dim=0) for row in joined]
+    scores = similarities.masked_fill(~is_choice, -torch.inf).softmax(dim=1)
+    return [row[:count] for row, count in zip(scores, counts, strict=True)]
+
+
+def soft_cluster(
+    contexts: Float[Tensor, "document vector dim"],
+    is_vector: Bool[Tensor, "document vector"],
+    choices: Float[Tensor, "document choice dim"],
+) -> Float[Tensor, "document choice dim"]:
+    """Return a context vector a choice: the context's vectors weighted by the softmax of their dot products with it.
+
+    The dot product decides whatever `SIMILARITY_FUNC` is (experiment §4.6).
+    """
+    products = torch.einsum("dcn,dvn->dcv", choices, contexts)
+    weights = products.masked_fill(~is_vector.unsqueeze(1), -torch.inf).softmax(dim=2)
+    return torch.einsum("dcv,dvn->dcn", weights, contexts)
+
+
+def _pad(
+    documents: Contexts,
+) -> tuple[Float[Tensor, "document vector dim"], Bool[Tensor, "document vector"]]:
+    padded = pad_sequence(list(documents.split()), batch_first=True).double()
+    return padded, torch.arange(padded.shape[1]) < documents.counts.unsqueeze(1)

@@ -1,0 +1,36 @@
+"""What is asked of an encoder: segments of tokens, and which vectors are made of each."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lm_eval.vectors.aggregation import TokenAggregation
+
+Layer = int | Literal["E", "OE"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The tokens that the model encodes on their own."""
+
+    tokens: tuple[int, ...]
+    offset: int = 0
+    """Place in the context whose position embedding is added to every token (ADD_POS); 0 adds none."""
+
+
+@dataclass(frozen=True)
+class VectorSpec:
+    """Which vectors are wanted of a segment."""
+
+    layer: Layer
+    aggregation: TokenAggregation
+
+
+Vectors = dict[VectorSpec, Float[Tensor, "vector dim"]]
+"""The wanted vectors of a segment, in float32 on the CPU."""
+
+
+Samples = tuple[tuple[Segment, ...], ...]
+"""A context: its samples, each with its segments."""

@@ -1,0 +1,170 @@
+"""The report for those who open no notebook, and one's own scores beside the published ones."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lm_eval.analysis.published import compare_with_published, read_published
+from lm_eval.analysis.report import find_architectures, make_report, report_on
+from lm_eval.analysis.report_tables import missing_cells, readable, to_markdown
+from lm_eval.analysis.runs import read_runs
+from lm_eval.analysis.scores import add_scores
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid.grid import expand
+from lm_eval.results.failures import Failure, write_failure
+from lm_eval.results.identity import identify
+from tests.analysis.test_runs import put, result_of
+from tests.analysis.test_scores import BASELINE, table_of
+from tests.support.clusters import TOP
+from tests.support.grids import grid
+from tests.support.published_study import write_study
+
+PYTHIA = "EleutherAI/pythia-1b-deduped"
+
+
+def test_the_published_scores_are_each_of_one_configuration_and_plausible():
+    published = read_published()
+    keys = ["task", "kind", "pretrained", "num_fewshot", "encoding_scheme"]
+    assert not published.duplicated(keys).any()
+    assert published["normalised"].between(0.3, 1.1).all()
+    assert len(published) == 164
+
+
+@pytest.mark.parametrize(
+    ("acc", "agrees"), [(0.37, True), (0.37 + 0.5 * 0.041, True), (0.37 + 0.5 * 0.042, False), (0.2, False)]
+)
+def test_a_score_agrees_with_the_published_one_within_two_standard_errors(acc, agrees):
+    own = {"pretrained": PYTHIA, "num_fewshot": 0, "ENCODING_LAYER": "0", "acc": acc}
+    baseline = {**BASELINE, "pretrained": PYTHIA, "num_fewshot": 0, "acc_stderr": 0.0}
+    (row,) = compare_with_published(add_scores(table_of(own, baseline)).table, {}).to_dict("records")
+    assert row["published"] == 0.74
+    assert row["difference"] == pytest.approx(acc / 0.5 - 0.74)
+    assert row["agrees"] is agrees  # the standard error is 0.02
+
+
+def test_what_the_paper_has_not_is_left_out():
+    table = table_of({"ENCODING_LAYER": "1"}, {"ENCODING_LAYER": "0"}, BASELINE)
+    assert len(compare_with_published(add_scores(table).table, {})) == 0
+
+
+@pytest.mark.reference
+def test_the_published_study_agrees_with_what_was_published_of_it(reference, tmp_path):
+    write_study(reference / "paper", tmp_path)
+    table = read_runs(sorted(tmp_path.iterdir())).table
+    compared = compare_with_published(add_scores(table).table, find_architectures(table))
+    assert len(compared) == 164
+    assert compared["agrees"].all()
+
+
+def test_what_most_models_have_and_one_lacks_is_a_missing_cell():
+    rows = [{"pretrained": name, "model": name, "num_fewshot": shots} for name in "abc" for shots in (0, 5)]
+    missing = missing_cells(table_of(*rows[:-1], {**rows[0], "NORM": "L2"}), {})
+    assert missing.to_dict("records") == [
+        {
+            "task": "hellaswag_dg", "kind": "dist_gen", "model": "c", "encoding_scheme": "concat_all_examples",
+            "num_fewshot": 5, "WORD_AGG_SCHEME": "mean",
+        }
+    ]  # fmt: skip
+
+
+def test_a_table_reads_in_words_with_errors_behind_their_numbers():
+    row = {
+        "kind": "dist_sim", "encoding_scheme": "concat_all_examples", "limit": "None", "acc": 0.12345,
+        "acc_stderr": 0.0101, "normalised": float("nan"), "normalised_stderr": float("nan"), "below_chance": True,
+        "WORD_AGG_SCHEME": "relu|mean", "ENCODING_LAYER": None, "num_documents": 200.0,
+    }  # fmt: skip
+    table = readable(pd.DataFrame([row, {**row, "acc_stderr": float("nan"), "below_chance": False}]))
+    assert to_markdown(table) == (
+        "| scheme | limit | acc | normalised | below chance | token agg. | layer | documents |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        "| concat_all_examples | all | 0.123 ± 0.010 | - | yes | relu\\|mean | last | 200 |\n"
+        "| concat_all_examples | all | 0.123 | - | no | relu\\|mean | last | 200 |\n"
+    )
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Two runs, the baseline of one of them, a failure and a file that is none."""
+    results = tmp_path / "results"
+    first, second, third = expand(grid(models=["some/<model>"], num_fewshot=[1, 2, 3]))
+    (baseline,) = expand(
+        grid(models=["some/<model>"], num_fewshot=[1], encoding_scheme=["cross_encoding"], settings={})
+    )
+    put(results, "a.json", result_of(first, 0.4))
+    put(results, "b.json", result_of(second, 0.2))
+    put(results, "c.json", result_of(baseline, 0.5))
+    put(results, "d.json", "{")
+    write_failure(results, third, {"model": "x", "weights": {}, "data": {}}, Failure(message="no luck\nmore"))
+    return results
+
+
+def test_a_report_is_one_page_with_its_tables_beside_it(folder, tmp_path):
+    page = report_on([folder], tmp_path / "out").read_text()
+    assert "&lt;model&gt;" in page
+    assert "<model>" not in page
+    for text in ("3 runs", "no baseline: ", "failed: hellaswag_dg", "no luck", "not a result: d.json", "0.800"):
+        assert text in page
+    assert re.search(r"<(script|link|img)[^>]*(src|href)=", page) is None  # it needs nothing beside it
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "all_runs.csv", "all_runs.md", "all_runs.tex", "best_settings_of_each_model.csv"} <= names
+    table = pd.read_csv(tmp_path / "out" / "all_runs.csv")
+    assert sorted(table["normalised"].dropna()) == [0.8]
+    assert list(table["below_chance"]) == [False, True]
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="no such folder; give the results folders of grids"):
+        report_on([tmp_path / "nowhere"], tmp_path / "out")
+    with pytest.raises(ConfigurationError, match=r"no result in .*; scripts/run_parallel_\*.py make results"):
+        report_on([tmp_path], tmp_path / "out")
+    put(tmp_path, "half.json", '{"results": {')
+    with pytest.raises(ConfigurationError, match=r"no result in .* \(half.json: "):
+        report_on([tmp_path], tmp_path / "out")
+
+
+def test_a_cause_of_failures_is_told_once_and_long_lists_are_cut(tmp_path):
+    results = tmp_path / "results"
+    configs = expand(grid(num_fewshot=[1, 2, 3, 4, 5, 6]))
+    put(results, "a.json", result_of(configs[0]))
+    for config in configs[1:]:
+        write_failure(results, config, identify(config), Failure(message="no luck"))
+    for number in range(20):
+        put(results, f"bad{number}.json", "{")
+    report = make_report([results], read_runs(results), {})
+    (failed,) = [remark for remark in report.remarks if remark.startswith("failed: ")]
+    assert failed.endswith("; and 2 more: no luck")
+    unreadable = [remark for remark in report.remarks if remark.startswith("not a result: ")]
+    assert len(unreadable) == 12
+    assert report.remarks[-1] == "and 8 more"
+
+
+def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path):
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(TOP / "scripts" / "report.py"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = call(folder, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (0, f"written to {tmp_path / 'out' / 'report.html'}\n")
+    refused = call(tmp_path / "nowhere")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in call(folder, "--out", tmp_path / "file" / "out").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [("google/flan-t5-xl", "encoder-decoder"), ("bigscience/mt0-large", "encoder-decoder"), ("x/y", "decoder-only")],
+)
+def test_architectures_are_told_by_list_or_name(name, architecture):
+    assert find_architectures(pd.DataFrame({"pretrained": [name]})) == {name: architecture}
+
+
+def test_a_folder_s_architecture_is_its_config_s(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    assert find_architectures(pd.DataFrame({"pretrained": [str(tmp_path)]})) == {str(tmp_path): "encoder-decoder"}

@@ -1,0 +1,182 @@
+"""Scores beside their baselines, by hand and against the published study; the paper's main configurations; the best."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lm_eval.analysis.runs import Runs, describe_columns, read_runs
+from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import VectorSettings
+from lm_eval.results.identity import canonical
+from tests.support.published_study import SETTINGS, read_csv, write_study
+
+
+def table_of(*rows: dict) -> pd.DataFrame:
+    """Runs of one model; what a row leaves out is as usual."""
+    usual = {
+        **dict.fromkeys(describe_columns()),
+        "task": "hellaswag_dg",
+        "dataset": "hellaswag",
+        "kind": "dist_gen",
+        "pretrained": "some/model",
+        "model": "model",
+        "encoding_scheme": "concat_all_examples",
+        "num_fewshot": 5,
+        "limit": "None",
+        "data": "abc",
+        "description": "",
+        "acc": 0.4,
+        "acc_stderr": 0.01,
+        "rand_acc": 0.25,
+        "dtype": "float32",
+        "WORD_AGG_SCHEME": "mean",
+    }
+    table = pd.DataFrame([{**usual, **row} for row in rows])
+    return table.astype({"acc": float, "acc_stderr": float, "rand_acc": float})
+
+
+BASELINE = {"encoding_scheme": "cross_encoding", "WORD_AGG_SCHEME": None, "acc": 0.5, "acc_stderr": 0.02}
+
+
+def test_a_score_is_put_beside_its_baseline():
+    (row,) = add_scores(table_of({}, BASELINE)).table.to_dict("records")
+    assert row["baseline"] == 0.5
+    assert row["normalised"] == pytest.approx(0.8)
+    assert row["normalised_stderr"] == pytest.approx(np.hypot(0.01 / 0.5, 0.4 / 0.25 * 0.02))
+    assert row["chance_corrected"] == pytest.approx(0.6)  # 0.15 / 0.25
+    assert row["chance_corrected_stderr"] == pytest.approx(np.hypot(0.01 / 0.25, 0.15 / 0.0625 * 0.02))
+    assert not row["below_chance"]
+
+
+def test_errors_are_propagated_as_a_simulation_finds_them():
+    rnd = np.random.default_rng(0)
+    acc, base = rnd.normal(0.4, 0.01, 200_000), rnd.normal(0.5, 0.02, 200_000)
+    (row,) = add_scores(table_of({}, BASELINE)).table.to_dict("records")
+    assert row["normalised_stderr"] == pytest.approx((acc / base).std(), rel=0.02)
+    assert row["chance_corrected_stderr"] == pytest.approx(((acc - 0.25) / (base - 0.25)).std(), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("difference", "missing"),
+    [
+        ({"num_fewshot": 0}, "model, hellaswag, 5 shots, float32"),
+        ({"pretrained": "other/model"}, "model, hellaswag, 5 shots, float32"),
+        ({"limit": "100"}, "model, hellaswag, 5 shots, float32"),
+        ({"data": "abd"}, "model, hellaswag, 5 shots, float32"),
+        ({"dtype": "bfloat16"}, "model, hellaswag, 5 shots, float32"),
+        ({"description": "Read."}, "model, hellaswag, 5 shots, float32"),
+        ({"DECODING_SCHEME": "parameterless_attention"}, "model, hellaswag, 5 shots, float32"),
+    ],
+)
+def test_a_baseline_of_something_else_is_none_and_the_missing_one_is_named(difference, missing):
+    scored = add_scores(table_of({}, {**BASELINE, **difference}))
+    assert missing in scored.missing
+    assert np.isnan(scored.table["normalised"][0])
+    assert np.isnan(scored.table["chance_corrected"][0])
+
+
+def test_the_dtype_may_be_unknown_on_one_side_and_an_equal_one_comes_first():
+    scored = add_scores(table_of({}, {**BASELINE, "acc": 0.8, "dtype": None}, BASELINE))
+    assert list(scored.table["baseline"]) == [0.5]
+    older = add_scores(table_of({"dtype": None}, BASELINE))
+    assert list(older.table["baseline"]) == [0.5]
+
+
+def test_what_cannot_be_divided_by_is_left_open():
+    scored = add_scores(table_of({}, {**BASELINE, "acc": 0.25}))
+    assert scored.table["normalised"][0] == pytest.approx(1.6)
+    assert np.isnan(scored.table["chance_corrected"][0])
+    assert np.isnan(add_scores(table_of({}, {**BASELINE, "acc": 0.0})).table["normalised"][0])
+
+
+def test_a_run_below_chance_is_marked_also_where_an_older_file_does_not_state_chance():
+    scored = add_scores(table_of({"acc": 0.2, "rand_acc": None}, {"acc": 0.3, "rand_acc": None}, BASELINE))
+    assert list(scored.table["below_chance"]) == [True, False]
+
+
+def test_the_best_ablation_is_the_highest_of_each_model_and_number_of_shots():
+    table = table_of({"acc": 0.3}, {"acc": 0.6}, {"acc": 0.5, "num_fewshot": 0}, {"acc": 0.1, "pretrained": "b"})
+    assert sorted(find_best(table)["acc"]) == [0.1, 0.5, 0.6]
+    assert len(find_best(table_of({"encoding_scheme": "no_context"}))) == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "is_one"),
+    [
+        ({"ENCODING_LAYER": "0"}, True),
+        ({"ENCODING_LAYER": None}, False),
+        ({"ENCODING_LAYER": "0", "NORM": "L2"}, False),
+        ({"ENCODING_LAYER": "0", "WORD_AGG_SCHEME": "last"}, False),
+        ({"ENCODING_LAYER": "0", "encoding_scheme": "segment_each_example", "SEGMENT_AGG_SCHEME": "mean"}, False),
+        ({"ENCODING_LAYER": "0", "encoding_scheme": "concat_each_example", "EXAMPLE_AGG_SCHEME": "mean"}, False),
+        ({"ENCODING_LAYER": "0", "DECODING_SCHEME": "parameterless_attention"}, False),
+        ({"ENCODING_LAYER": "0", "kind": "dist_sim"}, False),
+    ],
+)
+def test_main_configurations_are_told_by_their_settings(row, is_one):
+    assert list(is_main(table_of(row), "dist_gen", "decoder-only")) == [is_one]
+
+
+@pytest.fixture(scope="session")
+def study(reference, tmp_path_factory) -> Runs:
+    folder = tmp_path_factory.mktemp("study")
+    write_study(reference / "paper", folder)
+    return read_runs(sorted(folder.iterdir()))
+
+
+def canonical_row(row: dict[str, str]) -> dict[str, str | None]:
+    config = RunConfig(
+        model=row["model_type"],
+        pretrained=row["model"],
+        task=row["task"],
+        encoding_scheme=row["encoding_scheme"],
+        num_fewshot=int(row["num_fewshot"]),
+        vectors=VectorSettings(**{name.lower(): row[name] or None for name in SETTINGS}),
+    )
+    form = canonical(config)
+    return {"encoding_scheme": form.encoding_scheme, **{name: form.vectors.public()[name] for name in SETTINGS}}
+
+
+@pytest.mark.reference
+def test_every_published_value_of_the_main_charts_comes_out(study, reference):
+    scored = add_scores(study.table).table
+    main = [row for row in read_csv(reference / "paper" / "charts.csv") if "ablations" not in row["chart"]]
+    differences = []
+    for row in main:
+        chosen = (scored["pretrained"] == row["model"]) & (scored["task"] == row["task"])
+        chosen &= scored["num_fewshot"] == int(row["num_fewshot"])
+        chosen &= is_main(scored, row["model_type"], "decoder-only")
+        chosen &= scored["encoding_scheme"] == canonical_row(row)["encoding_scheme"]
+        (found,) = scored[chosen]["normalised"]
+        differences.append(abs(found - float(row["normalised"])))
+    assert len(differences) == 129
+    assert max(differences) <= 0.0015
+
+
+@pytest.mark.reference
+def test_the_published_best_ablations_are_among_the_highest_scores(study, reference):
+    scored = add_scores(study.table).table
+    for row in read_csv(reference / "paper" / "charts.csv"):
+        if row["chart"] == "dist_sim_gpt_5_ablations":
+            chosen = (scored["pretrained"] == row["model"]) & (scored["num_fewshot"] == 5)
+            chosen &= scored["kind"] == "dist_sim"
+            for name, value in canonical_row(row).items():
+                chosen &= scored[name].isna() if value is None else scored[name] == value
+            (found,) = scored[chosen]["normalised"]
+            assert found == pytest.approx(float(row["normalised"]), abs=0.0015)
+
+
+@pytest.mark.reference
+def test_nearly_half_of_the_published_similarity_runs_lie_below_chance(study):
+    scored = add_scores(study.table).table
+    similarity = scored[scored["kind"] == "dist_sim"]
+    assert similarity["below_chance"].mean() == pytest.approx(0.458, abs=0.001)  # 0.437 with repetitions
+
+
+def test_the_control_without_context_is_never_a_baseline():
+    control = {"encoding_scheme": "no_context", "WORD_AGG_SCHEME": None, "num_fewshot": 0, "acc": 0.3}
+    table = table_of(control, {**BASELINE, "num_fewshot": 0})
+    assert list(is_baseline(table)) == [False, True]
+    (row,) = add_scores(table).table.to_dict("records")
+    assert (row["encoding_scheme"], row["normalised"]) == ("no_context", pytest.approx(0.6))

@@ -1,0 +1,64 @@
+"""`scripts/check_model.py` as a user calls it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny_models import save_tiny
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def check(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(TOP / "scripts" / "check_model.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_model_of_the_table_is_described_and_tried(tmp_path):
+    shown = check(str(save_tiny("llama", tmp_path / "llama")))
+    assert shown.returncode == 0, shown.stderr
+    lines = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines() if line.startswith(("family", "layers")))
+    assert lines["family"] == "llama (in the table), decoder-only"
+    assert lines["layers"] == "3; hidden states 0 to 3, middle is 2"
+    for told in (
+        "32 components; 360 rows in the output matrix, 360 tokens",
+        "128 tokens",
+        "no_context              </s>",
+        "bfloat16, about 1.5 GiB: takes 1/4 of 11 GiB",
+        "ok      hidden states are numbered as expected",
+        "ok      choices stand side by side behind their context",
+        "(other)  the cache of a context is repeated for its choices: would do too, but isn't used",
+        "it fits",
+    ):
+        assert told in shown.stdout
+
+
+def test_what_fails_is_told_with_the_reason_and_exit_status_1(tmp_path):
+    shown = check(str(save_tiny("opt_narrow", tmp_path / "opt")))
+    assert shown.returncode == 1
+    assert "FAILED  embeddings are as wide as hidden states: embeddings have 16 components" in shown.stdout
+    assert "not possible: its learned positions are not as wide as its embeddings" in shown.stdout
+
+
+def test_a_way_that_does_not_suit_a_model_is_told(tmp_path):
+    shown = check(str(save_tiny("falcon_alibi", tmp_path / "falcon")))
+    assert shown.returncode == 0
+    assert "ok      the cache of a context is repeated for its choices" in shown.stdout
+    assert "(other)  choices stand side by side behind their context: doesn't suit this model" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["/nowhere"], "pretrained=/nowhere: no such model folder"),
+        (["/nowhere", "--model_args", "WORD_AGG_SCHEME=mean"], "error: WORD_AGG_SCHEME=mean: hf scores text in the"),
+        (["/nowhere", "--model_args", "load_in_9bit=True"], "model_args: unknown key load_in_9bit; choose from"),
+    ],
+)
+def test_a_wrong_call_ends_in_one_line_and_exit_status_2(arguments, message):
+    shown = check(*arguments)
+    assert shown.returncode == 2
+    assert message in shown.stderr
+    assert shown.stderr.count("\n") == 1

@@ -1,0 +1,280 @@
+"""How long work takes, judged by results made by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.settings import VectorSettings
+from lm_eval.errors import DataError
+from lm_eval.grid.estimate import RemainingTime, Timings, describe_seconds
+from lm_eval.results.result_file import StoredResult
+from lm_eval.scheduling.units import Unit
+
+MILLION = 1_000_000
+NAN = float("nan")
+
+
+@pytest.fixture
+def config(data_dir) -> RunConfig:
+    return RunConfig(
+        model="dist_sim",
+        pretrained="someone/small",
+        task="hellaswag_d",
+        encoding_scheme="concat_each_example",
+        num_fewshot=1,
+        vectors=VectorSettings(word_agg_scheme="mean", similarity_func="cosine_sim"),
+        data_dir=str(data_dir),
+    )
+
+
+def result(config: RunConfig, **changes) -> StoredResult:
+    """A result of 8 documents: a pass of two configurations takes 0.5 s a document, and 0.125 s more for each."""
+    run = {
+        "num_documents": 8,
+        "device": "cpu",
+        "load_s": 3.0,
+        "parameters": 10 * MILLION,
+        "pass": {"num_configurations": 2, "phases_s": {"tokenise": 9.0, "encode": 4.0, "score": 2.0}},
+    }
+    return stored(config, {**run, **changes})
+
+
+def stored(config: RunConfig, run: object) -> StoredResult:
+    content = {"results": {config.task: {"acc": 0.5}}, "run": {config.task: run}}
+    return StoredResult(path=Path("unused.json"), content=content, config=config, identity=None)
+
+
+def unit(config: RunConfig, num_configs: int = 1) -> Unit:
+    """A unit of a configuration and others of other layers."""
+    others = [replace(config.vectors, encoding_layer=str(layer)) for layer in range(1, num_configs)]
+    return Unit(configs=(config, *(replace(config, vectors=vectors) for vectors in others)))
+
+
+def timings(*results: StoredResult, on_gpu: bool = False) -> Timings:
+    return Timings(results, on_gpu=on_gpu)
+
+
+def test_the_same_work_takes_as_long_as_before(config):
+    # 10 documents · (0.5 s + 0.125 s) + 3 s
+    assert timings(result(config)).seconds(unit(config), None) == pytest.approx(9.25)
+
+
+def test_configurations_that_share_a_pass_are_encoded_once_and_scored_each(config):
+    # 10 documents · (0.5 s + 4 · 0.125 s) + 3 s
+    assert timings(result(config)).seconds(unit(config, 4), None) == pytest.approx(13.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"), [(Limit(0, 4), 5.5), (Limit(8, None), 4.25), (Limit(2, 6), 5.5), (Limit(0, 99), 9.25)]
+)
+def test_time_grows_with_the_documents_that_the_limit_leaves(config, limit, seconds):
+    known = timings(result(config))
+    assert known.seconds(unit(replace(config, limit=limit)), None) == pytest.approx(seconds)
+
+
+def test_settings_dtype_and_where_a_model_lies_change_nothing(config):
+    other = replace(config, pretrained="/models/small/", dtype="float32", vectors=replace(config.vectors, norm="L2"))
+    assert timings(result(config)).seconds(unit(other), None) == pytest.approx(9.25)
+
+
+def test_what_does_not_encode_is_only_scored(config):
+    plain = RunConfig(model="hf", pretrained="small", task="hellaswag", data_dir=config.data_dir)
+    shared = {"num_configurations": 1, "phases_s": {"score": 2.0}}
+    assert timings(result(plain, **{"pass": shared})).seconds(unit(plain), None) == pytest.approx(5.5)
+
+
+def test_of_several_results_the_median_counts(config):
+    results = [result(config, load_s=load_s) for load_s in (3.0, 100.0, 2.0)]
+    assert timings(*results).seconds(unit(config), None) == pytest.approx(9.25)
+
+
+@pytest.mark.parametrize(("parameters", "seconds"), [(10, 9.25), (20, 18.5), (5, 4.625)])
+def test_a_model_that_is_new_takes_time_by_its_size(config, parameters, seconds):
+    known = timings(result(config))
+    assert known.seconds(unit(replace(config, pretrained="new")), float(parameters * MILLION)) == pytest.approx(seconds)
+
+
+def test_a_models_own_times_come_before_those_of_others(config):
+    known = timings(result(config), result(replace(config, pretrained="other"), load_s=99.0))
+    assert known.seconds(unit(config), float(70 * MILLION)) == pytest.approx(9.25)
+
+
+@pytest.mark.parametrize("change", [{"encoding_scheme": "segment_each_example"}, {"num_fewshot": 0}])
+def test_work_of_another_kind_says_nothing(config, change):
+    known = timings(result(config))
+    assert known.seconds(unit(replace(config, **change)), float(10 * MILLION)) is None
+
+
+@pytest.mark.parametrize(("parameters", "of_the_result"), [(None, 10 * MILLION), (0.0, 10 * MILLION), (5e6, None)])
+def test_without_both_sizes_nothing_is_told_of_a_new_model(config, parameters, of_the_result):
+    known = timings(result(config, parameters=of_the_result))
+    assert known.seconds(unit(replace(config, pretrained="new")), parameters) is None
+
+
+def test_without_any_result_nothing_is_known(config):
+    assert timings().seconds(unit(config), 1e6) is None
+    assert timings().num_results == 0
+
+
+@pytest.mark.parametrize(("on_gpu", "seconds"), [(False, 9.25), (True, 6.25 + 50)])
+def test_a_gpu_is_judged_by_results_of_gpus_and_a_cpu_by_those_of_cpus(config, on_gpu, seconds):
+    known = timings(result(config), result(config, device="cuda:0", load_s=50.0), on_gpu=on_gpu)
+    assert known.num_results == 1
+    assert known.seconds(unit(config), None) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        None,
+        [],
+        "a text",
+        {},
+        {"device": "cpu"},
+        {"device": "cpu", "pass": None, "num_documents": 8, "load_s": 1.0},
+        {"device": "cpu", "pass": {"num_configurations": 1, "phases_s": {}}, "num_documents": 8, "load_s": 1.0},
+        {
+            "device": "cpu",
+            "pass": {"num_configurations": 1, "phases_s": {"score": 1}},
+            "num_documents": 8,
+            "load_s": "1",
+        },
+        {
+            "device": "cpu",
+            "pass": {"num_configurations": 1, "phases_s": {"score": 1}},
+            "num_documents": 8,
+            "load_s": NAN,
+        },
+        {
+            "device": "cpu",
+            "pass": {"num_configurations": 1, "phases_s": {"score": 1}},
+            "num_documents": 8,
+            "load_s": 1,
+            "parameters": "many",
+        },
+        {"device": "cpu", "pass": {"num_configurations": 0, "phases_s": {"score": 1}}, "num_documents": 8, "load_s": 1},
+        {"device": "cpu", "pass": {"num_configurations": 1, "phases_s": {"score": 1}}, "num_documents": 0, "load_s": 1},
+    ],
+)
+def test_a_result_that_states_no_times_is_passed_over(config, run):
+    known = timings(stored(config, run), result(config))
+    assert known.num_results == 1
+    assert known.seconds(unit(config), None) == pytest.approx(9.25)
+
+
+@pytest.mark.parametrize("run", [{}, {"run": None}, {"run": []}, {"run": {"another task": {}}}])
+def test_a_file_of_another_program_is_passed_over(config, run):
+    content = {"results": {config.task: {"acc": 0.5}}, **run}
+    other = StoredResult(path=Path("unused.json"), content=content, config=config, identity=None)
+    assert timings(other).num_results == 0
+
+
+def test_data_that_cannot_be_read_is_told(config, tmp_path):
+    gone = replace(config, data_dir=str(tmp_path))
+    with pytest.raises(DataError, match=r"validation\.jsonl does not exist"):
+        timings(result(config)).seconds(unit(gone), None)
+
+
+BEGAN = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    """A clock that a test sets."""
+    clock = SimpleNamespace(now=BEGAN)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr("lm_eval.grid.estimate.time", clock)
+    return clock
+
+
+@pytest.fixture
+def units(config) -> list[Unit]:
+    """A unit of 9.25 s and, of a new model of the same size, one of two configurations and 10.5 s."""
+    return [unit(config), unit(replace(config, pretrained="new"), 2)]
+
+
+def remaining(units: list[Unit], *results: StoredResult, num_workers: int = 1) -> RemainingTime:
+    sizes = {("new", None, None, Checkpoint()): 10.0 * MILLION}
+    return RemainingTime(units, timings(*results), sizes, num_workers, _began=BEGAN)
+
+
+@pytest.mark.parametrize(("num_workers", "seconds"), [(0, 19.75), (1, 19.75), (2, 9.875), (8, 9.875)])
+def test_a_grid_takes_what_its_units_take_shared_among_the_workers_that_have_some(config, units, num_workers, seconds):
+    left = remaining(units, result(config), num_workers=num_workers)
+    assert left.planned_s() == pytest.approx(seconds)
+    assert left.num_unknown == 0
+
+
+def test_a_unit_that_nothing_is_known_about_counts_as_the_mean_of_the_others(config, units):
+    left = remaining([*units, unit(replace(config, num_fewshot=0))], result(config))
+    assert left.num_unknown == 1
+    assert left.planned_s() == pytest.approx(1.5 * 19.75)
+
+
+def test_where_nothing_is_known_nothing_is_planned(config, units):
+    left = remaining(units)
+    assert (left.planned_s(), left.remaining_s(), left.num_unknown) == (None, None, 2)
+    assert remaining([], result(config)).planned_s() is None
+
+
+def test_until_the_first_run_ends_the_plan_is_what_remains(config, units, clock):
+    left = remaining(units, result(config))
+    clock.now = BEGAN + 5
+    assert left.remaining_s() == pytest.approx(14.75)
+    clock.now = BEGAN + 50
+    assert left.remaining_s() == 0
+
+
+def test_from_then_on_the_grid_is_judged_by_its_own_pace(config, units, clock):
+    left = remaining(units, result(config))
+    left.finish(units[0].configs[0])
+    clock.now = BEGAN + 2 * 9.25  # twice as slow as planned
+    assert left.remaining_s() == pytest.approx(2 * 10.5)
+    left.finish(units[1].configs[1])  # half of its unit
+    assert left.remaining_s() == pytest.approx(18.5 * 5.25 / 14.5)
+    left.finish(units[1].configs[0])
+    assert left.remaining_s() == 0
+
+
+def test_without_any_timing_the_pace_is_known_from_the_first_run_on(units, clock):
+    left = remaining(units)
+    left.finish(units[0].configs[0])
+    clock.now = BEGAN + 30
+    assert left.remaining_s() == pytest.approx(30.0)  # as long for the other of two units
+
+
+def test_a_run_that_ends_twice_or_was_never_planned_counts_once_or_not_at_all(config, units, clock):
+    left = remaining(units, result(config))
+    clock.now = BEGAN + 9.25
+    for ended in (units[0].configs[0], units[0].configs[0], replace(config, pretrained="unplanned")):
+        left.finish(ended)
+    assert left.remaining_s() == pytest.approx(10.5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "described"),
+    [
+        (0.0, "0 s"),
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (61, "1 min 1 s"),
+        (599.4, "9 min 59 s"),
+        (599.6, "10 min"),
+        (629, "10 min"),
+        (631, "11 min"),
+        (3569, "59 min"),
+        (3571, "1 h 0 min"),
+        (3600, "1 h 0 min"),
+        (5400, "1 h 30 min"),
+        (86399, "1 d 0 h"),
+        (90000, "1 d 1 h"),
+        (10 * 86400 + 7200, "10 d 2 h"),
+    ],
+)
+def test_times_are_told_to_one_or_two_units(seconds, described):
+    assert describe_seconds(seconds) == described

@@ -1,0 +1,108 @@
+"""The table of results, and which baseline a score is normalised by."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.labels import LABELS, SHORT_LABELS, say_cell
+from lm_eval.results.table import find_baselines, format_results
+from lm_eval.table import main
+from tests.support.worlds import write_model_folder
+
+
+def write_older(
+    folder: Path, name: str, acc: float, *, limit: str, task: str = "hellaswag_dg", **config: object
+) -> None:
+    stated = {
+        "model": "dist_gen",
+        "model_args": "pretrained=any/model",
+        "task_args": "encoding_scheme=cross_encoding",
+        "num_fewshot": 0,
+        "limit": limit,
+        "description_dict": {},
+        **config,
+    }
+    content = {"results": {task: {"acc": acc, "acc_stderr": 0.01}}, "versions": {task: 0}, "config": stated}
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def rows_of(folder: Path) -> list[list[str]]:
+    results = list(ResultsFolder(folder))
+    return [line.split() for line in format_results(results, find_baselines(results)).splitlines()[2:]]
+
+
+def test_a_score_is_divided_by_the_baseline_of_its_own_dataset_limit_and_shots(tmp_path):
+    concept = {
+        "model_args": "WORD_AGG_SCHEME=mean,ENCODING_LAYER=0,pretrained=any/model",
+        "task_args": "encoding_scheme=concat_each_example",
+    }
+    write_older(tmp_path, "a", 0.3, limit="60", **concept)
+    write_older(tmp_path, "b", 0.4, limit="60")
+    write_older(tmp_path, "c", 0.2, limit="10")
+    write_older(tmp_path, "d", 0.1, limit="60", task="webqs_dg")
+    write_older(tmp_path, "e", 0.9, limit="60", num_fewshot=5)
+    found = {(row[0], row[2], row[3], row[-4]): row[-2:] for row in rows_of(tmp_path)}
+    assert found["hellaswag_dg", "concat_each_example", "0", "0.300"] == ["0.750", "0.333"]  # 0.05 / 0.15
+    assert found["webqs_dg", "cross_encoding", "0", "0.100"] == ["1.000", "-"]  # there is no guessing
+    assert found["hellaswag_dg", "cross_encoding", "0", "0.200"] == ["1.000", "-"]  # a baseline below chance
+
+
+def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
+    concept = {
+        "model_args": "WORD_AGG_SCHEME=mean,pretrained=any/model",
+        "task_args": "encoding_scheme=concat_each_example",
+    }
+    write_older(tmp_path, "a", 0.3, limit="60", **concept)
+    write_older(tmp_path, "b", 0.4, limit="61")
+    assert [row[-2:] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == [["-", "-"]]
+
+
+def test_the_table_of_folders_is_printed_and_unreadable_files_are_named(tmp_path, capsys):
+    settings = "WORD_AGG_SCHEME=mean,pretrained=any/model"
+    write_older(tmp_path / "r", "a", 0.25, limit="60")
+    write_older(
+        tmp_path / "r", "b", 0.2, limit="60", model_args=settings, task_args="encoding_scheme=concat_all_examples"
+    )
+    (tmp_path / "r" / "bad.json").write_text("{")
+    assert main([str(tmp_path / "r")]) == 0
+    printed = capsys.readouterr()
+    assert "cross_encoding" in printed.out
+    assert "0.250" in printed.out
+    assert "documents a run: not stated in results of the older form" in printed.out
+    assert "not a result: " in printed.err
+
+
+def test_an_empty_folder_is_an_error(tmp_path, capsys):
+    write_model_folder(tmp_path / "unrelated")
+    assert main([str(tmp_path / "unrelated")]) == 2
+    assert "no result in" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path, capsys):
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert f"error: {tmp_path / 'nothing'}: no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "kind", "scheme", "said"),
+    [
+        ("ENCODING_LAYER", None, "dist_sim", "concat_all_examples", "last"),
+        ("SEGMENT_AGG_SCHEME", None, "dist_gen", "concat_all_examples", "none"),
+        ("OUT_ENCODING_LAYER", None, "dist_sim", "concat_all_examples", "same"),
+        ("SIMILARITY_FUNC", None, "dist_gen", "concat_all_examples", "-"),
+        ("ENCODING_LAYER", None, "dist_gen", "cross_encoding", "-"),
+        ("ENCODING_LAYER", None, "dist_gen", "no_context", "-"),
+        ("ENCODING_LAYER", None, "dist_sim", "no_context", "last"),
+        ("ENCODING_LAYER", "0", "dist_gen", "concat_all_examples", "0"),
+    ],
+)
+def test_what_is_not_set_is_told_from_what_has_nothing_to_do(setting, value, kind, scheme, said):
+    assert say_cell(setting, value, kind=kind, scheme=scheme) == said
+
+
+def test_every_setting_has_a_name_for_readers():
+    assert set(LABELS) == set(SHORT_LABELS) == {"encoding_scheme", *SETTING_NAMES}

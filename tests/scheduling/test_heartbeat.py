@@ -1,0 +1,240 @@
+"""What a driver tells of itself, while it runs and when it has ended."""
+
+import errno
+import json
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lm_eval.results.provenance import code_version, command_line
+from lm_eval.scheduling.heartbeat import (
+    LEASE_S,
+    Journal,
+    Progress,
+    is_alive,
+    process_started,
+    read_drivers,
+    this_machine,
+)
+from lm_eval.scheduling.leases import Leases
+
+BEAT_S = 0.02
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    monkeypatch.setattr("lm_eval.scheduling.heartbeat._BEAT_S", BEAT_S)
+
+
+@pytest.fixture
+def journal(tmp_path) -> Iterator[Journal]:
+    """The journal of a grid of five runs, opened."""
+    journal = Journal(tmp_path, Progress(planned=5, skipped=2))
+    journal.open()
+    yield journal
+    journal.close("over")
+
+
+def file_of(journal: Journal, results: Path) -> Path:
+    return results / ".grid" / "drivers" / f"{journal.driver}.json"
+
+
+def told_by(journal: Journal, results: Path) -> dict:
+    return json.loads(file_of(journal, results).read_text())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(BEAT_S)
+
+
+def test_a_driver_tells_who_it_is_and_how_far_it_is(journal, tmp_path):
+    told = told_by(journal, tmp_path)
+    started, written = told.pop("started"), told.pop("written")
+    assert started <= written
+    assert started.endswith("+00:00")
+    assert told == {
+        "driver": journal.driver,
+        "host": platform.node(),
+        "machine": this_machine(),
+        "pid": os.getpid(),
+        "process_started": process_started(os.getpid()),
+        "command_line": command_line(),
+        "code": code_version(),
+        "planned": 5,
+        "skipped": 2,
+        "finished": 0,
+        "elsewhere": 0,
+        "failed": 0,
+        "remaining_s": None,
+        "running": {},
+        "ended": None,
+    }
+
+
+def test_two_drivers_of_one_process_have_files_of_their_own(journal, tmp_path):
+    other = Journal(tmp_path, Progress(planned=1, skipped=0))
+    other.open()
+    assert other.driver != journal.driver
+    assert len(read_drivers(tmp_path)) == 2
+    other.close("finished")
+
+
+def test_a_driver_lives_for_the_leases_until_its_journal_is_closed(tmp_path):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
+    journal.open()
+    file = Leases(tmp_path, journal.driver).driver_file(journal.driver)
+    assert file == file_of(journal, tmp_path)
+    assert is_alive(file, time.time())
+    journal.close("finished")
+    assert not is_alive(file, time.time())
+
+
+def test_the_file_is_kept_fresh(quick, journal, tmp_path):
+    file = file_of(journal, tmp_path)
+    os.utime(file, (0, 0))
+    wait_for(lambda: file.stat().st_mtime > 0)
+
+
+def test_what_changes_is_told_at_the_next_beat(quick, journal, tmp_path):
+    journal.progress.finished = 3
+    journal.progress.failed = 1
+    journal.progress.remaining_s = 12.5
+    journal.progress.running["worker-1"] = {"num_runs": 1, "first": "this", "since": 1.0}
+    wait_for(lambda: told_by(journal, tmp_path)["running"] != {})
+    told = told_by(journal, tmp_path)
+    assert (told["finished"], told["failed"], told["remaining_s"]) == (3, 1, 12.5)
+    assert told["running"] == {"worker-1": {"num_runs": 1, "first": "this", "since": 1.0}}
+
+
+@pytest.mark.parametrize("ended", ["finished", "interrupted", "stopped by an error"])
+def test_how_it_ended_is_told_and_that_nothing_runs_any_more(tmp_path, ended):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
+    journal.open()
+    journal.progress.running["worker-1"] = {"num_runs": 1, "first": "this", "since": 1.0}
+    journal.progress.finished = 1
+    journal.close(ended)
+    told = told_by(journal, tmp_path)
+    assert (told["ended"], told["running"], told["finished"]) == (ended, {}, 1)
+
+
+def test_after_its_end_nothing_is_written_and_no_thread_is_left(quick, tmp_path):
+    before = threading.active_count()
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
+    journal.open()
+    assert threading.active_count() == before + 1
+    journal.close("finished")
+    assert threading.active_count() == before
+    file = file_of(journal, tmp_path)
+    os.utime(file, (0, 0))
+    time.sleep(5 * BEAT_S)
+    assert file.stat().st_mtime == 0
+
+
+def test_a_folder_that_vanishes_is_made_again(quick, journal, tmp_path):
+    shutil.rmtree(tmp_path / ".grid")
+    wait_for(file_of(journal, tmp_path).exists)
+    assert told_by(journal, tmp_path)["driver"] == journal.driver
+
+
+def test_a_full_disk_leaves_the_last_word_standing_and_is_waited_out(quick, journal, tmp_path, monkeypatch):
+    tried = threading.Event()
+
+    def fail(path, content):
+        tried.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.scheduling.heartbeat.write_json", fail)
+        assert tried.wait(20)
+        journal.progress.finished = 4
+        assert told_by(journal, tmp_path)["finished"] == 0
+    wait_for(lambda: told_by(journal, tmp_path)["finished"] == 4)
+
+
+def test_a_disk_that_is_full_to_the_end_does_not_keep_a_driver_from_ending(tmp_path, monkeypatch):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
+    journal.open()
+
+    def fail(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lm_eval.scheduling.heartbeat.write_json", fail)
+    journal.close("finished")
+    assert told_by(journal, tmp_path)["ended"] is None
+
+
+def test_runs_that_start_and_end_while_the_file_is_written_do_no_harm(quick, journal, tmp_path, monkeypatch):
+    beats = []
+
+    def stumble(progress):
+        beats.append(progress)
+        if len(beats) == 1:
+            raise RuntimeError("dictionary changed size during iteration")
+        return {"beats": len(beats)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.scheduling.heartbeat.asdict", stumble)
+        wait_for(lambda: told_by(journal, tmp_path).get("beats", 0) >= 2)
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        Journal(tmp_path / "results", Progress(planned=1, skipped=0)).open()
+
+
+def test_a_journal_that_was_never_opened_can_be_closed(tmp_path):
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
+    journal.close("stopped by an error")
+    assert told_by(journal, tmp_path)["ended"] == "stopped by an error"
+
+
+def write_old(results: Path, ages_s: list[float]) -> list[Path]:
+    """Write the files of drivers that ended so long ago."""
+    folder = results / ".grid" / "drivers"
+    folder.mkdir(parents=True)
+    files = [folder / f"old-{number}.json" for number in range(len(ages_s))]
+    for file, age_s in zip(files, ages_s, strict=True):
+        file.write_text(json.dumps({"ended": "finished"}))
+        os.utime(file, (time.time() - age_s, time.time() - age_s))
+    return files
+
+
+HOUR_S = 60 * LEASE_S
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "num_kept"),
+    [
+        ([HOUR_S + 60 + number for number in range(25)], 20),
+        ([HOUR_S + 60 + number for number in range(20)], 20),
+        ([HOUR_S - 60 - number for number in range(25)], 25),
+        ([*[60.0] * 22, *[HOUR_S + 60] * 3], 22),
+    ],
+)
+def test_of_drivers_long_gone_the_newest_twenty_are_kept(tmp_path, ages_s, num_kept):
+    files = write_old(tmp_path, ages_s)
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
+    journal.open()
+    journal.close("finished")
+    assert [file.exists() for file in files] == [True] * num_kept + [False] * (len(files) - num_kept)
+    assert file_of(journal, tmp_path).exists()
+
+
+def test_two_drivers_that_begin_together_may_tidy_up_together(tmp_path):
+    files = write_old(tmp_path, [HOUR_S + 60 + number for number in range(25)])
+    files[7].unlink()
+    files[7].symlink_to(tmp_path / "removed by the other")  # listed, and gone when it is looked at
+    journal = Journal(tmp_path, Progress(planned=1, skipped=0))
+    journal.open()
+    journal.close("finished")
+    assert told_by(journal, tmp_path)["ended"] == "finished"

@@ -1,0 +1,450 @@
+"""Leases of a results folder: who gets one, when it passes to another, and that nobody ever shares one."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lm_eval.scheduling.heartbeat import (
+    LEASE_S,
+    STALLED_S,
+    is_alive,
+    process_started,
+    read_drivers,
+    state_folder,
+    this_machine,
+)
+from lm_eval.scheduling.leases import Leases
+from tests.support.clusters import TOP
+
+NAME = "a" * 64
+
+
+def write_driver(results: Path, driver: str, *, age_s: float = 0.0, **changes) -> Path:
+    """Write the file that tells of a driver, by default one of another machine that has just been heard of."""
+    content = {"driver": driver, "machine": "elsewhere", "pid": 1, "process_started": "1", "ended": None, **changes}
+    file = state_folder(results) / "drivers" / f"{driver}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+    set_age(file, age_s)
+    return file
+
+
+def set_age(path: Path, age_s: float) -> None:
+    moment = time.time() - age_s
+    os.utime(path, (moment, moment))
+
+
+def here(pid: int) -> dict:
+    """What a driver of this machine tells of its process."""
+    return {"machine": this_machine(), "pid": pid, "process_started": process_started(pid)}
+
+
+def killed() -> dict:
+    """What a driver tells that ran here until it was killed."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        told = here(process.pid)
+        process.kill()
+    return told
+
+
+def leases_of(results: Path, driver: str, **changes) -> Leases:
+    """The leases of a driver, with its file."""
+    write_driver(results, driver, **changes)
+    return Leases(results, driver)
+
+
+def held(results: Path) -> dict[str, str]:
+    """The lease files, each with whose it is."""
+    return {path.name: path.read_text() for path in (state_folder(results) / "leases").iterdir()}
+
+
+def test_a_lease_is_a_file_that_names_its_driver(tmp_path):
+    assert leases_of(tmp_path, "one").claim(NAME)
+    assert held(tmp_path) == {NAME: "one"}
+
+
+def test_a_driver_that_holds_a_lease_is_told_so_again(tmp_path):
+    one = leases_of(tmp_path, "one")
+    assert [one.claim(NAME), one.claim(NAME)] == [True, True]
+
+
+def test_what_one_driver_holds_another_does_not_get_until_it_is_given_back(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
+    assert one.claim(NAME)
+    assert not other.claim(NAME)
+    one.release(NAME)
+    assert other.claim(NAME)
+    assert not one.claim(NAME)
+    assert held(tmp_path) == {NAME: "other"}
+
+
+def test_a_lease_of_one_configuration_says_nothing_about_another(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
+    assert one.claim("a")
+    assert other.claim("b")
+
+
+def test_nobody_gives_back_what_another_holds(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
+    assert one.claim(NAME)
+    other.release(NAME)
+    other.release_all()
+    assert held(tmp_path) == {NAME: "one"}
+
+
+def test_all_leases_are_given_back_at_once(tmp_path):
+    one, other = leases_of(tmp_path, "one"), leases_of(tmp_path, "other")
+    assert [one.claim("a"), one.claim("b"), other.claim("c")] == [True, True, True]
+    one.release_all()
+    assert held(tmp_path) == {"c": "other"}
+
+
+def test_giving_back_what_somebody_has_deleted_is_no_error(tmp_path):
+    one = leases_of(tmp_path, "one")
+    assert one.claim(NAME)
+    (state_folder(tmp_path) / "leases" / NAME).unlink()
+    one.release(NAME)
+    assert one.claim(NAME)
+
+
+@pytest.mark.parametrize(
+    ("told", "lives"),
+    [
+        ({}, True),
+        ({"age_s": LEASE_S - 20}, True),
+        ({"age_s": LEASE_S + 1}, False),
+        ({"ended": "finished"}, False),
+        ({"ended": "interrupted", "age_s": 1.0}, False),
+    ],
+)
+def test_a_driver_of_another_machine_lives_as_long_as_it_is_heard_of_and_has_not_ended(tmp_path, told, lives):
+    assert is_alive(write_driver(tmp_path, "one", **told), time.time()) is lives
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME) is not lives
+    assert held(tmp_path) == {NAME: "one" if lives else "heir"}
+
+
+def test_a_driver_of_this_machine_lives_as_long_as_its_process_but_for_one_that_stands_still(tmp_path):
+    assert leases_of(tmp_path, "one", age_s=LEASE_S * 2, **here(os.getpid())).claim(NAME)
+    assert not leases_of(tmp_path, "heir").claim(NAME)
+    assert leases_of(tmp_path, "two", age_s=STALLED_S + 1, **here(os.getpid())).claim("b" * 32)
+    assert leases_of(tmp_path, "other").claim("b" * 32)
+
+
+def test_what_a_driver_that_was_away_held_is_no_longer_its_own(tmp_path):
+    one = leases_of(tmp_path, "one", age_s=LEASE_S * 2, machine="elsewhere")
+    assert one.claim(NAME)
+    assert one.holds(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+    assert not one.holds(NAME)
+
+
+def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path):
+    assert leases_of(tmp_path, "one", **killed()).claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+def test_a_killed_process_that_its_parent_has_not_taken_note_of_is_gone(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        file = write_driver(tmp_path, "one", **here(process.pid))
+        assert is_alive(file, time.time())
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the table of processes
+        assert not is_alive(file, time.time())
+
+
+def test_another_process_that_has_got_the_same_number_is_not_the_driver(tmp_path):
+    assert leases_of(tmp_path, "one", **{**here(os.getpid()), "process_started": "1"}).claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *('{"ended": null, "machine": HERE, "pid": "x"}', '{"machine": HERE}'),
+        '{"machine": HERE, "pid": 1073741824}',  # no such process, and none whose start is known
+    ],
+)
+def test_a_driver_whose_file_is_no_such_file_is_gone(tmp_path, content):
+    file = write_driver(tmp_path, "one")
+    file.write_text(content.replace("HERE", json.dumps(this_machine())))
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+def test_a_driver_whose_file_is_damaged_lives_until_it_should_have_written_it_again(tmp_path, content):
+    file = write_driver(tmp_path, "one")
+    file.write_text(content)
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert not leases_of(tmp_path, "heir").claim(NAME)
+    old = time.time() - LEASE_S - 1
+    os.utime(file, (old, old))
+    assert Leases(tmp_path, "later").claim(NAME)
+
+
+def test_a_driver_without_a_file_is_gone(tmp_path):
+    assert Leases(tmp_path, "one").claim(NAME)
+    assert leases_of(tmp_path, "heir").claim(NAME)
+
+
+def test_whether_a_driver_lives_is_looked_up_again_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("lm_eval.scheduling.leases._VERDICT_S", 0.05)
+    one, heir = leases_of(tmp_path, "one"), leases_of(tmp_path, "heir")
+    assert one.claim(NAME)
+    assert not heir.claim(NAME)
+    write_driver(tmp_path, "one", ended="finished")
+    time.sleep(0.1)
+    assert heir.claim(NAME)
+
+
+def test_many_leases_of_one_driver_take_one_look_at_it(tmp_path, monkeypatch):
+    one, heir = leases_of(tmp_path, "one"), leases_of(tmp_path, "heir")
+    names = [str(number) for number in range(50)]
+    assert all(one.claim(name) for name in names)
+    looks = []
+    monkeypatch.setattr("lm_eval.scheduling.leases._VERDICT_S", 60.0)
+    monkeypatch.setattr("lm_eval.scheduling.leases.is_alive", lambda file, now: looks.append(file) or True)
+    assert not any(heir.claim(name) for name in names)
+    assert looks == [heir.driver_file("one")]
+
+
+def test_a_driver_that_was_taken_for_gone_does_not_give_back_its_heirs_lease(tmp_path):
+    one = leases_of(tmp_path, "one", age_s=LEASE_S + 1)
+    heir = leases_of(tmp_path, "heir")
+    assert one.claim(NAME)
+    assert heir.claim(NAME)
+    one.release(NAME)
+    assert held(tmp_path) == {NAME: "heir"}
+
+
+def test_an_empty_lease_is_one_that_is_just_being_made(tmp_path):
+    empty = state_folder(tmp_path) / "leases" / NAME
+    empty.parent.mkdir(parents=True)
+    empty.touch()
+    heir = leases_of(tmp_path, "heir")
+    assert not heir.claim(NAME)
+    set_age(empty, LEASE_S + 1)
+    assert heir.claim(NAME)  # whoever began to make it died over it
+    assert held(tmp_path) == {NAME: "heir"}
+
+
+def test_an_old_empty_lease_makes_no_new_one_old(tmp_path):
+    folder = state_folder(tmp_path) / "leases"
+    folder.mkdir(parents=True)
+    for name in ("old", "new"):
+        (folder / name).touch()
+    set_age(folder / "old", LEASE_S + 1)
+    heir = leases_of(tmp_path, "heir")
+    assert heir.claim("old")
+    assert not heir.claim("new")
+
+
+def test_an_empty_lease_that_is_given_back_just_then_counts_as_held(tmp_path, monkeypatch):
+    heir = leases_of(tmp_path, "heir")
+    lease = state_folder(tmp_path) / "leases" / NAME
+    lease.parent.mkdir(parents=True)
+    lease.touch()
+    monkeypatch.setattr(heir, "_now", lambda: lease.unlink() or time.time())
+    assert not heir.claim(NAME)
+    assert heir.claim(NAME)
+
+
+def test_times_are_those_of_the_file_system_whatever_the_clock_says(tmp_path, monkeypatch):
+    assert leases_of(tmp_path, "one").claim(NAME)
+    heir = leases_of(tmp_path, "heir")
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.scheduling.leases.time.time", lambda: 4e9)
+        assert not heir.claim(NAME)
+    assert sorted(path.name for path in state_folder(tmp_path).iterdir()) == ["drivers", "leases"]
+
+
+def test_a_sweep_removes_the_leases_of_drivers_that_are_gone_and_no_others(tmp_path):
+    drivers = {
+        "lives": {},
+        "here": here(os.getpid()),
+        "silent": {"age_s": LEASE_S + 1},
+        "ended": {"ended": "finished"},
+        "killed": killed(),
+        "own": {},
+    }
+    for driver, told in drivers.items():
+        assert leases_of(tmp_path, driver, **told).claim(f"of {driver}")
+    assert Leases(tmp_path, "unknown").claim("of unknown")
+    Leases(tmp_path, "own").sweep()
+    assert held(tmp_path) == {"of lives": "lives", "of here": "here", "of own": "own"}
+
+
+def test_a_sweep_without_any_lease_is_no_error(tmp_path):
+    leases_of(tmp_path, "one").sweep()
+    Leases(tmp_path / "nowhere", "one").sweep()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_leases_folder_that_has_vanished_is_made_again(tmp_path):
+    one = leases_of(tmp_path, "one")
+    assert one.claim("a")
+    shutil.rmtree(state_folder(tmp_path))
+    one.sweep()
+    one.release("a")
+    assert one.claim("b")
+    assert held(tmp_path) == {"b": "one"}
+
+
+def test_a_full_disk_is_told_and_leaves_no_lease_without_an_owner(tmp_path, monkeypatch):
+    one = leases_of(tmp_path, "one")
+
+    def fail(handle, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lm_eval.scheduling.leases.os.write", fail)
+        with pytest.raises(OSError, match="No space left on device"):
+            one.claim(NAME)
+    assert held(tmp_path) == {}
+    assert one.claim(NAME)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(NotADirectoryError, match="Not a directory"):
+        Leases(tmp_path / "results", "one").claim(NAME)
+
+
+class Slow(Leases):
+    """Leases of a driver that stands still once it knows that a lease's owner is gone, and at every read thereafter."""
+
+    meanwhile: list = []  # noqa: RUF012  (set by the test)
+
+    def _lives(self, owner, lease):
+        lives = super()._lives(owner, lease)
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return lives
+
+    def _read(self, path):
+        if len(self.meanwhile) == 1:
+            self.meanwhile[0]()
+        return Leases._read(path)
+
+
+def test_a_slow_heir_does_not_open_a_gap_in_the_lease_of_a_faster_one(tmp_path):
+    assert leases_of(tmp_path, "gone", ended="killed").claim(NAME)
+    fast, third = leases_of(tmp_path, "fast"), leases_of(tmp_path, "third")
+    slow = Slow(tmp_path, "slow")
+    write_driver(tmp_path, "slow")
+    won = Counter()
+
+    def claim(leases):
+        won[leases.driver] += leases.claim(NAME)
+
+    slow.meanwhile = [lambda: claim(fast), lambda: claim(third)]
+    assert not slow.claim(NAME)
+    assert won == {"fast": 1, "third": 0}
+    assert held(tmp_path) == {NAME: "fast"}
+
+
+def test_a_heir_that_died_while_it_took_a_lease_over_is_in_nobodys_way(tmp_path):
+    assert leases_of(tmp_path, "gone", ended="killed").claim(NAME)
+    guard = state_folder(tmp_path) / "leases" / f".{NAME}"
+    guard.write_text("heir that died")
+    heir = leases_of(tmp_path, "heir")
+    assert [heir.claim(NAME), heir.claim(NAME)] == [False, True]  # the guard first, the lease when it asks again
+    assert held(tmp_path) == {NAME: "heir"}
+
+
+def test_a_lease_that_another_is_just_taking_over_is_held(tmp_path):
+    assert leases_of(tmp_path, "gone", ended="killed").claim(NAME)
+    write_driver(tmp_path, "faster")
+    (state_folder(tmp_path) / "leases" / f".{NAME}").write_text("faster")
+    assert not leases_of(tmp_path, "heir").claim(NAME)
+    assert held(tmp_path) == {NAME: "gone", f".{NAME}": "faster"}
+
+
+RACER = """
+import json, os, sys
+from pathlib import Path
+
+from lm_eval.scheduling.leases import Leases
+from lm_eval.scheduling.heartbeat import process_started, state_folder, this_machine
+
+results, driver, num_names = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+told = {"machine": this_machine(), "pid": os.getpid(), "process_started": process_started(os.getpid()), "ended": None}
+(state_folder(results) / "drivers" / f"{driver}.json").write_text(json.dumps(told))
+leases = Leases(results, driver)
+print("ready", flush=True)
+sys.stdin.readline()
+print(json.dumps([number for number in range(num_names) if leases.claim(str(number))]), flush=True)
+sys.stdin.readline()
+leases.release_all()
+"""
+
+
+def race(results: Path, num_drivers: int, num_names: int) -> list[int]:
+    """Return what several processes get that claim the same names at the same time and then hold them."""
+    (state_folder(results) / "drivers").mkdir(parents=True, exist_ok=True)
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(results), f"racer-{number}", str(num_names)],
+            cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(num_drivers)
+    ]  # fmt: skip
+    try:
+        for racer in racers:
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            racer.stdin.write("\n")
+            racer.stdin.flush()
+        won = [json.loads(racer.stdout.readline()) for racer in racers]
+        assert Counter(held(results).values()) == {f"racer-{i}": len(got) for i, got in enumerate(won) if got}
+        for racer in racers:
+            racer.communicate("\n", timeout=30)
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.wait()
+    return sorted(name for got in won for name in got)
+
+
+def test_of_several_drivers_that_claim_the_same_exactly_one_gets_each(tmp_path):
+    assert race(tmp_path, 4, 400) == list(range(400))
+    assert held(tmp_path) == {}
+
+
+def test_of_several_heirs_of_a_dead_driver_exactly_one_gets_each_lease(tmp_path):
+    gone = leases_of(tmp_path, "gone", **killed())
+    assert all(gone.claim(str(number)) for number in range(400))
+    assert race(tmp_path, 4, 400) == list(range(400))
+    assert held(tmp_path) == {}
+
+
+def test_what_drivers_tell_is_read_newest_first_with_whether_they_live(tmp_path):
+    write_driver(tmp_path, "first", started="2026-07-01T10:00:00+00:00", ended="finished")
+    write_driver(tmp_path, "second", started="2026-07-02T10:00:00+00:00", age_s=LEASE_S + 1)
+    write_driver(tmp_path, "third", started="2026-07-03T10:00:00+00:00", **here(os.getpid()))
+    write_driver(tmp_path, "broken").write_text("[1")
+    write_driver(tmp_path, "list").write_text("[1]")
+    drivers = read_drivers(tmp_path)
+    assert [(told["driver"], told["alive"]) for told in drivers] == [
+        ("third", True),
+        ("second", False),
+        ("first", False),
+    ]
+    assert abs(drivers[0]["updated"] - time.time()) < 60
+    assert read_drivers(tmp_path / "nowhere") == []
+
+
+def test_a_process_is_told_from_a_later_one_of_the_same_number():
+    told = killed()
+    assert process_started(os.getpid()) == process_started(os.getpid()) is not None
+    assert told["process_started"] != process_started(os.getpid())
+    assert process_started(told["pid"]) is None

@@ -1,0 +1,143 @@
+"""Metrics of a document and of a run, by hand."""
+
+import math
+import statistics
+
+import pytest
+
+from lm_eval.scoring.metrics import METRICS, DocumentScores, Tally
+from lm_eval.tasks.base import Example
+from lm_eval.tasks.registry import TASKS
+
+
+def document(scores, *, gold=(0,), choices=None, is_exact_match=None) -> DocumentScores:
+    texts = tuple(choices or (" text",) * len(scores))
+    example = Example(question=("q",), choices=texts, gold=tuple(gold))
+    matches = None if is_exact_match is None else tuple(is_exact_match)
+    return DocumentScores(doc_id=0, example=example, scores=tuple(map(float, scores)), is_exact_match=matches)
+
+
+def aggregate(documents, metrics) -> dict[str, float | None]:
+    tally = Tally(metrics)
+    for scored in documents:
+        tally.add(scored)
+    return tally.aggregate()
+
+
+@pytest.mark.parametrize(
+    ("scores", "gold", "acc"),
+    [
+        ([0.1, 0.7, 0.2], [1], 1),
+        ([0.1, 0.7, 0.2], [2], 0),
+        ([-9, -3, -5], [1], 1),
+        ([0.1, 0.2, 0.7], [0, 2], 1),
+        ([0.5, 0.5], [0], 1),
+        ([0.5, 0.5], [1], 0),
+        ([0.2, 0.4, 0.4], [1], 1),
+        ([0.2, 0.4, 0.4], [2], 0),
+    ],
+)
+def test_acc_takes_the_best_score_and_the_first_of_equals(scores, gold, acc):
+    assert METRICS["acc"].of(document(scores, gold=gold)) == acc
+
+
+@pytest.mark.parametrize(("num_choices", "expected"), [(1, 1), (2, 0.5), (4, 0.25)])
+def test_rand_acc_is_one_over_the_number_of_choices(num_choices, expected):
+    assert METRICS["rand_acc"].of(document([0.0] * num_choices)) == expected
+
+
+def test_acc_norm_counts_the_leading_blank_and_its_unspaced_form_does_not():
+    # per character as scored: -6/2 = -3 and -10/3 = -3.33; without the blank: -6/1 = -6 and -10/2 = -5
+    scored = document([-6, -10], gold=[0], choices=[" a", " bb"])
+    assert METRICS["acc_norm"].of(scored) == 1
+    assert METRICS["acc_norm_unspaced"].of(scored) == 0
+
+
+def test_acc_norm_prefers_the_longer_of_choices_with_equal_scores():
+    scored = document([-6, -6], gold=[1], choices=[" a", " bb"])
+    assert METRICS["acc"].of(scored) == 0
+    assert METRICS["acc_norm"].of(scored) == 1
+
+
+def test_acc_norm_counts_characters_not_bytes():
+    scored = document([-4, -5], gold=[0], choices=[" éé", " bbb"])  # -4/3 < -5/4, though -4/5 > -5/4
+    assert METRICS["acc_norm"].of(scored) == 0
+
+
+@pytest.mark.parametrize(
+    ("matches", "gold", "em"),
+    [
+        ([False, True, False], [1], 1),
+        ([False, True, False], [0], 0),
+        ([False, True], [0, 1], 1),
+        ([False, False], [0, 1], 0),
+    ],
+)
+def test_em_asks_whether_some_right_choice_is_matched_exactly(matches, gold, em):
+    scored = document([-9.0] * len(matches), gold=gold, is_exact_match=matches)
+    assert METRICS["em"].of(scored) == METRICS["acc_em"].of(scored) == em
+
+
+@pytest.mark.parametrize(("right", "error"), [("RWWR", math.sqrt(1 / 3) / 2), ("RR", 0), ("WWW", 0), ("R", None)])
+def test_standard_error_is_the_sample_deviation_over_the_root_of_n(right, error):
+    documents = [document([1, 0], gold=[0 if letter == "R" else 1]) for letter in right]
+    assert aggregate(documents, ["acc"])["acc_stderr"] == pytest.approx(error)
+
+
+def test_counted_values_give_what_the_list_of_them_gives():
+    documents = [document([0.0] * num_choices) for num_choices in [3, 4, 3, 7, 4, 4, 3]]
+    values = [METRICS["rand_acc"].of(scored) for scored in documents]
+    found = aggregate(documents, ["rand_acc"])
+    assert found["rand_acc"] == pytest.approx(statistics.fmean(values), rel=1e-15)
+    assert found["rand_acc_stderr"] == pytest.approx(statistics.stdev(values) / math.sqrt(len(values)), rel=1e-14)
+
+
+def test_a_metric_that_never_varies_has_no_error_at_all():
+    documents = [document([0.0] * 3) for _ in range(10)]
+    assert aggregate(documents, ["rand_acc"]) == {"rand_acc": 1 / 3, "rand_acc_stderr": 0}
+
+
+def test_a_run_reports_the_mean_and_the_standard_error_of_each_metric():
+    documents = [document([1, 0], is_exact_match=[True, False]), document([0, 1], is_exact_match=[False, True])]
+    found = aggregate(documents, TASKS["hellaswag_dg"].metrics)
+    assert found == {
+        "acc": 0.5,
+        "acc_stderr": pytest.approx(0.5),
+        "rand_acc": 0.5,
+        "rand_acc_stderr": 0,
+        "acc_norm": 0.5,
+        "acc_norm_stderr": pytest.approx(0.5),
+        "em": 0.5,
+        "em_stderr": pytest.approx(0.5),
+    }
+    assert list(found)[::2] == ["acc", "rand_acc", "acc_norm", "em"]
+
+
+def test_one_document_has_no_standard_error():
+    assert aggregate([document([1, 0])], ["acc", "rand_acc"]) == {
+        "acc": 1,
+        "acc_stderr": None,
+        "rand_acc": 0.5,
+        "rand_acc_stderr": None,
+    }
+
+
+@pytest.mark.parametrize("task", ["webqs_dg", "webqs"])
+def test_webquestions_reports_exact_match_as_its_acc_and_nothing_else(task):
+    documents = [
+        document([-1, -9], gold=[0, 1], is_exact_match=[False, False]),
+        document([-1, -9], gold=[0, 1], is_exact_match=[False, True]),
+        document([-1, -9], gold=[0, 1], is_exact_match=[False, True]),
+        document([-1, -9], gold=[0, 1], is_exact_match=[False, False]),
+    ]
+    assert aggregate(documents, TASKS[task].metrics) == {"acc": 0.5, "acc_stderr": pytest.approx(math.sqrt(1 / 3) / 2)}
+
+
+def test_standard_hellaswag_counts_characters_without_the_leading_blank():
+    documents = [document([-6, -10], gold=[1], choices=[" a", " bb"])]
+    assert aggregate(documents, TASKS["hellaswag"].metrics) == {
+        "acc": 0,
+        "acc_stderr": None,
+        "acc_norm": 1,
+        "acc_norm_stderr": None,
+    }

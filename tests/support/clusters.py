@@ -1,0 +1,170 @@
+"""Real processes for tests: scripts as a user calls them, Ray clusters, the workers below them."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a user who has activated this one."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, **changes}
+
+
+def call(script: str | Path, *arguments: str | Path, timeout_s: int = 300) -> subprocess.CompletedProcess[str]:
+    """Call a script from the top folder as it stands, with this environment activated."""
+    return subprocess.run(
+        [str(Path("scripts") / script), *map(str, arguments)],
+        cwd=TOP,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def start(script: str | Path, *arguments: str | Path, **changes: str) -> "subprocess.Popen[str]":
+    """Start a script that goes on while the test does."""
+    return subprocess.Popen(
+        [str(TOP / "scripts" / script), *map(str, arguments)],
+        cwd=TOP,
+        env=environment(**changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether a process is a Ray actor of ours."""
+    try:
+        return "ray::RayWorker" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def is_below(process: psutil.Process, pid: int) -> bool:
+    """Whether a process descends from another."""
+    try:
+        return any(parent.pid == pid for parent in process.parents())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def workers_below(pid: int) -> list[psutil.Process]:
+    """The Ray actors of ours that descend from a process."""
+    return [process for process in psutil.process_iter() if is_worker(process) and is_below(process, pid)]
+
+
+def wait_for_worker(grid: "subprocess.Popen[str]", timeout_s: float = 120) -> psutil.Process:
+    """Return a Ray actor that a running script has started."""
+    deadline = time.monotonic() + timeout_s
+    while grid.poll() is None and time.monotonic() < deadline:
+        for process in workers_below(grid.pid):
+            return process
+        time.sleep(0.2)
+    raise AssertionError("the script started no worker")
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something answers at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+@contextlib.contextmanager
+def running_cluster(port: int, num_gpus: int, **changes: str) -> Iterator[tuple[str, int]]:
+    """A running cluster with declared GPUs: its address and the process that holds it."""
+    host = "127.0.0.1"
+    declared = ["--num-cpus=2", f"--num-gpus={num_gpus}", "--include-dashboard=false", "--disable-usage-stats"]
+    with ray_node("--head", f"--port={port}", *declared, **changes) as head:
+        deadline = time.monotonic() + 60
+        while not listens(host, port) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        time.sleep(3)  # the node registers a moment after the head listens
+        yield f"{host}:{port}", head.pid
+
+
+@contextlib.contextmanager
+def ray_node(*arguments: str, prefix: Sequence[str] = (), **changes: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A node of a Ray cluster, with all its processes, until the end."""
+    command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments]
+    node = subprocess.Popen(
+        command,
+        env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_AUTH_MODE="token", **changes),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield node
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        node.wait(timeout=20)
+        Path("/tmp/ray/ray_current_cluster").unlink(missing_ok=True)  # or `auto` goes on looking for the one killed
+
+
+_TWO_NODES = """
+import sys
+from ray.cluster_utils import Cluster
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2})
+second = cluster.add_node(num_cpus=2, num_gpus=2)
+raylet = second.all_processes["raylet"][0].process.pid
+print(cluster.address, raylet, flush=True)
+for line in sys.stdin:
+    cluster.remove_node(second, allow_graceful=False)
+cluster.shutdown()
+"""
+
+
+@dataclass
+class TwoNodes:
+    """A cluster of two machines that are both this one."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    second: int
+    """Process of the second machine's raylet."""
+
+    def lose_second(self) -> None:
+        """Take the second machine away, without a warning."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("lose it\n")
+        self.process.stdin.flush()
+
+
+@contextlib.contextmanager
+def two_nodes() -> Iterator[TwoNodes]:
+    """A cluster of two nodes with two declared GPUs each, in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _TWO_NODES],
+        env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_AUTH_MODE="token"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        address, raylet = process.stdout.readline().split()
+        children = psutil.Process(process.pid).children(recursive=True)
+        try:
+            yield TwoNodes(process, address, int(raylet))
+        finally:
+            process.communicate(timeout=60)
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()

@@ -1,0 +1,79 @@
+"""The embedded world and models, and the demonstration that runs both tests on them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from demo import run_demo as demo
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.runtime import Execution
+from lm_eval.inference.loading import load_for
+from lm_eval.models.families import FAMILIES
+from lm_eval.models.info import read_facts
+from lm_eval.models.model_list import DEMO, DEMO_MODELS, demo_models, list_models, read_model_list
+from lm_eval.scoring.evaluation import evaluate_many
+
+MEGABYTE = 1 << 20
+
+
+@pytest.mark.parametrize("num_fewshot", [0, 5])
+@pytest.mark.parametrize("name", DEMO_MODELS)
+def test_the_baseline_on_the_embedded_models_is_far_above_chance(name, num_fewshot):
+    config = RunConfig.parse(
+        model="dist_gen",
+        model_args=f"pretrained={DEMO / 'models' / name}",
+        task="hellaswag_dg",
+        task_args=f"encoding_scheme=cross_encoding,data_dir={DEMO / 'data'}",
+        num_fewshot=num_fewshot,
+        limit=200,
+    )
+    evaluation = evaluate_many([config], load_for(config, Execution()), Execution())[0]
+    assert evaluation.metrics()["acc"] >= 0.6
+    assert evaluation.record.num_truncated == 0
+
+
+def test_the_embedded_models_are_small_and_of_the_stated_architecture():
+    size = sum(path.stat().st_size for path in (DEMO / "models").rglob("*") if path.is_file())
+    assert size < 6 * MEGABYTE
+    for folder in demo_models(None):
+        assert read_facts(folder).family.architecture == DEMO_MODELS[Path(folder).name]
+
+
+def text_of(dataset: str, split: str) -> str:
+    return (DEMO / "data" / dataset / f"{split}.jsonl").read_text()
+
+
+def test_no_embedded_document_is_both_shown_and_scored():
+    for dataset, splits in {"hellaswag": ("train", "validation"), "webqs": ("train", "test")}.items():
+        shown, scored = (
+            {json.dumps({**json.loads(line), "ind": 0}) for line in text_of(dataset, split).splitlines()}
+            for split in splits
+        )
+        assert shown.isdisjoint(scored)
+
+
+def test_listed_models_are_of_known_families_and_sorted_by_size():
+    sizes = [model.size_b for model in read_model_list()]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) > len(list_models()) == 19
+    assert len(list_models(arch_type="decoder-only", max_size=14)) == 12
+    assert len(list_models(arch_type="encoder-decoder", max_size=14)) == 4
+    assert set(FAMILIES) >= {"gpt_neo", "gptj", "gpt_neox", "t5"}
+
+
+@pytest.mark.slow
+def test_the_demonstration_runs_everything_once_and_prints_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "RESULTS", tmp_path)
+    monkeypatch.setattr(demo, "LIMIT", 12)
+    assert demo.main() == 0
+    first = capsys.readouterr().out
+    header, _, *rows = first.partition("\n\ntask ")[2].partition("\n\n")[0].splitlines()
+    assert header.split()[:3] == ["model", "scheme", "shots"]
+    assert header.split()[-2:] == ["normalised", "chance-corr."]
+    assert {row.split()[1] for row in rows} == set(DEMO_MODELS)
+    assert sum("cross_encoding" in row and row.endswith(" 1.000") for row in rows) == 2 * len(DEMO_MODELS)
+    num_results = sum(len(list(folder.glob("*.json"))) for folder in tmp_path.iterdir())
+    assert len(rows) == num_results > 40
+    assert demo.main() == 0
+    assert capsys.readouterr().out.count("  0 to run, ") == 5

@@ -1,0 +1,255 @@
+"""The grid scripts as a user calls them, with Ray really started."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.clusters import TOP, call, running_cluster, start, wait_for_worker
+from tests.support.tiny_models import save_tiny
+
+SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py"))
+FLAGS = (
+    *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
+    *("--data_dir", "--results_dir", "--dry_run", "--retry_failed", "--fail_fast", "--dtype"),
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {family: save_tiny(family, folder / f"tiny-{family}") for family in ("gpt2", "gpt_neox", "t5")}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_names_every_flag_and_says_what_it_does(script):
+    began = time.perf_counter()
+    shown = call(script, "--help")
+    assert shown.returncode == 0
+    page = shown.stdout + shown.stderr
+    for flag in FLAGS:
+        assert flag in page
+    assert "Run configurations again whose result is already in the folder." in page
+    assert "GROUP" not in page
+    assert ("--controls" in page) is (script == "run_parallel_baseline.py")
+    assert time.perf_counter() - began < 20  # the machine may be busy; what is imported is checked below
+
+
+def test_help_imports_nothing_heavy():
+    heavy = ("torch", "ray", "transformers", "pandas")
+    code = f"import sys, lm_eval.grid.script; print([m for m in {heavy} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--overwrite-result"], "unknown flag --overwrite-result (did you mean --overwrite_results?); choose from"),
+        (["--models", "demo", "--limit", "5:5"], "limit '5:5' selects no document"),
+        (["--models", "demo", "--dry_run=maybe"], "--dry_run is a switch"),
+        (["--models", "demo", "-N", "0"], "--NUM_GPUS_PER_RUN must be a whole number of at least 1, got 0"),
+        (["--models", "demo", "--dtype", "fp16"], "--dtype: unknown value 'fp16'; choose from float32, float16, bfl"),
+        (["demo"], "unexpected argument 'demo'"),
+        (["--models", "./nowhere"], "no such model folder"),
+        (
+            ["--models", "demo", "--data_dir", "/nowhere"],
+            "does not exist; it must hold the validation rows of hellaswag",
+        ),
+    ],
+)
+def test_a_wrong_call_ends_in_one_message_and_status_2(arguments, message, tmp_path):
+    ended = call("run_parallel_gen_gpt.py", *arguments, "--results_dir", tmp_path / "results")
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(models, data_dir, tmp_path):
+    folder = tmp_path / "data" / "hellaswag"
+    folder.mkdir(parents=True)
+    rows = (data_dir / "hellaswag" / "validation.jsonl").read_text().splitlines()
+    row = json.loads(rows[2])
+    del row["endings"]
+    (folder / "validation.jsonl").write_text("\n".join([*rows[:2], json.dumps(row), *rows[3:]]))
+    (folder / "train.jsonl").write_text((data_dir / "hellaswag" / "train.jsonl").read_text())
+    arguments = ("--models", models["gpt2"], "--data_dir", tmp_path / "data", "--results_dir", tmp_path / "results")
+    ended = call("run_parallel_gen_gpt.py", *arguments)
+    assert ended.returncode == 2
+    assert f"{folder / 'validation.jsonl'}, line 3: field 'endings' is missing" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_grid_of_two_models_runs_once_and_a_deleted_file_is_run_again(models, data_dir, tmp_path):
+    arguments = (
+        *("--models", f"{models['gpt2']},{models['gpt_neox']}"),
+        *("--data_dir", data_dir, "--limit", "4", "--results_dir", tmp_path),
+    )
+    first = call("run_parallel_gen_gpt.py", *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "28 to run, 0 done" in first.stdout
+    files = sorted(tmp_path.glob("*.json"))
+    assert len(files) == 28
+    again = call("run_parallel_gen_gpt.py", *arguments)
+    assert again.returncode == 0
+    assert "0 to run, 28 done" in again.stdout
+    before = json.loads(files[5].read_text())
+    files[5].unlink()
+    third = call("run_parallel_gen_gpt.py", *arguments)
+    assert third.returncode == 0
+    assert "1 to run, 27 done" in third.stdout
+    assert json.loads(files[5].read_text())["results"] == before["results"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "family", "expected"),
+    [
+        ("run_parallel_gen_t5.py", "t5", 6),
+        ("run_parallel_sim_gpt.py", "gpt2", 5),
+        ("run_parallel_sim_t5.py", "t5", 14),
+        ("run_parallel_baseline.py", "t5", 2),
+    ],
+)
+def test_every_script_runs_its_grid(models, data_dir, tmp_path, script, family, expected):
+    arguments = ("--models", models[family], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+    ended = call(script, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert len(list(tmp_path.glob("*.json"))) == expected
+
+
+@pytest.mark.slow
+def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(models, data_dir, tmp_path):
+    named = ("--models", f"{models['gpt2']},{models['t5']}", "--data_dir", data_dir, "--results_dir", tmp_path)
+    ended = call("run_parallel_baseline.py", "--controls", "--limit", "3", *named)
+    assert ended.returncode == 0, ended.stderr
+    assert "8 to run, 0 done" in ended.stdout
+    contents = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    stated = [(*content["results"], content["config"]["task_args"].partition(",")[0]) for content in contents]
+    assert Counter(stated) == {
+        ("hellaswag_dg", "encoding_scheme=cross_encoding"): 4,
+        ("hellaswag_dg", "encoding_scheme=no_context"): 2,
+        ("hellaswag_d", "encoding_scheme=no_context"): 2,
+    }
+    refused = call("run_parallel_gen_gpt.py", "--controls", *named)
+    assert refused.returncode == 2
+    assert "unknown flag --controls; choose from" in refused.stderr
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """The address of a running cluster with two declared GPUs."""
+    with running_cluster(6399, 2) as (address, _):
+        yield address
+
+
+@pytest.mark.slow
+def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(cluster, models, data_dir, tmp_path):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
+    found = call("run_parallel_sim_gpt.py", "-c", "auto", "--limit", "3", *arguments)
+    assert found.returncode == 0, found.stderr
+    addressed = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "2", "--limit", "4", *arguments)
+    assert addressed.returncode == 0, addressed.stderr
+    assert len(list(tmp_path.glob("*.json"))) == 10
+    refused = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "3", "--limit", "5", *arguments)
+    assert refused.returncode == 2
+    assert "no machine of the cluster has so many GPUs; the largest has 2" in refused.stderr
+
+
+@pytest.mark.slow
+def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, tmp_path):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
+    with start("run_parallel_gen_gpt.py", *arguments) as grid:
+        victim = wait_for_worker(grid)
+        victim.kill()
+        out, err = grid.communicate(timeout=300)
+    assert grid.returncode == 0, err
+    assert "14 to run, 0 done" in out
+    assert len(list(tmp_path.glob("*.json"))) == 14
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
+def test_an_interrupt_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir, tmp_path, signals):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
+    with start("run_parallel_gen_gpt.py", *arguments) as grid:
+        wait_for_worker(grid)
+        children = psutil.Process(grid.pid).children(recursive=True)
+        for number in signals:
+            grid.send_signal(number)
+            time.sleep(0.3)
+        _, err = grid.communicate(timeout=60)
+    assert grid.returncode == 130
+    assert err.strip().splitlines()[-1].startswith("interrupted; what was finished is in the results folder")
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
+@pytest.mark.slow
+def test_an_address_where_nothing_listens_is_refused_at_once(models, data_dir, tmp_path):
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+    ended = call("run_parallel_sim_gpt.py", "-c", "127.0.0.1:1", *arguments, timeout_s=60)
+    assert ended.returncode == 2
+    assert "--cluster 127.0.0.1:1: no Ray cluster can be joined there" in ended.stderr
+
+
+@pytest.mark.slow
+def test_without_a_cluster_to_join_the_call_is_refused(models, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    if any(process.info["name"] == "raylet" for process in psutil.process_iter(["name"])):
+        pytest.skip("a Ray cluster that is none of ours runs on this machine")
+    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+    ended = call("run_parallel_sim_gpt.py", "-c", "auto", *arguments)
+    assert ended.returncode == 2
+    assert "--cluster auto: no Ray cluster can be joined there" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_without_a_dataset_hub_the_call_is_refused_with_the_flag_that_helps(models, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    ended = call("run_parallel_sim_gpt.py", "--models", models["gpt2"], "--results_dir", tmp_path / "results")
+    assert ended.returncode == 2
+    assert "error: Rowan/hellaswag: the validation split cannot be loaded" in ended.stderr
+    assert "--data_dir" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "misspelt", "message"),
+    [
+        (
+            "encoding_scheme=[",
+            "encoding_schem=[",
+            "unexpected keyword argument 'encoding_schem'; its lists are model, task",
+        ),
+        ("max_size=14", "max_siz=14", "unexpected keyword argument 'max_siz'"),
+        (
+            '"decoder-only", max',
+            '"decoder", max',
+            "unknown arch_type 'decoder'; choose from decoder-only, encoder-decoder",
+        ),
+        ('"NORM": [None]', '"NROM": [None]', "unknown setting NROM; choose from WORD_AGG_SCHEME"),
+    ],
+)
+def test_a_slip_in_the_grid_that_a_user_edits_is_one_message(tmp_path, line, misspelt, message):
+    text = (TOP / "scripts" / "run_parallel_gen_gpt.py").read_text()
+    assert line in text
+    script = tmp_path / "edited.py"
+    script.write_text(text.replace(line, misspelt, 1))
+    ended = subprocess.run(
+        [sys.executable, str(script), "--dry_run"], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
