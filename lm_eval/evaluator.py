@@ -1,7 +1,7 @@
 """One configuration, or all that share a pass, from documents to metrics; `simple_evaluate` is the programs' way in."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,25 +12,16 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.inference.loading import load_for
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.info import read_facts
-from lm_eval.models.language_model import LanguageModel
+from lm_eval.results.identity import Resolver, Run
 from lm_eval.results.result_file import mean_of_tasks, merge_results
-from lm_eval.scoring.evaluation import Evaluation, _select, evaluate_many, make_result
-from lm_eval.scoring.verification import Verification
+from lm_eval.scoring.evaluation import make_result
+from lm_eval.scoring.run_pass import evaluate_many
 from lm_eval.scoring.verification import verify as verify_documents
-from lm_eval.tasks.registry import expand_tasks, find_groups, find_task
+from lm_eval.tasks.registry import expand_tasks, find_groups
 
 logger = logging.getLogger(__name__)
 
-
-def check_config(config: RunConfig) -> None:
-    """Check everything about a configuration that can be known without loading weights.
-
-    Raises:
-        ConfigurationError: unknown task, missing model folder, layer out of range, missing or broken data, empty limit.
-    """
-    find_task(config)
-    check_against_model(config, read_facts(config.pretrained, config.revision, config.checkpoint))
-    _select(config)
+OnResult = Callable[[RunConfig, dict[str, Any]], None]
 
 
 def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a parameter)
@@ -48,7 +39,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     description_dict: Mapping[str, str] | None = None,
     include_path: str | None = None,
     show_progress: bool = False,
-    on_result: Callable[[RunConfig, dict[str, Any]], None] = lambda config, result: None,  # noqa: ARG005
+    on_result: OnResult = lambda config, result: None,  # noqa: ARG005
 ) -> dict[str, Any]:
     """Evaluate one model on one or more tasks.
 
@@ -67,7 +58,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         description_dict: a description for each task that has one.
         include_path: a folder with task files; the same as include_path= in `task_args`.
         show_progress: whether a progress bar is drawn.
-        on_result: told each task's configuration and result as soon as it is finished.
+        on_result: called with each task's configuration and result as soon as it is finished.
 
     Returns:
         `results`, `versions`, `config` (experiment §7), `identity`, `run`; with groups among the tasks `groups`, the
@@ -81,12 +72,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     if type(verify) is not int or verify < 0:
         raise ConfigurationError(f"verify must be a non-negative number of documents, got {verify!r}")
     task_args = _with_include_path(task_args, include_path)
-    names = [name for name in tasks.split(",") if name] if isinstance(tasks, str) else list(tasks)
-    if not names:
-        raise ConfigurationError("tasks: no task is named")
-    kind = MODEL_KIND_ALIASES.get(model, model)
-    groups = find_groups(names, kind, parse_pairs(task_args, "task_args").get("include_path"))
-    names = expand_tasks(names, groups)
+    names, groups = _expand_names(tasks, model, task_args)
     descriptions = dict(description_dict or {})
     if unknown := set(descriptions) - set(names):
         raise ConfigurationError(
@@ -104,26 +90,57 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         )
         for name in names
     ]
-    execution = Execution.parse(batch_size=batch_size, device=device, model_args=model_args)
-    for config in configs:
-        check_config(config)
-    for note in dict.fromkeys(note for config in configs for note in find_task(config).notes):
-        logger.warning(note)
-    commit = read_facts(configs[0].pretrained, configs[0].revision, configs[0].checkpoint).commit
-    configs = [replace(config, revision=commit or config.revision) for config in configs]
-    loaded = load_for(configs[0], execution)
-    results = []
-    for config in configs:
-        kept = None if log_samples else verify
-        evaluation = evaluate_many([config], loaded, execution, keep_documents=kept, show_progress=show_progress)[0]
-        results.append(make_result(evaluation, loaded, execution, log_samples=log_samples))
-        if verify:
-            results[-1]["verification"] = {config.task: asdict(_verify(evaluation, loaded, verify))}
-        on_result(config, results[-1])
-    merged = merge_results(results)
+    execution = Execution.parse(batch_size=batch_size, device=device, model_args=model_args, log_samples=log_samples)
+    results = _evaluate(_resolve(configs), execution, verify, on_result, show_progress=show_progress)
+    merged = merge_results(list(results))
     if groups:
         merged["groups"] = {name: mean_of_tasks(merged, tasks) for name, tasks in groups.items()}
     return merged
+
+
+def _expand_names(
+    tasks: Sequence[str] | str, model: str, task_args: str | None
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of the tasks that are asked for, and the groups among these."""
+    names = [name for name in tasks.split(",") if name] if isinstance(tasks, str) else list(tasks)
+    if not names:
+        raise ConfigurationError("tasks: no task is named")
+    kind = MODEL_KIND_ALIASES.get(model, model)
+    groups = find_groups(names, kind, parse_pairs(task_args, "task_args").get("include_path"))
+    return expand_tasks(names, groups), groups
+
+
+def _resolve(configs: Sequence[RunConfig]) -> list[Run]:
+    """Resolve configurations of one model, and check all that can be known without loading its weights.
+
+    Raises:
+        ConfigurationError: missing model folder, unknown task, layer out of range, missing or broken data, empty limit.
+    """
+    facts = read_facts(configs[0].pretrained, configs[0].revision, configs[0].checkpoint)
+    resolve = Resolver()
+    runs = [resolve(replace(config, revision=facts.commit or config.revision)) for config in configs]
+    for run in runs:
+        check_against_model(run.config, facts)
+        run.documents()
+    for note in dict.fromkeys(note for run in runs for note in run.task.notes):
+        logger.warning(note)
+    return runs
+
+
+def _evaluate(
+    runs: Sequence[Run], execution: Execution, verify: int, on_result: OnResult, *, show_progress: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the result of each run of one model, as soon as it is there."""
+    model = load_for(runs[0].config, execution)
+    kept = None if execution.log_samples else verify
+    for run in runs:
+        (evaluation,) = evaluate_many([run], model, execution, keep_documents=kept, show_progress=show_progress)
+        result = make_result(evaluation, model, execution)
+        if verify:
+            verification = verify_documents(run, model, run.documents()[:verify], evaluation.documents[:verify])
+            result["verification"] = {run.config.task: asdict(verification)}
+        on_result(run.config, result)
+        yield result
 
 
 def _with_include_path(task_args: str | None, include_path: str | None) -> str | None:
@@ -135,8 +152,3 @@ def _with_include_path(task_args: str | None, include_path: str | None) -> str |
     if stated is not None:
         return task_args
     return ",".join(filter(None, [task_args, format_pairs({"include_path": include_path})]))
-
-
-def _verify(evaluation: Evaluation, model: LanguageModel, num_documents: int) -> Verification:
-    config = evaluation.config
-    return verify_documents(config, model, _select(config)[:num_documents], evaluation.documents[:num_documents])

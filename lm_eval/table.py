@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.table import baseline_key, find_baselines, format_results, say_documents, sort_results
+from lm_eval.results.identity import baseline_key
+from lm_eval.results.table import find_baselines, format_results, say_documents, sort_results
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from lm_eval.cli.prefetch import (
 )
 from lm_eval.common.hub import answers
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import resolve, with_tasks
+from lm_eval.grid.grid import resolve_folder, with_tasks
 from lm_eval.models.model_list import demo_models
 
 SCRIPTS = Path(__file__).resolve().parent
@@ -64,7 +64,7 @@ def _prefetch(args: argparse.Namespace) -> int:
         for name in filter(None, args.models.split(","))
         for model in (demo_models(None) if name == "demo" else [name])
     ]
-    wanted = Wanted.by(grids, models, args.data_dir, resolve(args.include_path))
+    wanted = Wanted.by(grids, models, args.data_dir, resolve_folder(args.include_path))
     if wrong := wanted.check_local():
         raise ConfigurationError("\n  ".join(wrong))
     found: list[ModelFiles] = []

@@ -15,9 +15,9 @@ import pandas as pd
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import read_model_list
-from lm_eval.results.identity import canonical, fingerprint
+from lm_eval.results.identity import fingerprint
 from lm_eval.results.result_file import FAILURE_ENDING, StoredResult, read_results
-from lm_eval.tasks.registry import dataset_name, known_task
+from lm_eval.tasks.registry import dataset_name
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
 _CACHE_VERSION = 1
@@ -129,8 +129,7 @@ def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, 
 
 
 def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> dict[str, Any]:
-    task, run = known_task(stored.config), stored.content.get("run", {}).get(stored.config.task, {})
-    config = stored.config if task is None else canonical(stored.config)
+    config, run = stored.form, stored.content.get("run", {}).get(stored.config.task, {})
     code = run.get("code") or {}
     row: dict[str, Any] = {
         "task": config.task,
@@ -187,8 +186,7 @@ def _data(stored: StoredResult) -> str:
         return str(data.get("hub") or fingerprint(data)[:12])
     if stored.config.data_dir is not None:
         return stored.config.data_dir
-    task = known_task(stored.config)
-    return stored.config.task if task is None else task.dataset.hub_title
+    return stored.config.task if stored.task is None else stored.task.dataset.hub_title
 
 
 def _as_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

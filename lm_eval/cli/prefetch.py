@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from lm_eval.common.hub import answers, cached_snapshot, first_line, lacking, needed_files, offline
-from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid.availability import attempt
 from lm_eval.grid.grid import Given, Grid, expand
-from lm_eval.grid.preflight import attempt
 from lm_eval.models.info import is_local, read_facts
 from lm_eval.tasks.base import Dataset
 from lm_eval.tasks.documents import data_identity, needed_splits
@@ -72,12 +71,13 @@ class Wanted:
             ConfigurationError: a grid that cannot be run.
         """
         names = tuple(dict.fromkeys(models or [name for grid in grids for name in grid.models]))
-        configs: list[RunConfig] = [
-            config for grid in grids for config in expand(grid, Given(include_path=include_path))
-        ]
-        found = {task.dataset.name: task.dataset for task in map(find_task, configs)}
+        datasets: dict[str, Dataset] = {}
+        for grid in grids:
+            task = find_task(grid.model, grid.task, include_path)
+            expand(grid, Given(include_path=include_path), task)  # refuses a grid that cannot be run
+            datasets[task.dataset.name] = task.dataset
         folders = tuple(name for name in names if is_local(name))
-        return cls(tuple(name for name in names if name not in folders), folders, tuple(found.values()), data_dir)
+        return cls(tuple(name for name in names if name not in folders), folders, tuple(datasets.values()), data_dir)
 
     @property
     def hub_datasets(self) -> tuple[Dataset, ...]:

@@ -36,7 +36,7 @@ def describe_status(path: Path, *, table: bool) -> list[str]:
     failed = {
         name: recorded
         for name, recorded in failures.items()
-        if folder.find_identified(recorded.config, recorded.identity) is None and is_current(recorded)
+        if folder.find(recorded.as_run()) is None and is_current(recorded)
     }
     lines = [f"{path}: {len(results)} results, {len(failed)} failed, {len(folder.unreadable)} unreadable files"]
     lines += _describe_drivers(read_drivers(path))

@@ -37,3 +37,8 @@ def parse_pairs(text: str | None, what: str) -> dict[str, str | None]:
 def format_pairs(pairs: Mapping[str, object]) -> str:
     """Write `KEY=value,KEY=value`, the inverse of `parse_pairs`."""
     return ",".join(f"{key}={value}" for key, value in pairs.items())
+
+
+def first_line(message: object) -> str:
+    """Return the first line of an error or a text."""
+    return str(message).strip().partition("\n")[0]

@@ -6,7 +6,6 @@ Knows nothing of tensors, files or results; what a task or a model family adds t
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lm_eval.common.text import choices_text, format_pairs, parse_pairs
@@ -134,6 +133,11 @@ class RunConfig:
                 f"unknown encoding scheme {self.encoding_scheme!r}; choose from {choices_text(ENCODING_SCHEMES)}"
             )
         _CHECKS[self.model](self)
+
+    @property
+    def model_name(self) -> str:
+        """The short name of its model."""
+        return self.pretrained.rstrip("/").rpartition("/")[2]
 
     @property
     def is_segmented(self) -> bool:
@@ -265,11 +269,6 @@ def _check_plain(config: RunConfig) -> None:
 _CHECKS = {"dist_sim": _check_similarity, "dist_gen": _check_generation, "hf": _check_plain}
 
 
-def model_name(config: RunConfig) -> str:
-    """Return the short name of a configuration's model."""
-    return Path(config.pretrained).name
-
-
 def describe(config: RunConfig) -> str:
     """Return a configuration in one line."""
     settings = {key: value for key, value in config.vectors.public().items() if value is not None}
@@ -277,7 +276,7 @@ def describe(config: RunConfig) -> str:
     limit = "" if str(config.limit) == "None" else f"limit={config.limit}"
     parts = (
         config.task,
-        model_name(config),
+        config.model_name,
         config.encoding_scheme or config.model,
         f"{config.num_fewshot} shots",
         stated,

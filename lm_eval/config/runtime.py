@@ -22,7 +22,9 @@ class Execution:
     """Whether the scores of every document are stored."""
 
     @classmethod
-    def parse(cls, *, batch_size: str | int | None, device: str | None, model_args: str) -> "Execution":
+    def parse(
+        cls, *, batch_size: str | int | None, device: str | None, model_args: str, log_samples: bool = False
+    ) -> "Execution":
         """Read the flags of the command line, and `device_map=auto` among the `model_args`.
 
         Raises:
@@ -33,7 +35,8 @@ class Execution:
             raise ConfigurationError(f"device_map: unknown value {device_map!r}; choose from None, auto")
         if device_map is not None and device is not None:
             raise ConfigurationError(f"device={device} and device_map={device_map} exclude each other; leave one out")
-        return cls(batch_size=_parse_batch_size(batch_size), device=device, spread=device_map == "auto")
+        spread = device_map == "auto"
+        return cls(batch_size=_parse_batch_size(batch_size), device=device, spread=spread, log_samples=log_samples)
 
 
 def _parse_batch_size(batch_size: str | int | None) -> int | None:

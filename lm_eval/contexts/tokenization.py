@@ -12,8 +12,8 @@ from lm_eval.contexts.encoding_schemes import Context, build_context
 from lm_eval.contexts.joint_tokenization import encode_pairs
 from lm_eval.errors import RunError
 from lm_eval.models.language_model import LanguageModel
+from lm_eval.tasks.base import Task
 from lm_eval.tasks.documents import Document
-from lm_eval.tasks.registry import find_task
 from lm_eval.vectors.spec import Samples, Segment
 
 _Tokens = list[list[tuple[int, ...]]]
@@ -113,6 +113,7 @@ class Tokeniser:
 
     model: LanguageModel
     config: RunConfig
+    task: Task
     _num_cut_with_choice: int = field(default=0, init=False)
 
     @cached_property
@@ -137,7 +138,7 @@ class Tokeniser:
 
     def _tokenise(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
         """Tokenise documents that have one context each."""
-        if find_task(self.config).tokens_jointly:
+        if self.task.tokens_jointly:
             contexts, choices = self._pairs(documents)
         else:
             contexts, choices = self._contexts(documents), self._separate_choices(documents)
@@ -180,7 +181,7 @@ class Tokeniser:
         return [[[next(segments) for _ in sample] for sample in context.samples] for context in contexts]
 
     def _build(self, documents: Sequence[Document]) -> list[Context]:
-        dataset = find_task(self.config).dataset
+        dataset = self.task.dataset
         scheme = self.config.encoding_scheme or "cross_encoding"
         return [
             build_context(dataset, document.example, document.shots, scheme, self.config.description)

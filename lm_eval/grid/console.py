@@ -3,19 +3,16 @@
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 
 from tqdm import tqdm
 
-from lm_eval.config.run_config import RunConfig, describe
-from lm_eval.errors import ConfigurationError
+from lm_eval.config.run_config import describe
 from lm_eval.grid.estimate import Prospect, describe_seconds
 from lm_eval.grid.plan import Plan, plan_remarks
+from lm_eval.grid.summary import Summary
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import Identifier
-from lm_eval.results.result_file import StoredResult
+from lm_eval.results.identity import Run
 from lm_eval.results.table import format_results, say_documents
 from lm_eval.scheduling.heartbeat import Progress
 from lm_eval.scheduling.units import Outcome
@@ -24,44 +21,16 @@ _LOG_LINES = 5
 """Of a dead worker's log, that are shown."""
 
 
-@dataclass
-class Summary:
-    """How a grid ended."""
-
-    finished: int = 0
-    elsewhere: int = 0
-    failures: list[Outcome] = field(default_factory=list)
-    unwritten: list[Outcome] = field(default_factory=list)
-    """Results that could not be written into the folder."""
-    rescued_to: Path | None = None
-    """Where those were written instead, as far as there was room."""
-    num_rescued: int = 0
-    stopped: bool = False
-    """Whether the first failure ended it."""
+def print_counts(summary: Summary) -> None:
+    """Print how many runs ended in which way."""
+    progress = summary.progress
+    elsewhere = f", {progress.elsewhere} by another driver" if progress.elsewhere else ""
+    print(f"{progress.finished} finished{elsewhere}, {progress.failed} failed, {progress.left} not run", flush=True)
 
 
-def print_counts(summary: Summary, left: int) -> None:
-    """Print how many runs ended in which way.
-
-    Args:
-        summary: how the grid ended.
-        left: runs that were not begun or not finished.
-    """
-    elsewhere = f", {summary.elsewhere} by another driver" if summary.elsewhere else ""
-    print(f"{summary.finished} finished{elsewhere}, {len(summary.failures)} failed, {left} not run", flush=True)
-
-
-def print_results(configs: Sequence[RunConfig], folder: ResultsFolder) -> None:
-    """Print the results of configurations as a table."""
-    identify = Identifier()
-    stored: list[StoredResult] = []
-    for config in configs:
-        try:
-            found = folder.find(config, identify)
-        except ConfigurationError:  # its data or model went away meanwhile
-            continue
-        if found is not None:
-            stored.append(found)
+def print_results(runs: Sequence[Run], folder: ResultsFolder) -> None:
+    """Print the results of runs as a table."""
+    stored = [result for run in runs if (result := folder.find(run)) is not None]
     if stored:
         print(format_results(stored))
         print(say_documents(stored))
@@ -70,9 +39,8 @@ def print_results(configs: Sequence[RunConfig], folder: ResultsFolder) -> None:
 def print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
     """Print what failed, and return the exit status."""
     if summary.stopped:
-        ended = summary.finished + summary.elsewhere + len(summary.failures)
-        print_counts(summary, len(plan.to_run) - ended)
-    _print_failures([Outcome(config=config, failure=recorded.failure) for config, recorded in plan.failed], "before")
+        print_counts(summary)
+    _print_failures([Outcome(config=run.config, failure=recorded.failure) for run, recorded in plan.failed], "before")
     _print_failures(summary.failures)
     if summary.failures:
         print(
@@ -106,8 +74,8 @@ def print_unwritten(summary: Summary, folder: ResultsFolder) -> None:
         print(f"  {describe(outcome.config)}", file=sys.stderr)
     where, rescued = summary.rescued_to, summary.num_rescued
     which = "they are" if rescued == len(summary.unwritten) else f"{rescued} of them are"
-    told = "they are lost" if where is None else f"{which} in {where}; move its files there once there is room"
-    print(f"  {told}", file=sys.stderr)
+    fate = "they are lost" if where is None else f"{which} in {where}; move its files there once there is room"
+    print(f"  {fate}", file=sys.stderr)
 
 
 _GRID_FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
@@ -146,8 +114,7 @@ class GridProgress:
         running = sum(unit["num_runs"] for unit in progress.running.values())
         left = "" if progress.remaining_s is None else f", about {describe_seconds(progress.remaining_s)} left"
         self._bar.set_postfix_str(f"{running} running, {progress.failed} failed{left}", refresh=False)
-        ended = progress.finished + progress.elsewhere + progress.failed
-        self._bar.update(ended - self._bar.n)
+        self._bar.update(progress.ended - self._bar.n)
         self._bar.refresh()
 
 

@@ -5,27 +5,30 @@ The only one who writes into a results folder while a grid runs; workers, wherev
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lm_eval.common.atomic import sweep_temporary_files
-from lm_eval.common.console import tell
+from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.console import Summary
-from lm_eval.grid.estimate import RemainingTime
-from lm_eval.grid.plan import Pending, Plan
-from lm_eval.grid.result_writer import GIVE_UP_S, RETRY_S, ResultWriter
-from lm_eval.results.failures import Failure, find_failure, remove_failure, write_failure
-from lm_eval.results.folder import ResultsFolder, is_same_run
+from lm_eval.grid.estimate import Prospect
+from lm_eval.grid.ownership import Ownership
+from lm_eval.grid.plan import Plan
+from lm_eval.grid.result_writer import ResultWriter
+from lm_eval.grid.summary import Summary
+from lm_eval.results.failures import Failure, remove_failure, write_failure
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.identity import is_same_run
 from lm_eval.results.provenance import code_version, command_line
-from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.heartbeat import Journal, Progress
-from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import Claim, Ended, Outcome, Started
+from lm_eval.scheduling.units import Ended, Event, Outcome, Started
+
+OnChange = Callable[[Progress, str | None], None]
+"""Is called with how far the grid is, and with a line about what has ended, if anything has."""
 
 _SOMETHING_ELSE = Failure(
     message="the model or the data were not what they were when the plan was made: changed meanwhile, or other ones on "
@@ -37,28 +40,20 @@ class Driver:
     """Carries one plan out."""
 
     def __init__(
-        self,
-        plan: Plan,
-        folder: ResultsFolder,
-        workforce: Workforce,
-        remaining: RemainingTime,
-        on_change: Callable[[Progress, str | None], None],
-        *,
-        fail_fast: bool = False,
+        self, plan: Plan, folder: ResultsFolder, prospect: Prospect, on_change: OnChange, *, fail_fast: bool = False
     ) -> None:
-        self._pending: dict[RunConfig, Pending] = {pending.config: pending for pending in plan.to_run}
+        self._plan = plan
+        self._runs = {run.config: run for run in plan.to_run}
         self._folder = folder
-        self._workforce = workforce
-        self._remaining = remaining
+        self._prospect = prospect
         self._on_change = on_change
         self._fail_fast = fail_fast
         self._progress = Progress(planned=len(plan.to_run), skipped=len(plan.done))
         self._journal = Journal(folder.path, self._progress)
-        self._leases = Leases(folder.path, self._journal.driver)
-        self._writer = ResultWriter(folder)
-        self._leases_fail = False
+        self._ownership = Ownership(plan, folder, self._journal)
+        self._writer = ResultWriter(folder, self._runs)
         self._causes: set[str] = set()
-        self.summary = Summary()
+        self.summary = Summary(self._progress)
 
     def run(self, executor: Executor) -> Summary:
         """Run everything, and return how it ended.
@@ -67,30 +62,38 @@ class Driver:
             ConfigurationError: the executor cannot run this; nothing ran.
             KeyboardInterrupt: somebody wants it to stop; what is finished is written.
         """
+        workforce = self._prospect.workforce
         queue = WorkQueue(
-            units=self._remaining.units,
-            claim=self._claim,
-            sizes=self._workforce.sizes,
-            larger_share=self._workforce.larger_share,
+            units=self._prospect.remaining.units,
+            claim=self._ownership.claim,
+            sizes=workforce.sizes,
+            larger_share=workforce.larger_share,
         )
+        with self._opened(queue):
+            with contextlib.closing(executor.run(queue, workforce)) as events:  # type: ignore[type-var]
+                for event in events:
+                    self._take(event)
+                    if self.summary.stopped:
+                        break
+            self._take_rest(queue)
+            for written in self._writer.retry_for_a_while():
+                self._settle(written)
+        return self.summary
+
+    @contextlib.contextmanager
+    def _opened(self, queue: WorkQueue) -> Iterator[None]:
+        """Keep the journal while what is inside runs, and leave the folder in order however that ends."""
         try:
             self._journal.open()
         except OSError as error:
             raise ConfigurationError(
                 f"results folder {self._folder.path}: cannot be written ({error}); choose another"
             ) from error
-        self._leases.sweep()
+        self._ownership.sweep()
         sweep_temporary_files(self._folder.path)
         ended = "stopped by an error"
         try:
-            events = executor.run(queue, self._workforce)
-            with contextlib.closing(events):  # type: ignore[type-var]
-                for event in events:
-                    self._take(event)
-                    if self.summary.stopped:
-                        break
-            self._take_rest(queue)
-            self._finish()
+            yield
             ended = "stopped at the first failure" if self.summary.stopped else "finished"
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -99,11 +102,10 @@ class Driver:
             with contextlib.ExitStack() as last:  # each of these, whatever becomes of the others; the last one first
                 last.callback(lambda: self._journal.close(ended))
                 last.callback(lambda: sweep_temporary_files(self._folder.path))
-                last.callback(self._leases.release_all)
+                last.callback(self._ownership.release_all)
                 last.callback(self._save_the_rest)
                 last.callback(lambda: self._settle(self._writer.retry(now=True)))
                 last.callback(lambda: self._take_rest(queue))
-        return self.summary
 
     def _take_rest(self, queue: WorkQueue) -> None:
         """Take what workers have handed back and nobody has asked for; beyond the failure that ends it only results."""
@@ -111,11 +113,11 @@ class Driver:
             if outcome.failure is None or not self.summary.stopped:
                 self._take_outcome(outcome)
 
-    def _take(self, event: object) -> None:
-        self._progress.remaining_s = self._remaining.remaining_s()
+    def _take(self, event: Event) -> None:
+        self._progress.remaining_s = self._prospect.remaining.remaining_s()
         if isinstance(event, Started):
-            runs = [describe(config) for config in event.unit.configs]
-            self._progress.running[event.worker] = {"num_runs": len(runs), "first": runs[0], "since": time.time()}
+            first, number = describe(event.unit.runs[0].config), len(event.unit.runs)
+            self._progress.running[event.worker] = {"num_runs": number, "first": first, "since": time.time()}
             self._on_change(self._progress, None)
         elif isinstance(event, Ended):
             self._progress.running.pop(event.worker, None)
@@ -127,19 +129,17 @@ class Driver:
         self._settle(self._writer.retry())
 
     def _take_outcome(self, outcome: Outcome) -> None:
-        if outcome.result is not None and self._is_done_by_heir(outcome.config):
-            self._take_outcome(Outcome(config=outcome.config, elsewhere=True))
-        elif outcome.result is not None:
+        run = self._runs[outcome.config]
+        if outcome.failure is not None:
+            self._record(outcome, outcome.failure)
+        elif outcome.result is None or self._ownership.is_done_by_heir(run):
+            self._progress.elsewhere += 1
+            self._end(outcome.config, f"done elsewhere ({self._count()}): {describe(outcome.config)}")
+        else:
             self._complete(outcome.result, outcome.config)
             self._writer.write(outcome)
             if outcome not in self._writer.waiting:
                 self._settle([outcome])
-        elif outcome.failure is not None:
-            self._record(outcome, outcome.failure)
-        else:
-            self._progress.elsewhere += 1
-            self.summary.elsewhere += 1
-            self._end(outcome.config, f"done elsewhere ({self._count()}): {describe(outcome.config)}")
 
     @staticmethod
     def _complete(result: dict[str, Any], config: RunConfig) -> None:
@@ -153,80 +153,32 @@ class Driver:
         """Take note of results that are in the folder now."""
         for outcome in written:
             assert outcome.result is not None  # noqa: S101
-            pending = self._pending[outcome.config]
-            if not is_same_run(outcome.result["identity"][outcome.config.task], pending.identity):
+            run = self._runs[outcome.config]
+            if not is_same_run(outcome.result["identity"][outcome.config.task], run.identity):
                 self._record(replace(outcome, failure=_SOMETHING_ELSE), _SOMETHING_ELSE)
                 continue
             self._progress.finished += 1
-            self.summary.finished += 1
-            remove_failure(self._folder.path, outcome.config, pending.identity, pending.failure)
+            remove_failure(self._folder.path, run, self._plan.reasons[run.name].failure)
             self._end(outcome.config, f"done ({self._count()}): {describe(outcome.config)}{_remark(outcome)}")
 
     def _count(self) -> str:
-        progress = self._progress
-        return f"{progress.finished + progress.elsewhere + progress.failed}/{progress.planned}"
+        return f"{self._progress.ended}/{self._progress.planned}"
 
     def _record(self, outcome: Outcome, failure: Failure) -> None:
         self._progress.failed += 1
         self.summary.failures.append(outcome)
         self.summary.stopped = self._fail_fast
-        with contextlib.suppress(OSError):  # it is told at the end too
-            write_failure(self._folder.path, outcome.config, self._pending[outcome.config].identity, failure)
-        cause = failure.message.partition("\n")[0]
-        told = "as above" if cause in self._causes else f"{cause:.200}"
+        with contextlib.suppress(OSError):  # it is shown at the end too
+            write_failure(self._folder.path, self._runs[outcome.config], failure)
+        cause = first_line(failure.message)
+        shown = "as above" if cause in self._causes else f"{cause:.200}"
         self._causes.add(cause)
-        self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {told}")
+        self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {shown}")
 
     def _end(self, config: RunConfig, line: str) -> None:
-        self._remaining.finish(config)
-        self._leases.release(self._pending[config].name)
+        self._prospect.remaining.finish(config)
+        self._ownership.release(self._runs[config])
         self._on_change(self._progress, line)
-
-    def _claim(self, configs: Sequence[RunConfig]) -> Claim:
-        mine, done, held, failed = [], [], [], []
-        for config in configs:
-            if not self._lease(config):
-                held.append(config)
-            elif self._is_done(config):  # by another driver, which gave its lease back thereafter
-                self._leases.release(self._pending[config].name)
-                done.append(config)
-            elif (failure := self._find_failure(config)) is not None:
-                failed.append((config, failure))
-            else:
-                mine.append(config)
-        return Claim(mine=tuple(mine), done=tuple(done), held=tuple(held), failed=tuple(failed))
-
-    def _find_failure(self, config: RunConfig) -> Failure | None:
-        """Return the failure that another driver has recorded since this one began."""
-        recorded = find_failure(self._folder.path, config, self._pending[config].identity)
-        with contextlib.suppress(OSError):
-            if recorded is not None and recorded.path.stat().st_mtime > self._journal.opened:
-                return recorded.failure
-        return None
-
-    def _lease(self, config: RunConfig) -> bool:
-        try:
-            return self._leases.claim(self._pending[config].name)
-        except OSError as error:  # better to compute something twice than not at all
-            if not self._leases_fail:
-                self._leases_fail = True
-                tell(f"no lease can be taken ({error}): other drivers on this folder may do the same")
-            return True
-
-    def _is_done_by_heir(self, config: RunConfig) -> bool:
-        """Whether this driver counted as gone for a while, and another has done its run meanwhile."""
-        return not self._leases.holds(self._pending[config].name) and self._is_done(config)
-
-    def _is_done(self, config: RunConfig) -> bool:
-        pending = self._pending[config]
-        stored = self._folder.look_again(config, pending.identity)
-        if stored is None:
-            return False
-        if not pending.replaces:
-            return True
-        with contextlib.suppress(OSError):
-            return stored.path.stat().st_mtime > self._journal.opened
-        return False
 
     def _keep_log(self, event: Ended) -> None:
         if event.log:
@@ -235,13 +187,6 @@ class Driver:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("a", encoding="utf-8") as stream:
                     stream.write(event.log)
-
-    def _finish(self) -> None:
-        """Go on trying to write for a while what could not be written."""
-        deadline = time.monotonic() + GIVE_UP_S
-        while self._writer.waiting and time.monotonic() < deadline:
-            time.sleep(min(RETRY_S, 1.0))
-            self._settle(self._writer.retry())
 
     def _save_the_rest(self) -> None:
         if self._writer.waiting:

@@ -17,7 +17,6 @@ from lm_eval.scheduling.allocation import Workforce, describe_share, plan_workfo
 from lm_eval.scheduling.hardware import Machine
 from lm_eval.scheduling.units import ModelKey, Unit, make_units
 from lm_eval.tasks.documents import count_documents
-from lm_eval.tasks.registry import find_task
 
 _Work = tuple[object, ...]
 
@@ -57,14 +56,15 @@ class Timings:
             cost = _read(stored, on_gpu=on_gpu)
             if cost is not None:
                 work = _work(stored.config)
-                self._exact[_model_name(stored.config), work].append(cost)
+                self._exact[stored.config.model_name, work].append(cost)
                 self._alike[work].append(cost)
                 self.num_results += 1
 
     def seconds(self, unit: Unit, parameters: float | None) -> float | None:
         """Return how long a unit of work should take on one worker; None where nothing like it was done before."""
-        first = unit.configs[0]
-        costs = self._exact.get((_model_name(first), _work(first)))
+        run = unit.runs[0]
+        first = run.config
+        costs = self._exact.get((first.model_name, _work(first)))
         if not costs:
             found = (cost.scaled(parameters) for cost in self._alike.get(_work(first), ()))
             costs = [cost for cost in found if cost is not None]
@@ -72,12 +72,8 @@ class Timings:
             return None
         encode = statistics.median(cost.encode for cost in costs)
         score = statistics.median(cost.score for cost in costs)
-        documents = count_documents(find_task(first).dataset, first.data_dir, first.limit)
-        return documents * (encode + score * len(unit.configs)) + statistics.median(cost.load for cost in costs)
-
-
-def _model_name(config: RunConfig) -> str:
-    return config.pretrained.rstrip("/").rpartition("/")[2]
+        documents = count_documents(run.task.dataset, first.data_dir, first.limit)
+        return documents * (encode + score * len(unit.runs)) + statistics.median(cost.load for cost in costs)
 
 
 def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
@@ -118,7 +114,7 @@ class RemainingTime:
         for unit, seconds in zip(self.units, known, strict=True):
             weight = usual if seconds is None else seconds
             self._total += weight
-            self._weights.update(dict.fromkeys(unit.configs, weight / len(unit.configs)))
+            self._weights.update(dict.fromkeys((run.config for run in unit.runs), weight / len(unit.runs)))
 
     def planned_s(self) -> float | None:
         """Return how long the grid should take from the beginning; None where nothing like it was done before."""
@@ -211,7 +207,7 @@ def look_ahead(
     """
     if not plan.to_run:
         return None
-    units = make_units([pending.config for pending in plan.to_run])
+    units = make_units(plan.to_run)
     workforce = plan_workforce(units, facts, machines, num_gpus)
     timings = Timings(folder, on_gpu=workforce.has_gpus)
     remaining = RemainingTime(units, timings, workforce.sizes, workforce.num_workers)

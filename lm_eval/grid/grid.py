@@ -12,7 +12,8 @@ from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture
-from lm_eval.results.identity import canonical
+from lm_eval.results.canonical_form import canonical, has_several_samples
+from lm_eval.tasks.base import FORM_OF_MODEL, Dataset, Task
 from lm_eval.tasks.registry import expand_tasks, find_groups, find_task, in_form
 
 
@@ -33,6 +34,8 @@ class Grid:
     """For each setting of experiment §4 (WORD_AGG_SCHEME, …) the values to try; one that is left out is None."""
 
     def __post_init__(self) -> None:
+        if self.model not in FORM_OF_MODEL:
+            raise ConfigurationError(f"grid: unknown model {self.model!r}; choose from {', '.join(FORM_OF_MODEL)}")
         if unknown := [key for key in self.settings if key not in SETTING_NAMES]:
             raise ConfigurationError(
                 f"grid: unknown setting {choices_text(unknown)}; choose from {choices_text(SETTING_NAMES)}"
@@ -66,14 +69,20 @@ class Given:
     """What else is loaded of every model, and how."""
 
 
-def expand(grid: Grid, given: Given = Given()) -> list[RunConfig]:
-    """Return the configurations of a grid, each once, in the order of its lists, models outermost.
+def expand(grid: Grid, given: Given = Given(), task: Task | None = None) -> list[RunConfig]:
+    """Return the configurations of a grid in their one form, each once, in the order of its lists, models outermost.
+
+    Args:
+        grid: the grid.
+        given: what the call says of all runs.
+        task: the grid's, where it has been looked up already.
 
     Raises:
         ConfigurationError: a combination that cannot be run.
     """
+    task = task or find_task(grid.model, grid.task, given.include_path)
     lists: tuple[Sequence[Any], ...] = (grid.models, grid.num_fewshot, grid.encoding_scheme, *grid.settings.values())
-    configs: dict[RunConfig, None] = {}
+    forms: dict[RunConfig, None] = {}
     for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
         settings = {
             key.lower(): None if value in (None, "None") else str(value)
@@ -92,13 +101,13 @@ def expand(grid: Grid, given: Given = Given()) -> list[RunConfig]:
             checkpoint=given.checkpoint,
             vectors=VectorSettings(**settings),
         )
-        configs[canonical(_without_example_aggregation(config))] = None
-    return list(configs)
+        forms[canonical(_without_example_aggregation(config, task.dataset), task.dataset)] = None
+    return list(forms)
 
 
-def _without_example_aggregation(config: RunConfig) -> RunConfig:
+def _without_example_aggregation(config: RunConfig, dataset: Dataset) -> RunConfig:
     """Drop example aggregation where the query is the only example: that of segments is enough (experiment §6)."""
-    if not config.is_segmented or config.num_fewshot or find_task(config).dataset.has_description:
+    if not config.is_segmented or has_several_samples(config, dataset):
         return config
     return replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
 
@@ -120,10 +129,10 @@ def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[
         if not names:
             raise ConfigurationError(f"--tasks {tasks!r} names no task")
         names = [in_form(name, grid.model) for name in names]
-    groups = find_groups(names, grid.model, resolve(include_path))
+    groups = find_groups(names, grid.model, resolve_folder(include_path))
     return [replace(grid, task=name) for name in expand_tasks(names, groups)]
 
 
-def resolve(include_path: str | None) -> str | None:
+def resolve_folder(include_path: str | None) -> str | None:
     """Return a folder of task files as results state it."""
     return None if include_path is None else str(Path(include_path).expanduser().resolve())

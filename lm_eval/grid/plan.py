@@ -1,27 +1,22 @@
 """The plan of a grid: what is to run and why, what is done, what failed before (experiment §6)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.failures import RecordedFailure, read_failures
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import Identifier, fingerprint
+from lm_eval.results.identity import Run
 from lm_eval.results.provenance import code_version, describe_code
 from lm_eval.results.result_file import StoredResult
 
-Identity = dict[str, Any]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Pending:
-    """A configuration without a result."""
+class Reason:
+    """Why a run is to run."""
 
-    config: RunConfig
-    identity: Identity
     why: str = ""
     """What there is instead of its result: an outdated one, or a failure."""
     replaces: bool = False
@@ -29,95 +24,92 @@ class Pending:
     failure: Path | None = None
     """The file that records an earlier failure."""
 
-    @cached_property
-    def name(self) -> str:
-        """The fingerprint of its identity."""
-        return fingerprint(self.identity)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a grid still needs."""
 
-    to_run: list[Pending]
-    done: list[tuple[RunConfig, StoredResult]]
-    """Configurations whose result is in the folder."""
-    failed: list[tuple[RunConfig, RecordedFailure]]
-    """Configurations that failed before and are not to be tried again."""
+    to_run: list[Run] = field(default_factory=list)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    """Of those to run, by their names."""
+    done: list[tuple[Run, StoredResult]] = field(default_factory=list)
+    """Runs whose result is in the folder."""
+    failed: list[tuple[Run, RecordedFailure]] = field(default_factory=list)
+    """Runs that failed before and are not to be tried again."""
 
     @property
     def num_outdated(self) -> int:
         """How many of those to run have an outdated result."""
-        return sum(pending.why.startswith(_OUTDATED) for pending in self.to_run)
+        return sum(reason.why.startswith(_OUTDATED) for reason in self.reasons.values())
+
+    def add(self, run: Run, reason: Reason) -> None:
+        """Plan to run something."""
+        self.to_run.append(run)
+        self.reasons[run.name] = reason
 
 
 _OUTDATED = "outdated"
 
 
 def make_plan(
-    configs: Sequence[RunConfig],
+    runs: Sequence[Run],
     folder: ResultsFolder,
     *,
     overwrite: bool,
     retry_failed: bool,
     log_samples: bool = False,
 ) -> Plan:
-    """Divide configurations into those to run, those that a folder's files already hold, and those that failed.
+    """Divide runs into those to run, those that a folder's files already hold, and those that failed.
 
     Args:
-        configs: the grid's configurations.
+        runs: the grid's.
         folder: the results there are.
         overwrite: run all of them again.
         retry_failed: run those again that failed.
         log_samples: run those again whose result lacks the scores of every document.
     """
-    identify, failures = Identifier(), read_failures(folder.path)
-    plan = Plan(to_run=[], done=[], failed=[])
-    for config in configs:
-        identity = identify(config)
-        stored = folder.find_identified(config, identity)
-        failure = failures.get(fingerprint(identity))
+    failures, plan = read_failures(folder.path), Plan()
+    for run in runs:
+        stored, failure = folder.find(run), failures.get(run.name)
         recorded = None if failure is None else failure.path
         if overwrite:
             why = "asked for again" if stored or failure else ""
-            plan.to_run.append(
-                Pending(config=config, identity=identity, why=why, replaces=stored is not None, failure=recorded)
-            )
-        elif stored is not None and log_samples and config.task not in stored.content.get("samples", {}):
-            why = "its result has no samples"
-            plan.to_run.append(Pending(config=config, identity=identity, why=why, replaces=True, failure=recorded))
+            plan.add(run, Reason(why=why, replaces=stored is not None, failure=recorded))
+        elif stored is not None and log_samples and run.config.task not in stored.content.get("samples", {}):
+            plan.add(run, Reason(why="its result has no samples", replaces=True, failure=recorded))
         elif stored is not None:
-            plan.done.append((config, stored))
+            plan.done.append((run, stored))
         elif failure is not None and not retry_failed:
-            plan.failed.append((config, failure))
+            plan.failed.append((run, failure))
         else:
-            why = _failed_before(failure) if failure is not None else _outdated(folder, config, identity)
-            plan.to_run.append(Pending(config=config, identity=identity, why=why, failure=recorded))
+            why = _failed_before(failure) if failure is not None else _outdated(folder, run)
+            plan.add(run, Reason(why=why, failure=recorded))
     return plan
 
 
 def _failed_before(failure: RecordedFailure) -> str:
-    return f"failed on {failure.time}: {failure.failure.message.partition(chr(10))[0]}"
+    return f"failed on {failure.time}: {first_line(failure.failure.message)}"
 
 
-def _outdated(folder: ResultsFolder, config: RunConfig, identity: Identity) -> str:
-    found = folder.find_outdated(config, identity)
-    if found is None:
+def _outdated(folder: ResultsFolder, run: Run) -> str:
+    nearest = folder.find_outdated(run)
+    if nearest is None:
         return ""
-    stored, difference = found
-    told = ", ".join(f"{key}: {values}" for key, values in difference.items())
+    stored, difference = nearest
+    differences = ", ".join(f"{key}: {values}" for key, values in difference.items())
     if difference.keys() <= {"limit", "dtype"}:  # both are as good as ever
-        return f"there is one of another {told}"
-    return f"{_OUTDATED}, other {told} ({stored.path.name})"
+        return f"there is one of another {differences}"
+    return f"{_OUTDATED}, other {differences} ({stored.path.name})"
 
 
 def describe_plan(plan: Plan, describe: Callable[[RunConfig], str]) -> list[str]:
     """Return a line for every configuration."""
-    lines = [f"to run: {describe(p.config)}{f' [{p.why}]' if p.why else ''}" for p in plan.to_run]
-    lines += [f"done:   {describe(config)} ({stored.path.name})" for config, stored in plan.done]
+    reasons = [(run, plan.reasons[run.name].why) for run in plan.to_run]
+    lines = [f"to run: {describe(run.config)}{why and f' [{why}]'}" for run, why in reasons]
+    lines += [f"done:   {describe(run.config)} ({stored.path.name})" for run, stored in plan.done]
     lines += [
-        f"failed: {describe(config)} ({failure.path.name}: {failure.failure.message.partition(chr(10))[0]})"
-        for config, failure in plan.failed
+        f"failed: {describe(run.config)} ({failure.path.name}: {first_line(failure.failure.message)})"
+        for run, failure in plan.failed
     ]
     return lines
 
@@ -147,7 +139,7 @@ def plan_remarks(plan: Plan) -> list[str]:
     return remarks
 
 
-def _lacks(identity: Identity) -> bool:
+def _lacks(identity: Mapping[str, Mapping[str, object]]) -> bool:
     return identity["data"].keys() == {"hub"} or identity["weights"].get("revision", "") is None
 
 

@@ -3,12 +3,14 @@
 import contextlib
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lm_eval.common.console import tell
-from lm_eval.config.run_config import describe
+from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.identity import Run
 from lm_eval.scheduling.units import Outcome
 
 RETRY_S = 5.0
@@ -22,6 +24,8 @@ class ResultWriter:
     """Writes results; what can't be written is kept and tried again."""
 
     folder: ResultsFolder
+    runs: Mapping[RunConfig, Run]
+    """Those that are computed, by their configurations."""
     waiting: list[Outcome] = field(default_factory=list)
     _tried: float = 0.0
 
@@ -46,10 +50,17 @@ class ResultWriter:
             written.append(outcome)
         return written
 
+    def retry_for_a_while(self) -> Iterator[list[Outcome]]:
+        """Go on trying after the last run has ended, and yield what is written each time."""
+        deadline = time.monotonic() + GIVE_UP_S
+        while self.waiting and time.monotonic() < deadline:
+            time.sleep(min(RETRY_S, 1.0))
+            yield self.retry()
+
     def _try(self, outcome: Outcome, *, quiet: bool = False) -> bool:
         assert outcome.result is not None  # noqa: S101
         try:
-            self.folder.write(outcome.config, outcome.result)
+            self.folder.write(outcome.config, outcome.result, self.runs[outcome.config])
         except OSError as error:
             if not quiet:
                 tell(

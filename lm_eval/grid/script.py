@@ -1,42 +1,36 @@
-"""What the grid scripts do: read the flags, expand and check the grids, plan, run, report, exit.
+"""What the grid scripts do: read the flags, check the grids, plan, run, report, exit.
 
 Whatever is wrong with the call ends in one message and exit status 2 before anything runs.
 """
 
+import contextlib
 import logging
 import os
-import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from lm_eval.common.atomic import check_writable
-from lm_eval.common.console import tell
+from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.console import (
-    GridProgress,
-    Summary,
-    print_counts,
-    print_plan,
-    print_results,
-    print_summary,
-    print_unwritten,
-)
+from lm_eval.grid.console import GridProgress, print_counts, print_plan, print_results, print_summary, print_unwritten
 from lm_eval.grid.driver import Driver
 from lm_eval.grid.estimate import Prospect, look_ahead
-from lm_eval.grid.grid import Grid, with_tasks
+from lm_eval.grid.grid import Grid
 from lm_eval.grid.options import Options, read_options
 from lm_eval.grid.plan import Plan, describe_plan, make_plan
-from lm_eval.grid.preflight import _apply_options, _paths, _read_models, check_data, check_grids, check_weights, refuse
+from lm_eval.grid.preflight import check_available, list_paths, preflight
+from lm_eval.grid.shutdown import shut_down, shutdown_command
+from lm_eval.grid.summary import Summary
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.choose import choose_executor
+from lm_eval.scheduling.heartbeat import Progress
 
 
 def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callable[[], Sequence[Grid]]] = ()) -> None:
@@ -54,7 +48,7 @@ def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callabl
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
     try:
-        name, own = Path(sys.argv[0]).name, {switch.__name__: _first_line(switch.__doc__) for switch in switches}
+        name, own = Path(sys.argv[0]).name, {switch.__name__: first_line(switch.__doc__ or "") for switch in switches}
         options = read_options(sys.argv[1:], name=name, description=str(run.__doc__), own_switches=own)
         chosen = [switch for switch in switches if switch.__name__ in options.own_switches]
         grids = [_make(run), *(grid for switch in chosen for grid in _make(switch))]
@@ -76,10 +70,6 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG0
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0]
 
 
 _Made = TypeVar("_Made")
@@ -115,81 +105,62 @@ def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executo
 
 
 def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
-    grids = [
-        one for grid in grids for one in with_tasks(_apply_options(grid, options), options.tasks, options.include_path)
-    ]
-    facts = _read_models(grids, options)
-    machines = executor.machines()
-    configs = check_grids(grids, options, facts, machines)
+    checked = preflight(grids, options, executor.machines)
     if results_dir.exists() and not results_dir.is_dir():
         raise ConfigurationError(f"results folder {results_dir}: this is a file; give a folder")
     folder = ResultsFolder(results_dir)
     plan = make_plan(
-        configs,
+        checked.runs,
         folder,
         overwrite=options.overwrite_results,
         retry_failed=options.retry_failed,
         log_samples=options.log_samples,
     )
-    prospect = look_ahead(plan, folder, facts, machines, options.NUM_GPUS_PER_RUN if options.has_num_gpus else None)
+    num_gpus = options.NUM_GPUS_PER_RUN if options.has_num_gpus else None
+    prospect = look_ahead(plan, folder, checked.models, checked.machines, num_gpus)
     if prospect is not None:
-        executor.check_paths(sorted({path for pending in plan.to_run for path in _paths(pending.config)}))
+        executor.check_paths(sorted({path for run in plan.to_run for path in list_paths(run)}))
     print_plan(plan, folder, prospect)
     if options.dry_run:
         print("\n".join(describe_plan(plan, describe)))
         if options.shutdown_at_exit:
-            print(f"at the end this machine would be shut down with: {' '.join(_shutdown_command())}")
+            print(f"at the end this machine would be shut down with: {' '.join(shutdown_command())}")
         return 0
     if prospect is not None:
         check_writable(folder.path)
-        pending = [pending.config for pending in plan.to_run]
-        refuse([*check_weights(pending), *check_data(pending)])
+        check_available(plan.to_run)
+    with _shutting_down(asked=options.shutdown_at_exit):
+        summary = _run(plan, folder, executor, prospect, fail_fast=options.fail_fast)
+        print_results(checked.runs, folder)
+        return print_summary(plan, summary, folder)
+
+
+@contextlib.contextmanager
+def _shutting_down(*, asked: bool) -> Iterator[None]:
+    """Shut the machine down after what is inside, if that is asked for, also after a failure."""
     try:
-        summary = _run(plan, folder, executor, prospect, options) if prospect is not None else Summary()
-        print_results(configs, folder)
-        status = print_summary(plan, summary, folder)
+        yield
     except KeyboardInterrupt:  # a person is there, who wants it to stop
         raise
     except BaseException:
-        _shut_down(options)
+        if asked:
+            shut_down()
         raise
-    _shut_down(options)
-    return status
+    if asked:
+        shut_down()
 
 
-def _shut_down(options: Options) -> None:
-    if options.shutdown_at_exit:
-        command = _shutdown_command()
-        try:
-            status = subprocess.run(command, check=False).returncode  # noqa: S603
-        except OSError as error:
-            tell(f"the machine cannot be shut down: {' '.join(command)}: {error}")
-        else:
-            if status != 0:
-                tell(f"the machine was not shut down: {' '.join(command)} ended with status {status}")
-
-
-def _run(plan: Plan, folder: ResultsFolder, executor: Executor, prospect: Prospect, options: Options) -> Summary:
+def _run(
+    plan: Plan, folder: ResultsFolder, executor: Executor, prospect: Prospect | None, *, fail_fast: bool
+) -> Summary:
+    if prospect is None:
+        return Summary(Progress(planned=0, skipped=len(plan.done)))
     with GridProgress(len(plan.to_run)) as bar:
-        driver = Driver(
-            plan,
-            folder,
-            prospect.workforce,
-            prospect.remaining,
-            bar.show,
-            fail_fast=options.fail_fast,
-        )
+        driver = Driver(plan, folder, prospect, bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
         except KeyboardInterrupt:
             bar.close()
-            left = len(plan.to_run) - driver.summary.finished - driver.summary.elsewhere - len(driver.summary.failures)
-            print_counts(driver.summary, left)
+            print_counts(driver.summary)
             print_unwritten(driver.summary, folder)
             raise
-
-
-def _shutdown_command() -> list[str]:
-    command = [shutil.which("shutdown") or "shutdown", "-h", "now"]
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return command if is_root else ["sudo", "-n", *command]

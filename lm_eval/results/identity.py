@@ -1,149 +1,239 @@
-"""When two configurations are the same: equal meanings merged, models and data by their content (experiment §6, §7).
+"""When two configurations are the same: the one place that answers it (experiment §6, §7).
 
-Never told by a file's name, nor by where a model or a data file lies.
+A configuration is resolved once, to a `Run`: its task looked up, equal meanings merged, model and data told by their
+content, never by where they lie or what a file is called. `is_same_run` compares what a result states with what is
+wanted; `fingerprint` names an identity; `baseline_key` is what a run and its baseline have in common.
 """
 
 import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lm_eval.config.run_config import RunConfig
-from lm_eval.config.settings import VectorSettings
-from lm_eval.models.info import model_identity
-from lm_eval.tasks.base import Dataset
-from lm_eval.tasks.documents import SEED, data_identity
-from lm_eval.tasks.registry import find_task
+from lm_eval.models.info import is_local, model_identity
+from lm_eval.results.canonical_form import canonical
+from lm_eval.tasks.base import Task
+from lm_eval.tasks.documents import SEED, Document, data_identity, documents_of
+from lm_eval.tasks.registry import dataset_name, find_task, known_task
+
+Identity = Mapping[str, Any]
+"""Everything that decides a configuration's numbers, as plain data."""
 
 
-@functools.lru_cache(maxsize=1 << 15)
-def canonical(config: RunConfig) -> RunConfig:
-    """Return one form for configurations that compute the same numbers (experiment §6).
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A configuration, resolved once: its task, its one form, and what identifies it."""
 
-    Schemes that cut a context alike become the first of them in the table of experiment §3, aggregations of a single
-    vector become None. Only what is equal for every document and model is merged.
-    """
-    if not config.has_context:
-        return _canonical_control(config)
-    if not config.is_segmented:
-        return config
-    dataset = find_task(config).dataset
-    has_samples = has_several_samples(config)
-    scheme = _canonical_scheme(config, dataset, has_samples=has_samples)
-    return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme, has_samples=has_samples))
+    config: RunConfig
+    """As it was asked for; what the result file states."""
+    form: RunConfig
+    """The one form of all that compute the same numbers."""
+    task: Task
+    identity: Identity
+    """With the content of model and data as they were when it was resolved."""
 
+    @cached_property
+    def name(self) -> str:
+        """The fingerprint of its identity."""
+        return fingerprint(self.identity)
 
-def has_several_samples(config: RunConfig) -> bool:
-    """Whether something stands before the query: shots, or a description of the call's or the task's own."""
-    return bool(config.num_fewshot or config.description or find_task(config).dataset.has_description)
+    def documents(self) -> list[Document]:
+        """Return the documents that it scores, in order, each with the shots that its context shows.
 
+        Raises:
+            DataError: the data cannot be read.
+            ConfigurationError: the limit selects nothing, there are fewer rows than shots, or nothing is left to score.
+        """
+        return documents_of(self.form, self.task.dataset)
 
-def _canonical_control(config: RunConfig) -> RunConfig:
-    """Drop what tells of a context where there is none: shots, description, and the context's side of the settings."""
-    vectors = config.vectors
-    if config.model == "dist_sim":
-        scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
-        layer = vectors.out_encoding_layer or vectors.encoding_layer
-        vectors = replace(
-            vectors,
-            word_agg_scheme=scheme,
-            out_word_agg_scheme=None,
-            encoding_layer=None if layer in (_LAST, "OE") else layer,
-            out_encoding_layer=layer if layer == "OE" else None,  # a layer that only choices can have
-            norm=None if str(scheme).endswith("last") else vectors.norm,
-        )
-    return replace(config, num_fewshot=0, description="", vectors=vectors)
+    def identified_now(self, dtype: str) -> "Run":
+        """Return the run with its model and data as they are now: they may have changed since it was resolved.
+
+        Args:
+            dtype: of the loaded weights, which the hardware decides where none was asked for.
+        """
+        return Resolver().identify(self.config, self.form, self.task, dtype=dtype)
 
 
-def _canonical_scheme(config: RunConfig, dataset: Dataset, *, has_samples: bool) -> str:
-    scheme = str(config.encoding_scheme)
-    if has_samples:
-        return scheme
-    if scheme == "merge_all_segments":
-        scheme = "segment_each_example"
-    if scheme == "segment_each_example" and dataset.question_is_one_segment:
-        scheme = "concat_each_example"
-    return "concat_all_examples" if scheme == "concat_each_example" else scheme
-
-
-_LAST = "-1"
-"""The last layer, which is also what is taken where none is named."""
-
-
-def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> VectorSettings:
-    vectors = config.vectors
-    base = str(vectors.word_agg_scheme).rpartition("|")[2]
-    if vectors.out_word_agg_scheme == vectors.word_agg_scheme:
-        vectors = replace(vectors, out_word_agg_scheme=None)
-    if vectors.encoding_layer == _LAST:
-        vectors = replace(vectors, encoding_layer=None)
-    if vectors.out_encoding_layer in (vectors.encoding_layer, _LAST if vectors.encoding_layer is None else None):
-        vectors = replace(vectors, out_encoding_layer=None)
-    # the mean of one vector normalises it again, which is idle only where once is as good as twice (experiment §4.5)
-    mean_of_one_is_same = base != "concat" and (
-        vectors.norm is None or (base != "last" and vectors.norm in ("L2", "varNorm"))
-    )
-    if scheme in ("concat_all_examples", "concat_each_example") and mean_of_one_is_same:
-        vectors = replace(vectors, segment_agg_scheme=None)
-    one_sample = scheme in ("concat_all_examples", "merge_all_segments") or not has_samples
-    one_segment = scheme == "concat_all_examples" and base != "concat"
-    if one_segment or (one_sample and vectors.segment_agg_scheme == "mean"):
-        vectors = replace(vectors, example_agg_scheme=None)
-    return vectors
-
-
-def pass_key(config: RunConfig) -> tuple[object, ...]:
-    """Return what decides the forward passes of a configuration; those with equal keys can be evaluated together."""
-    shared = tuple(getattr(config, item.name) for item in fields(config) if item.name != "vectors")
-    return (*shared, config.vectors.add_pos)
-
-
-class Identifier:
-    """Identifies configurations, looking at each model and each data folder only once."""
+class Resolver:
+    """Makes runs of configurations, looking at each model and each data folder only once."""
 
     def __init__(self) -> None:
         self._weights = functools.cache(model_identity)
         self._data = functools.cache(data_identity)
 
-    def __call__(self, config: RunConfig) -> dict[str, Any]:
-        """Return everything that decides a configuration's numbers, as plain data for the result file.
+    def __call__(self, config: RunConfig, dtype: str | None = None) -> Run:
+        """Resolve a configuration.
+
+        Args:
+            config: the configuration.
+            dtype: that of the loaded weights, where the configuration leaves it to the hardware.
 
         Raises:
-            ConfigurationError: the model's folder or the data is not there.
+            ConfigurationError: its task, its model's folder or its data is not there.
         """
-        form = canonical(config)
-        dataset = find_task(config).dataset
+        task = find_task(config.model, config.task, config.include_path)
+        return self.identify(config, canonical(config, task.dataset), task, dtype=dtype)
+
+    def identify(self, config: RunConfig, form: RunConfig, task: Task, *, dtype: str | None = None) -> Run:
+        """Identify a configuration whose task and form are known.
+
+        Raises:
+            ConfigurationError: its model's folder or its data is not there.
+        """
         weights = self._weights(form.pretrained, form.revision, form.checkpoint)
-        return _state(form, weights, self._data(dataset, form.num_fewshot, form.data_dir))
+        data = self._data(task.dataset, form.num_fewshot, form.data_dir)
+        defined = {} if task.definition is None else {"task_definition": task.definition}
+        identity = {
+            **defined,
+            "model": form.model,
+            "weights": dict(weights),
+            "dtype": dtype or form.dtype,
+            "task": form.task,
+            "task_version": task.version,
+            "data": dict(data),
+            "num_fewshot": form.num_fewshot,
+            "limit": str(form.limit),
+            "seed": SEED,
+            "description": form.description,
+            "encoding_scheme": form.encoding_scheme,
+            "settings": {key: value for key, value in form.vectors.public().items() if value is not None},
+        }
+        return Run(config=config, form=form, task=task, identity=identity)
 
 
-def identify(config: RunConfig) -> dict[str, Any]:
-    """Identify a configuration by its model and data as they are now; see `Identifier`."""
-    return Identifier()(config)
+def resolve(config: RunConfig) -> Run:
+    """Resolve one configuration; for many, a `Resolver` looks at each model and data folder only once."""
+    return Resolver()(config)
 
 
-def _state(form: RunConfig, weights: Mapping[str, str | None], data: Mapping[str, str]) -> dict[str, Any]:
-    task = find_task(form)
-    defined = {} if task.definition is None else {"task_definition": task.definition}
-    return {
-        **defined,
-        "model": form.model,
-        "weights": dict(weights),
-        "dtype": form.dtype,
-        "task": form.task,
-        "task_version": task.version,
-        "data": dict(data),
-        "num_fewshot": form.num_fewshot,
-        "limit": str(form.limit),
-        "seed": SEED,
-        "description": form.description,
-        "encoding_scheme": form.encoding_scheme,
-        "settings": {key: value for key, value in form.vectors.public().items() if value is not None},
-    }
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stated:
+    """What a file states of a configuration, for a result or for a failure."""
+
+    config: RunConfig
+    identity: Identity | None
+    """None in files of the older form."""
+    version: object = 0
+    """Of the task, which files of the older form state beside the rest."""
+
+    @cached_property
+    def task(self) -> Task | None:
+        """The configuration's task; None where its definition is not at hand."""
+        return known_task(self.config.model, self.config.task, self.config.include_path)
+
+    @cached_property
+    def form(self) -> RunConfig:
+        """The one form of the configuration; as it is stated where its task isn't known."""
+        return self.config if self.task is None else canonical(self.config, self.task.dataset)
+
+    def as_run(self) -> Run:
+        """Return the run that was recorded.
+
+        Raises:
+            ValueError: the task isn't known, or no identity is stated.
+        """
+        if self.task is None or self.identity is None:
+            raise ValueError(f"task {self.config.task!r} is not known, or its identity not stated")
+        return Run(config=self.config, form=self.form, task=self.task, identity=self.identity)
+
+    def adopt(self, run: Run) -> None:
+        """Take task and form of the run that this was written for, rather than look them up again."""
+        if self.config == run.config:
+            self.__dict__.update(task=run.task, form=run.form)
+
+    def is_of(self, run: Run) -> bool:
+        """Whether it is of a run; what it doesn't state counts as equal."""
+        if self.identity is not None:
+            return is_same_run(self.identity, run.identity)
+        is_same = self.version == run.task.version and _is_same_form(self.form, run.form)
+        return is_same and _has_same_origin(self.config, run.config)
+
+    def is_superseded_by(self, other: "Stated") -> bool:
+        """Whether it is of the older form, and another states all of the same configuration."""
+        is_older = self.identity is None and other.identity is not None
+        return is_older and _is_same_form(self.form, other.form) and _has_same_origin(self.config, other.config)
 
 
-def fingerprint(identity: Mapping[str, Any]) -> str:
+def fingerprint(identity: Identity) -> str:
     """Return the SHA-256 of an identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def is_same_run(stated: Identity, wanted: Identity) -> bool:
+    """Whether two identities are of one run; what one of them leaves open counts as equal.
+
+    Open may be the model's revision, and the content of the hub's rows: files always state theirs.
+    """
+    return _always_stated(stated) == _always_stated(wanted) and _agree(stated, wanted)
+
+
+def _always_stated(identity: Identity) -> Identity:
+    """Return what every identity states: all but the data's content and the model's revision."""
+    weights = {key: value for key, value in identity["weights"].items() if key != "revision"}
+    return {**identity, "data": identity["data"].get("hub"), "weights": weights}
+
+
+def _agree(stated: Identity, wanted: Identity) -> bool:
+    """Whether two identities, equal in what every one states, differ in nothing that both state."""
+    revisions = stated["weights"].get("revision"), wanted["weights"].get("revision")
+    contents = [(stated["data"].get(split), wanted["data"].get(split)) for split in {*stated["data"], *wanted["data"]}]
+    if "hub" not in wanted["data"] and any(one != other for one, other in contents):
+        return False
+    return all(one == other or None in (one, other) for one, other in [revisions, *contents])
+
+
+def _is_same_form(one: RunConfig, other: RunConfig) -> bool:
+    """Whether two canonical forms are equal but for where the model and the data come from, and for the dtype."""
+    return _without_origin(one) == _without_origin(other)
+
+
+def _without_origin(form: RunConfig) -> tuple[object, ...]:
+    return (*settings_key(form), form.limit, form.checkpoint)
+
+
+def settings_key(form: RunConfig) -> tuple[object, ...]:
+    """Return what a run has in common with one of another limit, model or dtype, or of other data."""
+    return form.model, form.task, form.encoding_scheme, form.num_fewshot, form.description, form.vectors
+
+
+def _has_same_origin(stated: RunConfig, wanted: RunConfig) -> bool:
+    """Whether a file of the older form was computed with the wanted model, dtype and data, as far as it says.
+
+    Args:
+        stated: the file's configuration; what it doesn't state counts as equal.
+        wanted: another.
+    """
+    for key in ("revision", "dtype"):
+        if getattr(stated, key) not in (None, getattr(wanted, key)):
+            return False
+    if stated.data_dir is not None and (
+        wanted.data_dir is None or _resolved(stated.data_dir) != _resolved(wanted.data_dir)
+    ):
+        return False
+    if stated.pretrained == wanted.pretrained:
+        return True
+    if not is_local(wanted.pretrained):
+        return False
+    bare_name = "/" not in stated.pretrained and stated.pretrained == _resolved(wanted.pretrained).name
+    return bare_name or _resolved(stated.pretrained) == _resolved(wanted.pretrained)
+
+
+def _resolved(path: str) -> Path:
+    return Path(path).expanduser().resolve()
+
+
+BaselineKey = tuple[object, ...]
+
+
+def baseline_key(config: RunConfig) -> BaselineKey:
+    """Return what a configuration and its baseline have in common: dataset, model, shots, documents."""
+    return (
+        dataset_name(config), config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit,
+        config.data_dir, config.description,
+    )  # fmt: skip

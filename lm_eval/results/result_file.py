@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.config.run_config import Limit, RunConfig
-from lm_eval.results.identity import fingerprint, identify
+from lm_eval.results.identity import Identity, Stated, fingerprint
 
 Result = Mapping[str, Any]
 
@@ -65,29 +65,19 @@ _NAME_BYTES = 150
 """Of a file name's readable part; file systems take 255 in all."""
 
 
-def result_name(config: RunConfig, identity: dict[str, Any] | None = None) -> str:
-    """Return the name of a configuration's result file: readable in front, unique by the end.
-
-    Args:
-        config: the configuration.
-        identity: as it was when the run began; None identifies the configuration as it is now.
-    """
-    model = config.pretrained.rstrip("/").rpartition("/")[2]
-    parts = (config.task, model, config.encoding_scheme or config.model, f"{config.num_fewshot}shot")
+def result_name(config: RunConfig, identity: Identity) -> str:
+    """Return the name of a configuration's result file: readable in front, unique by the end."""
+    parts = (config.task, config.model_name, config.encoding_scheme or config.model, f"{config.num_fewshot}shot")
     readable = re.sub(r"[^\w.+-]", "-", "_".join(parts)).encode()[:_NAME_BYTES].decode(errors="ignore")
-    return f"{readable}_{fingerprint(identity or identify(config))[:16]}.json"
+    return f"{readable}_{fingerprint(identity)[:16]}.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredResult:
-    """A result file that could be read."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredResult(Stated):
+    """A result file that could be read, and what it states of one of its tasks."""
 
     path: Path
     content: Result
-    config: RunConfig
-    """As the file states it."""
-    identity: dict[str, Any] | None
-    """None in files of the older form."""
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
@@ -125,7 +115,9 @@ def _read_task(path: Path, content: Result, task: str) -> StoredResult:
     if not isinstance(content.get("run", {}).get(task, {}), dict):
         raise ValueError(f"not a result file (run of {task} is no object)")
     identity = _read_identity(content, task) if "identity" in content else None
-    return StoredResult(path=path, content=content, config=read_config(content, task), identity=identity)
+    version = content.get("versions", {}).get(task, 0)
+    config = read_config(content, task)
+    return StoredResult(path=path, content=content, config=config, identity=identity, version=version)
 
 
 def _read_identity(content: Result, task: str) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lm_eval.config.run_config import ENCODING_SCHEMES, RunConfig, model_name
+from lm_eval.config.run_config import ENCODING_SCHEMES, RunConfig
 from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.results.identity import BaselineKey, baseline_key
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 from lm_eval.results.result_file import CHANCE, StoredResult
 from lm_eval.tasks.registry import dataset_name
-
-BaselineKey = tuple[object, ...]
 
 
 def sort_results(results: Iterable[StoredResult]) -> list[StoredResult]:
@@ -19,7 +18,7 @@ def sort_results(results: Iterable[StoredResult]) -> list[StoredResult]:
         scheme = ENCODING_SCHEMES.index(config.encoding_scheme) if config.encoding_scheme else -1
         values = [str(value or "") for value in config.vectors.public().values()]
         where = (str(config.limit), str(config.dtype), str(config.revision), str(config.data_dir), config.pretrained)
-        return (config.task, model_name(config), -config.num_fewshot, scheme, values, where)
+        return (config.task, config.model_name, -config.num_fewshot, scheme, values, where)
 
     return sorted(results, key=key)
 
@@ -65,7 +64,7 @@ def _describe_cells(stored: StoredResult, settings: Sequence[str]) -> list[str]:
     config = stored.config
     public = config.vectors.public()
     values = [say_cell(name, public[name], kind=config.model, scheme=config.encoding_scheme) for name in settings]
-    return [config.task, model_name(config), config.encoding_scheme or config.model, str(config.num_fewshot), *values]
+    return [config.task, config.model_name, config.encoding_scheme or config.model, str(config.num_fewshot), *values]
 
 
 def _accuracy_cells(stored: StoredResult) -> list[str]:
@@ -106,14 +105,6 @@ def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:
 
     header, *body = rows
     return "\n".join([line(header), "  ".join("─" * width for width in widths), *map(line, body)])
-
-
-def baseline_key(config: RunConfig) -> BaselineKey:
-    """Return what a configuration and its baseline have in common: dataset, model, shots, documents."""
-    return (
-        dataset_name(config), config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit,
-        config.data_dir, config.description,
-    )  # fmt: skip
 
 
 def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:

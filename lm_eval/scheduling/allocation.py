@@ -92,7 +92,7 @@ def plan_workforce(
         ConfigurationError: no machine has so many GPUs, or none holds a model.
     """
     counts = Counter(unit.key for unit in units)
-    configs = {unit.key: unit.configs[0] for unit in units}
+    configs = {unit.key: unit.runs[0].config for unit in units}
     sizes = {key: size for key, config in configs.items() if (size := _size(facts.get(config.pretrained))) is not None}
     dtypes = {key: config.dtype or _dtype(config, facts, machines) for key, config in configs.items()}
     on_gpu = any(machine.gpus for machine in machines)

@@ -95,6 +95,16 @@ class Progress:
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What each worker does: runs, since when, where."""
 
+    @property
+    def ended(self) -> int:
+        """Runs that have ended, in whatever way."""
+        return self.finished + self.elsewhere + self.failed
+
+    @property
+    def left(self) -> int:
+        """Runs that have not ended."""
+        return self.planned - self.ended
+
 
 class Journal:
     """Keeps a driver's file fresh, in a thread of its own, while it is open."""

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lm_eval.config.run_config import RunConfig
 from lm_eval.results.failures import Failure
+from lm_eval.results.identity import Run
 from lm_eval.scheduling.units import Claim, ModelKey, Outcome, Report, Unit, claim_all
 
 MAX_ATTEMPTS = 3
@@ -25,8 +25,8 @@ class WorkQueue:
     """The units that wait, by model; what failed, died or is held by another driver comes back here."""
 
     units: Sequence[Unit]
-    claim: Callable[[Sequence[RunConfig]], Claim] = claim_all
-    """Asks for configurations just before they are computed."""
+    claim: Callable[[Sequence[Run]], Claim] = claim_all
+    """Asks for runs just before they are computed."""
     sizes: Mapping[ModelKey, float] = field(default_factory=dict)
     """Parameters of each model: the largest go first."""
     larger_share: Callable[[Unit], float | None] = lambda unit: None  # noqa: ARG005
@@ -92,17 +92,17 @@ class WorkQueue:
                 del self._pending[key]
             claim = self._ask_for(unit)
             if claim.held:
-                self._held.append(replace(unit, configs=claim.held))
+                self._held.append(replace(unit, runs=claim.held))
                 self._looked = time.monotonic()
             if claim.mine:
-                return replace(unit, configs=claim.mine)
+                return replace(unit, runs=claim.mine)
         return None
 
     def _ask_for(self, unit: Unit) -> Claim:
         """Claim a unit; what others have done of it is settled."""
-        claim = self.claim(unit.configs)
-        self._settled.extend(Outcome(config=config, elsewhere=True) for config in claim.done)
-        self._settled.extend(Outcome(config=config, failure=failure) for config, failure in claim.failed)
+        claim = self.claim(unit.runs)
+        self._settled.extend(Outcome(config=run.config, elsewhere=True) for run in claim.done)
+        self._settled.extend(Outcome(config=run.config, failure=failure) for run, failure in claim.failed)
         return claim
 
     def report(self, unit: Unit, report: Report) -> None:
@@ -114,7 +114,8 @@ class WorkQueue:
         short = [outcome for outcome in report.outcomes if outcome.failure and outcome.failure.kind == "memory"]
         share = self.larger_share(unit) if short else None
         if share is not None:
-            self._put([replace(unit, configs=tuple(outcome.config for outcome in short), share=share)])
+            again = {outcome.config for outcome in short}
+            self._put([replace(unit, runs=tuple(run for run in unit.runs if run.config in again), share=share)])
             self._settled.extend(outcome for outcome in report.outcomes if outcome not in short)
         else:
             self._settled.extend(report.outcomes)
@@ -127,16 +128,16 @@ class WorkQueue:
         """Fail what waits for a model that can't be had, without trying again."""
         for unit in self._pending.pop(key, ()):
             claim = self._ask_for(unit)
-            self._settled.extend(Outcome(config=config, failure=failure) for config in claim.mine)
+            self._settled.extend(Outcome(config=run.config, failure=failure) for run in claim.mine)
             if claim.held:
-                self._held.append(replace(unit, configs=claim.held))
+                self._held.append(replace(unit, runs=claim.held))
 
     def died(self, unit: Unit, failure: Failure) -> None:
         """Take the death of a worker: its unit is queued again, at last each run on its own, or given up."""
         deaths = unit.deaths + 1
         if deaths >= MAX_ATTEMPTS:
-            self._settled.extend(Outcome(config=config, failure=failure) for config in unit.configs)
+            self._settled.extend(Outcome(config=run.config, failure=failure) for run in unit.runs)
         elif deaths == MAX_ATTEMPTS - 1:  # the one to blame must take no other with it
-            self._put(replace(unit, configs=(config,), deaths=deaths) for config in unit.configs)
+            self._put(replace(unit, runs=(run,), deaths=deaths) for run in unit.runs)
         else:
             self._put([replace(unit, deaths=deaths)])

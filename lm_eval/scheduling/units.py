@@ -8,8 +8,9 @@ from typing import Any
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
+from lm_eval.results.canonical_form import pass_key
 from lm_eval.results.failures import Failure
-from lm_eval.results.identity import pass_key
+from lm_eval.results.identity import Run
 
 ModelKey = tuple[str, str | None, str | None, Checkpoint]
 """What decides the loaded model: name, revision, dtype, what else is loaded."""
@@ -22,9 +23,9 @@ def model_key(config: RunConfig) -> ModelKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Configurations that share a pass, on their way to a worker."""
+    """Runs that share a pass, on their way to a worker."""
 
-    configs: tuple[RunConfig, ...]
+    runs: tuple[Run, ...]
     deaths: int = 0
     """Workers that have died over it."""
     share: float | None = None
@@ -33,7 +34,7 @@ class Unit:
     @property
     def key(self) -> ModelKey:
         """The model that it needs."""
-        return model_key(self.configs[0])
+        return model_key(self.runs[0].config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +88,25 @@ Event = Started | Ended | Waiting | Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What comes of asking for configurations."""
+    """What comes of asking for runs."""
 
-    mine: tuple[RunConfig, ...]
-    done: tuple[RunConfig, ...] = ()
+    mine: tuple[Run, ...]
+    done: tuple[Run, ...] = ()
     """Another driver has written their results."""
-    held: tuple[RunConfig, ...] = ()
+    held: tuple[Run, ...] = ()
     """Another driver computes them now."""
-    failed: tuple[tuple[RunConfig, Failure], ...] = ()
+    failed: tuple[tuple[Run, Failure], ...] = ()
     """Another driver has computed them in vain."""
 
 
-def claim_all(configs: Sequence[RunConfig]) -> Claim:
+def claim_all(runs: Sequence[Run]) -> Claim:
     """Claim without asking: nobody else is there."""
-    return Claim(mine=tuple(configs))
+    return Claim(mine=tuple(runs))
 
 
-def make_units(configs: Sequence[RunConfig]) -> list[Unit]:
-    """Group configurations that share a pass, in the order of their first."""
-    units: dict[object, list[RunConfig]] = defaultdict(list)
-    for config in configs:
-        units[pass_key(config)].append(config)
-    return [Unit(configs=tuple(together)) for together in units.values()]
+def make_units(runs: Sequence[Run]) -> list[Unit]:
+    """Group runs that share a pass, in the order of their first."""
+    units: dict[object, list[Run]] = defaultdict(list)
+    for run in runs:
+        units[pass_key(run.config)].append(run)
+    return [Unit(runs=tuple(together)) for together in units.values()]

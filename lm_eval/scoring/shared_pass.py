@@ -15,7 +15,7 @@ from lm_eval.inference.batching import Batcher
 from lm_eval.inference.decoder import ChoiceScore, Prompt, score_prompts
 from lm_eval.inference.encoder import SegmentEncoder
 from lm_eval.models.language_model import LanguageModel
-from lm_eval.results.identity import canonical
+from lm_eval.results.identity import Run
 from lm_eval.results.provenance import PassRecord
 from lm_eval.scoring.metrics import DocumentScores
 from lm_eval.vectors.aggregation import Contexts, TokenAggregation
@@ -40,8 +40,8 @@ def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
 class SharedPass:
     """The forward passes that configurations share, window of documents after window."""
 
-    configs: Sequence[RunConfig]
-    """Configurations with equal `pass_key`."""
+    runs: Sequence[Run]
+    """With equal `pass_key`."""
     model: LanguageModel
     batcher: Batcher
     max_kept_bytes: int
@@ -56,16 +56,21 @@ class SharedPass:
             documents: the window.
             on_batch: told the tokens of each finished batch, `work_in_tokens` in all.
         """
-        if self.configs[0].model == "dist_sim":
+        if self._first.model == "dist_sim":
             return self._score_similarities(documents, on_batch)
         return self._score_generations(documents, on_batch)
+
+    @property
+    def _first(self) -> RunConfig:
+        """What all of them have in common can be asked of it."""
+        return self.runs[0].config
 
     @cached_property
     def _by_recipe(self) -> list[tuple[Recipe, list[int]]]:
         """The distinct recipes, with the places of their configurations."""
         found: dict[Recipe, list[int]] = defaultdict(list)
-        for place, config in enumerate(self.configs):
-            found[Recipe.of(canonical(config), self.model)].append(place)
+        for place, run in enumerate(self.runs):
+            found[Recipe.of(run.form, self.model)].append(place)
         return list(found.items())
 
     @cached_property
@@ -75,7 +80,7 @@ class SharedPass:
 
     @cached_property
     def _encode_choices(self) -> SegmentEncoder:
-        specs = {choice_spec(config, self.model) for config in self.configs}
+        specs = {choice_spec(run.config, self.model) for run in self.runs}
         return SegmentEncoder(self.model, specs, self.batcher, 0)
 
     def _score_similarities(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
@@ -93,7 +98,7 @@ class SharedPass:
         }
         for contexts, places in self._compared(documents, vectors, choices):
             for place in places:
-                config = self.configs[place]
+                config = self.runs[place].config
                 similarity, example_agg = str(config.vectors.similarity_func), config.vectors.example_agg_scheme
                 compared = choices[choice_spec(config, self.model)]
                 rows = score_similarity(contexts, compared, similarity, example_agg, numbers)
@@ -106,12 +111,12 @@ class SharedPass:
         choices: dict[VectorSpec, Contexts],
     ) -> Iterator[tuple[Contexts, list[int]]]:
         """Yield what choices are compared with, and the places of the configurations that compare with it."""
-        if self.configs[0].has_context:
+        if self._first.has_context:
             samples = [document.samples for document in documents]
             yield from ((recipe.make(samples, vectors), places) for recipe, places in self._by_recipe)
             return
-        for place, config in enumerate(self.configs):
-            yield choices[choice_spec(config, self.model)].means(), [place]
+        for place, run in enumerate(self.runs):
+            yield choices[choice_spec(run.config, self.model)].means(), [place]
 
     def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""
@@ -119,7 +124,7 @@ class SharedPass:
         wanted: dict[tuple[Recipe, bool], list[int]] = defaultdict(list)
         for recipe, places in self._by_recipe:
             for place in places:
-                wanted[recipe, self.configs[place].vectors.decoding_scheme is not None].append(place)
+                wanted[recipe, self.runs[place].config.vectors.decoding_scheme is not None].append(place)
         prompts = [
             Prompt(context=context, choices=tuple(choice.tokens for choice in document.choices), parameterless=bare)
             for (recipe, bare), contexts in zip(wanted, self._make_contexts(wanted, documents, on_batch), strict=True)
@@ -136,7 +141,7 @@ class SharedPass:
     def _make_contexts(
         self, wanted: Iterable[tuple[Recipe, bool]], documents: Sequence[TokenisedDocument], on_batch: OnBatch
     ) -> list[Sequence[tuple[int, ...] | Tensor]]:
-        if takes_tokens(self.configs[0], self.model):
+        if takes_tokens(self._first, self.model):
             return [[document.context[0].tokens for document in documents] for _ in wanted]
         with self.record.phase("encode"):
             vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
@@ -149,21 +154,21 @@ class SharedPass:
         choices = sum(len(choice.tokens) for document in documents for choice in document.choices)
         segments: set[Segment] = {segment for document in documents for segment in document.context}
         encoded = sum(len(segment.tokens) for segment in segments)
-        if self.configs[0].model == "dist_sim":
+        if self._first.model == "dist_sim":
             return choices + encoded
-        if takes_tokens(self.configs[0], self.model):
+        if takes_tokens(self._first, self.model):
             return choices
         return choices * len(self._by_recipe) + encoded
 
     def bytes_held(self, document: TokenisedDocument) -> int:
         """Return about how much memory a document's vectors take."""
-        if takes_tokens(self.configs[0], self.model):
+        if takes_tokens(self._first, self.model):
             return 0
         tokens = sum(len(segment.tokens) for segment in document.context)
         size = {recipe: tokens if recipe.spec.aggregation.keeps_tokens else len(document.context)
                 for recipe, _ in self._by_recipe}  # fmt: skip
         numbers = sum({recipe.spec: count for recipe, count in size.items()}.values())
-        if self.configs[0].model == "dist_sim":  # the contexts of one recipe after the other
+        if self._first.model == "dist_sim":  # the contexts of one recipe after the other
             numbers += max(size.values()) + len(self._encode_choices.specs) * len(document.choices)
         else:
             numbers += sum(size.values())

@@ -13,6 +13,7 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, takes_tokens
 from lm_eval.inference.reference import encode_segment, score_choice
 from lm_eval.models.language_model import LanguageModel
+from lm_eval.results.identity import Run
 from lm_eval.scoring.metrics import DocumentScores
 from lm_eval.scoring.shared_pass import choice_spec
 from lm_eval.tasks.documents import Document
@@ -47,20 +48,20 @@ class Verification:
 
 @torch.inference_mode()
 def verify(
-    config: RunConfig, model: LanguageModel, documents: Sequence[Document], found: Sequence[DocumentScores]
+    run: Run, model: LanguageModel, documents: Sequence[Document], scores: Sequence[DocumentScores]
 ) -> Verification:
     """Score documents in the plain way and compare.
 
     Args:
-        config: the configuration of the run.
+        run: the run.
         model: its model.
         documents: the run's first documents.
-        found: what the run found about them, in the same order.
+        scores: the run's scores of them, in the same order.
     """
-    verification, tokenise = Verification(), Tokeniser(model, config)
-    for document, scores in zip(documents, found, strict=True):
+    verification, tokenise = Verification(), Tokeniser(model, run.config, run.task)
+    for document, scored in zip(documents, scores, strict=True):
         (tokenised,) = tokenise([document])
-        verification.compare(document.doc_id, list(scores.scores), _score(config, model, tokenised))
+        verification.compare(document.doc_id, list(scored.scores), _score(run.config, model, tokenised))
     return verification
 
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lm_eval.config.run_config import NO_CONTEXT, Limit
+from lm_eval.config.run_config import NO_CONTEXT, Limit, RunConfig
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Dataset, Example
 from lm_eval.tasks.rows import LocalSplit, read_hub
@@ -132,6 +132,13 @@ def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, l
             shots = _draw_shots(example, pool, num_fewshot, spare, rnd) if num_fewshot else ()
         if doc_id >= limit.start:
             documents.append(Document(doc_id=doc_id, example=example, shots=shots))
+    return documents
+
+
+def documents_of(form: RunConfig, dataset: Dataset) -> list[Document]:
+    """Return the documents that a configuration scores; see `select_documents` and `check_differ`."""
+    documents = select_documents(dataset, form.data_dir, form.num_fewshot, form.limit)
+    check_differ(documents, form.encoding_scheme)
     return documents
 
 

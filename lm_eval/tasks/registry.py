@@ -29,47 +29,53 @@ _FILES = tuple(task for path in sorted(BUILTIN.glob("*.yaml")) for task in make_
 TASKS = {task.name: task for task in (*_MODULES, *_FILES)}
 
 
-def find_task(config: RunConfig) -> Task:
-    """Return the task of a configuration; one in its `include_path` wins over a built-in one of the same name.
+def find_task(kind: str, name: str, include_path: str | None = None) -> Task:
+    """Return a task; one in the folder of task files wins over a built-in one of the same name.
+
+    Args:
+        kind: the model kind (dist_sim, dist_gen, hf), which decides the form.
+        name: with the suffix of that form.
+        include_path: a folder of task files.
 
     Raises:
         ConfigurationError: no task has that name, or its form is not the one that the model scores; or its file is
             wrong.
     """
-    form = FORM_OF_MODEL[config.model]
-    if config.include_path is not None:
-        task = _find_in(open_library(config.include_path), config, form)
+    form = FORM_OF_MODEL[kind]
+    if include_path is not None:
+        task = _find_in(open_library(include_path), kind, name)
         if task is not None:
             return task
-    if config.task not in TASKS:
-        raise ConfigurationError(_unknown(config.task, form, config.include_path))
-    task = TASKS[config.task]
+    if name not in TASKS:
+        raise ConfigurationError(_unknown(name, form, include_path))
+    task = TASKS[name]
     if task.form != form:
-        of_form = {name: other for name, other in TASKS.items() if other.form == form}
-        same = [name for name, other in of_form.items() if other.dataset is task.dataset]
-        raise _wrong_form(task, config, same or list(of_form))
+        of_form = {other: candidate for other, candidate in TASKS.items() if candidate.form == form}
+        same = [other for other, candidate in of_form.items() if candidate.dataset is task.dataset]
+        raise _wrong_form(task, kind, same or list(of_form))
     return task
 
 
-def _find_in(library: Library, config: RunConfig, form: Form) -> Task | None:
+def _find_in(library: Library, kind: str, name: str) -> Task | None:
     """Return the task of a library, or None where no file defines it."""
-    base = config.task.removesuffix(SUFFIXES[form])
-    if base + SUFFIXES[form] == config.task and (tasks := library.tasks(base)) is not None:
+    form = FORM_OF_MODEL[kind]
+    base = name.removesuffix(SUFFIXES[form])
+    if base + SUFFIXES[form] == name and (tasks := library.tasks(base)) is not None:
         if form not in tasks:
-            raise _wrong_form(tasks["standard"], config, [])
+            raise _wrong_form(tasks["standard"], kind, [])
         return tasks[form]
     for other, suffix in SUFFIXES.items():
-        base = config.task.removesuffix(suffix)
-        if other != form and base + suffix == config.task and (tasks := library.tasks(base)) is not None:
-            raise _wrong_form(tasks.get(other, tasks["standard"]), config, [tasks[form].name] if form in tasks else [])
+        base = name.removesuffix(suffix)
+        if other != form and base + suffix == name and (tasks := library.tasks(base)) is not None:
+            raise _wrong_form(tasks.get(other, tasks["standard"]), kind, [tasks[form].name] if form in tasks else [])
     return None
 
 
-def _wrong_form(task: Task, config: RunConfig, fitting: Sequence[str]) -> ConfigurationError:
-    wanted = FORM_OF_MODEL[config.model]
+def _wrong_form(task: Task, kind: str, fitting: Sequence[str]) -> ConfigurationError:
+    wanted = FORM_OF_MODEL[kind]
     remedy = f"choose from {choices_text(fitting)}" if fitting else f"it has no choices to compare for {wanted}"
     return ConfigurationError(
-        f"task {task.name!r} is for {task.form} scoring, but --model {config.model} does {wanted}; {remedy}"
+        f"task {task.name!r} is for {task.form} scoring, but --model {kind} does {wanted}; {remedy}"
     )
 
 
@@ -128,10 +134,10 @@ def in_form(name: str, model: str) -> str:
     return name if name.endswith(suffix) else name + suffix
 
 
-def known_task(config: RunConfig) -> Task | None:
-    """Return the task of a configuration, such as a stored result's, or None where its definition is not at hand."""
+def known_task(kind: str, name: str, include_path: str | None = None) -> Task | None:
+    """Return a task, such as a stored result's, or None where its definition is not at hand."""
     try:
-        return find_task(config)
+        return find_task(kind, name, include_path)
     except ConfigurationError:
         return None
 

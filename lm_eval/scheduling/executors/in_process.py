@@ -38,7 +38,8 @@ class InProcessExecutor:
             yield from queue.settled()
             if unit is not None:
                 yield Started(unit=unit, worker="here")
-                queue.report(unit, worker.run(unit.configs))
+                known = {run.config: run for run in unit.runs}
+                queue.report(unit, worker.run(list(known), known.__getitem__))
                 yield Ended(worker="here", log="")
                 yield from queue.settled()
             elif not keys:

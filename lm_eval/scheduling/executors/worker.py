@@ -2,13 +2,14 @@
 
 import platform
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
 from lm_eval.results.failures import Failure, Kind
+from lm_eval.results.identity import Run
 from lm_eval.scheduling.units import ModelKey, Outcome, Report, model_key
 
 
@@ -27,15 +28,24 @@ class Worker:
         self._model: Any = None
         self._load_failure: Failure | None = None
 
-    def run(self, configs: Sequence[RunConfig]) -> Report:
-        """Run configurations that share a pass; what goes wrong is an outcome, never an exception."""
+    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> Report:
+        """Run configurations that share a pass; what goes wrong is an outcome, never an exception.
+
+        Args:
+            configs: the configurations.
+            resolve: gives the run of each: known already, or resolved by what this process sees.
+        """
         if self._key != model_key(configs[0]):
             self._load(configs[0])
         failure = self._load_failure
         if failure is not None:
             outcomes = [Outcome(config=config, failure=failure) for config in configs]
             return Report(outcomes=outcomes, could_load=failure.kind == "memory")
-        return Report(outcomes=self._run_together(list(configs)))
+        try:
+            runs = [resolve(config) for config in configs]
+        except Exception as error:
+            return Report(outcomes=[Outcome(config=config, failure=_failure(error)) for config in configs])
+        return Report(outcomes=self._run_together(runs))
 
     def _load(self, config: RunConfig) -> None:
         from lm_eval.inference.loading import load_for  # noqa: PLC0415
@@ -46,26 +56,27 @@ class Worker:
         except Exception as error:
             self._load_failure = _failure(error, "load")
 
-    def _run_together(self, configs: list[RunConfig]) -> list[Outcome]:
-        from lm_eval.scoring.evaluation import evaluate_many, make_result  # noqa: PLC0415
+    def _run_together(self, runs: list[Run]) -> list[Outcome]:
+        from lm_eval.scoring.evaluation import make_result  # noqa: PLC0415
+        from lm_eval.scoring.run_pass import evaluate_many  # noqa: PLC0415
 
         keep = None if self._execution.log_samples else 0
         try:
-            evaluations = evaluate_many(configs, self._model, self._execution, keep_documents=keep)
+            evaluations = evaluate_many(runs, self._model, self._execution, keep_documents=keep)
         except (ConfigurationError, RunError) as error:  # of the documents, which all of them share, or of the memory
-            return [Outcome(config=config, failure=_failure(error)) for config in configs]
+            return [Outcome(config=run.config, failure=_failure(error)) for run in runs]
         except Exception as error:
-            if len(configs) > 1:  # one of them may be to blame: it is looked for in halves
-                middle = len(configs) // 2
-                return self._run_together(configs[:middle]) + self._run_together(configs[middle:])
-            return [Outcome(config=configs[0], failure=_failure(error))]
+            if len(runs) > 1:  # one of them may be to blame: it is looked for in halves
+                middle = len(runs) // 2
+                return self._run_together(runs[:middle]) + self._run_together(runs[middle:])
+            return [Outcome(config=runs[0].config, failure=_failure(error))]
         outcomes = []
         for evaluation in evaluations:
             try:
-                result = make_result(evaluation, self._model, self._execution, log_samples=self._execution.log_samples)
-                outcomes.append(Outcome(config=evaluation.config, result=result))
+                result = make_result(evaluation, self._model, self._execution)
+                outcomes.append(Outcome(config=evaluation.run.config, result=result))
             except Exception as error:  # of its own scores
-                outcomes.append(Outcome(config=evaluation.config, failure=_failure(error)))
+                outcomes.append(Outcome(config=evaluation.run.config, failure=_failure(error)))
         return outcomes
 
 

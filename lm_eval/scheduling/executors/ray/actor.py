@@ -12,6 +12,7 @@ from pathlib import Path
 from lm_eval.common.console import tell
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.config.runtime import Execution
+from lm_eval.results.identity import Resolver
 from lm_eval.results.provenance import now
 from lm_eval.scheduling.executors.worker import Worker
 from lm_eval.scheduling.units import Report
@@ -70,7 +71,7 @@ class RayWorker:
     def run(self, configs: Sequence[RunConfig]) -> Report:
         """Run configurations that share a pass; what goes wrong is an outcome, never an exception."""
         _note(f"begun: {_describe(configs)}")
-        report = self._worker.run(configs)
+        report = self._worker.run(configs, Resolver())
         _note(f"ended: {_describe(configs)}, {sum(outcome.failure is not None for outcome in report.outcomes)} failed")
         log = self._new_log()
         tail = log.encode()[-_TAIL_BYTES:].decode(errors="replace")

@@ -204,7 +204,7 @@ class Dispatch:
         return _Slot(name=name, actor=actor, key=key, share=share, place=place, log_place=actor.log_place.remote())
 
     def _begin(self, slot: _Slot, unit: Unit) -> Started:
-        self._busy[slot.actor.run.remote(unit.configs)] = slot, unit
+        self._busy[slot.actor.run.remote([run.config for run in unit.runs])] = slot, unit
         return Started(unit=unit, worker=slot.name)
 
     def _collect(self, promise: Any) -> Iterator[Event]:  # noqa: ANN401

@@ -1,0 +1,23 @@
+"""How a grid ended: counts, failures, and results that could not be written."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lm_eval.scheduling.heartbeat import Progress
+from lm_eval.scheduling.units import Outcome
+
+
+@dataclass
+class Summary:
+    """How a grid ended."""
+
+    progress: Progress
+    """The counts, which the driver's file shows too."""
+    failures: list[Outcome] = field(default_factory=list)
+    unwritten: list[Outcome] = field(default_factory=list)
+    """Results that could not be written into the folder."""
+    rescued_to: Path | None = None
+    """Where those were written instead, as far as there was room."""
+    num_rescued: int = 0
+    stopped: bool = False
+    """Whether the first failure ended it."""

@@ -1,0 +1,94 @@
+"""One form for configurations that compute the same numbers, and what their passes have in common (experiment §6).
+
+Only what is equal for every document and model is merged. Knows nothing of results or identities.
+"""
+
+from dataclasses import fields, replace
+
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import VectorSettings
+from lm_eval.tasks.base import Dataset
+
+
+def canonical(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """Return one form for configurations that compute the same numbers (experiment §6).
+
+    Schemes that cut a context alike become the first of them in the table of experiment §3, aggregations of a single
+    vector become None.
+
+    Args:
+        config: the configuration.
+        dataset: its task's.
+    """
+    if not config.has_context:
+        return _canonical_control(config)
+    if not config.is_segmented:
+        return config
+    has_samples = has_several_samples(config, dataset)
+    scheme = _canonical_scheme(config, dataset, has_samples=has_samples)
+    return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme, has_samples=has_samples))
+
+
+def has_several_samples(config: RunConfig, dataset: Dataset) -> bool:
+    """Whether something stands before the query: shots, or a description of the call's or the task's own."""
+    return bool(config.num_fewshot or config.description or dataset.has_description)
+
+
+def _canonical_control(config: RunConfig) -> RunConfig:
+    """Drop what tells of a context where there is none: shots, description, and the context's side of the settings."""
+    vectors = config.vectors
+    if config.model == "dist_sim":
+        scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
+        layer = vectors.out_encoding_layer or vectors.encoding_layer
+        vectors = replace(
+            vectors,
+            word_agg_scheme=scheme,
+            out_word_agg_scheme=None,
+            encoding_layer=None if layer in (_LAST, "OE") else layer,
+            out_encoding_layer=layer if layer == "OE" else None,  # a layer that only choices can have
+            norm=None if str(scheme).endswith("last") else vectors.norm,
+        )
+    return replace(config, num_fewshot=0, description="", vectors=vectors)
+
+
+def _canonical_scheme(config: RunConfig, dataset: Dataset, *, has_samples: bool) -> str:
+    scheme = str(config.encoding_scheme)
+    if has_samples:
+        return scheme
+    if scheme == "merge_all_segments":
+        scheme = "segment_each_example"
+    if scheme == "segment_each_example" and dataset.question_is_one_segment:
+        scheme = "concat_each_example"
+    return "concat_all_examples" if scheme == "concat_each_example" else scheme
+
+
+_LAST = "-1"
+"""The last layer, which is also what is taken where none is named."""
+
+
+def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> VectorSettings:
+    vectors = config.vectors
+    base = str(vectors.word_agg_scheme).rpartition("|")[2]
+    if vectors.out_word_agg_scheme == vectors.word_agg_scheme:
+        vectors = replace(vectors, out_word_agg_scheme=None)
+    if vectors.encoding_layer == _LAST:
+        vectors = replace(vectors, encoding_layer=None)
+    if vectors.out_encoding_layer in (vectors.encoding_layer, _LAST if vectors.encoding_layer is None else None):
+        vectors = replace(vectors, out_encoding_layer=None)
+    # the mean of one vector normalises it again, which is idle only where once is as good as twice (experiment §4.5)
+    mean_of_one_is_same = base != "concat" and (
+        vectors.norm is None or (base != "last" and vectors.norm in ("L2", "varNorm"))
+    )
+    if scheme in ("concat_all_examples", "concat_each_example") and mean_of_one_is_same:
+        vectors = replace(vectors, segment_agg_scheme=None)
+    one_sample = scheme in ("concat_all_examples", "merge_all_segments") or not has_samples
+    one_segment = scheme == "concat_all_examples" and base != "concat"
+    if one_segment or (one_sample and vectors.segment_agg_scheme == "mean"):
+        vectors = replace(vectors, example_agg_scheme=None)
+    return vectors
+
+
+def pass_key(config: RunConfig) -> tuple[object, ...]:
+    """Return what decides the forward passes of a configuration; those with equal keys can be evaluated together."""
+    shared = tuple(getattr(config, item.name) for item in fields(config) if item.name != "vectors")
+    return (*shared, config.vectors.add_pos)

@@ -1,0 +1,38 @@
+"""In what a result differs from a configuration that it comes near to, in words for the plan."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lm_eval.results.identity import Run
+from lm_eval.results.result_file import StoredResult
+
+_SHOWN = 12
+"""Characters of a fingerprint that are shown."""
+
+
+def find_difference(stored: StoredResult, run: Run) -> dict[str, str]:
+    """Return what differs between a result and a run of the same settings, each with both values."""
+    pairs: dict[str, tuple[object, object]] = {
+        "limit": (stored.config.limit, run.config.limit),
+        "version of the task": (stored.version, run.task.version),
+    }
+    if stored.identity is None:
+        for key in ("pretrained", "revision", "dtype", "data_dir"):
+            if getattr(stored.config, key) is not None:
+                pairs[key] = getattr(stored.config, key), getattr(run.config, key)
+    else:
+        pairs["dtype"] = stored.identity.get("dtype"), run.identity["dtype"]
+        pairs["seed"] = stored.identity.get("seed"), run.identity["seed"]
+        pairs.update(_pair_contents("data", stored.identity.get("data"), run.identity["data"]))
+        pairs.update(_pair_contents("model", stored.identity.get("weights"), run.identity["weights"]))
+    return {key: f"{there} there, {here} here" for key, (there, here) in pairs.items() if there != here}
+
+
+def _pair_contents(what: str, there: object, here: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
+    stated = there if isinstance(there, Mapping) else {}
+    return {f"{what} ({key})": (_short(stated.get(key)), _short(here.get(key))) for key in sorted({*stated, *here})}
+
+
+def _short(value: object) -> object:
+    is_hash = isinstance(value, str) and len(value) >= 40 and all(letter in "0123456789abcdef" for letter in value)
+    return str(value)[:_SHOWN] if is_hash else value

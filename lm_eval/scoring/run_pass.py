@@ -1,0 +1,94 @@
+"""Runs that share a pass, from their documents to evaluations."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from lm_eval.common.progress import DocumentProgress
+from lm_eval.config.runtime import Execution
+from lm_eval.contexts.streaming import tokenised_ahead, windows
+from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, count_tokens
+from lm_eval.inference.batching import Batcher
+from lm_eval.inference.memory import choose_budget, peak_memory_gib, reset_peak_memory
+from lm_eval.inference.speedups import fast
+from lm_eval.models.language_model import LanguageModel, dtype_name
+from lm_eval.results.identity import Run
+from lm_eval.results.provenance import PassRecord, now
+from lm_eval.scoring.evaluation import Evaluation
+from lm_eval.scoring.shared_pass import SharedPass
+from lm_eval.tasks.documents import Document
+
+logger = logging.getLogger(__name__)
+
+_KEPT_BYTES = 1 << 29
+"""Vectors of segments that are kept for later windows. Beyond the model a pass so takes about a batch
+(`inference/memory`), this and a window (`contexts/streaming`), however many documents and configurations there are.
+"""
+
+
+def evaluate_many(
+    runs: Sequence[Run],
+    model: LanguageModel,
+    execution: Execution,
+    *,
+    keep_documents: int | None = None,
+    show_progress: bool = False,
+) -> list[Evaluation]:
+    """Evaluate runs that share their passes.
+
+    Args:
+        runs: configurations with equal `pass_key`, resolved; they are identified anew, as model and data are now.
+        model: the loaded model.
+        execution: how to run.
+        keep_documents: of how many documents the scores are kept; None keeps all of them, however many there are.
+        show_progress: whether a progress bar is drawn.
+
+    Returns:
+        One evaluation a run, in their order.
+
+    Raises:
+        ConfigurationError: a configuration does not fit the model or the data.
+        RunError: a document cannot be scored.
+    """
+    began, record = time.perf_counter(), PassRecord(num_configurations=len(runs))
+    reset_peak_memory(model)
+    runs = [run.identified_now(dtype_name(model.dtype)) for run in runs]
+    documents, batcher = runs[0].documents(), Batcher(choose_budget(model, execution))
+    evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
+    tokenise = Tokeniser(model, runs[0].config, runs[0].task)
+    shared = SharedPass(runs=runs, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record)
+    with DocumentProgress(len(documents), runs[0].task.name, shown=show_progress) as progress, fast(model):
+        _score(documents, tokenise, shared, evaluations, progress)
+    _warn_of_cuts(tokenise, runs[0], model)
+    record.seconds, record.finished = time.perf_counter() - began, now()
+    record.phases["score"] = record.seconds - record.phases.get("encode", 0.0)
+    record.num_documents, record.num_tokens = len(documents), batcher.sizes.num_tokens
+    record.num_truncated, record.batches = tokenise.num_truncated, batcher.record()
+    record.peak_memory_gib = peak_memory_gib(model)
+    return evaluations
+
+
+def _score(
+    documents: Sequence[Document],
+    tokenise: Tokeniser,
+    shared: SharedPass,
+    evaluations: Sequence[Evaluation],
+    progress: DocumentProgress,
+) -> None:
+    def tokenise_chunk(chunk: list[Document]) -> list[TokenisedDocument]:
+        with shared.record.phase("tokenise"):
+            return tokenise(chunk)
+
+    for window in windows(tokenised_ahead(tokenise_chunk, documents), count_tokens, shared.bytes_held):
+        advance = progress.start_window(len(window), shared.work_in_tokens(window))
+        for place, scores in shared.score(window, advance):
+            evaluations[place].add(scores)
+        progress.finish_window(len(window))
+
+
+def _warn_of_cuts(tokenise: Tokeniser, run: Run, model: LanguageModel) -> None:
+    if tokenise.num_truncated:
+        logger.warning(
+            "%s: %d segments were longer than the %d tokens that %s takes; they were cut from the left",
+            run.task.name, tokenise.num_truncated, model.max_length, model.name,
+        )  # fmt: skip
