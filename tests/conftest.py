@@ -7,9 +7,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from tests.support.paths import REFERENCE, TOP
 from tests.support.worlds import write_world
-
-TOP = Path(__file__).resolve().parents[1]
 
 UNCHECKED = (
     "lm_eval.grid.options",  # fire hands it values of any type, and it is there that they are refused
@@ -42,7 +41,6 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The reference material beside the project; tests that ask for it also carry the marker."""
-    folder = TOP.parent / "shared" / "reference"
-    if not folder.is_dir():
+    if not REFERENCE.is_dir():
         pytest.skip("../shared/reference is absent")
-    return folder
+    return REFERENCE

@@ -12,8 +12,8 @@ from lm_eval.analysis.figures.style import TEMPLATE, look_of
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
-from tests.analysis.test_scores import BASELINE, table_of
 from tests.support.published_study import write_study
+from tests.support.results import BASELINE, table_of
 
 GEN = {"ENCODING_LAYER": "0"}
 SCHEMES = ("concat_all_examples", "concat_each_example", "segment_each_example", "sentence_level_segmentation")

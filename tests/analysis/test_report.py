@@ -18,11 +18,10 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import expand
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.identity import identify
-from tests.analysis.test_runs import put, result_of
-from tests.analysis.test_scores import BASELINE, table_of
-from tests.support.clusters import TOP
 from tests.support.grids import grid
+from tests.support.paths import TOP
 from tests.support.published_study import write_study
+from tests.support.results import BASELINE, put, result_of, table_of
 
 PYTHIA = "EleutherAI/pythia-1b-deduped"
 

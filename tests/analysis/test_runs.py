@@ -1,7 +1,5 @@
 """Results folders as one table: columns, duplicates, files that can't be read, the cache, thousands of files."""
 
-import json
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,31 +13,9 @@ from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import Given, expand
 from lm_eval.results.failures import Failure, write_failure
-from lm_eval.results.result_file import config_content
 from tests.support.grids import grid
 from tests.support.published_study import write_study
-
-
-def result_of(config: RunConfig, acc: float = 0.5, *, older: bool = True, **run) -> dict:
-    """A result; of the newer form with an identity made up."""
-    content = {
-        "results": {config.task: {"acc": acc, "acc_stderr": 0.1, "rand_acc": 0.25, "rand_acc_stderr": 0.0}},
-        "versions": {config.task: 0},
-        "config": config_content(config),
-    }
-    if older:
-        return content
-    identity = {"data": {"validation": "ab" * 20}, "weights": {"content": "cd" * 20}, "dtype": "float32"}
-    return {**content, "identity": {config.task: identity}, "run": {config.task: {"dtype": "float32", **run}}}
-
-
-def put(folder: Path, name: str, content: object, changed: float | None = None) -> Path:
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    if changed is not None:
-        os.utime(path, (changed, changed))
-    return path
+from tests.support.results import put, result_of
 
 
 @pytest.fixture

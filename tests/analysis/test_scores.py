@@ -1,42 +1,15 @@
 """Scores beside their baselines, by hand and against the published study; the paper's main configurations; the best."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from lm_eval.analysis.runs import Runs, describe_columns, read_runs
+from lm_eval.analysis.runs import Runs, read_runs
 from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.results.identity import canonical
 from tests.support.published_study import SETTINGS, read_csv, write_study
-
-
-def table_of(*rows: dict) -> pd.DataFrame:
-    """Runs of one model; what a row leaves out is as usual."""
-    usual = {
-        **dict.fromkeys(describe_columns()),
-        "task": "hellaswag_dg",
-        "dataset": "hellaswag",
-        "kind": "dist_gen",
-        "pretrained": "some/model",
-        "model": "model",
-        "encoding_scheme": "concat_all_examples",
-        "num_fewshot": 5,
-        "limit": "None",
-        "data": "abc",
-        "description": "",
-        "acc": 0.4,
-        "acc_stderr": 0.01,
-        "rand_acc": 0.25,
-        "dtype": "float32",
-        "WORD_AGG_SCHEME": "mean",
-    }
-    table = pd.DataFrame([{**usual, **row} for row in rows])
-    return table.astype({"acc": float, "acc_stderr": float, "rand_acc": float})
-
-
-BASELINE = {"encoding_scheme": "cross_encoding", "WORD_AGG_SCHEME": None, "acc": 0.5, "acc_stderr": 0.02}
+from tests.support.results import BASELINE, table_of
 
 
 def test_a_score_is_put_beside_its_baseline():

@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
-
-TOP = Path(__file__).resolve().parents[2]
 
 
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,9 @@ import pytest
 from lm_eval.cli.prefetch import grids_of
 from lm_eval.common.hub import lacking, needed_files
 from lm_eval.errors import ConfigurationError
-from tests.support.clusters import TOP, environment
+from tests.support.clusters import environment
 from tests.support.hub_stand_in import COMMIT, Hub, running_hub
+from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
 
 GRID = "run_parallel_sim_gpt.py"

@@ -4,7 +4,6 @@ import re
 import runpy
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,9 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import Given, Grid, expand
 from lm_eval.results.identity import canonical
 from tests.support.grids import grid
+from tests.support.paths import TOP
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = TOP / "scripts"
 
 
 def grid_of(script: str) -> Grid:

@@ -16,8 +16,9 @@ from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import identify
 from lm_eval.results.result_file import config_content
 from lm_eval.scheduling.hardware import Gpu, Machine
-from tests.support.clusters import TOP, environment
+from tests.support.clusters import environment
 from tests.support.grids import grid, options
+from tests.support.paths import TOP
 
 OLD, NEW = "0123456789abcdef0123456789abcdef01234567", "fedcba9876543210fedcba9876543210fedcba98"
 CONFIG = {"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 128, "vocab_size": 500}

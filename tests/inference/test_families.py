@@ -1,6 +1,5 @@
 """Families beyond the paper's, and families without a row: each against the slow, obvious implementation."""
 
-import functools
 import random
 import re
 from dataclasses import replace
@@ -21,7 +20,16 @@ from lm_eval.models.families import find_family
 from lm_eval.models.info import ModelFacts
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.scoring.evaluation import evaluate_many
-from tests.scoring.test_judge import assert_agrees, judge, make_config, random_settings, scores_of
+from tests.support.judging import (
+    SHORT,
+    TOLERANCE,
+    assert_agrees,
+    judge,
+    load,
+    make_config,
+    random_settings,
+    scores_of,
+)
 from tests.support.tiny_families import (
     LATER_DECODER_ONLY,
     LATER_ENCODER_DECODER,
@@ -33,14 +41,6 @@ from tests.support.tiny_models import tiny_model
 LATER = (*LATER_DECODER_ONLY, *LATER_ENCODER_DECODER)
 UNKNOWN = (*UNKNOWN_DECODER_ONLY, *UNKNOWN_ENCODER_DECODER)
 DECODER_ONLY = (*LATER_DECODER_ONLY, *UNKNOWN_DECODER_ONLY)
-LONG, SHORT = 2048, 96
-TOLERANCE = 2e-5
-
-
-@functools.lru_cache(maxsize=8)
-def load(family: str, max_length: int = LONG) -> LanguageModel:
-    network, tokenizer = tiny_model(family, max_length=max_length)
-    return wrap_model(network, tokenizer, name=family)
 
 
 def facts_of(model: LanguageModel) -> ModelFacts:

@@ -11,6 +11,7 @@ import pytest
 
 import lm_eval
 from lm_eval.results.provenance import PassRecord, code_version, command_line, describe_code, now, package_versions
+from tests.support.paths import TOP
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -158,8 +159,7 @@ def test_telling_where_a_number_comes_from_imports_nothing_heavy():
         "import sys, lm_eval.results.provenance as p; p.code_version(), p.package_versions();"
         "print([name for name in ('torch', 'ray', 'transformers', 'numpy') if name in sys.modules])"
     )
-    top = Path(__file__).resolve().parents[2]
-    shown = subprocess.run([sys.executable, "-c", code], cwd=top, capture_output=True, text=True, check=True)
+    shown = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
 

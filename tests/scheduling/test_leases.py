@@ -22,7 +22,7 @@ from lm_eval.scheduling.heartbeat import (
     this_machine,
 )
 from lm_eval.scheduling.leases import Leases
-from tests.support.clusters import TOP
+from tests.support.paths import TOP
 
 NAME = "a" * 64
 

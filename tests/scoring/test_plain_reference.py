@@ -5,17 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+from tests.support.paths import REFERENCE
 from tests.support.plain import evaluate
 from tests.support.plain_text import Row, clean, draw_documents, make_context, read_rows, split_sentences
 
-REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference"
 TOLERANCE = 5e-5
 """Absolute, or relative where a score is larger than 1: what `shared/tools/parity.py` allows."""
 NUM_RECORDS = 24

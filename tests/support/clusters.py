@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-TOP = Path(__file__).resolve().parents[2]
+from tests.support.paths import TOP
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -22,7 +22,6 @@ import pytest
 
 from lm_eval.results.result_file import read_results
 from tests.support.clusters import (
-    TOP,
     environment,
     ray_node,
     running_cluster,
@@ -31,6 +30,7 @@ from tests.support.clusters import (
     wait_for_worker,
     workers_below,
 )
+from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
 
 pytestmark = pytest.mark.slow

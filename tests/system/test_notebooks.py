@@ -16,11 +16,11 @@ from demo import run_demo as demo
 from lm_eval.analysis.charts import choose_documents, find_folders, prepare, read_tidy
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import expand
-from tests.analysis.test_runs import put as put_result
-from tests.analysis.test_runs import result_of
-from tests.support.clusters import TOP
 from tests.support.grids import grid
+from tests.support.paths import TOP
 from tests.support.published_study import write_study
+from tests.support.results import put as put_result
+from tests.support.results import result_of
 
 NOTEBOOKS = TOP / "notebooks"
 READING = [f"dist_{test}_charts_{architecture}" for test in ("gen", "sim") for architecture in ("gpt", "t5")]

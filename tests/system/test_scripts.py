@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.clusters import TOP, call, running_cluster, start, wait_for_worker
+from tests.support.clusters import call, running_cluster, start, wait_for_worker
+from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
 
 SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py"))

@@ -11,10 +11,10 @@ from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks.documents import read_split
 from lm_eval.tasks.registry import TASKS, find_task
+from tests.support.paths import TOP
 from tests.support.task_rows import rows
 from tests.support.worlds import write_rows
 
-TOP = Path(__file__).resolve().parents[2]
 MODEL = TOP / "demo" / "models" / "demo-gpt"
 TOLERANCE = 1e-4
 

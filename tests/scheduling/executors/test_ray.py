@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.executors.ray.cluster import check_address, find_missing
+from tests.support.paths import TOP
 
 
 @pytest.mark.parametrize("address", ["nonsense", "host:", ":6379", "host:port", "host"])
@@ -78,7 +78,7 @@ print(json.dumps(told))
 def test_a_machine_that_lacks_a_package_is_named_and_runs_without_any_machine_are_given_up():
     ended = subprocess.run(
         [sys.executable, "-c", REAL], capture_output=True, text=True, check=False, timeout=300,
-        cwd=Path(__file__).resolve().parents[3],
+        cwd=TOP,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
