@@ -218,7 +218,7 @@ def make_config(subject: Subject, documents: int) -> RunConfig:
 
 def render(config: RunConfig) -> list[dict[str, Any]]:
     """Return context, choices and gold of each document."""
-    dataset = find_task(config).dataset
+    dataset = find_task(config.model, config.task, config.include_path).dataset
     found = select_documents(dataset, config.data_dir, config.num_fewshot, config.limit)
 
     def context(document: Document) -> str:

@@ -1,6 +1,6 @@
 """The plan of a grid: what is to run and why, what is done, what failed before (experiment §6)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.failures import RecordedFailure, read_failures
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import Run
+from lm_eval.results.identity import Identity, Run
 from lm_eval.results.provenance import code_version, describe_code
 from lm_eval.results.result_file import StoredResult
 
@@ -139,7 +139,7 @@ def plan_remarks(plan: Plan) -> list[str]:
     return remarks
 
 
-def _lacks(identity: Mapping[str, Mapping[str, object]]) -> bool:
+def _lacks(identity: Identity) -> bool:
     return identity["data"].keys() == {"hub"} or identity["weights"].get("revision", "") is None
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +18,12 @@ from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import expand
 from lm_eval.results.failures import Failure, write_failure
-from lm_eval.results.identity import identify
+from lm_eval.results.identity import resolve
 from tests.support.grids import grid
 from tests.support.paths import TOP
 from tests.support.published_study import write_study
 from tests.support.results import BASELINE, put, result_of, table_of
+from tests.support.runs import fake_runs
 
 PYTHIA = "EleutherAI/pythia-1b-deduped"
 
@@ -98,7 +100,9 @@ def folder(tmp_path) -> Path:
     put(results, "b.json", result_of(second, 0.2))
     put(results, "c.json", result_of(baseline, 0.5))
     put(results, "d.json", "{")
-    write_failure(results, third, {"model": "x", "weights": {}, "data": {}}, Failure(message="no luck\nmore"))
+    (run,) = fake_runs([third])
+    run = replace(run, identity={"model": "x", "weights": {}, "data": {}})
+    write_failure(results, run, Failure(message="no luck\nmore"))
     return results
 
 
@@ -131,7 +135,7 @@ def test_a_cause_of_failures_is_told_once_and_long_lists_are_cut(tmp_path):
     configs = expand(grid(num_fewshot=[1, 2, 3, 4, 5, 6]))
     put(results, "a.json", result_of(configs[0]))
     for config in configs[1:]:
-        write_failure(results, config, identify(config), Failure(message="no luck"))
+        write_failure(results, resolve(config), Failure(message="no luck"))
     for number in range(20):
         put(results, f"bad{number}.json", "{")
     report = make_report([results], read_runs(results), {})

@@ -16,6 +16,7 @@ from lm_eval.results.failures import Failure, write_failure
 from tests.support.grids import grid
 from tests.support.published_study import write_study
 from tests.support.results import put, result_of
+from tests.support.runs import fake_runs
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_equal_meanings_are_one_configuration_and_what_differs_is_not(config, tm
 def test_what_cannot_be_read_is_listed_and_the_rest_is_read(config, tmp_path, content, why):
     good = put(tmp_path, "good.json", result_of(config))
     bad = put(tmp_path, "bad.json", content)
-    write_failure(tmp_path, config, {"model": "x"}, Failure(message="no luck"))
+    write_failure(tmp_path, *fake_runs([config]), Failure(message="no luck"))
     runs = read_runs([tmp_path])
     assert list(runs.table["path"]) == [str(good)]
     assert list(runs.unreadable) == [bad]

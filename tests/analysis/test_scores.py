@@ -7,9 +7,9 @@ from lm_eval.analysis.runs import Runs, read_runs
 from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
-from lm_eval.results.identity import canonical
 from tests.support.published_study import SETTINGS, read_csv, write_study
 from tests.support.results import BASELINE, table_of
+from tests.support.runs import canonical
 
 
 def test_a_score_is_put_beside_its_baseline():

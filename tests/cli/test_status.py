@@ -17,11 +17,12 @@ from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import identify
-from lm_eval.results.result_file import config_content, result_name
+from lm_eval.results.identity import resolve
+from lm_eval.results.result_file import config_content
 from lm_eval.scheduling.heartbeat import Journal, Progress, process_started, this_machine
 from tests.support.clusters import call
 from tests.support.paths import TOP
+from tests.support.runs import identify, name_of
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def write_result(folder: Path, config: RunConfig) -> None:
 
 
 def fail(folder: Path, config: RunConfig, message: str = "no luck") -> str:
-    return write_failure(folder, config, identify(config), Failure(message=message)).name
+    return write_failure(folder, resolve(config), Failure(message=message)).name
 
 
 def told(folder: Path, *, table: bool = False) -> list[str]:
@@ -276,5 +277,5 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
 
 def test_the_name_of_a_failures_file_is_that_of_the_result_that_is_missing(config, tmp_path):
     name = fail(tmp_path, config)
-    assert name == result_name(config).removesuffix(".json") + ".error.json"
+    assert name == name_of(config).removesuffix(".json") + ".error.json"
     assert f"({name})" in told(tmp_path)[2]

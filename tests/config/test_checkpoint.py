@@ -15,7 +15,7 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.inference.loading import load_model
 from lm_eval.models.info import model_identity, read_facts
-from lm_eval.results.identity import identify
+from tests.support.runs import identify
 from tests.support.tiny_models import save_tiny, tiny_model
 
 LONG = 512

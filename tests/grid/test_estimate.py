@@ -13,6 +13,7 @@ from lm_eval.errors import DataError
 from lm_eval.grid.estimate import RemainingTime, Timings, describe_seconds
 from lm_eval.results.result_file import StoredResult
 from lm_eval.scheduling.units import Unit
+from tests.support.runs import fake_runs
 
 MILLION = 1_000_000
 NAN = float("nan")
@@ -51,7 +52,7 @@ def stored(config: RunConfig, run: object) -> StoredResult:
 def unit(config: RunConfig, num_configs: int = 1) -> Unit:
     """A unit of a configuration and others of other layers."""
     others = [replace(config.vectors, encoding_layer=str(layer)) for layer in range(1, num_configs)]
-    return Unit(configs=(config, *(replace(config, vectors=vectors) for vectors in others)))
+    return Unit(runs=tuple(fake_runs([config, *(replace(config, vectors=vectors) for vectors in others)])))
 
 
 def timings(*results: StoredResult, on_gpu: bool = False) -> Timings:
@@ -231,18 +232,18 @@ def test_until_the_first_run_ends_the_plan_is_what_remains(config, units, clock)
 
 def test_from_then_on_the_grid_is_judged_by_its_own_pace(config, units, clock):
     left = remaining(units, result(config))
-    left.finish(units[0].configs[0])
+    left.finish(units[0].runs[0].config)
     clock.now = BEGAN + 2 * 9.25  # twice as slow as planned
     assert left.remaining_s() == pytest.approx(2 * 10.5)
-    left.finish(units[1].configs[1])  # half of its unit
+    left.finish(units[1].runs[1].config)  # half of its unit
     assert left.remaining_s() == pytest.approx(18.5 * 5.25 / 14.5)
-    left.finish(units[1].configs[0])
+    left.finish(units[1].runs[0].config)
     assert left.remaining_s() == 0
 
 
 def test_without_any_timing_the_pace_is_known_from_the_first_run_on(units, clock):
     left = remaining(units)
-    left.finish(units[0].configs[0])
+    left.finish(units[0].runs[0].config)
     clock.now = BEGAN + 30
     assert left.remaining_s() == pytest.approx(30.0)  # as long for the other of two units
 
@@ -250,7 +251,7 @@ def test_without_any_timing_the_pace_is_known_from_the_first_run_on(units, clock
 def test_a_run_that_ends_twice_or_was_never_planned_counts_once_or_not_at_all(config, units, clock):
     left = remaining(units, result(config))
     clock.now = BEGAN + 9.25
-    for ended in (units[0].configs[0], units[0].configs[0], replace(config, pretrained="unplanned")):
+    for ended in (units[0].runs[0].config, units[0].runs[0].config, replace(config, pretrained="unplanned")):
         left.finish(ended)
     assert left.remaining_s() == pytest.approx(10.5)
 

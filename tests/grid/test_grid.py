@@ -11,9 +11,9 @@ from lm_eval.config.run_config import Limit
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import Given, Grid, expand
-from lm_eval.results.identity import canonical
 from tests.support.grids import grid
 from tests.support.paths import TOP
+from tests.support.runs import canonical
 
 SCRIPTS = TOP / "scripts"
 

@@ -10,15 +10,15 @@ import pytest
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.preflight import check_grids
+from lm_eval.grid.preflight import preflight
 from lm_eval.models.info import read_facts
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import identify
 from lm_eval.results.result_file import config_content
 from lm_eval.scheduling.hardware import Gpu, Machine
 from tests.support.clusters import environment
 from tests.support.grids import grid, options
 from tests.support.paths import TOP
+from tests.support.runs import identify
 
 OLD, NEW = "0123456789abcdef0123456789abcdef01234567", "fedcba9876543210fedcba9876543210fedcba98"
 CONFIG = {"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 128, "vocab_size": 500}
@@ -48,8 +48,8 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 def configs_of(data_dir: Path, tmp_path: Path, *models: str, machine: Machine = MACHINE, **flags) -> list[RunConfig]:
     made = grid(models=list(models), num_fewshot=[1])
-    facts = {name: read_facts(name) for name in models}
-    return check_grids([made], options(data_dir, tmp_path / "results", **flags), facts, [machine])
+    checked = preflight([made], options(data_dir, tmp_path / "results", **flags), lambda: [machine])
+    return [run.config for run in checked.runs]
 
 
 def test_the_commit_in_the_cache_is_the_revision_of_every_configuration(cache, data_dir, tmp_path):
@@ -171,4 +171,4 @@ def test_a_result_of_the_commit_is_done_and_one_of_an_earlier_commit_is_outdated
 def test_an_impossible_grid_is_refused_though_the_weights_are_elsewhere(cache, data_dir, tmp_path):
     made = grid(models=["some/model"], num_fewshot=[1], settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [9]})
     with pytest.raises(ConfigurationError, match=r"ENCODING_LAYER=9: out of range; .* for some/model has 2 layers"):
-        check_grids([made], options(data_dir, tmp_path), {"some/model": read_facts("some/model")}, [MACHINE])
+        preflight([made], options(data_dir, tmp_path), lambda: [MACHINE])

@@ -8,12 +8,13 @@ import pytest
 
 from lm_eval.config.run_config import Limit, RunConfig, describe
 from lm_eval.grid.grid import Given, expand
-from lm_eval.grid.plan import describe_plan, make_plan, plan_remarks
+from lm_eval.grid.plan import Plan, describe_plan, make_plan, plan_remarks
 from lm_eval.models.info import model_identity
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import identify
+from lm_eval.results.identity import Resolver, Run, resolve
 from tests.support.grids import grid
+from tests.support.runs import identify, resolved
 from tests.support.worlds import hellaswag_row, write_model_folder, write_rows, write_world
 
 
@@ -34,31 +35,31 @@ def result_of(config: RunConfig) -> dict:
 
 
 @pytest.fixture
-def planned(tmp_path, data_dir) -> tuple[list[RunConfig], ResultsFolder]:
-    """Three configurations, the second of which is done."""
+def planned(tmp_path, data_dir) -> tuple[list[Run], ResultsFolder]:
+    """Three runs, the second of which is done."""
     model = str(write_model_folder(tmp_path / "model"))
     schemes = ["concat_each_example", "merge_all_segments", "sentence_level_segmentation"]
     configs = expand(grid(models=[model], num_fewshot=[2], encoding_scheme=schemes), Given(data_dir=str(data_dir)))
     folder = ResultsFolder(tmp_path / "results")
     folder.write(configs[1], result_of(configs[1]))
-    return configs, ResultsFolder(tmp_path / "results")
+    return resolved(configs), ResultsFolder(tmp_path / "results")
 
 
 def test_a_plan_passes_over_what_the_folder_holds(planned):
-    configs, folder = planned
-    plan = make_plan(configs, folder, overwrite=False, retry_failed=False)
-    assert [pending.config for pending in plan.to_run] == [configs[0], configs[2]]
-    assert [(config, stored.config) for config, stored in plan.done] == [(configs[1], configs[1])]
+    runs, folder = planned
+    plan = make_plan(runs, folder, overwrite=False, retry_failed=False)
+    assert plan.to_run == [runs[0], runs[2]]
+    assert [(run, stored.config) for run, stored in plan.done] == [(runs[1], runs[1].config)]
 
 
 def test_a_plan_that_overwrites_runs_everything(planned):
-    configs, folder = planned
-    plan = make_plan(configs, folder, overwrite=True, retry_failed=False)
-    assert ([pending.config for pending in plan.to_run], plan.done) == (configs, [])
+    runs, folder = planned
+    plan = make_plan(runs, folder, overwrite=True, retry_failed=False)
+    assert (plan.to_run, plan.done) == (runs, [])
 
 
-def test_a_plan_looks_at_each_model_and_data_folder_once(planned, monkeypatch):
-    configs, folder = planned
+def test_each_model_is_looked_at_once_for_all_its_runs(planned, monkeypatch):
+    runs, _ = planned
     asked = []
 
     def look(pretrained, revision, checkpoint):
@@ -66,32 +67,40 @@ def test_a_plan_looks_at_each_model_and_data_folder_once(planned, monkeypatch):
         return model_identity(pretrained, revision, checkpoint)
 
     monkeypatch.setattr("lm_eval.results.identity.model_identity", look)
-    make_plan(configs, folder, overwrite=False, retry_failed=False)
-    assert asked == [configs[0].pretrained]
+    resolve = Resolver()
+    again = [resolve(run.config) for run in runs]
+    assert asked == [runs[0].config.pretrained]
+    assert [run.identity for run in again] == [run.identity for run in runs]
 
 
-def plan_of(configs, folder: ResultsFolder | Path, **flags):
+def plan_of(runs, folder: ResultsFolder | Path, **flags):
+    runs = [run if isinstance(run, Run) else resolve(run) for run in runs]
     folder = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
-    return make_plan(configs, folder, **{"overwrite": False, "retry_failed": False, **flags})
+    return make_plan(runs, folder, **{"overwrite": False, "retry_failed": False, **flags})
+
+
+def why(plan: Plan) -> str:
+    """The reason of the first of those to run."""
+    return plan.reasons[plan.to_run[0].name].why
 
 
 def test_a_failed_run_is_not_run_again_unless_asked_for(planned):
-    configs, folder = planned
-    write_failure(folder.path, configs[0], identify(configs[0]), Failure(message="no luck\ntwice"))
-    plan = plan_of(configs, folder)
-    assert [pending.config for pending in plan.to_run] == [configs[2]]
-    assert [(config, recorded.failure.message) for config, recorded in plan.failed] == [(configs[0], "no luck\ntwice")]
-    again = plan_of(configs, folder, retry_failed=True)
-    assert [pending.config for pending in again.to_run] == [configs[0], configs[2]]
-    assert again.to_run[0].why.startswith("failed on ")
-    assert again.to_run[0].why.endswith(": no luck")
+    runs, folder = planned
+    write_failure(folder.path, runs[0], Failure(message="no luck\ntwice"))
+    plan = plan_of(runs, folder)
+    assert plan.to_run == [runs[2]]
+    assert [(run, recorded.failure.message) for run, recorded in plan.failed] == [(runs[0], "no luck\ntwice")]
+    again = plan_of(runs, folder, retry_failed=True)
+    assert again.to_run == [runs[0], runs[2]]
+    assert why(again).startswith("failed on ")
+    assert why(again).endswith(": no luck")
     assert again.failed == []
 
 
 def test_a_result_comes_before_a_failure_of_the_same_run(planned):
-    configs, folder = planned
-    write_failure(folder.path, configs[1], identify(configs[1]), Failure(message="no luck"))
-    assert [config for config, _ in plan_of(configs, folder).done] == [configs[1]]
+    runs, folder = planned
+    write_failure(folder.path, runs[1], Failure(message="no luck"))
+    assert [run for run, _ in plan_of(runs, folder).done] == [runs[1]]
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def done(tmp_path) -> tuple[RunConfig, Path]:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "reason"),
     [
         ({"dtype": "bfloat16"}, "there is one of another dtype: float32 there, bfloat16 here"),
         (
@@ -120,11 +129,11 @@ def done(tmp_path) -> tuple[RunConfig, Path]:
         ({"pretrained": "some/other"}, ""),
     ],
 )
-def test_an_outdated_result_is_named_with_what_differs(done, change, why):
+def test_an_outdated_result_is_named_with_what_differs(done, change, reason):
     config, folder = done
-    (pending,) = plan_of([replace(config, **change)], folder).to_run
-    assert pending.why.startswith(why)
-    assert bool(pending.why) is bool(why)
+    plan = plan_of([replace(config, **change)], folder)
+    assert why(plan).startswith(reason)
+    assert bool(why(plan)) is bool(reason)
 
 
 def test_changed_data_and_weights_make_a_result_outdated(done, tmp_path):
@@ -133,8 +142,8 @@ def test_changed_data_and_weights_make_a_result_outdated(done, tmp_path):
     (tmp_path / "model" / "model.safetensors").write_text("retrained")
     plan = plan_of([config], folder)
     assert plan.num_outdated == 1
-    assert plan.to_run[0].why.startswith("outdated, other data (train): ")
-    assert "model (content): " in plan.to_run[0].why
+    assert why(plan).startswith("outdated, other data (train): ")
+    assert "model (content): " in why(plan)
 
 
 def test_a_changed_version_of_the_task_makes_a_result_outdated(done):
@@ -144,7 +153,7 @@ def test_a_changed_version_of_the_task_makes_a_result_outdated(done):
     content["versions"] = {config.task: 1}
     content["identity"][config.task]["task_version"] = 1
     path.write_text(json.dumps(content))
-    assert plan_of([config], folder).to_run[0].why.startswith("outdated, other version of the task: 1 there, 0 here (")
+    assert why(plan_of([config], folder)).startswith("outdated, other version of the task: 1 there, 0 here (")
 
 
 def test_the_dtype_that_the_hardware_decided_is_part_of_what_a_result_is(done):
@@ -192,9 +201,9 @@ def test_results_of_another_version_of_the_code_are_used_with_a_remark(done):
 
 
 def test_a_plan_is_told_line_by_line(planned):
-    configs, folder = planned
-    write_failure(folder.path, configs[0], identify(configs[0]), Failure(message="no luck"))
-    lines = describe_plan(plan_of(configs, folder), describe)
+    runs, folder = planned
+    write_failure(folder.path, runs[0], Failure(message="no luck"))
+    lines = describe_plan(plan_of(runs, folder), describe)
     assert [line.partition(":")[0] for line in lines] == ["to run", "done", "failed"]
-    assert lines[0] == f"to run: {describe(configs[2])}"
+    assert lines[0] == f"to run: {describe(runs[2].config)}"
     assert ".error.json: no luck)" in lines[2]

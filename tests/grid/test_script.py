@@ -205,7 +205,7 @@ def test_shutting_down_happens_only_when_asked_and_after_the_results_are_written
         calls.append(len(files_of(tmp_path)))
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr("lm_eval.grid.script.subprocess.run", shut_down)
+    monkeypatch.setattr("lm_eval.grid.shutdown.subprocess.run", shut_down)
     run(small_grid(gpt2), options(data_dir, tmp_path))
     assert calls == []
     run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True, shutdown_at_exit=True))
@@ -290,7 +290,7 @@ def test_what_two_grids_have_in_common_is_run_once(gpt2, data_dir, tmp_path, cap
 def test_the_demo_data_are_only_for_grids_of_the_demo_models_alone(gpt2, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "lm_eval.grid.preflight.select_documents", lambda dataset, data_dir, *_: asked.append(data_dir) or []
+        "lm_eval.tasks.documents.select_documents", lambda dataset, data_dir, *_: asked.append(data_dir) or []
     )
     chosen = options(None, tmp_path, models=f"demo,{gpt2}", dry_run=True)
     carry_out(controls(gpt2), chosen, "unused", InProcessExecutor())
@@ -316,7 +316,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, is_full) -> None:
 
     monkeypatch.setattr("lm_eval.results.folder.write_json", write_if_room)
     monkeypatch.setattr("lm_eval.grid.result_writer.RETRY_S", 0.05)
-    monkeypatch.setattr("lm_eval.grid.driver.GIVE_UP_S", 1.0)
+    monkeypatch.setattr("lm_eval.grid.result_writer.GIVE_UP_S", 1.0)
 
 
 def test_results_for_which_there_is_no_room_are_told_and_written_elsewhere(
@@ -455,7 +455,7 @@ def test_a_machine_that_does_not_shut_down_is_told(gpt2, data_dir, tmp_path, mon
         except ValueError:
             raise FileNotFoundError("sudo") from None
 
-    monkeypatch.setattr("lm_eval.grid.script.subprocess.run", shut_down)
+    monkeypatch.setattr("lm_eval.grid.shutdown.subprocess.run", shut_down)
     assert run(small_grid(gpt2), options(data_dir, tmp_path, shutdown_at_exit=True)) == 0
     assert "shut down: " in capsys.readouterr().err
 
@@ -472,7 +472,7 @@ def test_a_run_that_fails_altogether_shuts_the_machine_down_too(gpt2, data_dir, 
         calls.append(0)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr("lm_eval.grid.script.subprocess.run", shut_down)
+    monkeypatch.setattr("lm_eval.grid.shutdown.subprocess.run", shut_down)
     with pytest.raises(ConfigurationError, match="no cluster can be joined"):
         carry_out([small_grid(gpt2)], options(data_dir, tmp_path, shutdown_at_exit=True), "unused", Broken())
     assert calls == [0]
@@ -518,7 +518,7 @@ def test_the_first_failure_loses_nothing_of_its_pass(gpt2, data_dir, tmp_path, m
     make = lm_eval.scoring.evaluation.make_result
 
     def fail_first(evaluation, *arguments, **flags):
-        if evaluation.config.vectors.example_agg_scheme is None and evaluation.config.num_fewshot:
+        if evaluation.run.config.vectors.example_agg_scheme is None and evaluation.config.num_fewshot:
             raise RunError("no luck")
         return make(evaluation, *arguments, **flags)
 
@@ -543,7 +543,7 @@ def test_a_log_on_a_full_disk_ends_nothing(gpt2, data_dir, tmp_path, monkeypatch
 def test_a_run_that_another_driver_has_computed_in_vain_meanwhile_is_not_computed_again(
     gpt2, data_dir, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("lm_eval.scoring.evaluation.select_documents", lambda *_: 1 / 0)
+    monkeypatch.setattr("lm_eval.results.identity.documents_of", lambda *_: 1 / 0)
     chosen = options(data_dir, tmp_path)
 
     class Late(InProcessExecutor):

@@ -19,7 +19,6 @@ from lm_eval.models.families import FAMILIES as TABLE
 from lm_eval.models.families import find_family
 from lm_eval.models.info import ModelFacts
 from lm_eval.models.language_model import LanguageModel
-from lm_eval.scoring.evaluation import evaluate_many
 from tests.support.judging import (
     SHORT,
     TOLERANCE,
@@ -30,6 +29,7 @@ from tests.support.judging import (
     random_settings,
     scores_of,
 )
+from tests.support.runs import evaluate
 from tests.support.tiny_families import (
     LATER_DECODER_ONLY,
     LATER_ENCODER_DECODER,
@@ -74,7 +74,7 @@ def test_random_settings_agree_with_the_plain_way(family, model, data_dir):
 
     rnd, loaded = random.Random(f"{family} {model}"), load(family)
     for config in [fitting_settings(rnd, draw, loaded) for _ in range(10)]:
-        assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+        assert_agrees(evaluate([config], loaded, Execution())[0], judge(config, loaded))
 
 
 @pytest.mark.parametrize("family", [*LATER, *UNKNOWN])
@@ -83,7 +83,7 @@ def test_contexts_longer_than_the_model_takes_agree_with_the_plain_way(family, d
     for scheme in ("cross_encoding", "concat_each_example"):
         settings = {} if scheme == "cross_encoding" else {"WORD_AGG_SCHEME": "concat", "NORM": "zNorm"}
         config = make_config(data_dir, "dist_gen", "hellaswag_dg", scheme, settings, limit="2")
-        assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+        assert_agrees(evaluate([config], loaded, Execution())[0], judge(config, loaded))
 
 
 @pytest.mark.parametrize("family", [*LATER, *UNKNOWN])
@@ -97,9 +97,9 @@ def test_neither_batch_size_nor_company_changes_a_score(family, data_dir):
         )
         for scheme, layer in zip(("mean", "w1mean", "concat"), layers, strict=True)
     ]  # fmt: skip
-    alone = [evaluate_many([config], loaded, Execution(batch_size=1))[0] for config in configs]
+    alone = [evaluate([config], loaded, Execution(batch_size=1))[0] for config in configs]
     for execution in (Execution(), Execution(batch_size=7)):
-        together = evaluate_many(configs, loaded, execution)
+        together = evaluate(configs, loaded, execution)
         assert scores_of(together) == pytest.approx(scores_of(alone), rel=TOLERANCE, abs=TOLERANCE)
 
 
@@ -108,7 +108,7 @@ def test_all_token_embeddings_in_place_of_tokens_are_the_baseline(family, data_d
     settings = {"WORD_AGG_SCHEME": "concat", "ENCODING_LAYER": "E"}
     vectors = make_config(data_dir, "dist_gen", "hellaswag_dg", "concat_all_examples", settings)
     baseline = make_config(data_dir, "dist_gen", "hellaswag_dg", "cross_encoding", {})
-    found = [evaluate_many([config], load(family), Execution()) for config in (vectors, baseline)]
+    found = [evaluate([config], load(family), Execution()) for config in (vectors, baseline)]
     assert scores_of(found[0]) == pytest.approx(scores_of(found[1]), rel=TOLERANCE, abs=TOLERANCE)
 
 
@@ -179,7 +179,7 @@ def test_an_encoder_wider_than_its_decoder_goes_as_far_as_it_can(model, settings
             check_against_model(config, facts_of(loaded))
         return
     check_against_model(config, facts_of(loaded))
-    assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+    assert_agrees(evaluate([config], loaded, Execution())[0], judge(config, loaded))
 
 
 def test_every_row_of_the_table_is_tried():

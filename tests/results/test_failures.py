@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.failures import Failure, read_failures, remove_failure, write_failure
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import fingerprint, identify
+from lm_eval.results.identity import fingerprint, resolve
 from lm_eval.results.provenance import code_version, command_line
-from lm_eval.results.result_file import result_name
+from tests.support.runs import identify, name_of
 
 NO_LUCK = Failure(message="no luck")
 GENERATION: dict[str, Any] = {
@@ -42,12 +42,12 @@ def config(data_dir) -> RunConfig:
 
 
 def write(folder: Path, config: RunConfig, failure: Failure = NO_LUCK) -> Path:
-    return write_failure(folder, config, identify(config), failure)
+    return write_failure(folder, resolve(config), failure)
 
 
 def test_a_record_stands_beside_the_result_that_the_run_would_have_had(config, tmp_path):
     path = write(tmp_path, config)
-    assert path == tmp_path / result_name(config).replace(".json", ".error.json")
+    assert path == tmp_path / name_of(config).replace(".json", ".error.json")
     assert [other.name for other in tmp_path.iterdir()] == [path.name]
 
 
@@ -103,20 +103,20 @@ def test_a_later_failure_of_the_same_run_takes_the_place_of_the_earlier(config, 
 def test_failures_of_different_runs_have_files_of_their_own(config, tmp_path):
     others = [config, replace(config, num_fewshot=1), replace(config, revision="v2"), replace(config, description="")]
     assert len({write(tmp_path, other) for other in others}) == 4
-    assert [recorded.config for recorded in read_failures(tmp_path).values()] == sorted(others, key=result_name)
+    assert [recorded.config for recorded in read_failures(tmp_path).values()] == sorted(others, key=name_of)
 
 
 def test_a_removed_failure_is_forgotten_and_no_other(config, tmp_path):
     other = replace(config, num_fewshot=0)
     write(tmp_path, config)
     write(tmp_path, other)
-    remove_failure(tmp_path, config, identify(config))
+    remove_failure(tmp_path, resolve(config))
     assert [recorded.config for recorded in read_failures(tmp_path).values()] == [other]
 
 
 def test_removing_what_never_failed_is_no_error(config, tmp_path):
-    remove_failure(tmp_path, config, identify(config))
-    remove_failure(tmp_path / "nowhere", config, identify(config))
+    remove_failure(tmp_path, resolve(config))
+    remove_failure(tmp_path / "nowhere", resolve(config))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,14 +164,14 @@ def test_a_failure_is_neither_a_result_nor_an_unreadable_file(config, tmp_path):
     write(tmp_path, config)
     (tmp_path / "garbage.error.json").write_text("{")
     folder = ResultsFolder(tmp_path)
-    assert (list(folder), folder.unreadable, folder.find(config)) == ([], {}, None)
+    assert (list(folder), folder.unreadable, folder.find(resolve(config))) == ([], {}, None)
 
 
 def test_a_failure_that_cannot_be_written_is_told_and_leaves_nothing(config, tmp_path, monkeypatch):
     def fail(handle):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("lm_eval.results.result_file.os.fsync", fail)
+    monkeypatch.setattr("lm_eval.common.atomic.os.fsync", fail)
     with pytest.raises(OSError, match="No space left on device"):
         write(tmp_path, config)
     assert list(tmp_path.iterdir()) == []
@@ -218,4 +218,4 @@ def test_whatever_a_record_holds_reading_it_and_looking_for_its_result_never_fai
         content[key] = data.draw(JSON)
     path.write_text(json.dumps(content))
     for recorded in read_failures(folder).values():
-        assert ResultsFolder(folder).find_identified(recorded.config, recorded.identity) is None
+        assert ResultsFolder(folder).find(recorded.as_run()) is None

@@ -16,9 +16,10 @@ from lm_eval.common.atomic import check_writable, sweep_temporary_files, write_j
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.folder import ResultsFolder, is_same_run
-from lm_eval.results.identity import identify
-from lm_eval.results.result_file import merge_results, read_results, result_name
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.identity import is_same_run, resolve
+from lm_eval.results.result_file import merge_results, read_results
+from tests.support.runs import identify, name_of
 from tests.support.worlds import write_model_folder, write_rows, write_world
 
 
@@ -109,7 +110,7 @@ def test_an_error_of_the_disk_is_raised_and_leaves_nothing(folder, config, monke
     with pytest.raises(OSError, match="No space left on device"):
         results.write(config, result(config))
     assert list(folder.iterdir()) == []
-    assert results.find(config) is None
+    assert results.find(resolve(config)) is None
 
 
 def test_an_interruption_leaves_nothing(folder, monkeypatch):
@@ -163,35 +164,35 @@ HOSTILE = [
 @pytest.mark.parametrize("model", HOSTILE)
 def test_the_name_of_a_hostile_model_is_one_plain_file_name(config, tmp_path, folder, model):
     of_model = replace(config, pretrained=str(write_model_folder(tmp_path / "hostile" / model)))
-    name = result_name(of_model)
+    name = name_of(of_model)
     assert name.startswith("hellaswag_d_")
     assert name.endswith(".json")
     assert all(character.isalnum() or character in "_.+-" for character in name)
     assert len(name.encode()) <= 255
     written = ResultsFolder(folder).write(of_model, result(of_model))
     assert written == folder / name
-    assert ResultsFolder(folder).find(of_model).config == of_model
+    assert ResultsFolder(folder).find(resolve(of_model)).config == of_model
 
 
 def test_a_long_name_in_another_script_still_makes_a_file_name(config, tmp_path, folder):
     of_model = replace(config, pretrained=str(write_model_folder(tmp_path / ("模" * 80))))
-    assert len(result_name(of_model).encode()) <= 255
+    assert len(name_of(of_model).encode()) <= 255
     assert ResultsFolder(folder).write(of_model, result(of_model)).exists()
 
 
 def test_names_tell_what_they_hold_and_differ_where_it_differs(config):
     names = [
-        result_name(config),
-        result_name(replace(config, num_fewshot=0)),
-        result_name(replace(config, limit=Limit())),
-        result_name(replace(config, vectors=replace(config.vectors, norm=None))),
+        name_of(config),
+        name_of(replace(config, num_fewshot=0)),
+        name_of(replace(config, limit=Limit())),
+        name_of(replace(config, vectors=replace(config.vectors, norm=None))),
     ]
     assert names[0].startswith("hellaswag_d_tiny_segment_each_example_2shot_")
     assert len(set(names)) == 4
 
 
 def test_a_closing_slash_does_not_change_the_name(config):
-    assert result_name(replace(config, pretrained=f"{config.pretrained}/")) == result_name(config)
+    assert name_of(replace(config, pretrained=f"{config.pretrained}/")) == name_of(config)
 
 
 # --- finding ---
@@ -200,7 +201,7 @@ def test_a_closing_slash_does_not_change_the_name(config):
 def test_a_result_is_found_where_it_was_written(folder, config):
     results = ResultsFolder(folder)
     path = results.write(config, result(config, 0.25))
-    for found in (results.find(config), ResultsFolder(folder).find(config)):
+    for found in (results.find(resolve(config)), ResultsFolder(folder).find(resolve(config))):
         assert acc_of(found) == 0.25
         assert found.path == path
         assert found.config == config
@@ -209,9 +210,9 @@ def test_a_result_is_found_where_it_was_written(folder, config):
 def test_a_folder_that_is_not_there_holds_nothing_until_something_is_written(tmp_path, config):
     results = ResultsFolder(tmp_path / "new" / "results")
     assert list(results) == []
-    assert results.find(config) is None
+    assert results.find(resolve(config)) is None
     results.write(config, result(config))
-    assert acc_of(ResultsFolder(tmp_path / "new" / "results").find(config)) == 0.5
+    assert acc_of(ResultsFolder(tmp_path / "new" / "results").find(resolve(config))) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -232,21 +233,21 @@ def test_a_folder_that_is_not_there_holds_nothing_until_something_is_written(tmp
 def test_another_configuration_is_not_found(folder, config, change, form):
     put(folder / "a.json", form(config))
     results = ResultsFolder(folder)
-    assert results.find(config) is not None
-    assert results.find(replace(config, **change)) is None
+    assert results.find(resolve(config)) is not None
+    assert results.find(resolve(replace(config, **change))) is None
 
 
 def test_a_result_of_other_data_or_another_model_under_the_same_path_is_not_found(folder, config, tmp_path):
     put(folder / "a.json", result(config))
-    assert ResultsFolder(folder).find(config) is not None
+    assert ResultsFolder(folder).find(resolve(config)) is not None
     rows = Path(config.data_dir) / "hellaswag" / "validation.jsonl"
     lines = rows.read_text()
     rows.write_text(lines.replace("kite", "book"))
-    assert ResultsFolder(folder).find(config) is None
+    assert ResultsFolder(folder).find(resolve(config)) is None
     rows.write_text(lines)
-    assert ResultsFolder(folder).find(config) is not None
+    assert ResultsFolder(folder).find(resolve(config)) is not None
     (Path(config.pretrained) / "model.safetensors").write_text("retrained")
-    assert ResultsFolder(folder).find(config) is None
+    assert ResultsFolder(folder).find(resolve(config)) is None
 
 
 @pytest.mark.parametrize("form", [result, older_result])
@@ -254,16 +255,16 @@ def test_a_configuration_of_the_same_meaning_is_found(folder, config, form):
     bare = replace(config, num_fewshot=0)
     put(folder / "a.json", form(replace(bare, encoding_scheme="concat_each_example")))
     results = ResultsFolder(folder)
-    assert results.find(bare) is not None
-    assert results.find(replace(bare, encoding_scheme="concat_all_examples")) is not None
-    assert results.find(replace(bare, encoding_scheme="sentence_level_segmentation")) is None
+    assert results.find(resolve(bare)) is not None
+    assert results.find(resolve(replace(bare, encoding_scheme="concat_all_examples"))) is not None
+    assert results.find(resolve(replace(bare, encoding_scheme="sentence_level_segmentation"))) is None
 
 
 @pytest.mark.parametrize("name", ["0123456789abcdef0123456789abcdef01234567.json", "my notes (final).json"])
 @pytest.mark.parametrize("form", [result, older_result])
 def test_a_file_is_known_by_what_it_holds_whatever_it_is_called(folder, config, name, form):
     put(folder / name, form(config, 0.75))
-    assert acc_of(ResultsFolder(folder).find(config)) == 0.75
+    assert acc_of(ResultsFolder(folder).find(resolve(config))) == 0.75
 
 
 def test_files_of_both_forms_are_found_side_by_side(folder, config):
@@ -271,8 +272,8 @@ def test_files_of_both_forms_are_found_side_by_side(folder, config):
     put(folder / "old.json", older_result(config, 0.1))
     put(folder / "new.json", result(other, 0.2))
     results = ResultsFolder(folder)
-    assert acc_of(results.find(config)) == 0.1
-    assert acc_of(results.find(other)) == 0.2
+    assert acc_of(results.find(resolve(config))) == 0.1
+    assert acc_of(results.find(resolve(other))) == 0.2
     assert sorted(acc_of(stored) for stored in results) == [0.1, 0.2]
     assert results.unreadable == {}
 
@@ -281,7 +282,7 @@ def test_a_result_that_states_its_identity_comes_before_one_that_does_not(folder
     put(folder / "old.json", older_result(config, 0.1))
     put(folder / "older.json", older_result(config, 0.2))
     put(folder / "new.json", result(config, 0.3))
-    assert acc_of(ResultsFolder(folder).find(config)) == 0.3
+    assert acc_of(ResultsFolder(folder).find(resolve(config))) == 0.3
     assert [acc_of(stored) for stored in ResultsFolder(folder)] == [0.3]
 
 
@@ -289,7 +290,7 @@ def test_settings_of_an_older_file_may_come_in_any_order_and_be_left_out(folder,
     plain = replace(config, vectors=replace(config.vectors, norm=None))
     args = f"SIMILARITY_FUNC=dot_product,pretrained={config.pretrained},WORD_AGG_SCHEME=relu|mean"
     put(folder / "old.json", older_result(plain, model_args=args))
-    assert ResultsFolder(folder).find(plain) is not None
+    assert ResultsFolder(folder).find(resolve(plain)) is not None
 
 
 @pytest.mark.parametrize(
@@ -307,30 +308,30 @@ def test_settings_of_an_older_file_may_come_in_any_order_and_be_left_out(folder,
 )
 def test_what_an_older_file_states_of_its_origin_must_agree(folder, config, stated, found):
     put(folder / "old.json", older_result(replace(config, **stated)))
-    assert (ResultsFolder(folder).find(config) is not None) is found
+    assert (ResultsFolder(folder).find(resolve(config)) is not None) is found
 
 
 def test_an_older_file_of_a_folder_is_found_by_another_path_to_it(folder, config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(folder / "old.json", older_result(replace(config, pretrained="models/../models/tiny", data_dir="./data")))
-    assert ResultsFolder(folder).find(config) is not None
+    assert ResultsFolder(folder).find(resolve(config)) is not None
 
 
 def test_an_older_file_with_data_of_its_own_does_not_stand_for_the_hub(folder, config):
     put(folder / "old.json", older_result(config))
-    assert ResultsFolder(folder).find(replace(config, data_dir=None)) is None
+    assert ResultsFolder(folder).find(resolve(replace(config, data_dir=None))) is None
 
 
 def test_an_older_file_of_a_hub_model_is_found_by_its_full_name_alone(folder, config):
     hub = replace(config, pretrained="some/tiny")
     put(folder / "old.json", older_result(hub))
-    assert ResultsFolder(folder).find(hub) is not None
-    assert ResultsFolder(folder).find(replace(config, pretrained="other/tiny")) is None
+    assert ResultsFolder(folder).find(resolve(hub)) is not None
+    assert ResultsFolder(folder).find(resolve(replace(config, pretrained="other/tiny"))) is None
 
 
 def test_an_older_file_of_another_version_of_the_task_is_not_found(folder, config):
     put(folder / "old.json", {**older_result(config), "versions": {config.task: 1}})
-    assert ResultsFolder(folder).find(config) is None
+    assert ResultsFolder(folder).find(resolve(config)) is None
 
 
 def test_an_older_file_of_a_task_that_is_unknown_here_concerns_nobody(folder, config):
@@ -355,8 +356,8 @@ def test_the_older_files_of_the_reference_are_all_read_and_found(reference):
             pretrained=str(reference / "models" / item.config.pretrained),
             data_dir=str(reference / "data"),
         )
-        assert results.find(wanted) is item
-        assert results.find(replace(wanted, limit=Limit(0, 23))) is None
+        assert results.find(resolve(wanted)) is item
+        assert results.find(resolve(replace(wanted, limit=Limit(0, 23)))) is None
 
 
 # --- files that hold no result ---
@@ -420,18 +421,18 @@ NO_RESULT = {
 @pytest.mark.parametrize("defect", NO_RESULT)
 def test_a_file_that_holds_no_result_is_reported_and_never_overwritten(folder, config, defect):
     make, message = NO_RESULT[defect]
-    name = result_name(config)
+    name = name_of(config)
     path = put(folder / name, make(result(config)))
     before = path.read_bytes()
     results = ResultsFolder(folder)
     assert list(results.unreadable) == [path]
     with pytest.raises(ValueError, match=message):
         raise ValueError(results.unreadable[path])
-    assert results.find(config) is None
+    assert results.find(resolve(config)) is None
     written = results.write(config, result(config))
     assert written != path
     assert path.read_bytes() == before
-    assert acc_of(ResultsFolder(folder).find(config)) == 0.5
+    assert acc_of(ResultsFolder(folder).find(resolve(config))) == 0.5
 
 
 def test_bytes_that_are_no_text_and_folders_are_reported(folder, config):
@@ -440,12 +441,12 @@ def test_bytes_that_are_no_text_and_folders_are_reported(folder, config):
     put(folder / "good.json", result(config))
     results = ResultsFolder(folder)
     assert {path.name for path in results.unreadable} == {"binary.json", "folder.json"}
-    assert results.find(config) is not None
+    assert results.find(resolve(config)) is not None
 
 
 def test_an_older_file_without_versions_or_descriptions_is_read(folder, config):
     put(folder / "old.json", without(without(older_result(config), "versions"), "config", "description_dict"))
-    assert ResultsFolder(folder).find(config) is not None
+    assert ResultsFolder(folder).find(resolve(config)) is not None
 
 
 @pytest.mark.parametrize("versions", [None, [], 3])
@@ -453,13 +454,13 @@ def test_an_older_file_with_versions_of_another_form_stops_nothing(folder, confi
     put(folder / "old.json", {**older_result(config), "versions": versions})
     put(folder / "new.json", result(replace(config, num_fewshot=1)))
     results = ResultsFolder(folder)
-    assert results.find(replace(config, num_fewshot=1)) is not None
-    found = results.find(config)
+    assert results.find(resolve(replace(config, num_fewshot=1))) is not None
+    found = results.find(resolve(config))
     assert found is None or found.path == folder / "old.json"
 
 
 def test_names_that_are_taken_are_passed_over_one_after_the_other(folder, config):
-    name = result_name(config)
+    name = name_of(config)
     stem = name.removesuffix(".json")
     for taken in (name, f"{stem}-2.json"):
         put(folder / taken, "junk")
@@ -476,8 +477,8 @@ def test_a_new_result_takes_the_place_of_the_one_it_supersedes(folder, config, n
         first = first.rename(folder / name)
     results = ResultsFolder(folder)
     assert results.write(config, result(config, 0.2)) == first
-    assert acc_of(results.find(config)) == 0.2
-    assert acc_of(ResultsFolder(folder).find(config)) == 0.2
+    assert acc_of(results.find(resolve(config))) == 0.2
+    assert acc_of(ResultsFolder(folder).find(resolve(config))) == 0.2
     assert len(list(folder.iterdir())) == len(list(results)) == 1
 
 
@@ -486,7 +487,7 @@ def test_an_older_file_is_kept_when_its_configuration_is_run_again(folder, confi
     before = old.read_bytes()
     ResultsFolder(folder).write(config, result(config, 0.2))
     assert old.read_bytes() == before
-    assert acc_of(ResultsFolder(folder).find(config)) == 0.2
+    assert acc_of(ResultsFolder(folder).find(resolve(config))) == 0.2
 
 
 def test_results_of_different_configurations_lie_side_by_side(folder, config):
@@ -494,7 +495,7 @@ def test_results_of_different_configurations_lie_side_by_side(folder, config):
     configs = [replace(config, num_fewshot=shots) for shots in range(4)]
     paths = {results.write(each, result(each, shots / 10)) for shots, each in enumerate(configs)}
     assert len(paths) == 4
-    assert [acc_of(ResultsFolder(folder).find(each)) for each in configs] == [0, 0.1, 0.2, 0.3]
+    assert [acc_of(ResultsFolder(folder).find(resolve(each))) for each in configs] == [0, 0.1, 0.2, 0.3]
 
 
 # --- several tasks in one file ---
@@ -522,7 +523,7 @@ def test_results_of_several_tasks_are_joined(two):
 def test_every_task_of_a_file_is_found(folder, two):
     put(folder / "both.json", merge_results([result(config, 0.25) for config in two]))
     results = ResultsFolder(folder)
-    assert [results.find(config) is not None for config in two] == [True, True]
+    assert [results.find(resolve(config)) is not None for config in two] == [True, True]
 
 
 def test_running_one_task_of_a_file_again_keeps_the_other(folder, two):
@@ -538,8 +539,8 @@ def test_changed_training_rows_matter_only_where_shots_are_drawn(folder, config)
     for each in (config, bare):
         results.write(each, result(each))
     write_rows(Path(config.data_dir) / "hellaswag" / "train.jsonl", [])
-    assert ResultsFolder(folder).find(config) is None
-    assert ResultsFolder(folder).find(bare) is not None
+    assert ResultsFolder(folder).find(resolve(config)) is None
+    assert ResultsFolder(folder).find(resolve(bare)) is not None
 
 
 def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_is_not(folder):

@@ -12,9 +12,11 @@ from lm_eval.config.run_config import SEGMENTING_SCHEMES, Limit, RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.identity import canonical, fingerprint, identify, pass_key
+from lm_eval.results.canonical_form import pass_key
+from lm_eval.results.identity import fingerprint
 from lm_eval.tasks.registry import TASKS
 from lm_eval.vectors.aggregation import TokenAggregation, aggregate_contexts, aggregate_tokens
+from tests.support.runs import canonical, identify
 from tests.support.worlds import hellaswag_row, webqs_row, write_model_folder, write_rows, write_world
 
 

@@ -13,6 +13,7 @@ from lm_eval.scheduling.allocation import Workforce, describe_share, grid_dtype,
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.units import make_units
 from tests.support.grids import grid
+from tests.support.runs import fake_runs
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ BIG, SMALL = ("some/big", None, None, Checkpoint()), ("some/small", None, None, 
 
 
 def workforce(models: list[str], machines: list[Machine], num_gpus: int | None = None, shots: int = 1) -> Workforce:
-    units = make_units(expand(grid(models=models, num_fewshot=list(range(shots)))))
+    units = make_units(fake_runs(expand(grid(models=models, num_fewshot=list(range(shots))))))
     return plan_workforce(units, FACTS, machines, num_gpus)
 
 
@@ -110,7 +111,7 @@ def test_without_gpus_no_more_workers_are_started_than_the_memory_holds():
 
 def test_a_lack_of_memory_asks_for_the_whole_gpu_and_then_for_more():
     found = workforce(["some/small"], [machine(12, 12, 12)], shots=12)
-    (unit, *_) = make_units(expand(grid(models=["some/small"], num_fewshot=[1])))
+    (unit, *_) = make_units(fake_runs(expand(grid(models=["some/small"], num_fewshot=[1]))))
     asked = [found.shares[SMALL]]
     while (share := found.larger_share(replace(unit, share=asked[-1]))) is not None:
         asked.append(share)

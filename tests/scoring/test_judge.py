@@ -15,7 +15,6 @@ from lm_eval.errors import RunError
 from lm_eval.inference.batching import BatchBudget, Batcher
 from lm_eval.inference.decoder import Prompt, score_prompts
 from lm_eval.inference.loading import wrap_model
-from lm_eval.scoring.evaluation import evaluate_many
 from tests.support.judging import (
     LONG,
     SHORT,
@@ -28,6 +27,7 @@ from tests.support.judging import (
     scores_of,
 )
 from tests.support.plain_text import read_rows
+from tests.support.runs import evaluate
 from tests.support.tiny_models import DECODER_ONLY, ENCODER_DECODER, FAMILIES, tiny_model
 from tests.support.worlds import write_rows
 
@@ -45,7 +45,7 @@ def test_random_settings_agree_with_the_plain_way(family, model, data_dir):
         for _ in range(24)
     ]  # fmt: skip
     loaded = load(family)
-    for config, evaluation in zip(configs, (evaluate_many([c], loaded, Execution())[0] for c in configs), strict=True):
+    for config, evaluation in zip(configs, (evaluate([c], loaded, Execution())[0] for c in configs), strict=True):
         assert_agrees(evaluation, judge(config, loaded))
 
 
@@ -57,7 +57,7 @@ def test_contexts_longer_than_the_model_takes_agree_with_the_plain_way(family, s
         {} if scheme == "cross_encoding" else {"WORD_AGG_SCHEME": "concat", "NORM": "zNorm", "ENCODING_LAYER": "2"}
     )
     config = make_config(data_dir, "dist_gen", "hellaswag_dg", scheme, settings)
-    evaluation = evaluate_many([config], loaded, Execution())[0]
+    evaluation = evaluate([config], loaded, Execution())[0]
     assert_agrees(evaluation, judge(config, loaded))
     if scheme == "concat_all_examples" and family in DECODER_ONLY:
         assert evaluation.record.num_truncated > 0
@@ -68,7 +68,7 @@ def test_contexts_longer_than_the_model_takes_agree_with_the_plain_way(family, s
 def test_ordinary_scoring_agrees_with_the_plain_way(family, task, data_dir):
     config = make_config(data_dir, "hf", task, None, {})
     loaded = load(family)
-    assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+    assert_agrees(evaluate([config], loaded, Execution())[0], judge(config, loaded))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -78,7 +78,7 @@ def test_a_description_is_a_sample_before_the_shots(family, data_dir):
         data_dir, "dist_sim", "hellaswag_d", "segment_each_example", settings, description="Finish it."
     )
     loaded = load(family)
-    assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+    assert_agrees(evaluate([config], loaded, Execution())[0], judge(config, loaded))
 
 
 def control(data_dir, kind: str, task: str, settings: dict[str, Any] | None = None, **named: Any) -> RunConfig:
@@ -106,7 +106,7 @@ def test_choices_without_any_context_agree_with_the_plain_way_in_generation(fami
     for task in ("hellaswag_dg", "webqs_dg"):
         for decoding in ({}, {"DECODING_SCHEME": "parameterless_attention"}):
             config = control(data_dir, "dist_gen", task, decoding, limit=None)
-            evaluation = evaluate_many([config], loaded, Execution())[0]
+            evaluation = evaluate([config], loaded, Execution())[0]
             assert_agrees(evaluation, judge(config, loaded))
             assert evaluation.record.num_truncated == 0
 
@@ -122,7 +122,7 @@ def test_choices_without_any_context_agree_with_the_plain_way_in_similarity(fami
     ]
     for loaded in (load(family), load(family, 5)):  # the second cuts choices
         for config in configs:
-            assert_agrees(evaluate_many([config], loaded, Execution())[0], judge(config, loaded))
+            assert_agrees(evaluate([config], loaded, Execution())[0], judge(config, loaded))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -130,8 +130,8 @@ def test_company_changes_no_score_of_choices_without_context(family, data_dir):
     rnd = random.Random(f"controls {family}")
     configs = [control(data_dir, "dist_sim", "hellaswag_d", random_choice_settings(rnd, family)) for _ in range(6)]
     loaded = load(family)
-    alone = [evaluate_many([config], loaded, Execution(batch_size=1))[0] for config in configs]
-    together = evaluate_many(configs, loaded, Execution())
+    alone = [evaluate([config], loaded, Execution(batch_size=1))[0] for config in configs]
+    together = evaluate(configs, loaded, Execution())
     assert scores_of(together) == pytest.approx(scores_of(alone), rel=TOLERANCE, abs=TOLERANCE)
 
 
@@ -143,13 +143,13 @@ def test_without_context_neither_shots_nor_description_nor_question_change_a_sco
     kind, task, settings, family, data_dir, tmp_path
 ):
     loaded = load(family)
-    bare = scores_of(evaluate_many([control(data_dir, kind, task, settings, num_fewshot=0)], loaded, Execution()))
+    bare = scores_of(evaluate([control(data_dir, kind, task, settings, num_fewshot=0)], loaded, Execution()))
     told = control(data_dir, kind, task, settings, num_fewshot=2, description="Finish it.")
-    assert scores_of(evaluate_many([told], loaded, Execution())) == bare
+    assert scores_of(evaluate([told], loaded, Execution())) == bare
     rows = [{**row, "ctx_a": "Other."} for row in read_rows(Path(data_dir) / "hellaswag" / "validation.jsonl")]
     write_rows(tmp_path / "hellaswag" / "validation.jsonl", rows)  # and no rows to draw shots from
     other = control(tmp_path, kind, task, settings, num_fewshot=2)
-    assert scores_of(evaluate_many([other], loaded, Execution())) == bare
+    assert scores_of(evaluate([other], loaded, Execution())) == bare
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -159,12 +159,12 @@ def test_without_context_only_choices_are_read_and_each_once(family, data_dir):
     hook = loaded.blocks[0].register_forward_hook(lambda _module, args, _output: rows.append(args[0].shape[:2].numel()))
     try:
         config = control(data_dir, "dist_sim", "hellaswag_d", SIMILARITY)
-        evaluation = evaluate_many([config], loaded, Execution(batch_size=1))[0]
+        evaluation = evaluate([config], loaded, Execution(batch_size=1))[0]
         choices = [choice for document in evaluation.documents for choice in document.example.choices]
         tokens = loaded.tokenize(choices, special=loaded.is_encoder_decoder)
         assert sum(rows) == sum(map(len, dict.fromkeys(tokens)))
         rows.clear()
-        evaluate_many([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
+        evaluate([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
         if loaded.is_encoder_decoder:
             assert sum(rows) == 1  # the empty input, once for all documents
     finally:
@@ -179,7 +179,7 @@ def test_the_end_of_text_is_the_tokenizers_and_else_the_configs(family, data_dir
         network, tokenizer = tiny_model(family, max_length=LONG, eos_token_id=eos_token_id)
         tokenizer.eos_token = eos_token
         loaded = wrap_model(network, tokenizer, name=family)
-        scores.append(scores_of(evaluate_many([config], loaded, Execution())))
+        scores.append(scores_of(evaluate([config], loaded, Execution())))
     assert scores[0] == scores[1] == scores[2]
     assert scores[3] != pytest.approx(scores[0])
 
@@ -196,8 +196,8 @@ def test_a_model_without_end_of_text_cannot_score_without_context(eos_token_id, 
     tokenizer.eos_token = None
     loaded = wrap_model(network, tokenizer, name="gpt2")
     with pytest.raises(RunError, match=re.escape(message)):
-        evaluate_many([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
-    evaluate_many([control(data_dir, "dist_sim", "hellaswag_d", SIMILARITY)], loaded, Execution())
+        evaluate([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
+    evaluate([control(data_dir, "dist_sim", "hellaswag_d", SIMILARITY)], loaded, Execution())
 
 
 def test_an_encoder_whose_tokenizer_adds_nothing_has_no_empty_input(data_dir):
@@ -205,7 +205,7 @@ def test_an_encoder_whose_tokenizer_adds_nothing_has_no_empty_input(data_dir):
     _, tokenizer = tiny_model("gpt2", max_length=LONG)
     loaded = wrap_model(network, tokenizer, name="t5")
     with pytest.raises(RunError, match="t5: the tokenizer adds no special tokens, so no_context has no input"):
-        evaluate_many([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
+        evaluate([control(data_dir, "dist_gen", "hellaswag_dg")], loaded, Execution())
 
 
 def grouped_configs(data_dir, family: str, model: str) -> list[RunConfig]:
@@ -221,10 +221,10 @@ def grouped_configs(data_dir, family: str, model: str) -> list[RunConfig]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_neither_batch_size_nor_company_changes_a_score(family, model, data_dir):
     configs, loaded = grouped_configs(data_dir, family, model), load(family)
-    alone = [evaluate_many([config], loaded, Execution(batch_size=1))[0] for config in configs]
+    alone = [evaluate([config], loaded, Execution(batch_size=1))[0] for config in configs]
     for execution in (Execution(), Execution(batch_size=1), Execution(batch_size=7)):
-        together = evaluate_many(configs, loaded, execution)
-        assert [evaluation.config for evaluation in together] == configs
+        together = evaluate(configs, loaded, execution)
+        assert [evaluation.run.config for evaluation in together] == configs
         assert scores_of(together) == pytest.approx(scores_of(alone), rel=TOLERANCE, abs=TOLERANCE)
 
 
@@ -233,10 +233,8 @@ def test_a_document_scores_the_same_in_whatever_slice_it_lies(family, data_dir):
     loaded = load(family)
     whole = make_config(data_dir, "dist_gen", "hellaswag_dg", "cross_encoding", {}, limit="6")
     part = make_config(data_dir, "dist_gen", "hellaswag_dg", "cross_encoding", {}, limit="4:6")
-    of_whole = {
-        sample["doc_id"]: sample["scores"] for sample in evaluate_many([whole], loaded, Execution())[0].samples()
-    }
-    of_part = {sample["doc_id"]: sample["scores"] for sample in evaluate_many([part], loaded, Execution())[0].samples()}
+    of_whole = {sample["doc_id"]: sample["scores"] for sample in evaluate([whole], loaded, Execution())[0].samples()}
+    of_part = {sample["doc_id"]: sample["scores"] for sample in evaluate([part], loaded, Execution())[0].samples()}
     assert sorted(of_part) == [4, 5]
     for doc_id, scores in of_part.items():
         assert scores == pytest.approx(of_whole[doc_id], rel=TOLERANCE, abs=TOLERANCE)
@@ -244,11 +242,11 @@ def test_a_document_scores_the_same_in_whatever_slice_it_lies(family, data_dir):
 
 def test_windows_of_documents_change_no_score(data_dir, monkeypatch):
     configs, loaded = grouped_configs(data_dir, "gpt2", "dist_gen"), load("gpt2")
-    whole = evaluate_many(configs, loaded, Execution())
+    whole = evaluate(configs, loaded, Execution())
     monkeypatch.setattr("lm_eval.contexts.streaming._WINDOW_TOKENS", 1)
     monkeypatch.setattr("lm_eval.contexts.streaming._TOKENISED_TOGETHER", 2)
     monkeypatch.setattr("lm_eval.inference.decoder.MAX_LOGITS", 1)
-    assert scores_of(evaluate_many(configs, loaded, Execution())) == pytest.approx(
+    assert scores_of(evaluate(configs, loaded, Execution())) == pytest.approx(
         scores_of(whole), rel=TOLERANCE, abs=TOLERANCE
     )
 
@@ -259,7 +257,7 @@ def test_all_token_embeddings_in_place_of_tokens_are_the_baseline(family, data_d
     vectors = make_config(data_dir, "dist_gen", "hellaswag_dg", "concat_all_examples", settings)
     baseline = make_config(data_dir, "dist_gen", "hellaswag_dg", "cross_encoding", {})
     for max_length in (LONG, SHORT):
-        found = [evaluate_many([config], load(family, max_length), Execution()) for config in (vectors, baseline)]
+        found = [evaluate([config], load(family, max_length), Execution()) for config in (vectors, baseline)]
         assert scores_of(found[0]) == pytest.approx(scores_of(found[1]), rel=TOLERANCE, abs=TOLERANCE)
 
 
@@ -278,7 +276,7 @@ def test_a_middle_layer_runs_no_deeper_block(family, data_dir):
             config = make_config(
                 data_dir, "dist_sim", "hellaswag_d", "concat_each_example", {**settings, "ENCODING_LAYER": layer}
             )
-            evaluate_many([config], loaded, Execution())
+            evaluate([config], loaded, Execution())
             assert set(ran) == blocks
     finally:
         for hook in hooks:
@@ -294,12 +292,12 @@ def test_similarity_never_projects_to_the_vocabulary_and_generation_only_where_a
     )
     try:
         settings = {"WORD_AGG_SCHEME": "mean", "SIMILARITY_FUNC": "dot_product"}
-        evaluate_many(
+        evaluate(
             [make_config(data_dir, "dist_sim", "hellaswag_d", "concat_each_example", settings)], loaded, Execution()
         )
         assert rows == []
         config = make_config(data_dir, "dist_gen", "hellaswag_dg", "cross_encoding", {}, limit="2")
-        evaluation = evaluate_many([config], loaded, Execution())[0]
+        evaluation = evaluate([config], loaded, Execution())[0]
     finally:
         hook.remove()
     choices = [choice for document in evaluation.documents for choice in document.example.choices]
@@ -310,9 +308,7 @@ def test_similarity_never_projects_to_the_vocabulary_and_generation_only_where_a
 def test_no_hook_stays_behind(family, data_dir):
     loaded = load(family)
     settings = {"WORD_AGG_SCHEME": "mean", "ENCODING_LAYER": "1"}
-    evaluate_many(
-        [make_config(data_dir, "dist_gen", "hellaswag_dg", "concat_each_example", settings)], loaded, Execution()
-    )
+    evaluate([make_config(data_dir, "dist_gen", "hellaswag_dg", "concat_each_example", settings)], loaded, Execution())
     assert not any(block._forward_pre_hooks for block in loaded.blocks)
 
 
@@ -322,8 +318,8 @@ def test_bfloat16_gives_finite_scores_near_those_of_float32(data_dir):
     for family in ("gpt2", *ENCODER_DECODER[:1]):
         network, tokenizer = tiny_model(family, max_length=LONG)
         halved = wrap_model(network.to(torch.bfloat16), tokenizer, name=family)
-        exact = scores_of(evaluate_many([config], load(family), Execution()))
-        found = scores_of(evaluate_many([config], halved, Execution()))
+        exact = scores_of(evaluate([config], load(family), Execution()))
+        found = scores_of(evaluate([config], halved, Execution()))
         assert all(math.isfinite(score) for score in found)
         assert found == pytest.approx(exact, rel=0.1)
 
@@ -335,7 +331,7 @@ def test_a_score_that_is_not_a_number_is_an_error(data_dir):
     broken = wrap_model(network, tokenizer, name="broken")
     config = make_config(data_dir, "dist_gen", "hellaswag_dg", "cross_encoding", {})
     with pytest.raises(RunError, match=r"the score of choice \d is nan, not a number"):
-        evaluate_many([config], broken, Execution())[0].metrics()
+        evaluate([config], broken, Execution())[0].metrics()
 
 
 def prompt(context: int, *choices: int) -> Prompt:

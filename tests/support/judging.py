@@ -66,7 +66,7 @@ def assert_agrees(evaluation: Evaluation, expected: dict[str, Any]) -> None:
     samples = evaluation.samples()
     assert [sample["doc_id"] for sample in samples] == [sample["doc_id"] for sample in expected["samples"]]
     for sample, wanted in zip(samples, expected["samples"], strict=True):
-        assert sample["scores"] == pytest.approx(wanted["scores"], rel=TOLERANCE, abs=TOLERANCE), evaluation.config
+        assert sample["scores"] == pytest.approx(wanted["scores"], rel=TOLERANCE, abs=TOLERANCE), evaluation.run.config
         assert sample.get("is_exact_match") == wanted.get("is_exact_match")
     assert dict(evaluation.metrics()) == pytest.approx(expected["results"], nan_ok=False)
 

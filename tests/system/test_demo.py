@@ -12,7 +12,7 @@ from lm_eval.inference.loading import load_for
 from lm_eval.models.families import FAMILIES
 from lm_eval.models.info import read_facts
 from lm_eval.models.model_list import DEMO, DEMO_MODELS, demo_models, list_models, read_model_list
-from lm_eval.scoring.evaluation import evaluate_many
+from tests.support.runs import evaluate
 
 MEGABYTE = 1 << 20
 
@@ -28,7 +28,7 @@ def test_the_baseline_on_the_embedded_models_is_far_above_chance(name, num_fewsh
         num_fewshot=num_fewshot,
         limit=200,
     )
-    evaluation = evaluate_many([config], load_for(config, Execution()), Execution())[0]
+    evaluation = evaluate([config], load_for(config, Execution()), Execution())[0]
     assert evaluation.metrics()["acc"] >= 0.6
     assert evaluation.record.num_truncated == 0
 

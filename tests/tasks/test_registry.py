@@ -175,7 +175,7 @@ SUFFIXES = {"hf": "", "dist_sim": "_d", "dist_gen": "_dg"}
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_scores_the_tasks_of_its_form_and_no_others(model, task):
     if TASKS[task].form == FORMS[model]:
-        assert find_task(config(model, task)) is TASKS[task]
+        assert find_task(model, task) is TASKS[task]
         return
     wanted = task.removesuffix("_dg").removesuffix("_d") + SUFFIXES[model]
     fitting = [wanted] if wanted in TASKS else [name for name in TASKS if TASKS[name].form == FORMS[model]]
@@ -184,13 +184,13 @@ def test_a_model_scores_the_tasks_of_its_form_and_no_others(model, task):
         f"choose from {', '.join(fitting)}"
     )
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        find_task(config(model, task))
+        find_task(model, task)
 
 
 def test_an_unknown_task_is_refused_with_the_names_there_are():
     message = "unknown task 'webqs_d'; for similarity choose from hellaswag_d, arc_challenge_d, arc_easy_d, boolq_d"
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        find_task(config("dist_sim", "webqs_d"))
+        find_task("dist_sim", "webqs_d")
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].definition is not None])

@@ -61,7 +61,7 @@ def recorded():
 def requests(task: str, data_dir: Path, include_path: Path | None = None):
     """The context and the continuation of each choice of each row."""
     config = RunConfig(model="hf", pretrained="x", task=task, include_path=include_path and str(include_path))
-    dataset = find_task(config).dataset
+    dataset = find_task(config.model, config.task, config.include_path).dataset
     found = []
     for example in read_split(dataset, dataset.evaluation_split, str(data_dir)):
         alone = [example.of_choice(index) for index in range(len(example.choices))] if example.contexts else [example]

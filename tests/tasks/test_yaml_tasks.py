@@ -11,10 +11,10 @@ from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.errors import ConfigurationError, DataError
-from lm_eval.results.identity import canonical, identify
 from lm_eval.tasks.base import Example, Task
 from lm_eval.tasks.documents import read_split, select_documents
 from lm_eval.tasks.registry import TASKS, expand_tasks, find_groups, find_task
+from tests.support.runs import canonical, identify
 from tests.support.worlds import write_rows
 
 BASE = {
@@ -46,7 +46,7 @@ def config(folder: Path, task: str = "quiz", model: str = "hf", **changes: Any) 
 
 
 def find(folder: Path, task: str = "quiz", model: str = "hf") -> Task:
-    return find_task(config(folder, task, model))
+    return find_task(model, task, str(folder))
 
 
 def read(folder: Path, *rows: dict[str, Any]) -> tuple[Example, ...]:

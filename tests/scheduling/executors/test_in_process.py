@@ -1,6 +1,6 @@
 """The executor within this process: in which order, what it yields, and that it ends whatever happens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +11,7 @@ from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
 from lm_eval.grid.grid import expand
 from lm_eval.results.failures import Failure
+from lm_eval.results.identity import Run
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
@@ -18,6 +19,7 @@ from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Claim, Ended, Outcome, Report, Started, Waiting, make_units, model_key
 from tests.support.grids import grid
+from tests.support.runs import fake_runs
 
 MACHINE = Machine(host="any", num_cpus=2, memory_gib=8.0, gpus=())
 WORKFORCE = Workforce(machines=[MACHINE], num_workers=1, threads=1)
@@ -35,7 +37,7 @@ class FakeWorker:
         self.unloadable: set[object] = set()
         FakeWorker.ran = []
 
-    def run(self, configs: Sequence[RunConfig]) -> Report:
+    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> Report:
         FakeWorker.ran.append(tuple(configs))
         key, fate = model_key(configs[0]), next(FakeWorker.fates, "done")
         if fate == "load" or key in self.unloadable:
@@ -57,9 +59,9 @@ def fake(monkeypatch):
     monkeypatch.setattr("lm_eval.scheduling.executors.in_process.HELD_POLL_S", 0.01)
 
 
-def configs(*models: str, shots: Sequence[int] = (2, 1, 0)) -> list[RunConfig]:
+def runs(*models: str, shots: Sequence[int] = (2, 1, 0)) -> list[Run]:
     values = {"WORD_AGG_SCHEME": ["mean", "w1mean"]}
-    return expand(grid(models=list(models), num_fewshot=list(shots), settings=values))
+    return fake_runs(expand(grid(models=list(models), num_fewshot=list(shots), settings=values)))
 
 
 def events(queue: WorkQueue, fates: Sequence[str] = ()) -> list[object]:
@@ -80,15 +82,15 @@ def test_it_is_an_executor_on_this_machine_that_needs_nothing():
 
 
 def test_a_unit_is_begun_ended_and_told_before_the_next(monkeypatch):
-    units = make_units(configs("some/small", shots=[1, 0]))
+    units = make_units(runs("some/small", shots=[1, 0]))
     found = events(WorkQueue(units=units))
     assert [type(event) for event in found] == 2 * [Started, Ended, Outcome, Outcome]
-    assert [event.unit.configs for event in found if isinstance(event, Started)] == [unit.configs for unit in units]
+    assert [event.unit.runs for event in found if isinstance(event, Started)] == [unit.runs for unit in units]
     assert {event.worker for event in found if isinstance(event, (Started, Ended))} == {"here"}
 
 
 def test_the_largest_model_goes_first_and_is_loaded_once(monkeypatch):
-    units = make_units(configs("some/small", "some/big", shots=[2, 1, 0]))
+    units = make_units(runs("some/small", "some/big", shots=[2, 1, 0]))
     events(WorkQueue(units=units, sizes={BIG: 1e9, SMALL: 1e6}))
     assert [model_key(ran[0]) for ran in FakeWorker.ran] == 3 * [BIG] + 3 * [SMALL]
 
@@ -98,13 +100,13 @@ def test_an_empty_queue_is_nothing_to_do():
 
 
 def test_what_lacks_memory_fails_where_there_is_no_larger_share():
-    found = outcomes(events(WorkQueue(units=make_units(configs("some/big", shots=[1]))), ["memory"]))
+    found = outcomes(events(WorkQueue(units=make_units(runs("some/big", shots=[1]))), ["memory"]))
     assert [o.failure.kind if o.failure else None for o in found] == ["memory", None]
 
 
 def test_what_lacks_memory_is_tried_again_alone_where_there_is_a_larger_share():
     queue = WorkQueue(
-        units=make_units(configs("some/big", shots=[1])), larger_share=lambda unit: 1.0 if unit.share is None else None
+        units=make_units(runs("some/big", shots=[1])), larger_share=lambda unit: 1.0 if unit.share is None else None
     )
     found = outcomes(events(queue, ["memory", "done"]))
     assert [o.failure for o in found] == [None, None]
@@ -112,7 +114,7 @@ def test_what_lacks_memory_is_tried_again_alone_where_there_is_a_larger_share():
 
 
 def test_a_model_that_cannot_be_loaded_is_tried_once_and_the_others_go_on():
-    queue = WorkQueue(units=make_units(configs("some/big", "some/small")), sizes={BIG: 2.0})
+    queue = WorkQueue(units=make_units(runs("some/big", "some/small")), sizes={BIG: 2.0})
     found = outcomes(events(queue, ["load"]))
     assert [model_key(ran[0]) for ran in FakeWorker.ran] == [BIG, SMALL, SMALL, SMALL]
     assert {(model_key(o.config), o.failure is None) for o in found} == {(BIG, False), (SMALL, True)}
@@ -121,9 +123,9 @@ def test_a_model_that_cannot_be_loaded_is_tried_once_and_the_others_go_on():
 
 def test_what_another_driver_holds_is_waited_for_and_told_as_done_elsewhere():
     looks = iter(["held", "held", "done"])
-    (unit,) = make_units(configs("some/big", shots=[1]))
+    (unit,) = make_units(runs("some/big", shots=[1]))
 
-    def claim(asked: Sequence[RunConfig]) -> Claim:
+    def claim(asked: Sequence[Run]) -> Claim:
         return Claim(mine=(), **{next(looks): tuple(asked)})
 
     found = events(WorkQueue(units=[unit], claim=claim))
@@ -133,22 +135,22 @@ def test_what_another_driver_holds_is_waited_for_and_told_as_done_elsewhere():
 
 
 def test_while_another_driver_holds_one_run_the_others_are_computed():
-    (unit,) = make_units(configs("some/big", shots=[1]))
+    (unit,) = make_units(runs("some/big", shots=[1]))
     looks = iter([True, True, False])
 
-    def claim(asked: Sequence[RunConfig]) -> Claim:
+    def claim(asked: Sequence[Run]) -> Claim:
         if next(looks):
             return Claim(mine=tuple(asked[1:]), held=tuple(asked[:1]))
         return Claim(mine=tuple(asked))
 
     found = events(WorkQueue(units=[unit], claim=claim))
-    assert [o.config for o in outcomes(found)] == [unit.configs[1], unit.configs[0]]
+    assert [o.config for o in outcomes(found)] == [unit.runs[1].config, unit.runs[0].config]
     assert any(isinstance(event, Waiting) for event in found)
 
 
 def test_a_grid_that_is_broken_off_runs_nothing_more():
     FakeWorker.fates = iter(())
-    running = InProcessExecutor().run(WorkQueue(units=make_units(configs("some/big"))), WORKFORCE)
+    running = InProcessExecutor().run(WorkQueue(units=make_units(runs("some/big"))), WORKFORCE)
     for event in running:
         if isinstance(event, Outcome):
             break
@@ -163,10 +165,10 @@ def test_a_grid_that_is_broken_off_runs_nothing_more():
     num_shares=st.integers(0, 2),
 )
 def test_whatever_happens_every_run_is_told_once_and_it_ends(fates, claims, num_shares):
-    everything = configs("some/big", "some/small")
+    everything = runs("some/big", "some/small")
     answers, shares = iter(claims), {None: 1.0, 1.0: 2.0}
 
-    def claim(asked: Sequence[RunConfig]) -> Claim:
+    def claim(asked: Sequence[Run]) -> Claim:
         answer = next(answers, "mine")
         if answer == "half":
             return Claim(mine=tuple(asked[1:]), held=tuple(asked[:1]))
@@ -178,15 +180,15 @@ def test_whatever_happens_every_run_is_told_once_and_it_ends(fates, claims, num_
         larger_share=lambda unit: share if (share := shares.get(unit.share, 9.0)) <= num_shares else None,
     )
     told = [outcome.config for outcome in outcomes(events(queue, fates))]
-    assert sorted(told, key=str) == sorted(everything, key=str)
+    assert sorted(told, key=str) == sorted((run.config for run in everything), key=str)
     assert not queue
 
 
 def test_held_units_keep_what_is_known_of_them(monkeypatch):
-    (unit,) = make_units(configs("some/big", shots=[1]))
+    (unit,) = make_units(runs("some/big", shots=[1]))
     answers = iter(["mine", "held", "mine", "held", "mine", "mine", "mine"])
 
-    def claim(asked: Sequence[RunConfig]) -> Claim:
+    def claim(asked: Sequence[Run]) -> Claim:
         return Claim(**{"mine": (), next(answers): tuple(asked)})
 
     monkeypatch.setattr(lm_eval.scheduling.queue, "HELD_POLL_S", 0.0)
@@ -195,7 +197,7 @@ def test_held_units_keep_what_is_known_of_them(monkeypatch):
         queue.look_again()
         taken = queue.take(BIG)
         if taken is not None:
-            deaths.append((taken.deaths, len(taken.configs)))
+            deaths.append((taken.deaths, len(taken.runs)))
             queue.died(taken, Failure(message="killed", kind="death"))
     assert deaths == [(0, 2), (1, 2), (2, 1), (2, 1)]
-    assert {o.config for o in queue.settled()} == set(unit.configs)
+    assert {o.config for o in queue.settled()} == {run.config for run in unit.runs}

@@ -45,7 +45,8 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.config.runtime import Execution
 from lm_eval.scheduling.hardware import local_machine
-from lm_eval.scheduling.units import Unit
+from lm_eval.scheduling.units import make_units
+from tests.support.runs import fake_runs
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.config.settings import VectorSettings
 from lm_eval.scheduling.units import Outcome
@@ -64,7 +65,7 @@ except ConfigurationError as error:
     told["lacking"] = str(error)
 
 config = RunConfig(model="dist_gen", pretrained="x", task="hellaswag_dg", encoding_scheme="cross_encoding")
-queue = WorkQueue(units=[Unit(configs=(config,))])
+queue = WorkQueue(units=make_units(fake_runs([config])))
 workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
 dispatch._GIVE_UP_S = 0.5
 events = list(dispatch.Dispatch(queue, workforce, ["0" * 56], Execution()).run())
