@@ -129,7 +129,7 @@ def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, 
 
 
 def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> dict[str, Any]:
-    config, run = stored.form, stored.content.get("run", {}).get(stored.config.task, {})
+    config, run = stored.form, stored.record
     code = run.get("code") or {}
     row: dict[str, Any] = {
         "task": config.task,

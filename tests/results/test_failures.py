@@ -171,7 +171,7 @@ def test_a_failure_that_cannot_be_written_is_told_and_leaves_nothing(config, tmp
     def fail(handle):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("lm_eval.results.result_file.os.fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="No space left on device"):
         write(tmp_path, config)
     assert list(tmp_path.iterdir()) == []
