@@ -7,7 +7,6 @@ from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.identity import BaselineKey, baseline_key
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 from lm_eval.results.result_file import StoredResult
-from lm_eval.tasks.registry import dataset_name
 
 
 def sort_results(results: Iterable[StoredResult]) -> list[StoredResult]:
