@@ -129,8 +129,7 @@ def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, 
 
 
 def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> dict[str, Any]:
-    config, run = stored.form, stored.content.get("run", {}).get(stored.config.task, {})
-    code = run.get("code") or {}
+    config, run = stored.form, stored.record
     row: dict[str, Any] = {
         "task": config.task,
         "dataset": dataset_name(stored.config),
@@ -138,26 +137,26 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "pretrained": config.pretrained,
         "model": _last_part(config.pretrained),
         "family": family_of(config.pretrained),
-        "size_b": _size_b(config.pretrained, run.get("parameters"), sizes),
+        "size_b": _size_b(config.pretrained, run.parameters, sizes),
         "encoding_scheme": config.encoding_scheme,
         "num_fewshot": config.num_fewshot,
         "limit": str(config.limit),
         **config.vectors.public(),
-        "dtype": run.get("dtype") or config.dtype,
+        "dtype": run.dtype or config.dtype,
         "data": _data(stored),
         "description": config.description,
         **{name: stored.metrics.get(name) for metric in METRICS for name in (metric, f"{metric}_stderr")},
-        "num_documents": run.get("num_documents"),
-        "seconds": run.get("seconds"),
-        "finished": run.get("finished"),
-        "host": run.get("host"),
-        "code": code.get("version"),
+        "num_documents": run.num_documents,
+        "seconds": run.seconds,
+        "finished": run.finished,
+        "host": run.host,
+        "code": (stored.code or {}).get("version"),
         "path": str(stored.path),
-        "is_older": stored.identity is None,
+        "is_older": stored.is_older_form,
     }
     same = ("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES, "dtype", "data")
     row["configuration"] = fingerprint({key: row[key] for key in (*same, "description")})
-    return {**row, "changed": changed, "is_newer_form": stored.identity is not None}
+    return {**row, "changed": changed, "is_newer_form": not stored.is_older_form}
 
 
 def _last_part(pretrained: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lm_eval.results.result_file import CHANCE
+from lm_eval.results.older_form import CHANCE
 
 _SAME = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
 """What a run and its baseline have in common."""

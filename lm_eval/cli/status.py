@@ -2,10 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -13,7 +12,8 @@ from lm_eval.grid.estimate import describe_seconds
 from lm_eval.results.failures import RecordedFailure, is_current, read_failures
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.table import format_results, say_documents, sort_results
-from lm_eval.scheduling.heartbeat import read_drivers
+from lm_eval.scheduling.driver_file import DriverRecord
+from lm_eval.scheduling.heartbeat import Driver, read_drivers
 
 _OLD_SHOWN = 3
 """Drivers that have ended, of which something is told."""
@@ -47,37 +47,37 @@ def describe_status(path: Path, *, table: bool) -> list[str]:
     return lines
 
 
-def _describe_drivers(drivers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    alive = [driver for driver in drivers if driver["alive"]]
-    ended = [driver for driver in drivers if not driver["alive"]]
+def _describe_drivers(drivers: Sequence[Driver]) -> Iterator[str]:
+    alive = [driver for driver in drivers if driver.is_alive]
+    ended = [driver for driver in drivers if not driver.is_alive]
     if not drivers:
         yield "no grid has been run here"
     for driver in [*alive, *ended[:_OLD_SHOWN]]:
-        try:
-            yield from list(_describe_driver(driver))
-        except (KeyError, TypeError, ValueError, AttributeError):  # damaged, or of another version of this code
-            yield f"a driver whose file cannot be understood: {driver.get('driver')}"
+        if driver.record is None:  # damaged, or of another version of this code
+            yield f"a driver whose file cannot be understood: {driver.name}"
+        else:
+            yield from _describe_driver(driver, driver.record)
     if len(ended) > _OLD_SHOWN:
         yield f"{len(ended) - _OLD_SHOWN} earlier ones"
 
 
-def _describe_driver(driver: Mapping[str, Any]) -> Iterator[str]:
-    done = driver["finished"] + driver["elsewhere"]
-    left = driver["planned"] - done - driver["failed"]
-    state = "running" if driver["alive"] else driver["ended"] or "gone without a word (killed?)"
+def _describe_driver(driver: Driver, record: DriverRecord) -> Iterator[str]:
+    done = record.finished + record.elsewhere
+    left = record.planned - done - record.failed
+    state = "running" if driver.is_alive else record.ended or "exited without a final record (killed?)"
     yield (
-        f"{state}: {driver['host']}, process {driver['pid']}, since {_told(driver['started'])}: "
-        f"{done} of {driver['planned']} done, {driver['failed']} failed, {left} left, {driver['skipped']} done before"
+        f"{state}: {record.host}, process {record.pid}, since {_told(record.started)}: "
+        f"{done} of {record.planned} done, {record.failed} failed, {left} left, {record.skipped} done before"
     )
-    yield f"    {driver['command_line']}"
-    if not driver["alive"]:
+    yield f"    {record.command_line}"
+    if not driver.is_alive:
         return
-    if driver["remaining_s"] is not None:
-        passed = max(0.0, time.time() - driver["updated"])
-        yield f"    about {describe_seconds(max(0.0, driver['remaining_s'] - passed))} left"
-    for worker, unit in sorted(driver["running"].items()):
-        more = f" and {unit['num_runs'] - 1} more" if unit["num_runs"] > 1 else ""
-        yield f"    {worker}, for {describe_seconds(max(0.0, time.time() - unit['since']))}: {unit['first']}{more}"
+    if record.remaining_s is not None:
+        passed = max(0.0, time.time() - driver.updated)
+        yield f"    about {describe_seconds(max(0.0, record.remaining_s - passed))} left"
+    for worker, unit in sorted(record.running.items()):
+        more = f" and {unit.num_runs - 1} more" if unit.num_runs > 1 else ""
+        yield f"    {worker}, for {describe_seconds(max(0.0, time.time() - unit.since))}: {unit.first}{more}"
 
 
 def _told(moment: str) -> str:

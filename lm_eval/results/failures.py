@@ -4,33 +4,37 @@ A failure stands until the run succeeds or is asked for again; a result in the f
 """
 
 import contextlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from lm_eval.common.atomic import write_json
+from lm_eval.common.json_files import read_json
+from lm_eval.common.typed_files import Text, read_as
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.identity import Resolver, Run, Stated
 from lm_eval.results.provenance import code_version, command_line, now
-from lm_eval.results.result_file import FAILURE_ENDING, config_content, read_config, result_name
+from lm_eval.results.result_file import FAILURE_ENDING, config_content, result_name
+from lm_eval.results.schema import ConfigFile, StatedIdentity
 
 Kind = Literal["run", "load", "memory", "death"]
-_KINDS = get_args(Kind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why a run ended without a result."""
 
-    message: str
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    message: Text
     """For the user; one line where the cause is known."""
     kind: Kind = "run"
     """Of the run itself, of loading its model, of the device's memory, or the death of its process."""
-    traceback: str | None = None
+    traceback: Text | None = None
     """Where the cause is a bug."""
-    host: str | None = None
-    log_tail: str = ""
+    host: Text | None = None
+    log_tail: Text = ""
     """The last lines that its worker wrote."""
 
 
@@ -80,7 +84,7 @@ def remove_failure(folder: Path, run: Run, recorded: Path | None = None) -> None
 
 def find_failure(folder: Path, run: Run) -> RecordedFailure | None:
     """Return the recorded failure of a run, if there is one."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    with contextlib.suppress(OSError, ValueError):
         return _read(_path(folder, run))
     return None
 
@@ -89,7 +93,7 @@ def read_failures(folder: Path) -> dict[str, RecordedFailure]:
     """Return the failures that a folder records, by the fingerprint of their identity; what is no such file is left."""
     found: dict[str, RecordedFailure] = {}
     for path in sorted(folder.glob(f"*{FAILURE_ENDING}")) if folder.is_dir() else ():
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        with contextlib.suppress(OSError, ValueError):
             recorded = _read(path)
             found[recorded.as_run().name] = recorded
     return found
@@ -104,15 +108,26 @@ def is_current(recorded: RecordedFailure) -> bool:
         return True
 
 
+class _FailureFile(ConfigFile):
+    task: Text
+    identity: StatedIdentity
+    failure: Failure
+    time: Text
+
+
 def _read(path: Path) -> RecordedFailure:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    failure = Failure(**content["failure"])
-    if failure.kind not in _KINDS or not isinstance(failure.message, str):
-        raise ValueError(f"not a record of a failure (kind {failure.kind!r})")
-    config, identity = read_config(content, content["task"]), dict(content["identity"])
-    for key in ("weights", "data"):
-        identity[key].items()
-    recorded = RecordedFailure(config=config, identity=identity, path=path, failure=failure, time=str(content["time"]))
+    """Read a record.
+
+    Raises:
+        ValueError: the file is no record of a failure, or one of a task that is unknown here.
+        OSError: it cannot be read.
+    """
+    content: Any = read_json(path)
+    file = read_as(_FailureFile, content)
+    config = file.config.parse(file.task)
+    recorded = RecordedFailure(
+        config=config, identity=content["identity"], path=path, failure=file.failure, time=file.time
+    )
     if recorded.task is None:
         raise ValueError(f"task {config.task!r} is not known")
     return recorded

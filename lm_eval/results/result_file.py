@@ -3,16 +3,22 @@
 The only module that knows what a result file is called; `lm_eval.results.folder` finds them, by what they hold alone.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.json_files import read_json
+from lm_eval.common.typed_files import read_as
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.results.identity import Identity, Stated, fingerprint
+from lm_eval.results.older_form import CHANCE
+from lm_eval.results.provenance import Code
+from lm_eval.results.schema import ConfigFile, ResultFile, RunRecord, StatedIdentity, Timing, check_metrics
+from lm_eval.tasks.registry import dataset_name
 
 Result = Mapping[str, Any]
 
@@ -78,12 +84,55 @@ class StoredResult(Stated):
 
     path: Path
     content: Result
+    """All that the file holds."""
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
         """The metrics of the configuration's task and their standard errors."""
         metrics: Mapping[str, float | None] = self.content["results"][self.config.task]
         return metrics
+
+    @property
+    def chance(self) -> float | None:
+        """The accuracy of guessing; None where neither the file says it nor the dataset is known."""
+        stated = self.metrics.get("rand_acc")
+        return CHANCE.get(dataset_name(self.config)) if stated is None else stated
+
+    @property
+    def is_older_form(self) -> bool:
+        """Whether the file states no identity."""
+        return self.identity is None
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether the file holds the scores of every document."""
+        return isinstance(samples := self.content.get("samples"), dict) and self.config.task in samples
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """How the result came about, as far as the file says so."""
+        return read_as(RunRecord, self._run)
+
+    @property
+    def code(self) -> Code | None:
+        """The version of the code that computed it; None where the file doesn't say."""
+        if self.record.code is not None:
+            return self.record.code.model_dump()
+        return None if self.record.lm_eval is None else {"version": self.record.lm_eval}
+
+    @property
+    def timing(self) -> Timing | None:
+        """The time that it took; None where the file doesn't say, or nothing that can be used."""
+        try:
+            return read_as(Timing, self._run)
+        except ValueError:
+            return None
+
+    @property
+    def _run(self) -> Mapping[str, Any]:
+        runs = self.content.get("run")
+        run = runs.get(self.config.task) if isinstance(runs, dict) else None
+        return run if isinstance(run, dict) else {}
 
 
 def read_results(path: Path) -> list[StoredResult]:
@@ -93,40 +142,36 @@ def read_results(path: Path) -> list[StoredResult]:
         ValueError: the file is not JSON, or not a result with finite metrics; the message says what is wrong.
         OSError: the file cannot be read.
     """
+    content: Any = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = [_read_task(path, content, task) for task in content["results"]]
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not a result file ({type(error).__name__}: {error})") from error
-    if not found:
+        file = read_as(ResultFile, content)
+        for task, metrics in file.results.items():
+            check_metrics(metrics, task)
+            if not isinstance(file.run.get(task, {}), dict):
+                raise ValueError(f"run of {task} is no object")
+        config = read_as(ConfigFile, content).config
+        identities = {task: _read_identity(file, task) if "identity" in content else None for task in file.results}
+    except ValueError as error:
+        raise ValueError(f"not a result file ({error})") from error
+    if not identities:
         raise ValueError("not a result file (it names no task)")
-    return found
+    return [
+        StoredResult(
+            path=path,
+            content=content,
+            config=config.parse(task),
+            identity=identity,
+            version=file.versions.get(task, 0),
+        )
+        for task, identity in identities.items()
+    ]
 
 
-def _read_task(path: Path, content: Result, task: str) -> StoredResult:
-    metrics = content["results"][task]
-    for name in ("acc", *metrics):
-        is_unknown_error = metrics[name] is None and name.endswith("_stderr")  # of a single document
-        if not is_unknown_error and not math.isfinite(metrics[name]):
-            raise ValueError(f"{name} of {task} is {metrics[name]}")
-    for key in ("versions", "run"):
-        if not isinstance(content.get(key, {}), dict):
-            raise ValueError(f"not a result file ({key} is no object)")
-    if not isinstance(content.get("run", {}).get(task, {}), dict):
-        raise ValueError(f"not a result file (run of {task} is no object)")
-    identity = _read_identity(content, task) if "identity" in content else None
-    version = content.get("versions", {}).get(task, 0)
-    config = read_config(content, task)
-    return StoredResult(path=path, content=content, config=config, identity=identity, version=version)
-
-
-def _read_identity(content: Result, task: str) -> dict[str, Any]:
+def _read_identity(file: ResultFile, task: str) -> dict[str, Any]:
     """Return what a result states of its identity; where no dtype was asked for, the one that the hardware decided."""
-    identity = dict(content["identity"][task].items())
-    if identity.get("dtype") is None:
-        identity["dtype"] = content.get("run", {}).get(task, {}).get("dtype")
-    for key in ("weights", "data"):
-        identity[key].items()
+    stated: Any = file.identity.get(task)
+    dtype = read_as(StatedIdentity, stated, f"identity of {task}").dtype
+    identity = {**stated, "dtype": file.run.get(task, {}).get("dtype") if dtype is None else dtype}
     if isinstance(settings := identity.get("settings"), dict):
         identity["settings"] = _without_last_layer(settings)
     return identity
@@ -154,21 +199,3 @@ def config_content(config: RunConfig, *, batch_size: int | None = None, device: 
         "bootstrap_iters": 0,
         "description_dict": {config.task: config.description} if config.description else {},
     }
-
-
-def read_config(content: Result, task: str) -> RunConfig:
-    """Return the configuration that a result file states for a task."""
-    stated = content["config"]
-    return RunConfig.parse(
-        model=stated["model"],
-        model_args=stated["model_args"],
-        task=task,
-        task_args=stated["task_args"],
-        num_fewshot=stated["num_fewshot"],
-        limit=stated["limit"],
-        description=(stated.get("description_dict") or {}).get(task, ""),
-    )
-
-
-CHANCE = {"hellaswag": 0.25}
-"""Accuracy of guessing by dataset, for results of the older form, which don't state it."""

@@ -6,8 +6,7 @@ from lm_eval.config.run_config import ENCODING_SCHEMES, RunConfig
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.identity import BaselineKey, baseline_key
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
-from lm_eval.results.result_file import CHANCE, StoredResult
-from lm_eval.tasks.registry import dataset_name
+from lm_eval.results.result_file import StoredResult
 
 
 def sort_results(results: Iterable[StoredResult]) -> list[StoredResult]:
@@ -74,9 +73,7 @@ def _accuracy_cells(stored: StoredResult) -> list[str]:
 
 def _score_cells(stored: StoredResult, baseline: float | None) -> list[str]:
     acc = _accuracy(stored)
-    chance = stored.metrics.get("rand_acc")
-    if chance is None:
-        chance = CHANCE.get(dataset_name(stored.config))
+    chance = stored.chance
     normalised = f"{acc / baseline:.3f}" if baseline else NOTHING
     if baseline is None or chance is None or baseline <= chance:
         return [normalised, NOTHING]
@@ -85,7 +82,7 @@ def _score_cells(stored: StoredResult, baseline: float | None) -> list[str]:
 
 def say_documents(results: Sequence[StoredResult]) -> str:
     """Return, in words, how many documents stand behind each of the results."""
-    numbers = [stored.content.get("run", {}).get(stored.config.task, {}).get("num_documents") for stored in results]
+    numbers = [stored.record.num_documents for stored in results]
     known = sorted({number for number in numbers if number is not None})
     if not known:
         return "documents a run: not stated in results of the older form"

@@ -4,7 +4,6 @@ Other drivers tell by it whether this one lives (`lm_eval.scheduling.leases`); `
 """
 
 import contextlib
-import json
 import os
 import platform
 import threading
@@ -15,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.common.atomic import write_json
+from lm_eval.common.json_files import parse_json, read_json
+from lm_eval.common.typed_files import read_as
 from lm_eval.results.provenance import code_version, command_line, now
+from lm_eval.scheduling.driver_file import DriverRecord, LifeSigns
 
 LEASE_S = 180.0
 """Time after which a driver that has not been heard of counts as gone; network file systems may be a minute behind."""
@@ -65,16 +67,14 @@ def is_alive(file: Path, now: float) -> bool:
     except (OSError, ValueError):
         return True
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):  # damaged: its owner will write it again soon, if it lives
+        told = read_as(LifeSigns, parse_json(text))
+    except ValueError:  # damaged: its owner will write it again soon, if it lives
         return age < LEASE_S
-    if content.get("ended") is not None:
+    if told.ended is not None:
         return False
-    if content.get("machine") == this_machine() and Path("/proc/self/stat").exists():
-        started = process_started(content.get("pid"))
-        return started is not None and started == content.get("process_started") and age < STALLED_S
+    if told.machine == this_machine() and Path("/proc/self/stat").exists():
+        started = None if told.pid is None else process_started(told.pid)
+        return started is not None and started == told.process_started and age < STALLED_S
     return age < LEASE_S
 
 
@@ -173,13 +173,38 @@ class Journal:
                     file.unlink(missing_ok=True)
 
 
-def read_drivers(results: Path) -> list[dict[str, Any]]:
-    """Return what the drivers of a results folder tell of themselves, newest first, with `alive`."""
+@dataclass(frozen=True, kw_only=True)
+class Driver:
+    """A driver that others' files tell of."""
+
+    name: str
+    record: DriverRecord | None
+    """What it tells of itself; None where that cannot be understood."""
+    is_alive: bool
+    updated: float
+    """When it told that, by the file system's clock."""
+
+
+def read_drivers(results: Path) -> list[Driver]:
+    """Return what the drivers of a results folder tell of themselves, newest first; those not understood come last."""
     found = []
     for file in (state_folder(results) / "drivers").glob("*.json"):
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            found.append({**content, "alive": is_alive(file, time.time()), "updated": file.stat().st_mtime})
-        except (OSError, ValueError, TypeError, KeyError):
+            record = _read_driver(file)
+            found.append(
+                Driver(
+                    name=file.stem,
+                    record=record,
+                    is_alive=is_alive(file, time.time()),
+                    updated=file.stat().st_mtime,
+                )
+            )
+        except OSError:  # tidied up meanwhile
             continue
-    return sorted(found, key=lambda content: str(content.get("started")), reverse=True)
+    return sorted(found, key=lambda driver: driver.record.started if driver.record else "", reverse=True)
+
+
+def _read_driver(file: Path) -> DriverRecord | None:
+    with contextlib.suppress(ValueError):
+        return read_as(DriverRecord, read_json(file))
+    return None

@@ -187,7 +187,7 @@ def test_a_killed_driver_is_told_to_be_gone(tmp_path):
         assert told(tmp_path)[1].startswith(f"running: node7, process {process.pid}, since ")
         process.kill()
     lines = told(tmp_path)
-    assert lines[1].startswith(f"gone without a word (killed?): node7, process {process.pid}, since ")
+    assert lines[1].startswith(f"exited without a final record (killed?): node7, process {process.pid}, since ")
     assert lines[1].endswith(": 2 of 5 done, 1 failed, 2 left, 2 done before")
     assert lines[2:] == ["    python run.py"]
 

@@ -427,19 +427,30 @@ def test_of_several_heirs_of_a_dead_driver_exactly_one_gets_each_lease(tmp_path)
     assert held(tmp_path) == {}
 
 
+WHOLE = {
+    **dict.fromkeys(("planned", "skipped", "finished", "elsewhere", "failed"), 0),
+    "host": "node7",
+    "command_line": "python run.py",
+    "remaining_s": None,
+    "running": {},
+}
+"""What a driver's file tells beside what leases look at."""
+
+
 def test_what_drivers_tell_is_read_newest_first_with_whether_they_live(tmp_path):
-    write_driver(tmp_path, "first", started="2026-07-01T10:00:00+00:00", ended="finished")
-    write_driver(tmp_path, "second", started="2026-07-02T10:00:00+00:00", age_s=LEASE_S + 1)
-    write_driver(tmp_path, "third", started="2026-07-03T10:00:00+00:00", **here(os.getpid()))
+    write_driver(tmp_path, "first", **WHOLE, started="2026-07-01T10:00:00+00:00", ended="finished")
+    write_driver(tmp_path, "second", **WHOLE, started="2026-07-02T10:00:00+00:00", age_s=LEASE_S + 1)
+    write_driver(tmp_path, "third", **WHOLE, started="2026-07-03T10:00:00+00:00", **here(os.getpid()))
     write_driver(tmp_path, "broken").write_text("[1")
     write_driver(tmp_path, "list").write_text("[1]")
     drivers = read_drivers(tmp_path)
-    assert [(told["driver"], told["alive"]) for told in drivers] == [
-        ("third", True),
-        ("second", False),
-        ("first", False),
+    assert [(driver.name, driver.is_alive, driver.record is not None) for driver in drivers[:3]] == [
+        ("third", True, True),
+        ("second", False, True),
+        ("first", False, True),
     ]
-    assert abs(drivers[0]["updated"] - time.time()) < 60
+    assert {(driver.name, driver.record) for driver in drivers[3:]} == {("broken", None), ("list", None)}
+    assert abs(drivers[0].updated - time.time()) < 60
     assert read_drivers(tmp_path / "nowhere") == []
 
 

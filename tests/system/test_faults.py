@@ -420,4 +420,4 @@ def test_a_running_grid_is_told_from_its_files(undisturbed, data_dir, tmp_path):
         driver.kill()
     with start("status.py", tmp_path / "results") as status:
         shown, _ = status.communicate(timeout=60)
-    assert "gone without a word (killed?): " in shown
+    assert "exited without a final record (killed?): " in shown

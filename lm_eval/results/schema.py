@@ -1,0 +1,131 @@
+"""What a result file states, as typed models of what is read of it (experiment §7).
+
+Only what is used is checked: the scores of single documents stay as they are, and so does every other key.
+"""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, Field, PlainValidator
+
+from lm_eval.common.typed_files import AS_STATED, FileModel, IntegerIfStated, Text, TextIfStated, read_as
+from lm_eval.config.run_config import RunConfig
+
+T = TypeVar("T")
+Object = dict[Any, T]
+"""A JSON object; its keys are texts as they are."""
+
+
+def _as_limit(value: object) -> str | int | None:
+    if value is None or isinstance(value, str | int):
+        return value
+    raise ValueError("an integer N or START:END")
+
+
+class StatedConfig(FileModel):
+    """The configuration, for all tasks of the file."""
+
+    model: Text
+    model_args: Text
+    task_args: Text | None
+    num_fewshot: int
+    limit: Annotated[str | int | None, PlainValidator(_as_limit)]
+    description_dict: Object[Text | None] | None = None
+
+    def parse(self, task: str) -> RunConfig:
+        """Return the configuration of a task.
+
+        Raises:
+            ConfigurationError: an unknown key or value, or settings that don't go together.
+        """
+        return RunConfig.parse(
+            model=self.model,
+            model_args=self.model_args,
+            task=task,
+            task_args=self.task_args,
+            num_fewshot=self.num_fewshot,
+            limit=self.limit,
+            description=(self.description_dict or {}).get(task) or "",
+        )
+
+
+class ConfigFile(FileModel):
+    """A file that states a configuration: a result, or the record of a failure."""
+
+    config: StatedConfig
+
+
+class ResultFile(FileModel):
+    """What a file has for each of its tasks; the entries are looked at one by one."""
+
+    results: Object[Any]
+    versions: Object[Any] = Field(default_factory=dict)
+    identity: Object[Any] = Field(default_factory=dict)
+    run: Object[Any] = Field(default_factory=dict)
+
+
+class _Metrics(FileModel):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None]
+    acc: float
+
+
+def check_metrics(metrics: object, task: str) -> None:
+    """See that the metrics of a task are finite numbers; only a standard error may be unknown, of a single document.
+
+    Raises:
+        ValueError: they are not; the message names the metric.
+    """
+    for name, value in (read_as(_Metrics, metrics, task).__pydantic_extra__ or {}).items():
+        if value is None and not name.endswith("_stderr"):
+            raise ValueError(f"{name} of {task} must be a finite number, got None")
+
+
+class StatedIdentity(FileModel):
+    """What a configuration is recognised by, as far as it must have a form."""
+
+    weights: Object[Any]
+    data: Object[Any]
+    dtype: Text | None = None
+
+
+class CodeVersion(FileModel):
+    """The code that computed a result."""
+
+    version: TextIfStated = None
+    commit: TextIfStated = None
+    changed: Annotated[bool | None, AS_STATED] = None
+
+
+class RunRecord(FileModel):
+    """How a number came about, as far as the file says so; nothing of it decides whether the result counts."""
+
+    code: Annotated[CodeVersion | None, AS_STATED] = None
+    lm_eval: TextIfStated = None
+    """The version of the code, as files stated it once."""
+    dtype: TextIfStated = None
+    parameters: IntegerIfStated = None
+    num_documents: IntegerIfStated = None
+    seconds: Annotated[float | None, AS_STATED] = None
+    finished: TextIfStated = None
+    host: TextIfStated = None
+
+
+_Seconds = Annotated[float, Field(ge=0)]
+_Count = Annotated[int, Field(gt=0)]
+
+
+class SharedPass(FileModel):
+    """The pass that some configurations shared."""
+
+    num_configurations: _Count
+    phases_s: Object[_Seconds]
+
+
+class Timing(FileModel):
+    """The time that a result took."""
+
+    device: Text | None
+    num_documents: _Count
+    load_s: _Seconds
+    parameters: Annotated[float, Field(ge=0)] | None = None
+    shared: SharedPass = Field(alias="pass")
