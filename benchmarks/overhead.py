@@ -1,37 +1,33 @@
-#!/usr/bin/env python3
 """What the machinery around the work costs: planning against a full folder, and each run beyond its computation.
 
 The runs are real but for the computation: a queue, leases, a journal, result files written and flushed, 10,000 of them.
 """
 
-import argparse
 import contextlib
 import io
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP)]
-
-from lm_eval.config.run_config import RunConfig  # noqa: E402
-from lm_eval.grid.driver import Driver  # noqa: E402
-from lm_eval.grid.estimate import RemainingTime, Timings  # noqa: E402
-from lm_eval.grid.grid import Given, Grid, expand  # noqa: E402
-from lm_eval.grid.plan import make_plan  # noqa: E402
-from lm_eval.models.model_list import DEMO  # noqa: E402
-from lm_eval.results.folder import ResultsFolder  # noqa: E402
-from lm_eval.results.identity import Identifier  # noqa: E402
-from lm_eval.results.result_file import config_content  # noqa: E402
-from lm_eval.scheduling.allocation import Workforce  # noqa: E402
-from lm_eval.scheduling.executors.in_process import InProcessExecutor  # noqa: E402
-from lm_eval.scheduling.hardware import local_machine  # noqa: E402
-from lm_eval.scheduling.queue import WorkQueue  # noqa: E402
-from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, make_units  # noqa: E402  # noqa: E402
+from benchmarks.command_line import make_parser, positive, write_figures
+from lm_eval.config.run_config import RunConfig
+from lm_eval.grid.driver import Driver
+from lm_eval.grid.estimate import RemainingTime, Timings
+from lm_eval.grid.grid import Given, Grid, expand
+from lm_eval.grid.plan import make_plan
+from lm_eval.models.model_list import DEMO
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.identity import Identifier
+from lm_eval.results.result_file import config_content
+from lm_eval.scheduling.allocation import Workforce
+from lm_eval.scheduling.executors.in_process import InProcessExecutor
+from lm_eval.scheduling.hardware import local_machine
+from lm_eval.scheduling.queue import WorkQueue
+from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, make_units
 
 
 def many_configs(number: int) -> list[RunConfig]:
@@ -62,13 +58,11 @@ def many_configs(number: int) -> list[RunConfig]:
     return configs[:number]
 
 
+@dataclass(frozen=True, kw_only=True)
 class NothingToDo(InProcessExecutor):
     """Hands back a result for every run at once."""
 
-    def __init__(self, configs: Sequence[RunConfig]) -> None:
-        super().__init__()
-        identify = Identifier()
-        object.__setattr__(self, "results", {config: _result(config, identify(config)) for config in configs})
+    results: Mapping[RunConfig, dict[str, Any]]
 
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:  # noqa: ARG002
         """Yield the outcome of every configuration."""
@@ -91,7 +85,8 @@ def _result(config: RunConfig, identity: dict[str, Any]) -> dict[str, Any]:
 
 def carry_out(configs: Sequence[RunConfig], folder: Path) -> float:
     """Carry runs out that take no time, each a unit of its own, and return the seconds a run."""
-    executor = NothingToDo(configs)
+    identify = Identifier()
+    executor = NothingToDo(results={config: _result(config, identify(config)) for config in configs})
     results = ResultsFolder(folder)
     plan = make_plan(configs, results, overwrite=False, retry_failed=False)
     workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
@@ -112,14 +107,14 @@ def plan_again(configs: Sequence[RunConfig], folder: Path) -> tuple[float, int]:
     return time.perf_counter() - began, len(plan.to_run)
 
 
-def main() -> int:
-    """Measure everything and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    args = parser.parse_args()
+def measure(number: int) -> dict[str, float]:
+    """Expand a grid, carry it out and plan it again.
+
+    Raises:
+        SystemExit: what was carried out is not found again.
+    """
     began = time.perf_counter()
-    configs = many_configs(args.runs)
+    configs = many_configs(number)
     expanding = time.perf_counter() - began
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "results"
@@ -128,15 +123,17 @@ def main() -> int:
         planning, to_run = plan_again(configs, folder)
     if to_run:
         raise SystemExit(f"error: {to_run} runs were not found again")
-    figures = {
-        "runs": args.runs,
-        "expanding, s": expanding,
-        "planning, s": planning,
-        "overhead a run, ms": overhead * 1e3,
-    }
+    return {"runs": number, "expanding, s": expanding, "planning, s": planning, "overhead a run, ms": overhead * 1e3}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure everything and return the exit status."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--runs", type=positive, default=10_000)
+    args = parser.parse_args(arguments)
+    figures = measure(args.runs)
     print(", ".join(f"{name}: {value:.3g}" if name != "runs" else f"{value} runs" for name, value in figures.items()))
-    if args.out is not None:
-        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    write_figures(args.out, figures)
     return 0
 
 

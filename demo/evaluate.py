@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
-from documents import Document, context_with_shots, seeded
 from torch import Tensor
-from train import pad, token_ids
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast, T5ForConditionalGeneration
+
+from demo.documents import Document, context_with_shots, seeded
+from demo.train import pad, token_ids
 
 Score: TypeAlias = tuple[float, bool]
 """Summed log-probability of a choice, and whether each of its tokens is the most probable one."""

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Make the demo's data and models again.
 
-`python demo/make_demo.py` writes everything under `demo/data` and `demo/models`; `--help` lists the options. The same
+`python -m demo.make_demo` writes everything under `demo/data` and `demo/models`; `--help` lists the options. The same
 machine and versions give the same bytes.
 """
 
@@ -18,7 +17,9 @@ from pathlib import Path
 from random import Random
 
 import torch
-from documents import (
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from demo.documents import (
     context_with_shots,
     question_document,
     question_stream,
@@ -26,12 +27,11 @@ from documents import (
     story_document,
     story_stream,
 )
-from evaluate import Scorer, accuracy, exact_match, gpt_scorer, t5_scorer
-from facts import Question, make_questions
-from train import Schedule, gpt_loss, make_gpt, make_t5, t5_loss, train
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from vocabulary import make_gpt_tokenizer, make_t5_tokenizer
-from world import Story, tell_story
+from demo.evaluate import Scorer, accuracy, exact_match, gpt_scorer, t5_scorer
+from demo.facts import Question, make_questions
+from demo.train import Schedule, gpt_loss, make_gpt, make_t5, t5_loss, train
+from demo.vocabulary import make_gpt_tokenizer, make_t5_tokenizer
+from demo.world import Story, tell_story
 
 NUM_TRAIN_STORIES = 400
 NUM_VALIDATION_STORIES = 500
