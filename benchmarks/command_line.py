@@ -32,7 +32,7 @@ def add_narrow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--narrow",
         action="store_true",
-        help="models of as many layers but width 32: a rehearsal; its times say nothing",
+        help="models of as many layers but width 32, the demo's data: a rehearsal; its times say nothing",
     )
 
 

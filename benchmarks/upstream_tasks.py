@@ -1,8 +1,9 @@
 """Whether tasks of EleutherAI's lm-evaluation-harness, run from its own files, score here as they do there.
 
 Both score the same made-up rows (`tests/support/task_rows.py`) with the same checkpoint, 0 shots, float32, from task
-files of the harness. Log-likelihoods must agree to 1e-4, accuracies exactly. The harness has an environment of its own, as for
-`upstream.py`. `--record` writes what it scored for `tests/tasks/test_upstream_tasks.py`, which needs no harness.
+files of the harness. Log-likelihoods must agree to 1e-4, accuracies exactly. The harness has an environment of its
+own, as for `upstream.py`. `--record` writes what it scored for `tests/tasks/test_upstream_tasks.py`, which needs no
+harness.
 
 Exit status: 0 where both agree, 1 where they don't, 2 where the harness isn't available.
 """
