@@ -14,11 +14,12 @@ import torch
 
 from benchmarks.command_line import add_narrow, make_parser, positive, write_figures
 from benchmarks.compare import Scores, relative_difference
-from benchmarks.engine import make_config, scores_of, time_engine
+from benchmarks.engine import make_config, resolve_all, scores_of, time_engine
 from benchmarks.speeds import matrix_speed, pass_speed
 from benchmarks.subjects import Subject, gpt2_small
 from benchmarks.works import WORKS, Work
 from lm_eval.config.run_config import RunConfig
+from lm_eval.results.identity import Run
 from tests.support import plain
 from tests.support.plain_text import read_rows
 
@@ -26,15 +27,15 @@ PLAIN_SHARE = 4
 """Configurations of a grid that the plain way computes; its time for the whole grid is theirs, scaled up."""
 
 
-def configs_of(work: Work, subject: Subject) -> list[RunConfig]:
-    """Return the configurations of a piece of work."""
-    return [
+def runs_of(work: Work, subject: Subject) -> list[Run]:
+    """Return the runs of a piece of work, as they are asked for: also those that compute the same."""
+    return resolve_all(
         make_config(
             work.model, work.scheme, settings,
             num_fewshot=work.num_fewshot, documents=work.documents, data_dir=subject.data_dir,
         )
         for settings in work.settings
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 def time_plain(subject: Subject, config: RunConfig) -> tuple[float, Scores]:
@@ -106,25 +107,25 @@ class Measurement:
 
 def repeat_once(work: Work, subject: Subject) -> Repetition:
     """Measure the engine on all configurations of a piece of work, then the plain way on an even share of them."""
-    configs = configs_of(work, subject)
-    engine_s, evaluations = time_engine(subject, configs)
-    share = range(0, len(configs), max(1, len(configs) // PLAIN_SHARE))
+    runs = runs_of(work, subject)
+    engine_s, evaluations = time_engine(subject, runs)
+    share = range(0, len(runs), max(1, len(runs) // PLAIN_SHARE))
     plain_s = difference = 0.0
     for index in share:
-        seconds, expected = time_plain(subject, configs[index])
+        seconds, expected = time_plain(subject, runs[index].config)
         plain_s += seconds
         difference = max(difference, relative_difference(scores_of(evaluations[index]), expected))
     return Repetition(
         engine_s=engine_s / work.documents,
-        plain_s=plain_s / len(share) * len(configs) / work.documents,
-        times_one=None if work.at_most is None else engine_s / time_engine(subject, configs[:1])[0],
+        plain_s=plain_s / len(share) * len(runs) / work.documents,
+        times_one=None if work.at_most is None else engine_s / time_engine(subject, runs[:1])[0],
         difference=difference,
     )
 
 
 def measure(work: Work, subject: Subject, repetitions: int) -> Measurement:
     """Measure a piece of work several times, after a document that warms up."""
-    time_engine(subject, configs_of(replace(work, documents=1), subject)[:1])
+    time_engine(subject, runs_of(replace(work, documents=1), subject)[:1])
     return Measurement(work=work, repetitions=[repeat_once(work, subject) for _ in range(repetitions)])
 
 

@@ -1,16 +1,17 @@
 """The engine as the benchmarks call it: the only module here that knows how the project evaluates configurations."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.subjects import Subject
 from lm_eval.common.text import format_pairs
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
-from lm_eval.results.identity import canonical
+from lm_eval.results.identity import Resolver, Run
 from lm_eval.scheduling.units import make_units
-from lm_eval.scoring.evaluation import Evaluation, evaluate_many
+from lm_eval.scoring.evaluation import Evaluation
+from lm_eval.scoring.run_pass import evaluate_many
 
 GEN, SIM = "dist_gen", "dist_sim"
 Settings = Mapping[str, str | int | None]
@@ -30,20 +31,26 @@ def make_config(
     )
 
 
-def distinct(configs: Sequence[RunConfig]) -> list[RunConfig]:
-    """Return one of each set of configurations that compute the same numbers."""
-    return list(dict.fromkeys(canonical(config) for config in configs))
+def resolve_all(configs: Iterable[RunConfig]) -> list[Run]:
+    """Return the run of each configuration."""
+    return list(map(Resolver(), configs))
 
 
-def group_by_pass(configs: Sequence[RunConfig]) -> list[Sequence[RunConfig]]:
-    """Return the configurations of each pass."""
-    return [unit.configs for unit in make_units(configs)]
+def resolve_distinct(configs: Iterable[RunConfig]) -> list[Run]:
+    """Return one run of each set of configurations that compute the same numbers."""
+    resolve = Resolver()
+    return [resolve(form) for form in dict.fromkeys(resolve(config).form for config in configs)]
 
 
-def time_engine(subject: Subject, configs: Sequence[RunConfig]) -> tuple[float, list[Evaluation]]:
-    """Evaluate configurations of one pass together; return seconds and evaluations."""
+def group_by_pass(runs: Sequence[Run]) -> list[Sequence[Run]]:
+    """Return the runs of each pass."""
+    return [unit.runs for unit in make_units(runs)]
+
+
+def time_engine(subject: Subject, runs: Sequence[Run]) -> tuple[float, list[Evaluation]]:
+    """Evaluate runs of one pass together; return seconds and evaluations."""
     began = time.perf_counter()
-    evaluations = evaluate_many(configs, subject.model, Execution())
+    evaluations = evaluate_many(runs, subject.model, Execution())
     return time.perf_counter() - began, evaluations
 
 

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command_line import make_parser, positive, write_figures
+from benchmarks.engine import resolve_all
 from lm_eval.config.run_config import RunConfig
 from lm_eval.grid.driver import Driver
-from lm_eval.grid.estimate import RemainingTime, Timings
+from lm_eval.grid.estimate import Prospect, RemainingTime, Timings
 from lm_eval.grid.grid import Given, Grid, expand
 from lm_eval.grid.plan import make_plan
 from lm_eval.models.model_list import DEMO
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import Identifier
+from lm_eval.results.identity import Run
 from lm_eval.results.result_file import config_content
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
@@ -70,39 +71,40 @@ class NothingToDo(InProcessExecutor):
             unit = queue.take(queue.by_urgency({})[0])
             if unit is not None:
                 yield Started(unit=unit, worker="nobody")
-                queue.report(unit, Report(outcomes=[Outcome(config=c, result=self.results[c]) for c in unit.configs]))
+                configs = [run.config for run in unit.runs]
+                queue.report(unit, Report(outcomes=[Outcome(config=c, result=self.results[c]) for c in configs]))
                 yield Ended(worker="nobody", log="")
             yield from queue.settled()
 
 
-def _result(config: RunConfig, identity: dict[str, Any]) -> dict[str, Any]:
-    task = config.task
+def _result(run: Run) -> dict[str, Any]:
+    config, task = run.config, run.config.task
     return {
         "results": {task: {"acc": 0.5, "acc_stderr": 0.01}}, "versions": {task: 0}, "config": config_content(config),
-        "identity": {task: identity}, "run": {task: {"num_truncated_segments": 0, "code": {"commit": None}}},
+        "identity": {task: dict(run.identity)}, "run": {task: {"num_truncated_segments": 0, "code": {"commit": None}}},
     }  # fmt: skip
 
 
-def carry_out(configs: Sequence[RunConfig], folder: Path) -> float:
+def carry_out(runs: Sequence[Run], folder: Path) -> float:
     """Carry runs out that take no time, each a unit of its own, and return the seconds a run."""
-    identify = Identifier()
-    executor = NothingToDo(results={config: _result(config, identify(config)) for config in configs})
+    executor = NothingToDo(results={run.config: _result(run) for run in runs})
     results = ResultsFolder(folder)
-    plan = make_plan(configs, results, overwrite=False, retry_failed=False)
+    plan = make_plan(runs, results, overwrite=False, retry_failed=False)
     workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
-    units = [unit for config in configs for unit in make_units([config])]
-    remaining = RemainingTime(units, Timings(results, on_gpu=False), {}, 1)
-    driver = Driver(plan, results, workforce, remaining, lambda progress, line: None)  # noqa: ARG005
+    units = [unit for run in runs for unit in make_units([run])]
+    timings = Timings(results, on_gpu=False)
+    prospect = Prospect(workforce, timings, RemainingTime(units, timings, {}, 1))
+    driver = Driver(plan, results, prospect, lambda progress, line: None)  # noqa: ARG005
     began = time.perf_counter()
     driver.run(executor)
-    return (time.perf_counter() - began) / len(configs)
+    return (time.perf_counter() - began) / len(runs)
 
 
 def plan_again(configs: Sequence[RunConfig], folder: Path) -> tuple[float, int]:
-    """Read a folder and plan a grid of which half is new, and return the seconds and the number to run."""
+    """Read a folder and plan a grid that it holds, and return the seconds and the number to run."""
     began = time.perf_counter()
     results = ResultsFolder(folder)
-    plan = make_plan(configs, results, overwrite=False, retry_failed=False)
+    plan = make_plan(resolve_all(configs), results, overwrite=False, retry_failed=False)
     Timings(results, on_gpu=False)
     return time.perf_counter() - began, len(plan.to_run)
 
@@ -119,7 +121,7 @@ def measure(number: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "results"
         with contextlib.redirect_stdout(io.StringIO()):
-            overhead = carry_out(configs, folder)
+            overhead = carry_out(resolve_all(configs), folder)
         planning, to_run = plan_again(configs, folder)
     if to_run:
         raise SystemExit(f"error: {to_run} runs were not found again")

@@ -15,10 +15,10 @@ import torch
 
 from benchmarks.command_line import add_narrow, make_parser, positive, write_figures
 from benchmarks.compare import Scores, largest_difference
-from benchmarks.engine import SIM, distinct, group_by_pass, make_config, scores_of, time_engine
+from benchmarks.engine import SIM, group_by_pass, make_config, resolve_distinct, scores_of, time_engine
 from benchmarks.subjects import REFERENCE, Subject, gpt_neo_small
-from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.results.identity import Run
 
 MODEL = "EleutherAI/gpt-neo-1.3B"
 RUNS = REFERENCE / "paper" / "runs.csv"
@@ -48,54 +48,50 @@ def even_sample(items: Sequence[Item], number: int) -> Sequence[Item]:
     return items[:: max(1, len(items) // number)]
 
 
-def make_configs(rows: Sequence[dict[str, str]], subject: Subject, documents: int) -> list[RunConfig]:
-    """Return the distinct configurations of rows."""
-    return distinct(
-        [
-            make_config(
-                SIM, row["encoding_scheme"], {name: row[name] for name in SETTING_NAMES if row.get(name)},
-                num_fewshot=int(row["num_fewshot"]), documents=documents, data_dir=subject.data_dir,
-            )
-            for row in rows
-        ]
+def make_runs(rows: Sequence[dict[str, str]], subject: Subject, documents: int) -> list[Run]:
+    """Return the distinct runs of rows."""
+    return resolve_distinct(
+        make_config(
+            SIM, row["encoding_scheme"], {name: row[name] for name in SETTING_NAMES if row.get(name)},
+            num_fewshot=int(row["num_fewshot"]), documents=documents, data_dir=subject.data_dir,
+        )
+        for row in rows
     )  # fmt: skip
 
 
-def run_together(passes: Sequence[Sequence[RunConfig]], subject: Subject) -> tuple[float, dict[RunConfig, Scores]]:
-    """Evaluate each pass's configurations together; return seconds and each configuration's scores."""
+def evaluate_together(passes: Sequence[Sequence[Run]], subject: Subject) -> tuple[float, dict[Run, Scores]]:
+    """Evaluate each pass's runs together; return seconds and each run's scores."""
     total_s = 0.0
-    scores: dict[RunConfig, Scores] = {}
-    for configs in passes:
-        seconds, evaluations = time_engine(subject, configs)
+    scores: dict[Run, Scores] = {}
+    for runs in passes:
+        seconds, evaluations = time_engine(subject, runs)
         total_s += seconds
-        scores.update(zip(configs, map(scores_of, evaluations), strict=True))
+        scores.update(zip(runs, map(scores_of, evaluations), strict=True))
     return total_s, scores
 
 
-def run_alone(
-    configs: Sequence[RunConfig], subject: Subject, expected: Mapping[RunConfig, Scores]
-) -> tuple[float, float]:
-    """Evaluate configurations one by one; return seconds, and the largest difference from the scores expected."""
+def evaluate_alone(runs: Sequence[Run], subject: Subject, expected: Mapping[Run, Scores]) -> tuple[float, float]:
+    """Evaluate runs one by one; return seconds, and the largest difference from the scores expected."""
     total_s = difference = 0.0
-    for config in configs:
-        seconds, (evaluation,) = time_engine(subject, [config])
+    for run in runs:
+        seconds, (evaluation,) = time_engine(subject, [run])
         total_s += seconds
-        difference = max(difference, largest_difference(scores_of(evaluation), expected[config]))
+        difference = max(difference, largest_difference(scores_of(evaluation), expected[run]))
     return total_s, difference
 
 
 def measure(rows: Sequence[dict[str, str]], subject: Subject, documents: int, sample_size: int) -> dict[str, object]:
     """Measure runs together and run by run."""
-    configs = make_configs(rows, subject, documents)
-    passes = group_by_pass(configs)
+    runs = make_runs(rows, subject, documents)
+    passes = group_by_pass(runs)
     time_engine(subject, passes[0][:1])
-    together_s, scores = run_together(passes, subject)
-    sample = even_sample(configs, sample_size)
-    sample_s, difference = run_alone(sample, subject, scores)
-    run_by_run_s = sample_s / len(sample) * len(configs)
+    together_s, scores = evaluate_together(passes, subject)
+    sample = even_sample(runs, sample_size)
+    sample_s, difference = evaluate_alone(sample, subject, scores)
+    run_by_run_s = sample_s / len(sample) * len(runs)
     return {
         "runs": len(rows),
-        "distinct configurations": len(configs),
+        "distinct configurations": len(runs),
         "passes": len(passes),
         "documents": documents,
         "threads": torch.get_num_threads(),

@@ -19,14 +19,13 @@ import transformers
 
 from benchmarks.command_line import add_harness_place, add_narrow, make_parser, positive, write_figures
 from benchmarks.compare import relative_difference
-from benchmarks.engine import GEN, make_config, scores_of, time_engine
+from benchmarks.engine import GEN, make_config, resolve_all, scores_of, time_engine
 from benchmarks.harness import UnavailableError, find_python
 from benchmarks.harness_process import Harness, Scored, harness_of
 from benchmarks.subjects import Subject, gpt2_small
-from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.encoding_schemes import build_context
-from lm_eval.tasks.documents import Document, select_documents
-from lm_eval.tasks.registry import find_task
+from lm_eval.results.identity import Run
+from lm_eval.tasks.documents import Document
 
 SHOTS = 5
 SCHEME = "cross_encoding"
@@ -37,33 +36,34 @@ TOLERANCE = 1e-3
 Row = Mapping[str, Any]
 
 
-def render(config: RunConfig) -> list[dict[str, Any]]:
+def render(run: Run) -> list[dict[str, Any]]:
     """Return context, choices and gold of each document."""
-    dataset = find_task(config).dataset
-    found = select_documents(dataset, config.data_dir, config.num_fewshot, config.limit)
 
     def context(document: Document) -> str:
-        return "".join(build_context(dataset, document.example, document.shots, SCHEME).samples[0])
+        return "".join(build_context(run.task.dataset, document.example, document.shots, SCHEME).samples[0])
 
-    return [{"context": context(d), "choices": list(d.example.choices), "gold": d.example.gold[0]} for d in found]
+    return [
+        {"context": context(document), "choices": list(document.example.choices), "gold": document.example.gold[0]}
+        for document in run.documents()
+    ]
 
 
-def evaluate_ours(subject: Subject, config: RunConfig) -> Scored:
+def evaluate_ours(subject: Subject, run: Run) -> Scored:
     """Evaluate once with the engine."""
     with torch.inference_mode():
-        seconds, (evaluation,) = time_engine(subject, [config])
+        seconds, (evaluation,) = time_engine(subject, [run])
     metrics = {name: value for name in ("acc", "acc_norm") if (value := evaluation.metrics()[name]) is not None}
     return Scored(seconds, scores_of(evaluation), metrics)
 
 
-def measure(subject: Subject, config: RunConfig, harness: Harness, repetitions: int) -> dict[str, Any]:
+def measure(subject: Subject, run: Run, harness: Harness, repetitions: int) -> dict[str, Any]:
     """Measure both in turn, each after a warm-up, and return medians.
 
     Where others use the machine, the fastest evaluation of each side tells more: it was disturbed least.
     """
-    evaluate_ours(subject, config)
+    evaluate_ours(subject, run)
     harness.evaluate()
-    pairs = [(evaluate_ours(subject, config), harness.evaluate()) for _ in range(repetitions)]
+    pairs = [(evaluate_ours(subject, run), harness.evaluate()) for _ in range(repetitions)]
     faster = [theirs.seconds / ours.seconds for ours, theirs in pairs]
     fastest = min(theirs.seconds for _, theirs in pairs) / min(ours.seconds for ours, _ in pairs)
     count, (last, last_theirs) = len(pairs[0][0].scores), pairs[-1]
@@ -118,10 +118,11 @@ def compare(args: argparse.Namespace) -> tuple[Row, Mapping[str, str], list[str]
     config = make_config(
         GEN, SCHEME, {}, num_fewshot=SHOTS, documents=args.documents, data_dir=subject.data_dir
     )  # fmt: skip
-    documents = render(config)
+    (run,) = resolve_all([config])
+    documents = render(run)
     with harness_of(python, subject, documents, args.batch_size) as harness:
         versions = harness.versions()
-        row = measure(subject, config, harness, args.repetitions)
+        row = measure(subject, run, harness, args.repetitions)
         return row, versions, disagreements(row, harness.texts, documents)
 
 
