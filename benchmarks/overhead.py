@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.command_line import make_parser, positive, write_figures
 from benchmarks.engine import resolve_all
 from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
 from lm_eval.grid.driver import Driver
 from lm_eval.grid.estimate import Prospect, RemainingTime, Timings
 from lm_eval.grid.grid import Given, Grid, expand
@@ -33,22 +34,13 @@ from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, mak
 
 def many_configs(number: int) -> list[RunConfig]:
     """Return configurations on the embedded model, all different."""
-    prefixes = (
-        "",
-        "relu|",
-        "relu+|",
-        "-relu|",
-        "-relu+|",
-        "relu|zNorm|",
-        "relu|zNorm+|",
-        "-relu|zNorm|",
-        "-relu|zNorm+|",
-    )
+    aggregations = [prefix + base for prefix in ACTIVATION_PREFIXES for base in SINGLE_VECTOR_AGGREGATIONS]
     grid = Grid(
         model="dist_sim", task="hellaswag_d", models=[str(DEMO / "models" / "demo-gpt")], arch_type="decoder-only",
-        num_fewshot=range(1, 8), encoding_scheme=["segment_each_example", "sentence_level_segmentation"],
+        num_fewshot=range(1, min(8, 2 + number // 1500)),
+        encoding_scheme=["segment_each_example", "sentence_level_segmentation"],
         settings={
-            "WORD_AGG_SCHEME": [f"{prefix}{base}" for prefix in prefixes for base in ("mean", "w1mean", "last")],
+            "WORD_AGG_SCHEME": aggregations,
             "SEGMENT_AGG_SCHEME": [None, "mean"], "EXAMPLE_AGG_SCHEME": [None, "mean", "soft_cluster"],
             "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
         },
