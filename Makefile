@@ -69,13 +69,13 @@ parity: $(RUNTIME)  ## compare scores with the reference, where ../shared is pre
 	else echo "no ../shared/tools/parity.py: nothing to compare with"; fi
 
 bench: $(DEV)  ## measure the engine against the plain way, and what the published study costs (about 12 minutes)
-	@$(PY) benchmarks/bench.py --out benchmarks/results.json
-	@$(PY) benchmarks/study.py --out benchmarks/study.json
-	@$(PY) benchmarks/overhead.py --out benchmarks/overhead.json
+	@$(PY) -m benchmarks.bench --out benchmarks/results.json
+	@$(PY) -m benchmarks.study --out benchmarks/study.json
+	@$(PY) -m benchmarks.overhead --out benchmarks/overhead.json
 
 upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which gets an environment in cache/ (5 minutes)
-	@$(PY) benchmarks/upstream.py --out benchmarks/upstream.json
-	@$(PY) benchmarks/upstream_tasks.py
+	@$(PY) -m benchmarks.upstream --out benchmarks/upstream.json
+	@$(PY) -m benchmarks.upstream_tasks
 
 clean:  ## remove .venv_lme and what the tools leave behind
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -1,121 +1,44 @@
-#!/usr/bin/env python3
 """How many times faster the engine is than the plain way of doing the same work, measured side by side in one run.
 
 The plain way is the judge of the tests: one document at a time, one forward a segment and a choice, the whole context
 each time, every position projected to the vocabulary. Both must give the same scores.
 """
 
-import argparse
-import itertools
-import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
-TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP)]
+from benchmarks.command_line import add_narrow, make_parser, positive, write_figures
+from benchmarks.compare import Scores, relative_difference
+from benchmarks.engine import make_config, resolve_all, scores_of, time_engine
+from benchmarks.speeds import matrix_speed, pass_speed
+from benchmarks.subjects import Subject, gpt2_small
+from benchmarks.works import WORKS, Work
+from lm_eval.config.run_config import RunConfig
+from lm_eval.results.identity import Run
+from tests.support import plain
+from tests.support.plain_text import read_rows
 
-from benchmarks.subjects import Subject, flan_t5_base, gpt2_small  # noqa: E402
-from lm_eval.common.text import format_pairs  # noqa: E402
-from lm_eval.config.run_config import RunConfig  # noqa: E402
-from lm_eval.config.runtime import Execution  # noqa: E402
-from lm_eval.inference.speedups import fast  # noqa: E402
-from lm_eval.scoring.evaluation import Evaluation, evaluate_many  # noqa: E402
-from tests.support import plain  # noqa: E402
-from tests.support.plain_text import read_rows  # noqa: E402
-
-Settings = dict[str, str | int | None]
 PLAIN_SHARE = 4
 """Configurations of a grid that the plain way computes; its time for the whole grid is theirs, scaled up."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """A piece of work and what is expected of it."""
-
-    name: str
-    subject: Callable[[], Subject]
-    model: str
-    scheme: str
-    num_fewshot: int
-    settings: Sequence[Settings]
-    documents: int
-    at_least: float
-    """Times the documents a second of the plain way."""
-    at_most: float | None = None
-    """For a grid: times the time of its first configuration alone."""
+def runs_of(work: Work, subject: Subject) -> list[Run]:
+    """Return the runs of a piece of work, as they are asked for: also those that compute the same."""
+    return resolve_all(
+        make_config(
+            work.model, work.scheme, settings,
+            num_fewshot=work.num_fewshot, documents=work.documents, data_dir=subject.data_dir,
+        )
+        for settings in work.settings
+    )  # fmt: skip
 
 
-def sim_grid() -> list[Settings]:
-    """96 configurations of one pass: layers, token, segment and example aggregation, similarity."""
-    lists = (
-        [None, "middle", 4],
-        ["mean", "w1mean", "last", "relu|mean"],
-        [None, "mean"],
-        [None, "mean"],
-        ["dot_product", "cosine_sim"],
-    )
-    keys = ("ENCODING_LAYER", "WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "SIMILARITY_FUNC")
-    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*lists)]
-
-
-def gen_grid() -> list[Settings]:
-    """24 configurations of one pass, half of them at layer 0."""
-    lists = ([None, 0], ["mean", "w1mean", "last"], [None, "mean"], [None, "mean"])
-    keys = ("ENCODING_LAYER", "WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME")
-    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*lists)]
-
-
-GEN, SIM = "dist_gen", "dist_sim"
-SENTENCES, EACH = "sentence_level_segmentation", "concat_each_example"
-MEAN: Settings = {"WORD_AGG_SCHEME": "mean"}
-WORKS = (
-    Work(name="cross_encoding, 5 shots", subject=gpt2_small, model=GEN, scheme="cross_encoding", num_fewshot=5,
-         settings=[{}], documents=8, at_least=4.5),
-    Work(name="cross_encoding, 0 shots", subject=gpt2_small, model=GEN, scheme="cross_encoding", num_fewshot=0,
-         settings=[{}], documents=16, at_least=2.5),
-    Work(name="dist_gen, concat_each_example, 5 shots, layer 0", subject=gpt2_small, model=GEN, scheme=EACH,
-         num_fewshot=5, settings=[{**MEAN, "ENCODING_LAYER": 0}], documents=12, at_least=6),
-    Work(name="dist_gen, concat_each_example, 5 shots, last layer", subject=gpt2_small, model=GEN, scheme=EACH,
-         num_fewshot=5, settings=[MEAN], documents=12, at_least=1.8),
-    Work(name="dist_sim, sentence_level_segmentation, 5 shots", subject=gpt2_small, model=SIM, scheme=SENTENCES,
-         num_fewshot=5, settings=[{**MEAN, "SIMILARITY_FUNC": "dot_product"}], documents=12, at_least=2),
-    Work(name="grid of 96 dist_sim", subject=gpt2_small, model=SIM, scheme=SENTENCES, num_fewshot=5,
-         settings=sim_grid(), documents=4, at_least=100, at_most=1.5),
-    Work(name="grid of 24 dist_gen", subject=gpt2_small, model=GEN, scheme=EACH, num_fewshot=5,
-         settings=gen_grid(), documents=4, at_least=20, at_most=7),
-    Work(name="T5: cross_encoding, 5 shots", subject=flan_t5_base, model=GEN, scheme="cross_encoding", num_fewshot=5,
-         settings=[{}], documents=6, at_least=3.5),
-    Work(name="T5: dist_gen, concat_each_example, 5 shots", subject=flan_t5_base, model=GEN, scheme=EACH, num_fewshot=5,
-         settings=[MEAN], documents=8, at_least=1.5),
-)  # fmt: skip
-
-
-def make_config(work: Work, settings: Settings, data_dir: Path, documents: int) -> RunConfig:
-    """Return a configuration of a piece of work."""
-    return RunConfig.parse(
-        model=work.model,
-        model_args=format_pairs({"pretrained": "random", **settings}),
-        task={GEN: "hellaswag_dg", SIM: "hellaswag_d"}[work.model],
-        task_args=format_pairs({"encoding_scheme": work.scheme, "data_dir": data_dir}),
-        num_fewshot=work.num_fewshot,
-        limit=documents,
-    )
-
-
-def time_engine(subject: Subject, configs: Sequence[RunConfig]) -> tuple[float, list[Evaluation]]:
-    """Return seconds and evaluations."""
-    began = time.perf_counter()
-    evaluations = evaluate_many(configs, subject.model, Execution())
-    return time.perf_counter() - began, evaluations
-
-
-def time_plain(subject: Subject, config: RunConfig) -> tuple[float, list[dict[str, list[float]]]]:
+def time_plain(subject: Subject, config: RunConfig) -> tuple[float, Scores]:
     """Return seconds and the scores of each document."""
     rows = {split: read_rows(subject.data_dir / "hellaswag" / f"{split}.jsonl") for split in ("train", "validation")}
     began = time.perf_counter()
@@ -124,113 +47,121 @@ def time_plain(subject: Subject, config: RunConfig) -> tuple[float, list[dict[st
         num_fewshot=config.num_fewshot, limit=str(config.limit), task_args={"encoding_scheme": config.encoding_scheme},
         model_args=config.vectors.public(),
     )  # fmt: skip
-    return time.perf_counter() - began, found["samples"]
+    return time.perf_counter() - began, [sample["scores"] for sample in found["samples"]]
 
 
-def difference(evaluation: Evaluation, expected: Sequence[dict[str, list[float]]]) -> float:
-    """Return the largest relative difference between scores."""
-    pairs = (
-        pair
-        for mine, theirs in zip(evaluation.samples(), expected, strict=False)
-        for pair in zip(mine["scores"], theirs["scores"], strict=True)
+@dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """Engine and plain way, measured once in turn."""
+
+    engine_s: float
+    """For a document and all configurations."""
+    plain_s: float
+    """The same; for a grid scaled up from those of its configurations that were computed."""
+    times_one: float | None
+    """Times the time of the first configuration alone, for a grid."""
+    difference: float
+    """The largest between two scores, relative where a score is larger than 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A piece of work, measured several times."""
+
+    work: Work
+    repetitions: Sequence[Repetition]
+
+    @property
+    def faster(self) -> list[float]:
+        """How many times the documents a second of the plain way, in each repetition."""
+        return [one.plain_s / one.engine_s for one in self.repetitions]
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """The medians of what was measured, for a file."""
+        times_one = [one.times_one for one in self.repetitions if one.times_one is not None]
+        return {
+            "work": self.work.name,
+            "times the plain way": round(statistics.median(self.faster), 2),
+            "range": [round(min(self.faster), 2), round(max(self.faster), 2)],
+            "at least": self.work.at_least,
+            "times one configuration": round(statistics.median(times_one), 2) if times_one else None,
+            "at most": self.work.at_most,
+            "seconds a document": round(statistics.median(one.engine_s for one in self.repetitions), 3),
+            "largest difference": self.difference,
+        }
+
+    @property
+    def difference(self) -> float:
+        """The largest between two scores of all repetitions."""
+        return max(one.difference for one in self.repetitions)
+
+    def __str__(self) -> str:
+        row, low, high = self.figures, min(self.faster), max(self.faster)
+        line = f"{self.work.name:52} {row['times the plain way']:7} ({low:.2f} to {high:.2f}) times the plain way"
+        line += f", wanted {self.work.at_least}"
+        if self.work.at_most is not None:
+            line += f"; {row['times one configuration']} times one configuration, wanted ≤ {self.work.at_most}"
+        return f"{line}; {row['seconds a document']} s a document; largest difference {self.difference:.1e}"
+
+
+def repeat_once(work: Work, subject: Subject) -> Repetition:
+    """Measure the engine on all configurations of a piece of work, then the plain way on an even share of them."""
+    runs = runs_of(work, subject)
+    engine_s, evaluations = time_engine(subject, runs)
+    share = range(0, len(runs), max(1, len(runs) // PLAIN_SHARE))
+    plain_s = difference = 0.0
+    for index in share:
+        seconds, expected = time_plain(subject, runs[index].config)
+        plain_s += seconds
+        difference = max(difference, relative_difference(scores_of(evaluations[index]), expected))
+    return Repetition(
+        engine_s=engine_s / work.documents,
+        plain_s=plain_s / len(share) * len(runs) / work.documents,
+        times_one=None if work.at_most is None else engine_s / time_engine(subject, runs[:1])[0],
+        difference=difference,
     )
-    return max(abs(a - b) / max(1.0, abs(b)) for a, b in pairs)
 
 
-def measure(work: Work, subject: Subject, repetitions: int) -> dict[str, object]:
-    """Measure engine and plain way in turn, and return the medians of their ratios."""
-    configs = [make_config(work, settings, subject.data_dir, work.documents) for settings in work.settings]
-    step = max(1, len(configs) // PLAIN_SHARE)
-    shares = [
-        (index, make_config(work, work.settings[index], subject.data_dir, work.documents))
-        for index in range(0, len(configs), step)
-    ]
-    time_engine(subject, [make_config(work, work.settings[0], subject.data_dir, 1)])
-    faster, against_one, engine_times, worst = [], [], [], 0.0
-    for _ in range(repetitions):
-        seconds, evaluations = time_engine(subject, configs)
-        plain_seconds = 0.0
-        for index, config in shares:
-            took, expected = time_plain(subject, config)
-            plain_seconds += took
-            worst = max(worst, difference(evaluations[index], expected))
-        plain_per_document = plain_seconds / len(shares) * len(configs) / work.documents
-        engine_times.append(seconds / work.documents)
-        faster.append(plain_per_document / engine_times[-1])
-        if work.at_most is not None:
-            against_one.append(seconds / time_engine(subject, configs[:1])[0])
-    return {
-        "work": work.name,
-        "times the plain way": round(statistics.median(faster), 2),
-        "range": [round(min(faster), 2), round(max(faster), 2)],
-        "at least": work.at_least,
-        "times one configuration": round(statistics.median(against_one), 2) if against_one else None,
-        "at most": work.at_most,
-        "seconds a document": round(statistics.median(engine_times), 3),
-        "largest difference": worst,
-    }
+def measure(work: Work, subject: Subject, repetitions: int) -> Measurement:
+    """Measure a piece of work several times, after a document that warms up."""
+    time_engine(subject, runs_of(replace(work, documents=1), subject)[:1])
+    return Measurement(work=work, repetitions=[repeat_once(work, subject) for _ in range(repetitions)])
 
 
-def matrix_speed() -> float:
-    """Return the machine's speed in a large matrix product, in GFLOP/s."""
-    size = 2048
-    a = torch.randn(size, size)
-    return 2 * size**3 / _median_seconds(lambda: a @ a) / 1e9
-
-
-def pass_speed(subject: Subject, rows: int = 2, tokens: int = 512) -> float:
-    """Return the speed of a long batch's forward pass through GPT-2's body, in GFLOP/s."""
-    model = subject.model
-    inputs = torch.randn(rows, tokens, model.hidden_size)
-    weights = sum(parameter.numel() for block in model.blocks for parameter in block.parameters())
-    attention = model.num_layers * 4 * model.hidden_size * tokens / 2
-    with fast(model):
-        seconds = _median_seconds(lambda: model.encoder(inputs_embeds=inputs, use_cache=False))
-    return rows * tokens * (2 * weights + attention) / seconds / 1e9
-
-
-def _median_seconds(work: Callable[[], object], times: int = 7) -> float:
-    work()
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found)
-
-
-def format_row(row: dict[str, object]) -> str:
-    """Return a measurement as a line."""
-    low, high = row["range"]  # type: ignore[misc]
-    line = f"{row['work']:52} {row['times the plain way']:7} ({low} to {high}) times the plain way"
-    line += f", wanted {row['at least']}"
-    if row["at most"] is not None:
-        line += f"; {row['times one configuration']} times one configuration, wanted ≤ {row['at most']}"
-    return f"{line}; {row['seconds a document']} s a document; largest difference {row['largest difference']:.1e}"
-
-
-def main() -> int:
-    """Measure everything and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="measure only what has this text in its name")
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="write the table to this JSON file")
-    args = parser.parse_args()
-    subjects: dict[Callable[[], Subject], Subject] = {}
-    rows = []
-    for work in (work for work in WORKS if args.only in work.name):
-        if work.subject not in subjects:
-            subjects.clear()
-            subjects[work.subject] = work.subject()
+def measure_all(works: Iterable[Work], repetitions: int, *, narrow: bool) -> Iterator[Measurement]:
+    """Measure one piece of work after the other, with one model in memory at a time."""
+    make = subject = None
+    for work in works:
+        if subject is None or work.subject is not make:
+            subject = None
+            make, subject = work.subject, work.subject(narrow=narrow)
         with torch.inference_mode():
-            rows.append(measure(work, subjects[work.subject], args.repetitions))
-        print(format_row(rows[-1]), flush=True)
+            yield measure(work, subject, repetitions)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure everything and return the exit status."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--only", default="", help="measure only what has this text in its name")
+    parser.add_argument("--documents", type=positive, help="of each piece of work, in the place of its own number")
+    parser.add_argument("--repetitions", type=positive, default=3)
+    add_narrow(parser)
+    args = parser.parse_args(arguments)
+    works = [work for work in WORKS if args.only in work.name]
+    if not works:
+        parser.error(f"--only: no work has {args.only!r} in its name; they are {'; '.join(w.name for w in WORKS)}")
+    if args.documents is not None:
+        works = [replace(work, documents=args.documents) for work in works]
+    rows = []
+    for measurement in measure_all(works, args.repetitions, narrow=args.narrow):
+        rows.append(measurement.figures)
+        print(measurement, flush=True)
     with torch.inference_mode():
-        product, passes = matrix_speed(), pass_speed(gpt2_small())
+        product, passes = matrix_speed(), pass_speed(gpt2_small(narrow=args.narrow))
     print(f"matrix product {product:.0f} GFLOP/s; forward passes of long batches reach {passes / product:.0%} of it")
-    if args.out is not None:
-        speeds = {"matrix product, GFLOP/s": round(product), "forward pass, GFLOP/s": round(passes)}
-        args.out.write_text(json.dumps({"threads": torch.get_num_threads(), **speeds, "rows": rows}, indent=2) + "\n")
+    speeds = {"matrix product, GFLOP/s": round(product), "forward pass, GFLOP/s": round(passes)}
+    write_figures(args.out, {"threads": torch.get_num_threads(), **speeds, "rows": rows})
     return 0
 
 

@@ -1,57 +1,46 @@
-#!/usr/bin/env python3
 """What the machinery around the work costs: planning against a full folder, and each run beyond its computation.
 
 The runs are real but for the computation: a queue, leases, a journal, result files written and flushed, 10,000 of them.
 """
 
-import argparse
 import contextlib
 import io
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP)]
-
-from lm_eval.config.run_config import RunConfig  # noqa: E402
-from lm_eval.grid.driver import Driver  # noqa: E402
-from lm_eval.grid.estimate import RemainingTime, Timings  # noqa: E402
-from lm_eval.grid.grid import Given, Grid, expand  # noqa: E402
-from lm_eval.grid.plan import make_plan  # noqa: E402
-from lm_eval.models.model_list import DEMO  # noqa: E402
-from lm_eval.results.folder import ResultsFolder  # noqa: E402
-from lm_eval.results.identity import Identifier  # noqa: E402
-from lm_eval.results.result_file import config_content  # noqa: E402
-from lm_eval.scheduling.allocation import Workforce  # noqa: E402
-from lm_eval.scheduling.executors.in_process import InProcessExecutor  # noqa: E402
-from lm_eval.scheduling.hardware import local_machine  # noqa: E402
-from lm_eval.scheduling.queue import WorkQueue  # noqa: E402
-from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, make_units  # noqa: E402  # noqa: E402
+from benchmarks.command_line import make_parser, positive, write_figures
+from benchmarks.engine import resolve_all
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
+from lm_eval.grid.driver import Driver
+from lm_eval.grid.estimate import Prospect, RemainingTime, Timings
+from lm_eval.grid.grid import Given, Grid, expand
+from lm_eval.grid.plan import make_plan
+from lm_eval.models.model_list import DEMO
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.identity import Run
+from lm_eval.results.result_file import config_content
+from lm_eval.scheduling.allocation import Workforce
+from lm_eval.scheduling.executors.in_process import InProcessExecutor
+from lm_eval.scheduling.hardware import local_machine
+from lm_eval.scheduling.queue import WorkQueue
+from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, make_units
 
 
 def many_configs(number: int) -> list[RunConfig]:
     """Return configurations on the embedded model, all different."""
-    prefixes = (
-        "",
-        "relu|",
-        "relu+|",
-        "-relu|",
-        "-relu+|",
-        "relu|zNorm|",
-        "relu|zNorm+|",
-        "-relu|zNorm|",
-        "-relu|zNorm+|",
-    )
+    aggregations = [prefix + base for prefix in ACTIVATION_PREFIXES for base in SINGLE_VECTOR_AGGREGATIONS]
     grid = Grid(
         model="dist_sim", task="hellaswag_d", models=[str(DEMO / "models" / "demo-gpt")], arch_type="decoder-only",
-        num_fewshot=range(1, 8), encoding_scheme=["segment_each_example", "sentence_level_segmentation"],
+        num_fewshot=range(1, min(8, 2 + number // 1500)),
+        encoding_scheme=["segment_each_example", "sentence_level_segmentation"],
         settings={
-            "WORD_AGG_SCHEME": [f"{prefix}{base}" for prefix in prefixes for base in ("mean", "w1mean", "last")],
+            "WORD_AGG_SCHEME": aggregations,
             "SEGMENT_AGG_SCHEME": [None, "mean"], "EXAMPLE_AGG_SCHEME": [None, "mean", "soft_cluster"],
             "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
         },
@@ -62,13 +51,11 @@ def many_configs(number: int) -> list[RunConfig]:
     return configs[:number]
 
 
+@dataclass(frozen=True, kw_only=True)
 class NothingToDo(InProcessExecutor):
     """Hands back a result for every run at once."""
 
-    def __init__(self, configs: Sequence[RunConfig]) -> None:
-        super().__init__()
-        identify = Identifier()
-        object.__setattr__(self, "results", {config: _result(config, identify(config)) for config in configs})
+    results: Mapping[RunConfig, dict[str, Any]]
 
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:  # noqa: ARG002
         """Yield the outcome of every configuration."""
@@ -76,67 +63,71 @@ class NothingToDo(InProcessExecutor):
             unit = queue.take(queue.by_urgency({})[0])
             if unit is not None:
                 yield Started(unit=unit, worker="nobody")
-                queue.report(unit, Report(outcomes=[Outcome(config=c, result=self.results[c]) for c in unit.configs]))
+                configs = [run.config for run in unit.runs]
+                queue.report(unit, Report(outcomes=[Outcome(config=c, result=self.results[c]) for c in configs]))
                 yield Ended(worker="nobody", log="")
             yield from queue.settled()
 
 
-def _result(config: RunConfig, identity: dict[str, Any]) -> dict[str, Any]:
-    task = config.task
+def _result(run: Run) -> dict[str, Any]:
+    config, task = run.config, run.config.task
     return {
         "results": {task: {"acc": 0.5, "acc_stderr": 0.01}}, "versions": {task: 0}, "config": config_content(config),
-        "identity": {task: identity}, "run": {task: {"num_truncated_segments": 0, "code": {"commit": None}}},
+        "identity": {task: dict(run.identity)}, "run": {task: {"num_truncated_segments": 0, "code": {"commit": None}}},
     }  # fmt: skip
 
 
-def carry_out(configs: Sequence[RunConfig], folder: Path) -> float:
+def carry_out(runs: Sequence[Run], folder: Path) -> float:
     """Carry runs out that take no time, each a unit of its own, and return the seconds a run."""
-    executor = NothingToDo(configs)
+    executor = NothingToDo(results={run.config: _result(run) for run in runs})
     results = ResultsFolder(folder)
-    plan = make_plan(configs, results, overwrite=False, retry_failed=False)
+    plan = make_plan(runs, results, overwrite=False, retry_failed=False)
     workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
-    units = [unit for config in configs for unit in make_units([config])]
-    remaining = RemainingTime(units, Timings(results, on_gpu=False), {}, 1)
-    driver = Driver(plan, results, workforce, remaining, lambda progress, line: None)  # noqa: ARG005
+    units = [unit for run in runs for unit in make_units([run])]
+    timings = Timings(results, on_gpu=False)
+    prospect = Prospect(workforce, timings, RemainingTime(units, timings, {}, 1))
+    driver = Driver(plan, results, prospect, lambda progress, line: None)  # noqa: ARG005
     began = time.perf_counter()
     driver.run(executor)
-    return (time.perf_counter() - began) / len(configs)
+    return (time.perf_counter() - began) / len(runs)
 
 
 def plan_again(configs: Sequence[RunConfig], folder: Path) -> tuple[float, int]:
-    """Read a folder and plan a grid of which half is new, and return the seconds and the number to run."""
+    """Read a folder and plan a grid that it holds, and return the seconds and the number to run."""
     began = time.perf_counter()
     results = ResultsFolder(folder)
-    plan = make_plan(configs, results, overwrite=False, retry_failed=False)
+    plan = make_plan(resolve_all(configs), results, overwrite=False, retry_failed=False)
     Timings(results, on_gpu=False)
     return time.perf_counter() - began, len(plan.to_run)
 
 
-def main() -> int:
-    """Measure everything and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    args = parser.parse_args()
+def measure(number: int) -> dict[str, float]:
+    """Expand a grid, carry it out and plan it again.
+
+    Raises:
+        SystemExit: what was carried out is not found again.
+    """
     began = time.perf_counter()
-    configs = many_configs(args.runs)
+    configs = many_configs(number)
     expanding = time.perf_counter() - began
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "results"
         with contextlib.redirect_stdout(io.StringIO()):
-            overhead = carry_out(configs, folder)
+            overhead = carry_out(resolve_all(configs), folder)
         planning, to_run = plan_again(configs, folder)
     if to_run:
         raise SystemExit(f"error: {to_run} runs were not found again")
-    figures = {
-        "runs": args.runs,
-        "expanding, s": expanding,
-        "planning, s": planning,
-        "overhead a run, ms": overhead * 1e3,
-    }
+    return {"runs": number, "expanding, s": expanding, "planning, s": planning, "overhead a run, ms": overhead * 1e3}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure everything and return the exit status."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--runs", type=positive, default=10_000)
+    args = parser.parse_args(arguments)
+    figures = measure(args.runs)
     print(", ".join(f"{name}: {value:.3g}" if name != "runs" else f"{value} runs" for name, value in figures.items()))
-    if args.out is not None:
-        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    write_figures(args.out, figures)
     return 0
 
 

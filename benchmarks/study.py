@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """What the published study costs: the similarity runs of its one much-used model, together and run by run.
 
 The settings are those of `../shared/reference/paper/runs.csv` (5,265 runs of a 24-layer GPT-Neo); without it, a product
@@ -6,31 +5,24 @@ of as many settings. The model is a small random one of as many layers. Run by r
 runs, each with the same engine, and scaled up; a model would also have to be loaded for each.
 """
 
-import argparse
 import csv
 import itertools
-import json
 import sys
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 
-TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP)]
-
-from benchmarks.subjects import REFERENCE, Subject, gpt_neo_small  # noqa: E402
-from lm_eval.common.text import format_pairs  # noqa: E402
-from lm_eval.config.run_config import RunConfig  # noqa: E402
-from lm_eval.config.runtime import Execution  # noqa: E402
-from lm_eval.config.settings import SETTING_NAMES  # noqa: E402
-from lm_eval.results.identity import canonical  # noqa: E402
-from lm_eval.scheduling.units import make_units  # noqa: E402
-from lm_eval.scoring.evaluation import Evaluation, evaluate_many  # noqa: E402
+from benchmarks.command_line import add_narrow, make_parser, positive, write_figures
+from benchmarks.compare import Scores, largest_difference
+from benchmarks.engine import SIM, group_by_pass, make_config, resolve_distinct, scores_of, time_engine
+from benchmarks.subjects import REFERENCE, Subject, gpt_neo_small
+from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.results.identity import Run
 
 MODEL = "EleutherAI/gpt-neo-1.3B"
 RUNS = REFERENCE / "paper" / "runs.csv"
+Item = TypeVar("Item")
 
 
 def study_rows() -> list[dict[str, str]]:
@@ -51,70 +43,79 @@ def study_rows() -> list[dict[str, str]]:
     return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
 
-def make_configs(rows: Sequence[dict[str, str]], subject: Subject, documents: int) -> list[RunConfig]:
-    """Return the distinct configurations of rows."""
-    configs = (
-        RunConfig.parse(
-            model="dist_sim",
-            model_args=format_pairs({"pretrained": "random", **{k: row[k] for k in SETTING_NAMES if row.get(k)}}),
-            task="hellaswag_d",
-            task_args=format_pairs({"encoding_scheme": row["encoding_scheme"], "data_dir": subject.data_dir}),
-            num_fewshot=int(row["num_fewshot"]),
-            limit=documents,
+def even_sample(items: Sequence[Item], number: int) -> Sequence[Item]:
+    """Return about a number of items, evenly spread."""
+    return items[:: max(1, len(items) // number)]
+
+
+def make_runs(rows: Sequence[dict[str, str]], subject: Subject, documents: int) -> list[Run]:
+    """Return the distinct runs of rows."""
+    return resolve_distinct(
+        make_config(
+            SIM, row["encoding_scheme"], {name: row[name] for name in SETTING_NAMES if row.get(name)},
+            num_fewshot=int(row["num_fewshot"]), documents=documents, data_dir=subject.data_dir,
         )
         for row in rows
-    )
-    return list(dict.fromkeys(canonical(config) for config in configs))
+    )  # fmt: skip
 
 
-def timed(configs: Sequence[RunConfig], subject: Subject) -> tuple[float, list[Evaluation]]:
-    """Return seconds and evaluations of configurations that share a pass."""
-    began = time.perf_counter()
-    evaluations = evaluate_many(configs, subject.model, Execution())
-    return time.perf_counter() - began, evaluations
+def evaluate_together(passes: Sequence[Sequence[Run]], subject: Subject) -> tuple[float, dict[Run, Scores]]:
+    """Evaluate each pass's runs together; return seconds and each run's scores."""
+    total_s = 0.0
+    scores: dict[Run, Scores] = {}
+    for runs in passes:
+        seconds, evaluations = time_engine(subject, runs)
+        total_s += seconds
+        scores.update(zip(runs, map(scores_of, evaluations), strict=True))
+    return total_s, scores
 
 
-def main() -> int:
-    """Measure and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=16)
-    parser.add_argument("--sample", type=int, default=60, help="runs that are also measured one by one")
-    parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
-    args = parser.parse_args()
-    subject, rows = gpt_neo_small(), study_rows()
-    configs = make_configs(rows, subject, args.documents)
-    units = make_units(configs)
-    timed(units[0][:1], subject)
-    together, found = 0.0, {}
-    for unit in units:
-        seconds, evaluations = timed(unit, subject)
-        together += seconds
-        found.update({evaluation.config: evaluation for evaluation in evaluations})
-    sample = configs[:: max(1, len(configs) // args.sample)]
-    alone = worst = 0.0
-    for config in sample:
-        seconds, (evaluation,) = timed([config], subject)
-        alone += seconds
-        pairs = zip(evaluation.documents, found[config].documents, strict=True)
-        worst = max(
-            worst, *(abs(a - b) for mine, other in pairs for a, b in zip(mine.scores, other.scores, strict=True))
-        )
-    run_by_run = alone / len(sample) * len(configs)
-    figures = {
+def evaluate_alone(runs: Sequence[Run], subject: Subject, expected: Mapping[Run, Scores]) -> tuple[float, float]:
+    """Evaluate runs one by one; return seconds, and the largest difference from the scores expected."""
+    total_s = difference = 0.0
+    for run in runs:
+        seconds, (evaluation,) = time_engine(subject, [run])
+        total_s += seconds
+        difference = max(difference, largest_difference(scores_of(evaluation), expected[run]))
+    return total_s, difference
+
+
+def measure(rows: Sequence[dict[str, str]], subject: Subject, documents: int, sample_size: int) -> dict[str, object]:
+    """Measure runs together and run by run."""
+    runs = make_runs(rows, subject, documents)
+    passes = group_by_pass(runs)
+    time_engine(subject, passes[0][:1])
+    together_s, scores = evaluate_together(passes, subject)
+    sample = even_sample(runs, sample_size)
+    sample_s, difference = evaluate_alone(sample, subject, scores)
+    run_by_run_s = sample_s / len(sample) * len(runs)
+    return {
         "runs": len(rows),
-        "distinct configurations": len(configs),
-        "passes": len(units),
-        "documents": args.documents,
+        "distinct configurations": len(runs),
+        "passes": len(passes),
+        "documents": documents,
         "threads": torch.get_num_threads(),
-        "seconds together": round(together, 1),
-        "seconds run by run": round(run_by_run, 1),
-        "times faster": round(run_by_run / together, 1),
-        "largest difference": worst,
+        "seconds together": round(together_s, 1),
+        "seconds run by run": round(run_by_run_s, 1),
+        "times faster": round(run_by_run_s / together_s, 1),
+        "largest difference": difference,
     }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and return the exit status."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--runs", type=positive, help="only about as many of the study's runs, evenly spread")
+    parser.add_argument("--documents", type=positive, default=16)
+    parser.add_argument("--sample", type=positive, default=60, help="runs that are also measured one by one")
+    add_narrow(parser)
+    args = parser.parse_args(arguments)
+    rows = study_rows()
+    rows = list(even_sample(rows, args.runs or len(rows)))
+    figures = measure(rows, gpt_neo_small(narrow=args.narrow), args.documents, args.sample)
     for name, figure in figures.items():
         print(f"{name:24} {figure}")
-    if args.out is not None:
-        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    write_figures(args.out, figures)
     return 0
 
 

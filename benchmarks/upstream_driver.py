@@ -9,13 +9,50 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
+from typing import TextIO
 
 
-def main():
-    """Serve evaluations until there are no more lines."""
+def take_stdout() -> TextIO:
+    """Return the standard output, and let everything else that is printed go to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    return answers
+
+
+def load(args: argparse.Namespace) -> tuple[object, object]:
+    """Return the harness's model and task.
+
+    The harness is imported by name: to a type checker `lm_eval` is this project.
+    """
+    import_module("torch").set_num_threads(args.threads)
+    model = import_module("lm_eval.models.huggingface").HFLM(
+        pretrained=args.model, device="cpu", dtype="float32", batch_size=args.batch_size
+    )
+    manager = import_module("lm_eval.tasks").TaskManager(include_path=args.tasks, include_defaults=False)
+    return model, manager.load(args.task)
+
+
+def evaluate(model: object, tasks: object, name: str) -> dict[str, object]:
+    """Evaluate once, and return what was scored."""
+    evaluator = import_module("lm_eval.evaluator")
+    began = time.perf_counter()
+    found = evaluator.evaluate(model, tasks, bootstrap_iters=0)
+    seconds = time.perf_counter() - began
+    samples = sorted(found["samples"][name], key=lambda sample: int(sample["doc_id"]))
+    return {
+        "seconds": seconds,
+        "texts": [sample["arguments"] for sample in samples],
+        "scores": [[score for score, _ in sample["filtered_resps"]] for sample in samples],
+        "metrics": {metric: found["results"][name][f"{metric},none"] for metric in ("acc", "acc_norm")},
+    }
+
+
+def main() -> None:
+    """Serve evaluations until there are no more lines."""
+    answers = take_stdout()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="folder of model and tokenizer")
     parser.add_argument("--tasks", required=True, help="folder with the task's YAML")
@@ -24,33 +61,14 @@ def main():
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()
 
-    import torch  # noqa: PLC0415  (after stdout is out of the way)
-    from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
-
-    from lm_eval import evaluator  # noqa: PLC0415
-    from lm_eval.tasks import TaskManager  # noqa: PLC0415
-
-    def answer(content):
+    def answer(content: Mapping[str, object]) -> None:
         answers.write(json.dumps(content) + "\n")
         answers.flush()
 
-    torch.set_num_threads(args.threads)
-    model = HFLM(pretrained=args.model, device="cpu", dtype="float32", batch_size=args.batch_size)
-    tasks = TaskManager(include_path=args.tasks, include_defaults=False).load(args.task)
+    model, tasks = load(args)
     answer({name: version(name) for name in ("lm-eval", "torch", "transformers")})
     for _ in sys.stdin:
-        began = time.perf_counter()
-        found = evaluator.evaluate(model, tasks, bootstrap_iters=0)
-        seconds = time.perf_counter() - began
-        samples = sorted(found["samples"][args.task], key=lambda sample: sample["doc_id"])
-        answer(
-            {
-                "seconds": seconds,
-                "texts": [sample["arguments"] for sample in samples],
-                "scores": [[score for score, _ in sample["filtered_resps"]] for sample in samples],
-                "metrics": {name: found["results"][args.task][f"{name},none"] for name in ("acc", "acc_norm")},
-            }
-        )
+        answer(evaluate(model, tasks, args.task))
 
 
 if __name__ == "__main__":

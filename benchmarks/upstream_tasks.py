@@ -1,30 +1,28 @@
-#!/usr/bin/env python3
 """Whether tasks of EleutherAI's lm-evaluation-harness, run from its own files, score here as they do there.
 
-Both score the same made-up rows (`tests/task_rows.py`) with the same checkpoint, 0 shots, float32, from task files of
-the harness. Log-likelihoods must agree to 1e-4, accuracies exactly. The harness has an environment of its own, as for
-`upstream.py`. `--record` writes what it scored for `tests/test_upstream_tasks.py`, which needs no harness.
+Both score the same made-up rows (`tests/support/task_rows.py`) with the same checkpoint, 0 shots, float32, from task
+files of the harness. Log-likelihoods must agree to 1e-4, accuracies exactly. The harness has an environment of its
+own, as for `upstream.py`. `--record` writes what it scored for `tests/tasks/test_upstream_tasks.py`, which needs no
+harness.
 
-Exit status: 0 where both agree, 1 where they don't, 2 where the harness can't be had.
+Exit status: 0 where both agree, 1 where they don't, 2 where the harness isn't available.
 """
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP)]
-
-from benchmarks.upstream import UnavailableError, find_python  # noqa: E402
-from lm_eval.common.text import format_pairs  # noqa: E402
-from lm_eval.evaluator import simple_evaluate  # noqa: E402
-from tests.support.task_rows import rows  # noqa: E402
-from tests.support.worlds import write_rows  # noqa: E402
+from benchmarks.command_line import TOP, add_harness_place, make_parser, write_figures
+from benchmarks.compare import largest_difference, relative_difference
+from benchmarks.harness import UnavailableError, driver_command, find_python, last_line, offline
+from lm_eval.common.text import format_pairs
+from lm_eval.evaluator import simple_evaluate
+from tests.support.task_rows import rows
+from tests.support.worlds import write_rows
 
 TOLERANCE = 1e-4
 """Between log-likelihoods; relative where one is larger than 1, as sums of many in float32 are."""
@@ -41,11 +39,11 @@ DATASETS = {
 """The harness's tasks, and the rows that each gets."""
 
 
-def write_data(folder: Path) -> Path:
-    """Write every task's rows, as any split that a task may ask for."""
-    for task, dataset in DATASETS.items():
+def write_data(folder: Path, tasks: Sequence[str]) -> Path:
+    """Write the tasks' rows, as any split that a task may ask for."""
+    for task in tasks:
         for split in ("train", "validation", "test", "dev"):
-            write_rows(folder / task / f"{split}.jsonl", rows(dataset))
+            write_rows(folder / task / f"{split}.jsonl", rows(DATASETS[task]))
     return folder
 
 
@@ -56,29 +54,34 @@ def task_folder(python: Path) -> Path:
     return Path(found.stdout.strip()) / "tasks"
 
 
-def evaluate_theirs(python: Path, model: Path, data: Path, folder: Path) -> dict[str, Any]:
-    """Evaluate with the harness."""
+def evaluate_theirs(python: Path, model: Path, data: Path, tasks: Sequence[str]) -> dict[str, Any]:
+    """Evaluate with the harness.
+
+    Raises:
+        UnavailableError: it doesn't run.
+    """
+    folder = data.parent
     out = folder / "answer.json"
-    command = [python, "-I", TOP / "benchmarks" / "upstream_tasks_driver.py", f"--model={model}", f"--data={data}"]
-    kind = json.loads((model / "config.json").read_text()).get("is_encoder_decoder", False)
-    command += [f"--tasks={','.join(DATASETS)}", f"--out={out}", f"--backend={'seq2seq' if kind else 'causal'}"]
-    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(folder / "hf")}
-    done = subprocess.run(  # noqa: S603
-        command, env={**os.environ, **offline}, capture_output=True, text=True, check=False, cwd=folder
-    )
+    is_t5 = json.loads((model / "config.json").read_text()).get("is_encoder_decoder", False)
+    command = driver_command(
+        python, "upstream_tasks_driver.py", model=model, data=data, tasks=",".join(tasks), out=out,
+        backend="seq2seq" if is_t5 else "causal",
+    )  # fmt: skip
+    done = subprocess.run(command, env=offline(folder), capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603
     if done.returncode:
-        raise UnavailableError(f"the harness ended: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(out.read_text())
+        raise UnavailableError(f"the harness ended: {last_line(done.stderr)}")
+    answer: dict[str, Any] = json.loads(out.read_text())
+    return answer
 
 
-def evaluate_ours(model: Path, data: Path, include_path: Path | None, tasks: list[str]) -> dict[str, dict[str, Any]]:
+def evaluate_ours(model: Path, data: Path, include_path: Path, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Evaluate with this project, and return each task's scores in the order of its rows, and its metrics."""
     found = simple_evaluate(
         model="hf",
         model_args=format_pairs({"pretrained": model, "dtype": "float32"}),
-        tasks=tasks,
+        tasks=list(tasks),
         task_args=format_pairs({"data_dir": data}),
-        include_path=None if include_path is None else str(include_path),
+        include_path=str(include_path),
         device="cpu",
         log_samples=True,
     )
@@ -93,29 +96,31 @@ def evaluate_ours(model: Path, data: Path, include_path: Path | None, tasks: lis
     return answers
 
 
-def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Return how far two answers are apart."""
-    pairs = [
-        pair
-        for one, other in zip(ours["scores"], theirs["scores"], strict=True)
-        for pair in zip(one, other, strict=True)
-    ]
     metrics = [name for name in ("acc", "acc_norm", "perplexity") if name in theirs["metrics"]]
     return {
-        "requests": len(pairs),
-        "largest difference": max(abs(a - b) for a, b in pairs),
-        "relative difference": max(abs(a - b) / max(1.0, abs(b)) for a, b in pairs),
+        "requests": sum(map(len, theirs["scores"])),
+        "largest difference": largest_difference(ours["scores"], theirs["scores"]),
+        "relative difference": relative_difference(ours["scores"], theirs["scores"]),
         "same greedy": ours["is_greedy"] == theirs["is_greedy"],
         "metrics": {name: (ours["metrics"][name], theirs["metrics"][name]) for name in metrics},
     }
 
 
-def agrees(row: dict[str, Any]) -> bool:
+def agrees(row: Mapping[str, Any]) -> bool:
     """Whether a comparison is as good as it must be."""
     exact = all(
         a == b if name.startswith("acc") else abs(a - b) <= TOLERANCE * b for name, (a, b) in row["metrics"].items()
     )
-    return row["relative difference"] <= TOLERANCE and row["same greedy"] and exact
+    return bool(row["relative difference"] <= TOLERANCE and row["same greedy"] and exact)
+
+
+def format_row(task: str, row: Mapping[str, Any]) -> str:
+    """Return a comparison as a line."""
+    figures = ", ".join(f"{name} {a:.6g} {b:.6g}" for name, (a, b) in row["metrics"].items())
+    remark = "" if agrees(row) else "  NOT EQUAL"
+    return f"{task:24} {row['requests']:8} {row['largest difference']:18.1e}  {figures}{remark}"
 
 
 def record(theirs: dict[str, Any], path: Path) -> None:
@@ -128,32 +133,42 @@ def record(theirs: dict[str, Any], path: Path) -> None:
     path.write_text(f'{{"versions": {json.dumps(theirs["versions"])},\n"tasks": {{\n{lines}\n}}}}\n', encoding="utf-8")
 
 
-def main() -> int:
+def evaluate_both(python: Path, model: Path, tasks: Sequence[str]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return each task's answer here, and what the harness says.
+
+    Raises:
+        UnavailableError: the harness doesn't run.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        data = write_data(Path(name) / "data", tasks)
+        theirs = evaluate_theirs(python, model, data, tasks)
+        return evaluate_ours(model, data, task_folder(python), tasks), theirs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Compare and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--python", type=Path, help="the Python of an environment that has lm-eval")
-    place.add_argument("--env", type=Path, default=TOP / "cache" / "lm-eval", help="where to make one (%(default)s)")
+    parser = make_parser(__doc__)
+    add_harness_place(parser)
     parser.add_argument("--model", type=Path, default=MODEL, help="a checkpoint (%(default)s)")
+    parser.add_argument(
+        "--tasks", nargs="+", choices=DATASETS, default=list(DATASETS), metavar="TASK", help="only these"
+    )
     parser.add_argument("--record", action="store_true", help=f"write {RECORDING.relative_to(TOP)}")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    if args.record and len(args.tasks) < len(DATASETS):
+        parser.error("--record: a recording holds all tasks; leave --tasks out")
     try:
-        python = find_python(args.python, args.env)
-        with tempfile.TemporaryDirectory() as name:
-            data = write_data(Path(name) / "data")
-            theirs = evaluate_theirs(python, args.model.resolve(), data, Path(name))
-            ours = evaluate_ours(args.model.resolve(), data, task_folder(python), list(DATASETS))
+        ours, theirs = evaluate_both(find_python(args.python, args.env), args.model.resolve(), args.tasks)
     except UnavailableError as error:
-        print(f"nothing compared, lm-eval is not to be had: {error}", file=sys.stderr)
+        print(f"nothing compared, lm-eval is not available: {error}", file=sys.stderr)
         return 2
-    table = {task: compare(ours[task], theirs["tasks"][task]) for task in DATASETS}
+    table = {task: compare(ours[task], theirs["tasks"][task]) for task in args.tasks}
     print(f"{'task':24} {'requests':>8} {'largest difference':>18}  metrics (here, lm-eval)")
     for task, row in table.items():
-        figures = ", ".join(f"{name} {a:.6g} {b:.6g}" for name, (a, b) in row["metrics"].items())
-        remark = "" if agrees(row) else "  NOT EQUAL"
-        print(f"{task:24} {row['requests']:8} {row['largest difference']:18.1e}  {figures}{remark}")
+        print(format_row(task, row))
     if args.record:
         record(theirs, RECORDING)
+    write_figures(args.out, {"versions": theirs["versions"], "tasks": table})
     return 0 if all(map(agrees, table.values())) else 1
 
 

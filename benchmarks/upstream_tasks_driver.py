@@ -6,11 +6,57 @@ what was scored: context, continuation, log-likelihood and whether it is the gre
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol
 
 
-def main():
+class HarnessTask(Protocol):
+    """What is used of a task of the harness."""
+
+    config: Any
+    dataset: Any
+
+
+def read_rows_from(data: Path) -> None:
+    """Let every task of the harness read its rows from a folder, not from the hub."""
+    load_dataset = import_module("datasets").load_dataset
+
+    def download(self: HarnessTask, *_args: object, **_kwargs: object) -> None:
+        files = {path.stem: str(path) for path in (data / self.config.task).glob("*.jsonl")}
+        self.dataset = load_dataset("json", data_files=files)
+
+    import_module("lm_eval.api.task").ConfigurableTask.download = download
+
+
+def evaluate(args: argparse.Namespace) -> Mapping[str, Any]:
+    """Evaluate all tasks with the harness, which is imported by name: to a type checker `lm_eval` is this project."""
+    evaluator, tasks = import_module("lm_eval.evaluator"), import_module("lm_eval.tasks")
+    model = import_module("lm_eval.models.huggingface").HFLM(
+        pretrained=args.model, backend=args.backend, device="cpu", dtype="float32", batch_size=8
+    )
+    loaded = tasks.TaskManager().load(args.tasks.split(","))
+    found: Mapping[str, Any] = evaluator.evaluate(model, loaded, bootstrap_iters=0)
+    return found
+
+
+def summary(samples: Sequence[Mapping[str, Any]], results: Mapping[str, object]) -> dict[str, object]:
+    """Return what a task's samples and results say, in document order."""
+    documents = sorted(samples, key=lambda sample: int(sample["doc_id"]))
+    metrics = {key.split(",")[0]: value for key, value in results.items() if key.endswith(",none")}
+    return {
+        "requests": [[list(arguments) for arguments in sample["arguments"]] for sample in documents],
+        "scores": [[float(score) for score, _ in sample["filtered_resps"]] for sample in documents],
+        "is_greedy": [[bool(greedy) for _, greedy in sample["filtered_resps"]] for sample in documents],
+        "metrics": {
+            key: value for key, value in metrics.items() if isinstance(value, (int, float)) and "stderr" not in key
+        },
+    }
+
+
+def main() -> None:
     """Evaluate once and write the answer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="folder of model and tokenizer")
@@ -19,34 +65,11 @@ def main():
     parser.add_argument("--tasks", required=True, help="comma list; groups too")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
-
-    import datasets  # noqa: PLC0415
-    from lm_eval.api.task import ConfigurableTask  # noqa: PLC0415
-    from lm_eval.models.huggingface import HFLM  # noqa: PLC0415
-
-    from lm_eval import evaluator, tasks  # noqa: PLC0415
-
-    def download(self, *_args, **_kwargs):
-        files = {path.stem: str(path) for path in (args.data / self.config.task).glob("*.jsonl")}
-        self.dataset = datasets.load_dataset("json", data_files=files)
-
-    ConfigurableTask.download = download
-    model = HFLM(pretrained=args.model, backend=args.backend, device="cpu", dtype="float32", batch_size=8)
-    loaded = tasks.TaskManager().load(args.tasks.split(","))
-    found = evaluator.evaluate(model, loaded, bootstrap_iters=0)
-    answer = {"versions": {name: version(name) for name in ("lm-eval", "torch", "transformers")}, "tasks": {}}
-    for name, samples in found["samples"].items():
-        documents = sorted(samples, key=lambda sample: sample["doc_id"])
-        metrics = {key.split(",")[0]: value for key, value in found["results"][name].items() if key.endswith(",none")}
-        answer["tasks"][name] = {
-            "requests": [[list(arguments) for arguments in sample["arguments"]] for sample in documents],
-            "scores": [[float(score) for score, _ in sample["filtered_resps"]] for sample in documents],
-            "is_greedy": [[bool(greedy) for _, greedy in sample["filtered_resps"]] for sample in documents],
-            "metrics": {
-                key: value for key, value in metrics.items() if isinstance(value, (int, float)) and "stderr" not in key
-            },
-        }
-    args.out.write_text(json.dumps(answer))
+    read_rows_from(args.data)
+    found = evaluate(args)
+    versions = {name: version(name) for name in ("lm-eval", "torch", "transformers")}
+    tasks = {name: summary(samples, found["results"][name]) for name, samples in found["samples"].items()}
+    args.out.write_text(json.dumps({"versions": versions, "tasks": tasks}))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from random import Random
 
-from facts import Question
-from world import Story, tell_story
+from demo.facts import Question
+from demo.world import Story, tell_story
 
 DELIMITER = "\n\n"
 """Text between two shots."""

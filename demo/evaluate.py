@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
-from documents import Document, context_with_shots, seeded
 from torch import Tensor
-from train import pad, token_ids
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast, T5ForConditionalGeneration
+
+from demo.documents import Document, context_with_shots, seeded
+from demo.train import pad, token_ids
 
 Score: TypeAlias = tuple[float, bool]
 """Summed log-probability of a choice, and whether each of its tokens is the most probable one."""
@@ -55,24 +56,28 @@ def t5_scorer(model: T5ForConditionalGeneration, tokenizer: PreTrainedTokenizerF
     return score
 
 
+def score_documents(
+    scorer: Scorer, documents: Sequence[Document], shots: Sequence[Document], num_shots: int
+) -> Iterator[tuple[Document, list[Score]]]:
+    """Yield each document with the scores of its choices, behind shots of its own."""
+    rng = seeded(num_shots)
+    for document in documents:
+        context = context_with_shots(rng.sample(shots, num_shots), document)
+        with torch.inference_mode():
+            scores = scorer(context, document.choices)
+        yield document, scores
+
+
 def accuracy(scorer: Scorer, documents: Sequence[Document], shots: Sequence[Document], num_shots: int) -> float:
     """Return the share of documents whose most probable choice is the right one."""
-    rng = seeded(num_shots)
     right = 0
-    with torch.inference_mode():
-        for document in documents:
-            context = context_with_shots(rng.sample(shots, num_shots), document)
-            totals = [total for total, _ in scorer(context, document.choices)]
-            right += totals.index(max(totals)) == document.gold
+    for document, scores in score_documents(scorer, documents, shots, num_shots):
+        totals = [total for total, _ in scores]
+        right += totals.index(max(totals)) == document.gold
     return right / len(documents)
 
 
 def exact_match(scorer: Scorer, documents: Sequence[Document], shots: Sequence[Document], num_shots: int) -> float:
     """Return the share of documents of which greedy decoding gives some choice."""
-    rng = seeded(num_shots)
-    right = 0
-    with torch.inference_mode():
-        for document in documents:
-            context = context_with_shots(rng.sample(shots, num_shots), document)
-            right += any(match for _, match in scorer(context, document.choices))
-    return right / len(documents)
+    scored = score_documents(scorer, documents, shots, num_shots)
+    return sum(any(match for _, match in scores) for _, scores in scored) / len(documents)

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Make the demo's data and models again.
 
-`python demo/make_demo.py` writes everything under `demo/data` and `demo/models`; `--help` lists the options. The same
+`python -m demo.make_demo` writes everything under `demo/data` and `demo/models`; `--help` lists the options. The same
 machine and versions give the same bytes.
 """
 
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence, Set
@@ -18,7 +16,9 @@ from pathlib import Path
 from random import Random
 
 import torch
-from documents import (
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from demo.documents import (
     context_with_shots,
     question_document,
     question_stream,
@@ -26,12 +26,12 @@ from documents import (
     story_document,
     story_stream,
 )
-from evaluate import Scorer, accuracy, exact_match, gpt_scorer, t5_scorer
-from facts import Question, make_questions
-from train import Schedule, gpt_loss, make_gpt, make_t5, t5_loss, train
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from vocabulary import make_gpt_tokenizer, make_t5_tokenizer
-from world import Story, tell_story
+from demo.evaluate import Scorer, accuracy, exact_match, gpt_scorer, t5_scorer
+from demo.facts import Question, make_questions
+from demo.train import Schedule, gpt_loss, make_gpt, make_t5, t5_loss, train
+from demo.vocabulary import make_gpt_tokenizer, make_t5_tokenizer
+from demo.world import Story, tell_story
+from lm_eval.common.atomic import written_whole
 
 NUM_TRAIN_STORIES = 400
 NUM_VALIDATION_STORIES = 500
@@ -118,15 +118,10 @@ def question_row(question: Question) -> dict[str, object]:
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write rows as JSON lines, by way of a temporary file in the same folder."""
+    """Write rows as JSON lines, the file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def write_data(data: Data, folder: Path) -> None:

@@ -9,7 +9,6 @@ from random import Random
 from typing import Any, Protocol, TypeAlias
 
 import torch
-from documents import DELIMITER, Document, context_with_shots, seeded
 from torch import Tensor
 from transformers import (
     GPT2Config,
@@ -20,6 +19,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 from transformers.activations import NewGELUActivation
+
+from demo.documents import DELIMITER, Document, context_with_shots, seeded
 
 Streams: TypeAlias = tuple[Callable[[], Document], Callable[[], Document]]
 """Source of stories and source of questions."""

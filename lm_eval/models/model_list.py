@@ -165,6 +165,7 @@ def demo_models(arch_type: Architecture | None) -> list[str]:
     for folder in folders:
         if not folder.is_dir():
             raise ConfigurationError(
-                f"--models demo: {folder} does not exist; run demo/make_demo.py, or work in a checkout of the project"
+                f"--models demo: {folder} does not exist; run python -m demo.make_demo, or work in a checkout of the "
+                "project"
             )
     return [str(folder) for folder in folders]

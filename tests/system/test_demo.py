@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from demo import make_demo
 from demo import run_demo as demo
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
@@ -12,7 +13,8 @@ from lm_eval.inference.loading import load_for
 from lm_eval.models.families import FAMILIES
 from lm_eval.models.info import read_facts
 from lm_eval.models.model_list import DEMO, DEMO_MODELS, demo_models, list_models, read_model_list
-from tests.support.runs import evaluate
+from lm_eval.results.identity import resolve
+from lm_eval.scoring.run_pass import evaluate_many
 
 MEGABYTE = 1 << 20
 
@@ -28,7 +30,7 @@ def test_the_baseline_on_the_embedded_models_is_far_above_chance(name, num_fewsh
         num_fewshot=num_fewshot,
         limit=200,
     )
-    evaluation = evaluate([config], load_for(config, Execution()), Execution())[0]
+    evaluation = evaluate_many([resolve(config)], load_for(config, Execution()), Execution())[0]
     assert evaluation.metrics()["acc"] >= 0.6
     assert evaluation.record.num_truncated == 0
 
@@ -77,3 +79,9 @@ def test_the_demonstration_runs_everything_once_and_prints_a_table(tmp_path, mon
     assert len(rows) == num_results > 40
     assert demo.main() == 0
     assert capsys.readouterr().out.count("  0 to run, ") == 5
+
+
+def test_the_embedded_data_is_what_its_maker_writes(tmp_path):
+    assert make_demo.main(["--data-only", "--folder", str(tmp_path)]) == 0
+    for path in (DEMO / "data").rglob("*.jsonl"):
+        assert (tmp_path / "data" / path.relative_to(DEMO / "data")).read_bytes() == path.read_bytes()

@@ -1,4 +1,4 @@
-"""Tasks of files score what EleutherAI's lm-evaluation-harness recorded (`benchmarks/upstream_tasks.py --record`)."""
+"""Tasks of files score what EleutherAI's lm-evaluation-harness recorded (`benchmarks.upstream_tasks --record`)."""
 
 import json
 from functools import cache

@@ -1,0 +1,121 @@
+"""Every benchmark runs, at its smallest size; those against the upstream harness, against a stand-in for it."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import bench, overhead, study, upstream, upstream_tasks
+from benchmarks.compare import largest_difference, relative_difference
+from benchmarks.works import WORKS
+from tests.support.upstream_stand_in import write_recorded_harness, write_scoring_harness
+
+SMALLEST = ["--narrow", "--documents=1"]
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "figures.json"
+
+
+def figures(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_the_bench_measures_every_work_and_both_ways_score_the_same(out, capsys):
+    assert bench.main([*SMALLEST, "--repetitions=1", f"--out={out}"]) == 0
+    rows = figures(out)["rows"]
+    assert [row["work"] for row in rows] == [work.name for work in WORKS]
+    assert all(row["times the plain way"] > 0 and row["largest difference"] < 1e-4 for row in rows)
+    assert [row["times one configuration"] is None for row in rows] == [work.at_most is None for work in WORKS]
+    printed = capsys.readouterr().out.splitlines()
+    assert all(line.startswith(work.name) for line, work in zip(printed, WORKS, strict=False))
+    assert printed[-1].startswith("matrix product ")
+
+
+def test_the_bench_refuses_a_name_that_no_work_has(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(["--only=cross-encoding"])
+    assert "cross_encoding, 5 shots" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "some", "1.5"])
+def test_a_size_is_a_whole_number_of_at_least_1(number, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        overhead.main([f"--runs={number}"])
+    assert f"must be a whole number of at least 1, got {number}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_study_scores_the_same_together_and_run_by_run(out, capsys):
+    assert study.main([*SMALLEST, "--runs=12", "--sample=2", f"--out={out}"]) == 0
+    measured = figures(out)
+    assert measured["runs"] >= measured["distinct configurations"] >= measured["passes"] > 1
+    assert measured["largest difference"] < 1e-6
+    assert all(name in capsys.readouterr().out for name in ["seconds together"])
+
+
+def test_what_was_carried_out_is_planned_as_done(out, capsys):
+    assert overhead.main(["--runs=20", f"--out={out}"]) == 0
+    assert figures(out)["runs"] == 20
+    assert capsys.readouterr().out.startswith("20 runs, expanding, s: ")
+
+
+@pytest.mark.slow
+def test_the_engine_is_measured_against_the_harness_in_its_own_process(out, tmp_path, capsys):
+    python = write_scoring_harness(tmp_path / "harness")
+    assert upstream.main([*SMALLEST, "--documents=3", "--repetitions=1", f"--python={python}", f"--out={out}"]) == 0
+    (row,) = figures(out)["rows"]
+    assert figures(out)["versions"]["lm-eval"] == "0.0"
+    assert row["documents"] == 3
+    assert row["metrics"] == row["metrics, lm-eval"]
+    assert "times lm-eval, wanted 2.5" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_harness_that_scores_something_else_is_not_compared(tmp_path, capsys):
+    python = write_scoring_harness(tmp_path / "harness")
+    evaluator = tmp_path / "harness" / "lm_eval" / "evaluator.py"
+    evaluator.write_text(evaluator.read_text().replace('document["context"], choice)', '"Another text.", choice)'))
+    assert upstream.main([*SMALLEST, "--repetitions=1", f"--python={python}"]) == 1
+    assert "NOT COMPARABLE: log-likelihoods differ by " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("benchmark", [upstream, upstream_tasks])
+def test_a_python_without_the_harness_is_refused(benchmark, capsys):
+    assert benchmark.main([f"--python={sys.executable}"]) == 2
+    assert f"lm-eval is not available: {sys.executable} isn't a Python that has it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--narrow"], ["--tasks", "copa"]], ids=["upstream", "upstream_tasks"])
+def test_a_harness_that_ends_is_reported_with_its_last_words(arguments, tmp_path, capsys):
+    benchmark = upstream if arguments == ["--narrow"] else upstream_tasks
+    python = write_scoring_harness(tmp_path / "harness")
+    (tmp_path / "harness" / "lm_eval" / "models" / "huggingface.py").write_text("raise SystemExit('no model today')\n")
+    assert benchmark.main([*arguments, f"--python={python}"]) == 2
+    assert "lm-eval is not available: the harness ended: no model today" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_tasks_of_the_harness_score_here_as_it_recorded(out, tmp_path, capsys):
+    python = write_recorded_harness(tmp_path / "harness")
+    assert upstream_tasks.main(["--tasks", "piqa", "copa", f"--python={python}", f"--out={out}"]) == 0
+    table = figures(out)["tasks"]
+    assert {task: row["requests"] for task, row in table.items()} == {"piqa": 24, "copa": 24}
+    assert all(row["relative difference"] < 1e-4 and row["same greedy"] for row in table.values())
+    assert "NOT EQUAL" not in capsys.readouterr().out
+
+
+def test_a_recording_holds_all_tasks(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        upstream_tasks.main(["--tasks", "copa", "--record"])
+    assert "leave --tasks out" in capsys.readouterr().err
+
+
+def test_differences_are_relative_to_scores_that_are_larger_than_one():
+    mine, theirs = [[1.0, -9.0], [0.5]], [[1.0, -10.0], [0.0]]
+    assert largest_difference(mine, theirs) == 1.0
+    assert relative_difference(mine, theirs) == 0.5
+    with pytest.raises(ValueError, match="shorter"):
+        largest_difference(mine, theirs[:1])
