@@ -19,7 +19,8 @@ from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import identify
 from lm_eval.results.result_file import config_content, result_name
-from lm_eval.scheduling.heartbeat import Journal, Progress, process_started, this_machine
+from lm_eval.scheduling.heartbeat import Journal, Progress, this_machine
+from lm_eval.scheduling.processes import process_started
 from tests.support.clusters import call
 from tests.support.paths import TOP
 
