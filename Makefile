@@ -131,6 +131,7 @@ compile_lme = sed 's/^torch==/torch$(1)/' env_files/lme.in | $(COMPILE) --output
 compile_dev = $(COMPILE) --constraint $(2) --output-file $(1) env_files/dev.in
 
 # The lock for CPUs is the one for CUDA without CUDA's packages: so both agree in everything else, and any machine can compile both.
+# nvidia-ml-py is none of these: it is Python alone, and asked on every machine.
 NEW := $(VENV)/locks
 locks: $(READY)  ## compile env_files/*.in again, keeping the versions that still fit (UPGRADE=1: the newest)
 	@test "$(TAG)" = "$(LOCKED_FOR)" || { echo "the committed locks are for $(LOCKED_FOR), this is $(TAG): 'make env' compiles its own here" >&2; exit 1; }
@@ -138,7 +139,7 @@ locks: $(READY)  ## compile env_files/*.in again, keeping the versions that stil
 	@echo "==> compiling env_files/lme_cuda.txt"
 	@$(call compile_lme,===,$(NEW)/lme_cuda.txt)
 	@echo "==> compiling env_files/lme.txt"
-	@awk '/^[a-z]/ {cuda = /^(nvidia-|cuda-|triton=)/} !cuda' $(NEW)/lme_cuda.txt | sed 's/^torch===/torch==/' >$(NEW)/lme.txt
+	@awk '/^[a-z]/ {cuda = /^(nvidia-|cuda-|triton=)/ && !/^nvidia-ml-py=/} !cuda' $(NEW)/lme_cuda.txt | sed 's/^torch===/torch==/' >$(NEW)/lme.txt
 	@echo "==> compiling env_files/dev.txt"
 	@$(call compile_dev,$(NEW)/dev.txt,$(NEW)/lme.txt)
 	@sed 's|$(NEW)/lme.txt|env_files/lme.txt|' $(NEW)/dev.txt >$(NEW)/dev.tmp && mv $(NEW)/dev.tmp $(NEW)/dev.txt

@@ -18,6 +18,7 @@ from lm_eval.common.json_files import parse_json, read_json
 from lm_eval.common.typed_files import read_as
 from lm_eval.results.provenance import code_version, command_line, now
 from lm_eval.scheduling.driver_file import DriverRecord, LifeSigns
+from lm_eval.scheduling.processes import process_started
 
 LEASE_S = 180.0
 """Time after which a driver that has not been heard of counts as gone; network file systems may be a minute behind."""
@@ -41,15 +42,6 @@ def this_machine() -> str:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
         parts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115  (no file, so no path to resolve)
     return "/".join(parts)
-
-
-def process_started(pid: object) -> str | None:
-    """Return a text that tells a process from a later one of the same number; None where it is gone or unknown."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else fields[19]
 
 
 def is_alive(file: Path, now: float) -> bool:

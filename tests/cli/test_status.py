@@ -19,7 +19,8 @@ from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import resolve
 from lm_eval.results.result_file import config_content
-from lm_eval.scheduling.heartbeat import Journal, Progress, process_started, this_machine
+from lm_eval.scheduling.heartbeat import Journal, Progress, this_machine
+from lm_eval.scheduling.processes import process_started
 from tests.support.clusters import call
 from tests.support.paths import TOP
 from tests.support.runs import identify, name_of

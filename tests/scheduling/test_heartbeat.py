@@ -18,11 +18,11 @@ from lm_eval.scheduling.heartbeat import (
     Journal,
     Progress,
     is_alive,
-    process_started,
     read_drivers,
     this_machine,
 )
 from lm_eval.scheduling.leases import Leases
+from lm_eval.scheduling.processes import process_started
 
 BEAT_S = 0.02
 

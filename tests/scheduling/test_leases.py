@@ -16,12 +16,12 @@ from lm_eval.scheduling.heartbeat import (
     LEASE_S,
     STALLED_S,
     is_alive,
-    process_started,
     read_drivers,
     state_folder,
     this_machine,
 )
 from lm_eval.scheduling.leases import Leases
+from lm_eval.scheduling.processes import process_started
 from tests.support.paths import TOP
 
 NAME = "a" * 64
@@ -374,7 +374,8 @@ import json, os, sys
 from pathlib import Path
 
 from lm_eval.scheduling.leases import Leases
-from lm_eval.scheduling.heartbeat import process_started, state_folder, this_machine
+from lm_eval.scheduling.heartbeat import state_folder, this_machine
+from lm_eval.scheduling.processes import process_started
 
 results, driver, num_names = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 told = {"machine": this_machine(), "pid": os.getpid(), "process_started": process_started(os.getpid()), "ended": None}

@@ -31,7 +31,7 @@ def test_paths_are_the_same_where_size_and_ends_of_all_files_are(monkeypatch, tm
     (tmp_path / "same" / "weights").write_bytes((tmp_path / "here" / "weights").read_bytes())
     (tmp_path / "shorter" / "weights").write_bytes(b"x")
     there = {name: (name, [cluster._contents(tmp_path / name)]) for name in ("same", "other", "shorter", "none")}
-    monkeypatch.setattr(cluster, "_ask_all", lambda nodes, *_: [there[node] for node in nodes])
+    monkeypatch.setattr(cluster, "_run_on_each", lambda nodes, *_: [there[node] for node in nodes])
     path = str(tmp_path / "here")
     missing = find_missing(["same", "other", "shorter", "none"], [path])
     assert missing == {"other": [path], "shorter": [path], "none": [path]}
@@ -60,7 +60,7 @@ def lacking():
     raise ImportError("No module named 'torch'")
 
 try:
-    cluster._ask_all(ids, lacking)
+    cluster._run_on_each(ids, lacking)
 except ConfigurationError as error:
     told["lacking"] = str(error)
 

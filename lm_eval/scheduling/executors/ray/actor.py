@@ -1,4 +1,4 @@
-"""A worker as a Ray actor: its output goes into a file of its own machine and travels with the reports."""
+"""A worker as a Ray actor: its output goes into a file on its machine and is sent along with its reports."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ from lm_eval.scheduling.executors.worker import Worker
 from lm_eval.scheduling.units import Report
 
 _TAIL_BYTES = 8000
-"""Of a log, that a failure quotes."""
-_MOST_BYTES = 1 << 20
-"""Of a log, that travel with a report."""
+"""Bytes at the end of a log that a failure quotes."""
+_MAX_LOG_BYTES = 1 << 20
+"""Bytes of a log that are sent with a report; of more, the last."""
 
 
 def read_tail(path: str, start: int) -> str:
@@ -28,7 +28,7 @@ def read_tail(path: str, start: int) -> str:
 
     Args:
         path: the file.
-        start: bytes at its beginning that are known already.
+        start: bytes at its beginning to leave out, as they are known already.
     """
     with Path(path).open("rb") as stream:
         end = stream.seek(0, os.SEEK_END)
@@ -37,7 +37,7 @@ def read_tail(path: str, start: int) -> str:
 
 
 def _redirect_output() -> str:
-    """Have everything that this process prints go into a new file, and return its path."""
+    """Send everything that this process prints into a new file, and return its path."""
     handle, path = tempfile.mkstemp(prefix=f"lm_eval-{os.getpid()}-", suffix=".log")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -60,7 +60,7 @@ class RayWorker:
 
     def __init__(self, execution: Execution, num_threads: int | None) -> None:
         self._log, self._read = "", 0
-        with contextlib.suppress(OSError):  # no log is no reason not to compute
+        with contextlib.suppress(OSError):  # work goes on without a log
             self._log = _redirect_output()
         self._worker = Worker(execution, num_threads)
 
@@ -69,7 +69,7 @@ class RayWorker:
         return platform.node(), self._log
 
     def run(self, configs: Sequence[RunConfig]) -> Report:
-        """Run configurations that share a pass; what goes wrong is an outcome, never an exception."""
+        """Run configurations that share a pass; an error becomes an outcome, never an exception."""
         _note(f"begun: {_describe(configs)}")
         report = self._worker.run(configs, Resolver())
         _note(f"ended: {_describe(configs)}, {sum(outcome.failure is not None for outcome in report.outcomes)} failed")
@@ -93,4 +93,4 @@ class RayWorker:
             stream.seek(self._read)
             new = stream.read()
             self._read = stream.tell()
-        return new[-_MOST_BYTES:].decode(errors="replace")
+        return new[-_MAX_LOG_BYTES:].decode(errors="replace")

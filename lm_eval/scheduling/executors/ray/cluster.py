@@ -1,4 +1,4 @@
-"""A Ray cluster: joining it, what its machines are, and what they lack."""
+"""A Ray cluster: joining it, describing its machines, and finding what they lack."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from lm_eval.scheduling.hardware import Gpu, Machine, local_machine
 
 _CONNECT_TIMEOUT_S = 5
 _PROBE_TIMEOUT_S = 120
-"""Time for every machine to answer; the first time each has to unpack the code."""
+"""Time for every machine to answer, which includes unpacking the code the first time."""
 
 
 def connect(cluster: str) -> None:
@@ -49,10 +49,10 @@ def connect(cluster: str) -> None:
 
 
 def check_address(cluster: str) -> None:
-    """Refuse an address where nothing listens, which ray would go on trying.
+    """Refuse an address where nothing listens: ray would keep trying to connect.
 
     Raises:
-        ConfigurationError: it is no address, or nothing listens there.
+        ConfigurationError: it is not an address, or nothing listens there.
     """
     if cluster in ("local", "auto"):
         return
@@ -73,9 +73,8 @@ def probe_machines() -> tuple[list[str], list[Machine]]:
     """
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
     ids = [node["NodeID"] for node in nodes]
-    found = _ask_all(ids, _describe_machine)
     machines = []
-    for node, machine in zip(nodes, found, strict=True):
+    for node, machine in zip(nodes, _run_on_each(ids, _describe_machine), strict=True):
         num_gpus = int(node["Resources"].get("GPU", 0))
         declared = [Gpu(name="declared", memory_gib=None, capability=None)] * max(0, num_gpus - len(machine.gpus))
         cpus = int(node["Resources"].get("CPU", 1))
@@ -84,7 +83,7 @@ def probe_machines() -> tuple[list[str], list[Machine]]:
 
 
 def _describe_machine() -> Machine:
-    import torch  # noqa: F401, PLC0415  (a machine that lacks it says so here)
+    import torch  # noqa: F401, PLC0415  (a machine that lacks it fails here)
     import transformers  # noqa: F401, PLC0415
 
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # ray hides the GPUs from a task that asks for none
@@ -92,7 +91,7 @@ def _describe_machine() -> Machine:
 
 
 def find_missing(nodes: Sequence[str], paths: Sequence[str]) -> dict[str, list[str]]:
-    """Return, for every host that lacks some of the paths or has other content there, which ones.
+    """Return, by host, the paths that are missing there or have other content than here.
 
     Args:
         nodes: ids of the machines.
@@ -100,7 +99,7 @@ def find_missing(nodes: Sequence[str], paths: Sequence[str]) -> dict[str, list[s
     """
     here = _list_contents(paths)[1]
     missing: dict[str, list[str]] = {}
-    for host, there in _ask_all(nodes, _list_contents, list(paths)):
+    for host, there in _run_on_each(nodes, _list_contents, list(paths)):
         lacking = [path for path, mine, other in zip(paths, here, there, strict=True) if mine != other]
         if lacking:
             missing[host] = lacking
@@ -108,7 +107,7 @@ def find_missing(nodes: Sequence[str], paths: Sequence[str]) -> dict[str, list[s
 
 
 def _list_contents(paths: Sequence[str]) -> tuple[str, list[dict[str, str] | None]]:
-    """Return this host, and for each path what tells its files from others, or None where it doesn't exist."""
+    """Return this host's name, and for each path the digests of its files, or None where it doesn't exist."""
     return socket.gethostname(), [_contents(Path(path)) for path in paths]
 
 
@@ -123,7 +122,7 @@ _END_BYTES = 1 << 20
 
 
 def _digest_ends(file: Path) -> str:
-    """Return the digest of a file's size and its two ends: all of it would take minutes for large weights."""
+    """Return the digest of a file's size, beginning and end: reading large weights whole would take minutes."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(_END_BYTES)
@@ -131,14 +130,14 @@ def _digest_ends(file: Path) -> str:
         return hashlib.sha256(f"{size} ".encode() + start + stream.read()).hexdigest()
 
 
-def _ask_all(nodes: Sequence[str], question: Any, *arguments: Any) -> list[Any]:  # noqa: ANN401
-    """Return what a function answers on each machine.
+def _run_on_each(nodes: Sequence[str], function: Any, *arguments: Any) -> list[Any]:  # noqa: ANN401
+    """Return what a function returns on each machine.
 
     Raises:
         ConfigurationError: a machine doesn't answer, or the function fails there.
     """
-    remote = ray.remote(question)
-    promises = [
+    remote = ray.remote(function)
+    pending = [
         remote.options(
             num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
         ).remote(*arguments)
@@ -146,13 +145,13 @@ def _ask_all(nodes: Sequence[str], question: Any, *arguments: Any) -> list[Any]:
     ]
     hosts = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
     answers = []
-    for node, promise in zip(nodes, promises, strict=True):
+    for node, reference in zip(nodes, pending, strict=True):
         try:
-            answers.append(ray.get(promise, timeout=_PROBE_TIMEOUT_S))
+            answers.append(ray.get(reference, timeout=_PROBE_TIMEOUT_S))
         except Exception as error:
-            told = str(error).strip().rpartition("\n")[2]
+            message = str(error).strip().rpartition("\n")[2]
             raise ConfigurationError(
                 f"the machine {hosts.get(node, node)} of the cluster cannot take part "
-                f"({type(error).__name__}: {told}); it needs the same environment, see env_files"
+                f"({type(error).__name__}: {message}); it needs the same environment, see env_files"
             ) from error
     return answers

@@ -1,4 +1,4 @@
-"""Runs in parallel on a Ray cluster. Files are written by the driver alone, so the machines need not share a disk."""
+"""Runs in parallel on a Ray cluster. Only the driver writes files, so the machines need not share a disk."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -35,14 +35,14 @@ class RayExecutor:
         Raises:
             ConfigurationError: no cluster can be joined.
         """
-        if self.cluster == "local":  # ray is started once there is something to run
+        if self.cluster == "local":  # ray starts once there is something to run
             return [local_machine()]
         self._connect()
         self._nodes, machines = probe_machines()
         return machines
 
     def check_paths(self, paths: Sequence[str]) -> None:
-        """See that every machine of the cluster has the folders of models and data.
+        """Check that every machine of the cluster has the folders of models and data.
 
         Raises:
             ConfigurationError: some are missing somewhere.
@@ -50,10 +50,10 @@ class RayExecutor:
         if self.cluster != "local" and paths:
             missing = find_missing(self._nodes, paths)
             if missing:
-                told = "; ".join(f"{host} lacks {', '.join(lacking)}" for host, lacking in missing.items())
+                message = "; ".join(f"{host} lacks {', '.join(lacking)}" for host, lacking in missing.items())
                 raise ConfigurationError(
                     f"--cluster {self.cluster}: models and data in folders must be on every machine, with the same "
-                    f"content at the same place: {told}; copy them there, or use names of the hub"
+                    f"content at the same place: {message}; copy them there, or use names of the hub"
                 )
 
     def _execution(self) -> Execution:
@@ -64,7 +64,7 @@ class RayExecutor:
             connect(self.cluster)
 
     def close(self) -> None:
-        """Leave the cluster, and stop one that was started for this."""
+        """Leave the cluster, and stop it if it was started here."""
         if self.cluster == "local":
             with children_ended():
                 ray.shutdown()
@@ -72,7 +72,7 @@ class RayExecutor:
             ray.shutdown()
 
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
-        """Yield the outcome of every configuration, and what workers do meanwhile."""
+        """Yield the outcome of every configuration, and events of the workers meanwhile."""
         try:
             self._connect()
             if not self._nodes:
