@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lm_eval.analysis.scores import MAIN_SETTINGS, find_best, is_ablation, is_main
+from lm_eval.common.text import short_name
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture, find_family
 from lm_eval.models.model_list import DEMO_MODELS, read_model_list
@@ -24,7 +25,7 @@ def architecture_of(pretrained: str) -> Architecture:
     listed = {model.name: model.architecture for model in read_model_list()}
     if pretrained in listed:
         return listed[pretrained]
-    last = pretrained.rstrip("/").rpartition("/")[2]
+    last = short_name(pretrained)
     if last in DEMO_MODELS:
         return DEMO_MODELS[last]
     with contextlib.suppress(ConfigurationError, OSError, ValueError, KeyError, TypeError):  # on another machine

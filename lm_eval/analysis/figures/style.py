@@ -1,7 +1,7 @@
 """How figures look: colours, fonts and symbols; one template for all, one label and look for each encoding scheme.
 
 Figures are 700 pixels wide so that text of 18 pixels still measures 6 points in a column of 85 mm. Colours are Okabe
-and Ito's, told apart by colour-blind readers; patterns, shapes and dashes say the same again in grey print.
+and Ito's, which colour-blind readers distinguish; patterns, shapes and dashes say the same again in grey print.
 """
 
 from collections.abc import Sequence
