@@ -8,7 +8,7 @@ import argparse
 import logging
 import sys
 
-from lm_eval.common.text import choices_text, format_pairs
+from lm_eval.common.text import format_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import DTYPES, RunConfig
 from lm_eval.config.runtime import Execution
@@ -29,7 +29,7 @@ def _parse() -> argparse.Namespace:
         "--model_args",
         default="",
         metavar="KEY=VALUE,…",
-        help=f"how it is loaded: revision, {choices_text(CHECKPOINT_KEYS)}",
+        help=f"how it is loaded: revision, {', '.join(CHECKPOINT_KEYS)}",
     )
     parser.add_argument("--dtype", choices=DTYPES, help="default: what the hardware computes natively")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")

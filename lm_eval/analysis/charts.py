@@ -84,24 +84,28 @@ def prepare(
     Raises:
         ConfigurationError: there are no such runs.
     """
-    found, remarks = find_folders(folders)
-    kept = None if cache is None else cache / f"runs_{'_'.join(folder.name for folder in found)}.parquet"
-    runs = read_runs(found, cache=kept)
+    used, remarks = find_folders(folders)
+    kept = None if cache is None else cache / f"runs_{'_'.join(folder.name for folder in used)}.parquet"
+    runs = read_runs(used, cache=kept)
     scored = add_scores(runs.table).table
-    chosen = scored[scored["task"] == task]
-    if architecture is not None:
-        chosen = chosen[chosen["pretrained"].map(architecture_of) == architecture]
-    if models is not None:
-        chosen = chosen[chosen["pretrained"].isin(models) | chosen["model"].isin(models)]
+    chosen = _choose_models(scored[scored["task"] == task], architecture, models)
     if runs.num_duplicates:
         remarks.append(f"{runs.num_duplicates} older results of the same configurations were left out")
     remarks += [f"{file.name} holds no result: {why}" for file, why in runs.unreadable.items()]
     if chosen.empty:
-        where = ", ".join(folder.name for folder in found)
+        where = ", ".join(folder.name for folder in used)
         who = " ".join(part for part in (architecture or "", ", ".join(models or ())) if part)
         raise ConfigurationError("; ".join([f"no runs of {task}{f' ({who})' if who else ''} in {where}", *remarks]))
     prepared = choose_documents(chosen, limit)
     return Prepared(prepared.table, [*remarks, *prepared.remarks])
+
+
+def _choose_models(table: pd.DataFrame, architecture: str | None, models: Sequence[str] | None) -> pd.DataFrame:
+    if architecture is not None:
+        table = table[table["pretrained"].map(architecture_of) == architecture]
+    if models is not None:
+        table = table[table["pretrained"].isin(models) | table["model"].isin(models)]
+    return table
 
 
 def choose_documents(table: pd.DataFrame, limit: str | None = None) -> Prepared:

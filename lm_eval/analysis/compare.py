@@ -38,7 +38,7 @@ class Samples:
     is_right: "pd.Series[bool]"
     """Whether the best score is a right choice's, by `doc_id`."""
     documents: str
-    """What tells the documents and their data from others."""
+    """What identifies the documents and their data."""
 
 
 def read_samples(path: Path, task: str | None = None) -> Samples:
@@ -71,7 +71,7 @@ def _is_right(task: str, sample: Mapping[str, Any]) -> bool:
 
 
 def _documents(content: Mapping[str, Any], task: str) -> str:
-    """Return what tells a run's documents: the splits' content (of the scored one), or the hub's name."""
+    """Return what identifies a run's documents: the splits' content (of the scored one), or the hub's name."""
     data = content.get("identity", {}).get(task, {}).get("data", {})
     scored = data.get("validation") or data.get("test") or data.get("hub")
     return f"{task.partition('_')[0]} {scored}"
@@ -166,7 +166,7 @@ def compare_many(
     Args:
         pairs: the runs A and B of each comparison.
         correction: `holm` or `benjamini-hochberg`.
-        level: a difference is found where the corrected p-value is below 1 - level.
+        level: runs count as different where the corrected p-value is below 1 - level.
 
     Returns:
         A row a pair: the fields of `Comparison`, the files, `p_corrected` and `is_different`.
@@ -180,6 +180,6 @@ def compare_many(
     columns = ["path_a", "path_b", *Comparison.__dataclass_fields__, "p_corrected", "is_different"]
     table = pd.DataFrame(rows, columns=columns)
     if rows:
-        found, corrected, *_ = multipletests(table["p_value"], alpha=1 - level, method=CORRECTIONS[correction])
-        table["p_corrected"], table["is_different"] = corrected, found
+        is_different, corrected, *_ = multipletests(table["p_value"], alpha=1 - level, method=CORRECTIONS[correction])
+        table["p_corrected"], table["is_different"] = corrected, is_different
     return table

@@ -23,7 +23,8 @@ from lm_eval.analysis.report_tables import (
     to_markdown,
 )
 from lm_eval.analysis.runs import Runs, read_runs
-from lm_eval.analysis.scores import add_scores
+from lm_eval.analysis.scores import Scored, add_scores
+from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.failures import is_current, read_failures
@@ -33,7 +34,7 @@ _PUBLISHED = "Beside the published scores"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What there is to tell of results folders."""
+    """The content of a report on results folders."""
 
     folders: Sequence[Path]
     runs: Runs
@@ -48,10 +49,10 @@ class Report:
 def make_report(
     folders: Sequence[Path], runs: Runs, architectures: dict[str, str], figures: Mapping[str, Any] | None = None
 ) -> Report:
-    """Gather what there is to tell of results folders.
+    """Gather the content of a report on results folders.
 
     Args:
-        folders: they.
+        folders: results folders.
         runs: what they hold.
         architectures: decoder-only or encoder-decoder, by `pretrained`.
         figures: plotly figures for the page, by title.
@@ -64,16 +65,9 @@ def make_report(
         "All runs": score_table(scored.table),
     }
     remarks = [
-        f"{len(runs.table)} runs, {len(runs.table) - len(scored.table)} of them baselines"
-        + (f", {runs.num_duplicates} more left out as older ones of the same" if runs.num_duplicates else ""),
-        *_say_documents(runs.table),
+        *_say_runs(runs, scored),
         *_say_published(tables[_PUBLISHED]),
-        *_shorten([f"no baseline: {missing}" for missing in scored.missing]),
-        *(
-            ["without a baseline no normalised score; scripts/run_parallel_baseline.py makes them"]
-            if scored.missing
-            else []
-        ),
+        *_say_missing(scored),
         *_say_failures(folders),
         *_shorten([f"not a result: {path.name} ({why})" for path, why in runs.unreadable.items()]),
     ]
@@ -85,6 +79,13 @@ def make_report(
         remarks=remarks,
         figures=figures or {},
     )
+
+
+def _say_runs(runs: Runs, scored: Scored) -> list[str]:
+    """Return how many runs there are, and over how many documents each."""
+    number, baselines = len(runs.table), len(runs.table) - len(scored.table)
+    older = f", {runs.num_duplicates} more left out as older ones of the same" if runs.num_duplicates else ""
+    return [f"{number} runs, {baselines} of them baselines{older}", *_say_documents(runs.table)]
 
 
 def _say_documents(table: pd.DataFrame) -> list[str]:
@@ -103,13 +104,21 @@ def _say_published(table: pd.DataFrame) -> list[str]:
     return [f"of {len(table)} runs that the paper has too, {agreeing} agree with it within {rule}"]
 
 
+def _say_missing(scored: Scored) -> list[str]:
+    """Return which baselines are missing, and how to make them."""
+    if not scored.missing:
+        return []
+    remedy = "without a baseline no normalised score; scripts/run_parallel_baseline.py makes them"
+    return [*_shorten([f"no baseline: {missing}" for missing in scored.missing]), remedy]
+
+
 def _say_failures(folders: Sequence[Path]) -> list[str]:
     """Return each cause once, with the runs it ended."""
     by_cause: dict[str, list[str]] = {}
     for folder in folders:
         for recorded in read_failures(folder).values():
             if is_current(recorded):
-                cause = recorded.failure.message.partition("\n")[0]
+                cause = first_line(recorded.failure.message)
                 by_cause.setdefault(cause, []).append(describe(recorded.config))
     return [f"failed: {'; '.join(_shorten(runs, 3))}: {cause}" for cause, runs in by_cause.items()]
 
@@ -124,7 +133,7 @@ def report_on(folders: Sequence[Path], out: Path) -> Path:
     """Read results folders, write their report, and return its page.
 
     Args:
-        folders: they; a baseline may lie in one of them.
+        folders: results folders; baselines may lie in any of them.
         out: the folder to write to.
 
     Raises:
@@ -136,7 +145,7 @@ def report_on(folders: Sequence[Path], out: Path) -> Path:
         held = f" ({'; '.join(unreadable)})" if unreadable else ""
         raise ConfigurationError(
             f"no result in {', '.join(map(str, folders))}{held}; scripts/run_parallel_*.py make results, "
-            "scripts/status.py tells how far they are"
+            "scripts/status.py shows how far they are"
         )
     figures = draw_all(add_scores(runs.table).table, published=read_published())
     return write_report(make_report(folders, runs, find_architectures(runs.table), figures), out)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from lm_eval.common.text import short_name
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import read_model_list
@@ -94,12 +95,12 @@ def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None 
     rows, unreadable = _read_files(files, _load_cache(cache))
     if cache is not None:
         _save_cache(cache, rows)
-    found = [row for of_file in rows.values() for row in of_file]
+    every_row = [row for of_file in rows.values() for row in of_file]
     newest: dict[str, dict[str, Any]] = {}
-    for row in sorted(found, key=lambda row: (row["is_newer_form"], row["finished"] or "", row["changed"])):
+    for row in sorted(every_row, key=lambda row: (row["is_newer_form"], row["finished"] or "", row["changed"])):
         newest[row["configuration"]] = row
     table = _as_table(newest.values())
-    return Runs(table=table, unreadable=unreadable, num_duplicates=len(found) - len(newest))
+    return Runs(table=table, unreadable=unreadable, num_duplicates=len(every_row) - len(newest))
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -135,7 +136,7 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "dataset": dataset_name(stored.config),
         "kind": config.model,
         "pretrained": config.pretrained,
-        "model": _last_part(config.pretrained),
+        "model": short_name(config.pretrained),
         "family": family_of(config.pretrained),
         "size_b": _size_b(config.pretrained, run.parameters, sizes),
         "encoding_scheme": config.encoding_scheme,
@@ -159,13 +160,9 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
     return {**row, "changed": changed, "is_newer_form": not stored.is_older_form}
 
 
-def _last_part(pretrained: str) -> str:
-    return pretrained.rstrip("/").rpartition("/")[2]
-
-
 def family_of(pretrained: str) -> str:
     """Return what a model's name begins with: up to its size, its version or the like."""
-    name = _last_part(pretrained)
+    name = short_name(pretrained)
     return re.split(r"[-_.](?=v?\d|small|base|large|xl|xxl|medium|mini|ul2)", name, maxsplit=1, flags=re.IGNORECASE)[0]
 
 
@@ -174,8 +171,8 @@ def _size_b(pretrained: str, parameters: object, sizes: Mapping[str, float]) -> 
         return parameters / 1e9
     if pretrained in sizes:
         return sizes[pretrained]
-    found = re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", _last_part(pretrained), re.IGNORECASE)
-    return None if found is None else float(found[1]) / (1 if found[2].lower() == "b" else 1000)
+    size = re.search(r"(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", short_name(pretrained), re.IGNORECASE)
+    return None if size is None else float(size[1]) / (1 if size[2].lower() == "b" else 1000)
 
 
 def _data(stored: StoredResult) -> str:

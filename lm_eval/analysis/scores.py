@@ -76,13 +76,13 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for baseline in _rows(baselines):
         by_key.setdefault(_key(baseline), []).append(baseline)
-    found = []
+    accuracies = []
     for run in _rows(runs):
         candidates = by_key.get(_key(run), [])
         same = [baseline for baseline in candidates if baseline["dtype"] == run["dtype"]]
         fitting = same or [baseline for baseline in candidates if pd.isna(baseline["dtype"]) or pd.isna(run["dtype"])]
-        found.append((fitting[-1]["acc"], fitting[-1]["acc_stderr"]) if fitting else (np.nan, np.nan))
-    return pd.DataFrame(found, columns=["acc", "acc_stderr"], index=runs.index, dtype="float64")
+        accuracies.append((fitting[-1]["acc"], fitting[-1]["acc_stderr"]) if fitting else (np.nan, np.nan))
+    return pd.DataFrame(accuracies, columns=["acc", "acc_stderr"], index=runs.index, dtype="float64")
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lm_eval.common.text import choices_text
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.encoding.texts import TEXT_SCHEMES, WHOLE, gives_one_vector, make_encoding
@@ -19,7 +18,7 @@ _EPILOG = f"""
 FILE.jsonl has a JSON object a line. Its text is a string, which the scheme cuts; or a list of strings, its segments;
 or a list of such lists, samples of segments; the same in every line.
 
-settings in --model_args: {choices_text((*MODEL_KEYS, *EXECUTION_KEYS, *_SETTINGS))}
+settings in --model_args: {", ".join((*MODEL_KEYS, *EXECUTION_KEYS, *_SETTINGS))}
 
   *.parquet      a row a text: id, and vector (a list of floats) where the settings make one vector of each text, else
                  vectors (a list of lists)
@@ -41,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model_args", required=True, metavar="KEY=VALUE,…", help="the model and the settings of its vectors"
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help=f"{' or '.join(_ENDINGS)}")
-    parser.add_argument("--encoding_scheme", default=WHOLE, help=f"{choices_text(TEXT_SCHEMES)} (default {WHOLE})")
+    parser.add_argument("--encoding_scheme", default=WHOLE, help=f"{', '.join(TEXT_SCHEMES)} (default {WHOLE})")
     parser.add_argument("--field", default="text", help="the field with the text (default: text)")
     parser.add_argument("--id_field", metavar="FIELD", help="the field with its id (default: the number of the line)")
     parser.add_argument("--batch_size", metavar="N", help="rows a batch (default: a budget of tokens)")
@@ -55,7 +54,7 @@ def _check_output(args: argparse.Namespace) -> None:
 
     output: Path = args.output
     if output.suffix not in _ENDINGS:
-        raise ConfigurationError(f"--output {output}: the name must end in one of {choices_text(_ENDINGS)}")
+        raise ConfigurationError(f"--output {output}: the name must end in one of {', '.join(_ENDINGS)}")
     if output.suffix == ".safetensors" and args.id_field is not None:
         raise ConfigurationError(
             f"--id_field {args.id_field}: safetensors hold numbers alone, in the order of the lines; "

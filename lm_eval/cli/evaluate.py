@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.text import choices_text
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import ENCODING_SCHEMES, MODEL_KIND_ALIASES, MODEL_KINDS, RunConfig
 from lm_eval.config.settings import SETTING_NAMES
@@ -20,7 +19,7 @@ from lm_eval.tasks.registry import TASKS
 def _task_list() -> str:
     """Return the built-in tasks, the form of each model kind in a line."""
     forms = [
-        f"  --model {kind:9} {choices_text([name for name, task in TASKS.items() if task.form == form])}"
+        f"  --model {kind:9} {', '.join(name for name, task in TASKS.items() if task.form == form)}"
         for kind, form in FORM_OF_MODEL.items()
     ]
     return "\n".join(["", *forms])
@@ -30,9 +29,9 @@ _EPILOG = f"""
 python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
 
 settings in --model_args:
-  the model               pretrained, revision, dtype, device_map, {choices_text(CHECKPOINT_KEYS)}
-  its vectors             {choices_text(SETTING_NAMES)}
-settings in --task_args:  encoding_scheme ({choices_text(ENCODING_SCHEMES)}), data_dir, include_path
+  the model               pretrained, revision, dtype, device_map, {", ".join(CHECKPOINT_KEYS)}
+  its vectors             {", ".join(SETTING_NAMES)}
+settings in --task_args:  encoding_scheme ({", ".join(ENCODING_SCHEMES)}), data_dir, include_path
 
 tasks: {_task_list()}
 
@@ -45,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m lm_eval", description="Evaluate one model on one or more tasks.", epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
     )  # fmt: skip
-    parser.add_argument("--model", required=True, help=f"{choices_text((*MODEL_KINDS, *MODEL_KIND_ALIASES))}")
+    parser.add_argument("--model", required=True, help=", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES)))
     parser.add_argument(
         "--model_args", required=True, metavar="KEY=VALUE,…", help="the model and the settings of its vectors"
     )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lm_eval.common.hub import answers, cached_snapshot, first_line, lacking, needed_files, offline
+from lm_eval.common.hub import answers, cached_snapshot, lacking, needed_files, offline
+from lm_eval.common.text import say_cause
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.availability import attempt
 from lm_eval.grid.grid import Given, Grid, expand
@@ -145,7 +146,7 @@ def look_at_model(name: str) -> ModelFiles:
 
 
 def _cannot(name: str, kind: str, error: Exception, where: str = "the hub") -> str:
-    return f"{name}: the {kind} is not to be had from {where} ({type(error).__name__}: {first_line(error)})"
+    return f"{name}: the {kind} is not to be had from {where} ({say_cause(error)})"
 
 
 def fetch_model(files: ModelFiles) -> None:

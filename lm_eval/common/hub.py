@@ -18,11 +18,6 @@ _ALWAYS_THERE = {"model": "config.json", "dataset": "README.md"}
 """A file that every repository of ours has."""
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return str(error).strip().partition("\n")[0]
-
-
 def answers(repository: str, kind: Literal["model", "dataset"], revision: str | None = None) -> Exception | None:
     """Return None where the hub knows a repository, else the error: one question, no retries."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  (only hub names need it)

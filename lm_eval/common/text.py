@@ -1,11 +1,40 @@
-"""Lists and `KEY=value` pairs as text."""
+"""Texts that messages and settings are made of: causes of errors, suggestions, short names, `KEY=value` pairs."""
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping
 
 from lm_eval.errors import ConfigurationError
 
 
-def choices_text(names: Sequence[str]) -> str:
+def first_line(text: object) -> str:
+    """Return the first line of a text, or of an error's message."""
+    return str(text).strip().partition("\n")[0]
+
+
+def say_cause(error: BaseException) -> str:
+    """Return an error's type and the first line of its message."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def did_you_mean(name: str, known: Collection[str] | Mapping[str, str]) -> str:
+    """Return a remark that names what is spelt alike, or nothing.
+
+    Args:
+        name: as it was spelt.
+        known: what it may be; a mapping says how each is to be shown.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    if not near:
+        return ""
+    return f" (did you mean {known[near[0]] if isinstance(known, Mapping) else near[0]!r}?)"
+
+
+def short_name(pretrained: str) -> str:
+    """Return a model's short name: the last part of its hub name or of its folder's path."""
+    return pretrained.rstrip("/").rpartition("/")[2]
+
+
+def choices_text(names: Collection[str]) -> str:
     """List valid choices for a message."""
     return ", ".join(names)
 
@@ -37,8 +66,3 @@ def parse_pairs(text: str | None, what: str) -> dict[str, str | None]:
 def format_pairs(pairs: Mapping[str, object]) -> str:
     """Write `KEY=value,KEY=value`, the inverse of `parse_pairs`."""
     return ",".join(f"{key}={value}" for key, value in pairs.items())
-
-
-def first_line(message: object) -> str:
-    """Return the first line of an error or a text."""
-    return str(message).strip().partition("\n")[0]

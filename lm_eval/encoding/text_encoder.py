@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lm_eval.common.progress import DocumentProgress
-from lm_eval.common.text import choices_text, format_pairs
+from lm_eval.common.text import format_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
@@ -206,7 +206,7 @@ _LOADING_KEYS = tuple(key for key in (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_
 def _refuse_loading(device: str | None, settings: dict[str, Any]) -> None:
     given = [key for key in _LOADING_KEYS if settings.get(key) is not None] + (["device"] if device else [])
     if given:
-        raise ConfigurationError(f"encode: {choices_text(given)}: the model is loaded already; leave it out")
+        raise ConfigurationError(f"encode: {', '.join(given)}: the model is loaded already; leave it out")
 
 
 def _model_args(settings: dict[str, Any], name: str) -> str:
@@ -216,7 +216,7 @@ def _model_args(settings: dict[str, Any], name: str) -> str:
         public = key.upper() if key.upper() in SETTING_NAMES else key
         if public not in (*SETTING_NAMES, *_LOADING_KEYS):
             valid = (*(known.lower() for known in SETTING_NAMES), *_LOADING_KEYS)
-            raise ConfigurationError(f"encode: unknown setting {key!r}; choose from {choices_text(valid)}")
+            raise ConfigurationError(f"encode: unknown setting {key!r}; choose from {', '.join(valid)}")
         if public in pairs:
             raise ConfigurationError(f"encode: {public} is given twice")
         pairs[public] = str(value)

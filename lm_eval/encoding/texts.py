@@ -6,7 +6,7 @@ Knows nothing of torch, so that a call can be checked before anything heavy is i
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from lm_eval.common.text import choices_text, parse_pairs
+from lm_eval.common.text import parse_pairs
 from lm_eval.config.run_config import SEGMENTING_SCHEMES, RunConfig
 from lm_eval.config.settings import TOKEN_AGGREGATIONS
 from lm_eval.contexts.encoding_schemes import split_sentences
@@ -37,12 +37,12 @@ def make_encoding(model_args: str, encoding_scheme: str = WHOLE) -> RunConfig:
         why = " (it tells shots, question and answer apart)" if encoding_scheme in SEGMENTING_SCHEMES else ""
         raise ConfigurationError(
             f"encoding_scheme={encoding_scheme}: a text cannot be cut so{why}; choose from "
-            f"{choices_text(TEXT_SCHEMES)}, or give the segments of a text as a list"
+            f"{', '.join(TEXT_SCHEMES)}, or give the segments of a text as a list"
         )
     pairs = parse_pairs(model_args, "model_args")
     if pairs.get("WORD_AGG_SCHEME") is None:
         raise ConfigurationError(
-            f"model_args: WORD_AGG_SCHEME= is missing; choose from {choices_text(TOKEN_AGGREGATIONS)}"
+            f"model_args: WORD_AGG_SCHEME= is missing; choose from {', '.join(TOKEN_AGGREGATIONS)}"
         )
     if pairs.get("DECODING_SCHEME") is not None:
         raise ConfigurationError("DECODING_SCHEME: nothing is decoded here; leave it out")

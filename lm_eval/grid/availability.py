@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from lm_eval.common.hub import answers, cached_snapshot, first_line, is_silent, lacking
+from lm_eval.common.hub import answers, cached_snapshot, is_silent, lacking
+from lm_eval.common.text import say_cause
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import Given
@@ -78,6 +79,6 @@ def _check_cached(name: str, revision: str | None) -> None:
     if missing and (fault := answers(name, "model", revision)) is not None:
         raise ConfigurationError(
             f"pretrained={name}: the cache lacks {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}, and the "
-            f"model hub gives nothing ({type(fault).__name__}: {first_line(fault)}); fetch it while there is a network "
+            f"model hub gives nothing ({say_cause(fault)}); fetch it while there is a network "
             "(scripts/prefetch.py), or give other models or folders (--models)"
         )

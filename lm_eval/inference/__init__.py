@@ -1,1 +1,1 @@
-"""Running a model: loading it, encoding segments, scoring choices, and the plain way that all of it is held against."""
+"""Running a model: loading it, encoding segments, scoring choices, and the reference that all is compared with."""

@@ -1,6 +1,6 @@
 """Batches of sequences of like length within a budget; halved where the memory is short after all.
 
-Knows nothing of models: `lm_eval.inference.memory` says what a model's batch may hold on its device.
+Knows nothing of models: how large a model's batch may be is chosen by `lm_eval.inference.memory.choose_budget`.
 """
 
 import logging

@@ -1,6 +1,6 @@
-"""Whether the experiment fits a loaded model, tried on a few tokens: for families that the table doesn't have.
+"""Checks of whether the experiment fits a loaded model, on a few tokens: for families that the table doesn't have.
 
-Everything that a row of `lm_eval.models.families` promises is held against the model itself, run in the plain way.
+Everything that a row of `lm_eval.models.families` promises is compared with the model itself, run as in `reference`.
 """
 
 import logging
@@ -13,6 +13,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from lm_eval.common.text import say_cause
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.batching import BatchBudget, Batcher
 from lm_eval.inference.decoder import Prompt, score_prompts
@@ -100,7 +101,7 @@ def refuse_inexact(model: LanguageModel) -> None:
 
 
 def settle(model: LanguageModel) -> LanguageModel:
-    """Return a model whose family has no row of its own, with what the row leaves open found out.
+    """Return a model whose family has no row of its own, with what its provisional row leaves open filled in.
 
     Raises:
         ConfigurationError: the experiment doesn't fit the model; says what doesn't.
@@ -185,7 +186,7 @@ def _tried(what: str, model: LanguageModel, trial: Callable[[], float], toleranc
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of the model's own code, whatever it is
-        return Check(what=what, fault=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+        return Check(what=what, fault=say_cause(error))
     fault = None if difference <= tolerance else f"values differ by {difference:.1e}, more than {tolerance:.0e}"
     return Check(what=what, difference=difference, fault=fault)
 
@@ -203,10 +204,10 @@ def _row(model: LanguageModel, tokens: list[int]) -> Tensor:
     return torch.tensor([tokens], device=model.device)
 
 
-def _differ(found: Tensor, expected: Tensor) -> float:
+def _differ(actual: Tensor, expected: Tensor) -> float:
     """Return the largest difference, relative to the spread of the expected values; infinite if it is no number."""
-    found, expected = found.float().cpu(), expected.float().cpu()
-    largest = float((found - expected).abs().max() / expected.std().clamp(min=1e-12))
+    actual, expected = actual.float().cpu(), expected.float().cpu()
+    largest = float((actual - expected).abs().max() / expected.std().clamp(min=1e-12))
     return largest if largest == largest else float("inf")  # noqa: PLR0124  (only NaN differs from itself)
 
 
@@ -221,10 +222,10 @@ def _encode(model: LanguageModel, segments: list[list[int]], layers: list[Layer]
     width = max(map(len, segments))
     tokens = torch.tensor([segment + [0] * (width - len(segment)) for segment in segments])
     mask = torch.arange(width) < torch.tensor([[len(segment)] for segment in segments])
-    found: dict[Layer, Tensor] = {}
+    states: dict[Layer, Tensor] = {}
     offsets = torch.zeros(len(segments), dtype=torch.long, device=model.device)
-    run_encoder(model, tokens.to(model.device), mask.to(model.device), offsets, layers, found.__setitem__)
-    return found
+    run_encoder(model, tokens.to(model.device), mask.to(model.device), offsets, layers, states.__setitem__)
+    return states
 
 
 def _try_embeddings(model: LanguageModel, segments: list[list[int]]) -> float:
@@ -236,17 +237,17 @@ def _try_layers(model: LanguageModel, segments: list[list[int]]) -> float:
     expected = _plain_states(model, segments[0])
     if len(expected) != model.num_layers + 1:
         raise ValueError(f"{model.num_layers} blocks give {len(expected)} lists of hidden states, not one more")
-    found = _encode(model, segments[:1], list(range(len(expected))))
-    return max(_differ(found[layer], states) for layer, states in enumerate(expected))
+    actual = _encode(model, segments[:1], list(range(len(expected))))
+    return max(_differ(actual[layer], states) for layer, states in enumerate(expected))
 
 
 def _try_padding(model: LanguageModel, segments: list[list[int]]) -> float:
     differences = []
     for places in model.batched_together([len(segment) for segment in segments]):
         group = [segments[place] for place in places]
-        found = _encode(model, group, [model.num_layers])[model.num_layers]
+        actual = _encode(model, group, [model.num_layers])[model.num_layers]
         expected = [_plain_states(model, segment)[-1][0] for segment in group]
-        differences += [_differ(row[: len(states)], states) for row, states in zip(found, expected, strict=True)]
+        differences += [_differ(row[: len(states)], states) for row, states in zip(actual, expected, strict=True)]
     return max(differences)
 
 
@@ -275,9 +276,9 @@ def _try_sharing(model: LanguageModel) -> float:
     vectors = [_plain_states(model, c)[-1][0] if model.is_encoder_decoder else _embedded(model, c) for c in contexts]
     prompts = [Prompt(context=context.float().cpu(), choices=choices) for context in vectors]
     scored = score_prompts(model, prompts, Batcher(BatchBudget()))
-    found = [score.log_probability for scores in scored for score in scores]
+    actual = [score.log_probability for scores in scored for score in scores]
     expected = [score_choice(model, context, choice, bare=False) for context in vectors for choice in choices]
-    return _differ(torch.tensor(found), torch.tensor(expected))
+    return _differ(torch.tensor(actual), torch.tensor(expected))
 
 
 def _embedded(model: LanguageModel, tokens: list[int]) -> Tensor:

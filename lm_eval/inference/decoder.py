@@ -1,6 +1,7 @@
 """Test 1 and the baseline: log-probabilities of choices behind a context of tokens or concept vectors (experiment §5).
 
-A context is read once for all its choices, in the way that the family allows (`Family.sharing`).
+A context is read once for all its choices, in the way that the family allows (`Family.sharing`). One that is too long
+for a decoder-only model is truncated from the left (`_make_jobs`); segments are in `lm_eval.contexts.tokenization`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -77,20 +78,20 @@ def score_prompts(
         model: the language model; an encoder-decoder takes contexts of concept vectors only.
         prompts: contexts and choices; no choice may be empty or longer than the model takes.
         batcher: cuts the work into batches.
-        on_batch: told the choice tokens of each finished batch.
+        on_batch: called with the number of choice tokens of each finished batch.
 
     Returns:
         For each prompt, the score of each choice.
     """
-    found: dict[tuple[int, int], ChoiceScore] = {}
+    by_choice: dict[tuple[int, int], ChoiceScore] = {}
     jobs = [job for index, prompt in enumerate(prompts) for job in _make_jobs(model, index, prompt)]
     for bare in (False, True):
         alike = [job for job in jobs if job.parameterless is bare]
         for batch, scores in _score_alike(model, alike, batcher):
             keys = [(job.prompt, choice) for job in batch for choice in job.choices]
-            found.update(zip(keys, scores, strict=True))
+            by_choice.update(zip(keys, scores, strict=True))
             on_batch(sum(len(target) for job in batch for target in job.targets))
-    return [[found[index, choice] for choice in range(len(prompt.choices))] for index, prompt in enumerate(prompts)]
+    return [[by_choice[index, choice] for choice in range(len(prompt.choices))] for index, prompt in enumerate(prompts)]
 
 
 def _score_alike(

@@ -1,6 +1,7 @@
-"""Segments → hidden states → vectors, in batches; no more blocks run than the deepest layer needs (experiment §4).
+"""The encoder's forward pass: segments → hidden states → vectors, in batches (experiment §4).
 
-The layers are aggregated inside the pass, so that a batch holds the token vectors of one layer at a time.
+Hooks on the blocks report the hidden states of the wanted layers, which are aggregated inside the pass: a batch holds
+the token vectors of one layer at a time, and no more blocks run than the deepest layer needs.
 """
 
 from collections import defaultdict
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lm_eval.inference.batching import Batcher
@@ -26,7 +27,7 @@ class _DeepestLayerReachedError(Exception):
 
 
 OnLayer = Callable[[Layer, Tensor], None]
-"""Told the token vectors of a layer, [batch, token, dim], as soon as they are there."""
+"""Called with a layer and its token vectors, [batch, token, dim], as soon as they are computed."""
 
 
 @contextmanager
@@ -66,22 +67,41 @@ def run_encoder(
         offsets: position whose embedding is added to all tokens of a row; 0 adds none.
         layers: indices of hidden states from 0 (entering the first block) to the number of blocks (after the final
             norm), E (token embeddings) or OE (rows of the output matrix).
-        on_layer: told each of them once; nothing is kept of a layer that it has dropped.
+        on_layer: called once with each of them; nothing is kept of a layer that it has dropped.
     """
     if "OE" in layers:
         matrix = model.output_matrix
         on_layer("OE", matrix[tokens.to(matrix.device)])
     if set(layers) == {"OE"}:
         return
-    embeddings = model.token_embeddings(tokens)
+    embeddings = _embed(model, tokens, offsets)
+    if "E" in layers:
+        on_layer("E", embeddings)
+    _run_blocks(model, embeddings, mask, [layer for layer in layers if isinstance(layer, int)], on_layer)
+
+
+def _embed(
+    model: LanguageModel, tokens: Int[Tensor, "batch token"], offsets: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch token dim"]:
+    """Return token embeddings, with a position's embedding added to the rows that have an offset."""
+    embeddings: Tensor = model.token_embeddings(tokens)
     if offsets.any():
         positions = model.embed_positions(offsets).to(embeddings.device)
         embeddings = embeddings + (positions * (offsets > 0).unsqueeze(1).to(embeddings.device)).unsqueeze(1)
-    if "E" in layers:
-        on_layer("E", embeddings)
-    inner = sorted(layer for layer in layers if isinstance(layer, int) and layer < model.num_layers)
+    return embeddings
+
+
+def _run_blocks(
+    model: LanguageModel,
+    embeddings: Float[Tensor, "batch token dim"],
+    mask: Bool[Tensor, "batch token"],
+    layers: Collection[int],
+    on_layer: OnLayer,
+) -> None:
+    """Run the blocks as deep as the wanted hidden states need, and report these on the way."""
+    inner = sorted(layer for layer in layers if layer < model.num_layers)
     needs_last = model.num_layers in layers
-    if not inner and not needs_last:
+    if not layers:
         return
     hidden: AbstractContextManager[None] = nullcontext()
     arguments: dict[str, Any] = {}
@@ -117,20 +137,20 @@ class SegmentEncoder:
 
         Args:
             segments: any number of segments, none without tokens.
-            on_batch: told the real tokens of each finished batch.
+            on_batch: called with the number of real tokens of each finished batch.
         """
         unique = list(dict.fromkeys(segments))
-        found = {segment: self._kept[segment] for segment in unique if segment in self._kept}
-        new = [segment for segment in unique if segment not in found]
-        on_batch(sum(len(segment.tokens) for segment in found))
+        vectors = {segment: self._kept[segment] for segment in unique if segment in self._kept}
+        new = [segment for segment in unique if segment not in vectors]
+        on_batch(sum(len(segment.tokens) for segment in vectors))
         lengths = [len(segment.tokens) for segment in new]
         with torch.inference_mode():
             for places in self.model.batched_together(lengths):
                 for batch, rows in self._run([new[place] for place in places]):
-                    found.update(zip(batch, rows, strict=True))
+                    vectors.update(zip(batch, rows, strict=True))
                     on_batch(sum(len(segment.tokens) for segment in batch))
-        self._keep({segment: found[segment] for segment in new})
-        return found
+        self._keep({segment: vectors[segment] for segment in new})
+        return vectors
 
     def _run(self, segments: Sequence[Segment]) -> Iterator[tuple[list[Segment], list[Vectors]]]:
         def launch(indices: list[int]) -> _Encoded:

@@ -1,9 +1,9 @@
-"""A context read once into the cache of keys and values, its choices behind it.
+"""Prefix sharing by cache: a context is read once into the cache of keys and values, its choices go on from there.
 
 The context's last position goes with the choices, whose first tokens it predicts: so nothing but keys and values is
 wanted of the rest, and its pass ends where the last block has given them. The choices of a context stand side by side
-in one row (`branches`) where the family's attention can be told what sees what and where it stands. Where it goes by
-place in the row instead, the cache is repeated for each choice, and contexts are padded on the left: both adjoin so.
+in one row (`Row.branches`) where the family's attention takes a mask and positions. Where it goes by place in the row
+instead, the cache is repeated for each choice, and contexts are padded on the left, so that context and choice adjoin.
 """
 
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ class _ContextCache(DynamicCache):
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Take the keys and values of a block, and end the pass that reads a context at the last."""
-        found = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        keys_and_values = super().update(key_states, value_states, layer_idx, *args, **kwargs)
         if self.reads_context and layer_idx == len(self.layers) - 1:
             raise _ContextReadError
-        return found
+        return keys_and_values
 
 
 def run_with_cache(model: LanguageModel, rows: Sequence[Row], inputs: Hidden) -> Hidden:
@@ -94,7 +94,7 @@ def _run_side_by_side(model: LanguageModel, rows: Sequence[Row], inputs: Hidden,
 def _run_repeated(model: LanguageModel, rows: Sequence[Row], inputs: Hidden, hidden: Hidden) -> None:
     trunks = [x[: row.trunk - 1] for x, row in zip(inputs, rows, strict=True)]
     padded = pad_sequence(trunks, batch_first=True, padding_side="left")
-    mask = _count(trunks, padded.shape[1]).to(inputs.device)
+    mask = _real_positions(trunks, padded.shape[1]).to(inputs.device)
     cache = _read(model, padded, mask)
     places = [(place, start, length) for place, row in enumerate(rows) for start, length in _branches(row)]
     owners = torch.tensor([place for place, _, _ in places])
@@ -121,7 +121,7 @@ def _branches(row: Row) -> list[tuple[int, int]]:
     return [(row.trunk + end - length, length) for end, length in zip(ends, row.branches, strict=True)]
 
 
-def _count(trunks: Sequence[Tensor], width: int) -> Bool[Tensor, "row position"]:
+def _real_positions(trunks: Sequence[Tensor], width: int) -> Bool[Tensor, "row position"]:
     lengths = torch.tensor([len(trunk) for trunk in trunks])
     return torch.arange(width) >= width - lengths.unsqueeze(1)
 

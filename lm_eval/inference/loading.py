@@ -1,4 +1,4 @@
-"""Loading a model and its tokenizer, on one device or several, in a dtype that suits the hardware."""
+"""Loading a model and its tokenizer, on one device or several; where device, dtype and length limit are decided."""
 
 import math
 import time
@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.utils import logging as transformers_logging
 
 from lm_eval.common.hub import hub_or_cache
+from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
@@ -40,7 +41,7 @@ def choose_device(device: str | None) -> torch.device:
         torch.empty(0, device=chosen)
     except Exception as error:
         raise ConfigurationError(
-            f"device {device!r} is not to be had on this machine ({error}); leave it out, or try cpu"
+            f"device {device!r} is not available on this machine ({error}); leave it out, or try cpu"
         ) from error
     return chosen
 
@@ -94,23 +95,11 @@ def load_model(
     began = time.perf_counter()
     how = checkpoint or Checkpoint()
     files = {"revision": revision, "subfolder": how.subfolder or "", "trust_remote_code": how.trust_remote_code}
-    try:
-        config = AutoConfig.from_pretrained(_source(pretrained), **files)
-        tokenizer = _load_tokenizer(pretrained, how, files)
-        has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
-    except Exception as error:
-        needs_code = "custom code" in str(error) and not how.trust_remote_code
-        remedy = "; trust_remote_code=True in model_args runs the code that comes with it" if needs_code else ""
-        raise ConfigurationError(f"pretrained={pretrained}: cannot be loaded ({_told(error)}){remedy}") from error
-    if not has_vocabulary:  # so it is made where the tokenizer's files are missing
-        raise ConfigurationError(f"pretrained={pretrained}: the tokenizer has no vocabulary; are its files there?")
+    config, tokenizer = _read_small_files(pretrained, how, files)
     family, place = find_family(config.to_dict(), pretrained), choose_device(device)
     options = {**files, "config": config, "dtype": choose_dtype(dtype, family, place)}
     if how.is_quantised:
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_8bit=how.load_in_8bit, load_in_4bit=how.load_in_4bit, bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=options["dtype"],
-        )  # fmt: skip
+        options["quantization_config"] = _quantise(how, options["dtype"])
     if spread or how.is_quantised:  # quantised weights can't be moved once they are there
         options["device_map"] = "auto" if spread else {"": place}
     network = _load_weights(pretrained, family, options)
@@ -120,6 +109,31 @@ def load_model(
         network.to(place)
     model = wrap_model(network.eval(), tokenizer, name=pretrained)
     return replace(model, load_seconds=time.perf_counter() - began)
+
+
+def _read_small_files(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return a model's config and tokenizer."""
+    try:
+        config = AutoConfig.from_pretrained(_source(pretrained), **files)
+        tokenizer = _load_tokenizer(pretrained, how, files)
+        has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
+    except Exception as error:
+        needs_code = "custom code" in str(error) and not how.trust_remote_code
+        remedy = "; trust_remote_code=True in model_args runs the code that comes with it" if needs_code else ""
+        raise ConfigurationError(f"pretrained={pretrained}: cannot be loaded ({say_cause(error)}){remedy}") from error
+    if not has_vocabulary:  # so it is made where the tokenizer's files are missing
+        raise ConfigurationError(f"pretrained={pretrained}: the tokenizer has no vocabulary; are its files there?")
+    return config, tokenizer
+
+
+def _quantise(how: Checkpoint, dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Return what bitsandbytes is to do with the weights, and the dtype that it computes in."""
+    return BitsAndBytesConfig(
+        load_in_8bit=how.load_in_8bit,
+        load_in_4bit=how.load_in_4bit,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def _source(name: str) -> str:
@@ -136,12 +150,14 @@ def _load_weights(pretrained: str, family: Family, options: dict[str, Any]) -> A
     """Load a checkpoint, and refuse one whose tensors don't fill the model: the loader would leave the rest random."""
     auto: Any = AutoModelForSeq2SeqLM if family.architecture == "encoder-decoder" else AutoModelForCausalLM
     try:
-        network, found = auto.from_pretrained(_source(pretrained), output_loading_info=True, **options)
+        network, report = auto.from_pretrained(_source(pretrained), output_loading_info=True, **options)
     except torch.OutOfMemoryError:  # more GPUs may do
         raise
     except Exception as error:
-        raise ConfigurationError(f"pretrained={pretrained}: the weights cannot be loaded ({_told(error)})") from error
-    lacking = sorted(map(str, (*found["missing_keys"], *found["mismatched_keys"])))
+        raise ConfigurationError(
+            f"pretrained={pretrained}: the weights cannot be loaded ({say_cause(error)})"
+        ) from error
+    lacking = sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"])))
     if lacking:
         raise ConfigurationError(
             f"pretrained={pretrained}: the checkpoint is not complete: {len(lacking)} of the model's tensors are "
@@ -158,12 +174,8 @@ def _merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
         return PeftModel.from_pretrained(network, _source(adapter)).merge_and_unload()
     except Exception as error:
         raise ConfigurationError(
-            f"peft={adapter}: cannot be merged into the model ({_told(error)}); was it trained for it?"
+            f"peft={adapter}: cannot be merged into the model ({say_cause(error)}); was it trained for it?"
         ) from error
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # noqa: ANN401

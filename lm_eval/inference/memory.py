@@ -1,4 +1,4 @@
-"""Memory: what a batch of a model may hold on its device, results on their way to the host, the CPU's freed memory."""
+"""Memory: how large a batch may be on a model's device, what was used at most, results on their way to the host."""
 
 import sys
 from collections.abc import Sequence

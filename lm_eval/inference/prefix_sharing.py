@@ -1,4 +1,4 @@
-"""A context and its choices in one row: the context is read once, the choices branch off behind it.
+"""Prefix sharing by attention mask: a context and its choices in one row, so that the context is read once.
 
 A row is [trunk; branch; branch; …]: every branch sees the trunk and itself, never another branch, and its positions go
 on where the trunk's end. So a choice is scored as if it stood alone behind the context.
@@ -33,13 +33,13 @@ class Row:
     @property
     def predicting(self) -> tuple[int, ...]:
         """The positions that predict the tokens of the choices, choice after choice."""
-        found: list[int] = []
+        places: list[int] = []
         start = self.trunk
         for length in self.branches:
-            found += [self.trunk - 1] * self.starts_in_trunk
-            found += range(start, start + length)
+            places += [self.trunk - 1] * self.starts_in_trunk
+            places += range(start, start + length)
             start += length
-        return tuple(found)
+        return tuple(places)
 
     def label(self) -> Int[Tensor, " position"]:
         """Return for each position the branch it belongs to, counted from 1; 0 is the trunk."""

@@ -1,7 +1,7 @@
-"""The plain way: one segment or one choice, in a forward pass of its own, as transformers runs the model.
+"""The reference implementation: one segment or one choice in a forward pass of its own, as transformers runs it.
 
-No batches, no padding, no shared contexts, no hooks; every hidden state and every logit is computed. What judges the
-engine on a user's own model: `--verify`, and the checks of `lm_eval.inference.conformance`.
+No batches, no padding, no shared contexts, no hooks; every hidden state and every logit is computed. What the
+batched passes are compared with on a user's own model: by `--verify`, and by `lm_eval.inference.conformance`.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Padding hidden from an encoder by its position bias, which the first block makes and all others use again.
+"""Padding hidden from T5's encoder by its relative position bias, which the first block makes for all others too.
 
 An attention mask would do the same, but transformers joins mask and bias anew in every block.
 """
@@ -43,5 +43,5 @@ def padding_hidden(model: LanguageModel, mask: Bool[Tensor, "batch token"]) -> I
         del attention.compute_bias
     if not made:
         raise RuntimeError(
-            "the encoder made no position bias, so its padding was not hidden: a transformers unknown to us"
+            "the encoder made no position bias, so its padding was not hidden; install another transformers"
         )

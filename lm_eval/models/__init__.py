@@ -1,1 +1,1 @@
-"""What is known of models before and after loading: families as a table, sizes, what fits which settings."""
+"""Models before and after loading: the table of families, the list of models, sizes, dtypes, which settings fit."""

@@ -1,4 +1,4 @@
-"""The settings of a configuration that depend on its model, checked by what its files tell (experiment §4).
+"""The settings of a configuration that depend on its model, checked by what its files say (experiment §4).
 
 Knows nothing of torch.
 """
@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.text import choices_text
 from lm_eval.config.settings import resolve_layer
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import FAMILIES
 from lm_eval.models.info import ModelFacts, is_local
 
 
-def no_end_token(name: str, found: str = "none") -> str:
+def no_end_token(name: str, stated: str = "none") -> str:
     """Return what to say of a model that has no end-of-text token where `no_context` needs one."""
     return (
         f"encoding_scheme=no_context: choices are scored behind the end-of-text token, but {name} has no usable one "
-        f"(eos_token of the tokenizer, eos_token_id of the config: {found}); set one there, or choose another model"
+        f"(eos_token of the tokenizer, eos_token_id of the config: {stated}); set one there, or choose another model"
     )
 
 
@@ -28,16 +27,16 @@ _TOKENIZERS_WITHOUT_DEFAULTS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def _states_no_end_token(facts: ModelFacts) -> bool:
-    """Whether a folder's files rule out an end-of-text token; where they leave it open, loading will tell."""
+    """Whether a folder's files rule out an end-of-text token; where they leave it open, loading decides."""
     if not is_local(facts.name) or facts.config.get("eos_token_id", _UNSTATED) is not None:
         return False
-    stated: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         try:
-            stated.update(json.loads((Path(facts.name).expanduser() / name).read_text(encoding="utf-8")))
+            settings.update(json.loads((Path(facts.name).expanduser() / name).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             continue
-    return stated.get("tokenizer_class") in _TOKENIZERS_WITHOUT_DEFAULTS and stated.get("eos_token") is None
+    return settings.get("tokenizer_class") in _TOKENIZERS_WITHOUT_DEFAULTS and settings.get("eos_token") is None
 
 
 _UNSTATED = object()
@@ -66,7 +65,7 @@ def check_against_model(config: Any, facts: ModelFacts, *, decodes: bool = True)
     if config.vectors.add_pos and facts.family.position_embedding is None:
         able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
         raise ConfigurationError(
-            f"ADD_POS=True: {facts.name} has no learned absolute positions; choose a model of type {choices_text(able)}"
+            f"ADD_POS=True: {facts.name} has no learned absolute positions; choose a model of type {', '.join(able)}"
         )
     schemes = (config.vectors.word_agg_scheme, config.vectors.out_word_agg_scheme)
     if facts.family.activation is None and any("|" in str(scheme) for scheme in schemes):

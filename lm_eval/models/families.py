@@ -24,7 +24,7 @@ class Family:
 
     architecture: Architecture
     blocks: str | None = "layers"
-    """Path of the list of blocks below the base model (decoder-only) or the encoder; None has it looked for."""
+    """Path of the list of blocks below the base model (decoder-only) or the encoder; None: it is searched for."""
     num_layers: str = "num_hidden_layers"
     """Config field with the number of those blocks."""
     activation: str | None = "hidden_act"
@@ -52,7 +52,7 @@ class Family:
     fused_attention: bool = True
     """Whether attention keeps no matrix of scores; where it does, batches are limited by the square of their length."""
     takes_positions: bool = True
-    """Whether the model can be told the positions of its inputs."""
+    """Whether the model takes the positions of its inputs (`position_ids`)."""
     overflows_in_float16: bool = False
     """Whether float16 gives infinities, so that it must not be chosen by default."""
     gated_mlp: bool = False

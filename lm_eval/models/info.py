@@ -1,4 +1,4 @@
-"""What can be told of a model from its files before its weights are loaded, and the checks that rest on it.
+"""What a model's files say before its weights are loaded: config, family, commit, content; and the checks of them.
 
 Knows nothing of torch, so that a grid can be checked before anything heavy is imported.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.hub import answers, first_line
-from lm_eval.common.text import choices_text
+from lm_eval.common.hub import answers
+from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import Family, find_family
@@ -31,7 +31,7 @@ _COMMON_NUM_LAYERS = "num_hidden_layers"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """What a model's config tells before its weights are loaded."""
+    """What a model's config says before its weights are loaded."""
 
     name: str
     family: Family
@@ -105,7 +105,7 @@ def _check_beside(checkpoint: Checkpoint) -> None:
         name = getattr(checkpoint, key)
         if name is not None and is_local(name) and not _holds(Path(name).expanduser(), marks):
             raise ConfigurationError(
-                f"{key}={name}: no such folder, or it has none of {choices_text(marks)}; give a folder that "
+                f"{key}={name}: no such folder, or it has none of {', '.join(marks)}; give a folder that "
                 "save_pretrained wrote, or a hub name"
             )
     if checkpoint.is_quantised and importlib.util.find_spec("bitsandbytes") is None:
@@ -116,8 +116,8 @@ def _check_beside(checkpoint: Checkpoint) -> None:
 
 def _holds(folder: Path, patterns: Sequence[str]) -> bool:
     """Whether a folder has a file of any of the names, other than what training leaves."""
-    found = (path for pattern in patterns for path in folder.glob(pattern))
-    return any(path.name not in _TRAINING_FILES for path in found)
+    files = (path for pattern in patterns for path in folder.glob(pattern))
+    return any(path.name not in _TRAINING_FILES for path in files)
 
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -133,7 +133,7 @@ def _check_folder(pretrained: str, folder: Path, revision: str | None, *, needs_
     for what, patterns in (("weights", _WEIGHTS), *([("tokenizer", _TOKENIZERS)] if needs_tokenizer else [])):
         if not _holds(folder, patterns):
             raise ConfigurationError(
-                f"pretrained={pretrained}: the folder has no {what} ({choices_text(patterns)}); "
+                f"pretrained={pretrained}: the folder has no {what} ({', '.join(patterns)}); "
                 f"save the {what} there with save_pretrained"
             )
 
@@ -151,8 +151,8 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
         return Path(hf_hub_download(pretrained, name, revision=revision))
     except Exception as error:
         raise ConfigurationError(
-            f"pretrained={pretrained}: neither a local folder nor to be had from the model hub or its cache "
-            f"({type(error).__name__}: {first_line(error)}); check the name and the network, or give a folder "
+            f"pretrained={pretrained}: neither a local folder nor available from the model hub or its cache "
+            f"({say_cause(error)}); check the name and the network, or give a folder "
             "(scripts/prefetch.py fetches models while there is a network)"
         ) from error
 
@@ -176,7 +176,7 @@ def _digest(stream: Any) -> str:  # noqa: ANN401
 def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint = _PLAIN) -> Mapping[str, Any]:
     """Return what identifies a model: the content of a local folder's files, or the hub's name and revision.
 
-    What else is loaded beside it is told in the same way, and only where there is something.
+    What else is loaded beside it is identified in the same way, and only where there is something.
 
     Raises:
         ConfigurationError: the folder or its config is missing.

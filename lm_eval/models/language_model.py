@@ -1,4 +1,7 @@
-"""A loaded model, its tokenizer, and where everything is in it, by its family's row of the table."""
+"""A loaded model with its tokenizer: where its stacks, blocks and embeddings are, by its family's row of the table.
+
+Also how texts become tokens, the tokens that stand for no context, and what a decoder begins with.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,8 +67,8 @@ class LanguageModel:
         stated = getattr(self.config, "rope_parameters", None) or {}
         kinds = [stated, *(value for value in stated.values() if isinstance(value, dict))]
         limits = [kind.get("original_max_position_embeddings") for kind in kinds if kind.get("rope_type") == "longrope"]
-        found = [limit or getattr(self.config, "original_max_position_embeddings", None) for limit in limits]
-        return int(found[0]) if found and found[0] else None
+        lengths = [limit or getattr(self.config, "original_max_position_embeddings", None) for limit in limits]
+        return int(lengths[0]) if lengths and lengths[0] else None
 
     def batched_together(self, lengths: Sequence[int]) -> list[list[int]]:
         """Group sequences that may share a batch without changing one another, by their lengths.
@@ -183,8 +186,8 @@ class LanguageModel:
             end = next(iter(end), None)
         size = self.network.get_input_embeddings().num_embeddings
         if end is None or not 0 <= end < size:
-            found = "none" if end is None else f"{end}, beyond the {size} tokens that the model has"
-            raise RunError(no_end_token(self.name, found))
+            stated = "none" if end is None else f"{end}, beyond the {size} tokens that the model has"
+            raise RunError(no_end_token(self.name, stated))
         return (int(end),)
 
     @cached_property
@@ -196,8 +199,8 @@ class LanguageModel:
         """
         places = (self.network.config, getattr(self.network, "generation_config", None))
         names = ("decoder_start_token_id", "bos_token_id")
-        found = (getattr(place, name, None) for name in names for place in places)
-        start = next((token for token in found if token is not None), None)
+        candidates = (getattr(place, name, None) for name in names for place in places)
+        start = next((token for token in candidates if token is not None), None)
         if start is None:
             raise RunError(f"{self.name}: no decoder_start_token_id in its config or generation config; set one there")
         return int(start)

@@ -1,14 +1,13 @@
 """The models that grids run over: the list in `data/LM_List.csv`, and the embedded ones of the demo."""
 
 import csv
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from lm_eval.common.text import choices_text
+from lm_eval.common.text import did_you_mean
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture
 
@@ -40,7 +39,7 @@ class ListedModel:
         if not self.name or not self.study:
             raise ValueError("model and study must not be empty")
         if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"arch_type must be one of {choices_text(ARCHITECTURES)}, got {self.architecture!r}")
+            raise ValueError(f"arch_type must be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}")
         if not 0 < self.size_b < math.inf:
             raise ValueError(f"size_b must be a positive number (billions of parameters), got {self.size_b}")
 
@@ -49,7 +48,7 @@ _COLUMNS = ("model", "family", "arch_type", "size_b", "study")
 
 
 def read_model_list(path: Path = MODEL_LIST) -> list[ListedModel]:
-    """Read the list, largest model first: what takes longest is best begun with.
+    """Read the list, largest model first, since what takes longest is best begun with.
 
     Raises:
         ConfigurationError: the file or a column is missing, a line is broken, or a model is listed twice.
@@ -59,7 +58,7 @@ def read_model_list(path: Path = MODEL_LIST) -> list[ListedModel]:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
             if lacking := [column for column in _COLUMNS if column not in (reader.fieldnames or ())]:
-                raise ConfigurationError(f"{path}: column {choices_text(lacking)} is missing")
+                raise ConfigurationError(f"{path}: column {', '.join(lacking)} is missing")
             for row in reader:
                 model = _read_line(
                     {column: row[column] or "" for column in _COLUMNS}, f"{path}, line {reader.line_num}"
@@ -95,23 +94,19 @@ def list_models(
 
     Args:
         arch_type: only models of this architecture; None takes both.
-        max_size: only models below so many billions of parameters.
-        min_size: only models of at least so many.
+        max_size: billions of parameters that all models stay below.
+        min_size: billions of parameters that all models have at least.
         exclude: names, or patterns such as `*/dolly-*`, of models to leave out.
         study: only the models of this study; None takes the whole list.
 
     Raises:
-        ConfigurationError: a value that is none, a name to leave out that is not in the list, or no model is left.
+        ConfigurationError: an invalid value, a name to leave out that is not in the list, or no model is left.
     """
     listed = read_model_list()
-    studies = sorted({model.study for model in listed})
     _check_choice("arch_type", arch_type, ARCHITECTURES)
-    _check_choice("study", study, studies)
-    _check_size("max_size", max_size)
-    _check_size("min_size", min_size)
-    patterns = [exclude] if isinstance(exclude, str) else list(exclude)
-    for pattern in patterns:
-        _check_pattern(pattern, [model.name for model in listed])
+    _check_choice("study", study, sorted({model.study for model in listed}))
+    _check_sizes(max_size=max_size, min_size=min_size)
+    patterns = _read_patterns(exclude, [model.name for model in listed])
     names = [
         model.name
         for model in listed
@@ -130,14 +125,20 @@ def list_models(
 
 def _check_choice(key: str, value: str | None, choices: Sequence[str]) -> None:
     if value not in (None, *choices):
-        raise ConfigurationError(
-            f"list_models: unknown {key} {value!r}; choose from {choices_text([*choices, 'None'])}"
-        )
+        raise ConfigurationError(f"list_models: unknown {key} {value!r}; choose from {', '.join([*choices, 'None'])}")
 
 
-def _check_size(key: str, size: object) -> None:
-    if isinstance(size, bool) or not isinstance(size, (int, float)) or not size >= 0:
-        raise ConfigurationError(f"list_models: {key} must be a number of billions of parameters, got {size!r}")
+def _check_sizes(**sizes: object) -> None:
+    for key, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, (int, float)) or not size >= 0:
+            raise ConfigurationError(f"list_models: {key} must be a number of billions of parameters, got {size!r}")
+
+
+def _read_patterns(exclude: Sequence[str] | str, names: Sequence[str]) -> list[str]:
+    patterns = [exclude] if isinstance(exclude, str) else list(exclude)
+    for pattern in patterns:
+        _check_pattern(pattern, names)
+    return patterns
 
 
 def _check_pattern(pattern: object, names: Sequence[str]) -> None:
@@ -145,10 +146,8 @@ def _check_pattern(pattern: object, names: Sequence[str]) -> None:
     if not isinstance(pattern, str):
         raise ConfigurationError(f"list_models: exclude must hold names or patterns, got {pattern!r}")
     if not any(fnmatchcase(name, pattern) for name in names):
-        near = difflib.get_close_matches(pattern, names, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
         raise ConfigurationError(
-            f"list_models: exclude: {pattern!r} matches no model of {MODEL_LIST}{hint}; "
+            f"list_models: exclude: {pattern!r} matches no model of {MODEL_LIST}{did_you_mean(pattern, names)}; "
             "give a full name, or a pattern such as '*/dolly-*'"
         )
 

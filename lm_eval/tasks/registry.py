@@ -6,7 +6,7 @@ Two datasets are modules, the others task files in `builtin/`, of the form that 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lm_eval.common.text import choices_text
+from lm_eval.common.text import did_you_mean
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.base import FORM_OF_MODEL, Form, Task
@@ -15,7 +15,6 @@ from lm_eval.tasks.webqs import WEBQS
 from lm_eval.tasks.yaml_tasks.build import SUFFIXES, make_tasks
 from lm_eval.tasks.yaml_tasks.index import Library, open_library
 from lm_eval.tasks.yaml_tasks.parser import read_task_file
-from lm_eval.tasks.yaml_tasks.schema import did_you_mean
 
 _MODULES = (
     Task(name="hellaswag", dataset=HELLASWAG, form="standard", metrics=("acc", "acc_norm_unspaced")),
@@ -73,7 +72,7 @@ def _find_in(library: Library, kind: str, name: str) -> Task | None:
 
 def _wrong_form(task: Task, kind: str, fitting: Sequence[str]) -> ConfigurationError:
     wanted = FORM_OF_MODEL[kind]
-    remedy = f"choose from {choices_text(fitting)}" if fitting else f"it has no choices to compare for {wanted}"
+    remedy = f"choose from {', '.join(fitting)}" if fitting else f"it has no choices to compare for {wanted}"
     return ConfigurationError(
         f"task {task.name!r} is for {task.form} scoring, but --model {kind} does {wanted}; {remedy}"
     )
@@ -82,7 +81,7 @@ def _wrong_form(task: Task, kind: str, fitting: Sequence[str]) -> ConfigurationE
 def _unknown(name: str, form: Form, include_path: str | None) -> str:
     fitting = [other for other, task in TASKS.items() if task.form == form]
     base = without_form(name)
-    valid = f"for {form} choose from {choices_text(fitting)}"
+    valid = f"for {form} choose from {', '.join(fitting)}"
     if include_path is None:
         near = did_you_mean(base, {without_form(other): other for other in fitting})
         return f"unknown task {name!r}{near}; {valid}, or name a folder with task files (include_path)"

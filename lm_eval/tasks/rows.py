@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.hub import first_line, hub_or_cache
+from lm_eval.common.hub import hub_or_cache
+from lm_eval.common.text import first_line, say_cause
 from lm_eval.errors import DataError
 
 SourcedRow = tuple[Mapping[str, Any], str]
@@ -169,9 +170,7 @@ def _read_saved(local: LocalSplit) -> Iterator[SourcedRow]:
     try:
         rows = datasets.load_from_disk(str(folder))
     except Exception as error:
-        raise DataError(
-            f"{folder}: cannot be read as a saved dataset ({type(error).__name__}: {first_line(error)})"
-        ) from error
+        raise DataError(f"{folder}: cannot be read as a saved dataset ({say_cause(error)})") from error
     yield from ((row, f"{folder}, row {index}") for index, row in enumerate(rows))
 
 

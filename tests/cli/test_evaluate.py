@@ -127,7 +127,7 @@ def test_hf_is_also_spelt_gpt2(gpt2, data_dir):
         ({"num_fewshot": "50"}, "num_fewshot=50: hellaswag has only 12 rows to draw shots from"),
         ({"batch_size": "0"}, "batch_size must be a positive integer or auto, got '0'"),
         ({"model_args": f"pretrained=MODEL,{SIMILARITY},device_map=auto", "device": "cpu"}, "exclude each other"),
-        ({"device": "nonsense"}, "device 'nonsense' is not to be had on this machine"),
+        ({"device": "nonsense"}, "device 'nonsense' is not available on this machine"),
         ({"task_args": "encoding_scheme=concat_each_example,data_dir=/nowhere"}, "/nowhere/hellaswag/validation.jsonl"),
     ],
 )

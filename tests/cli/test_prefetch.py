@@ -97,8 +97,8 @@ def test_all_that_is_missing_is_told_at_once_with_the_flags_that_help(hub, tmp_p
     assert ended.returncode == 2
     lines = ended.stderr.splitlines()
     assert lines[0] == "error: 3 things are not to be had or not usable:"
-    assert lines[1].startswith("  pretrained=some/tiny: neither a local folder nor to be had")
-    assert lines[2].startswith("  pretrained=other/one: neither a local folder nor to be had")
+    assert lines[1].startswith("  pretrained=some/tiny: neither a local folder nor available")
+    assert lines[2].startswith("  pretrained=other/one: neither a local folder nor available")
     assert lines[3].startswith("  Rowan/hellaswag: the validation split cannot be loaded")
     assert "--data_dir to a script" in lines[3]
     assert all("scripts/prefetch.py" in line for line in lines[1:])

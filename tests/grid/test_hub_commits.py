@@ -128,7 +128,7 @@ def test_a_hub_model_in_the_cache_is_planned_offline(tmp_path, data_dir, variabl
 def test_a_hub_model_that_is_not_in_the_cache_is_refused_offline(tmp_path, data_dir):
     ended = dry_run(tmp_path, data_dir, HF_HUB_CACHE=str(tmp_path / "empty"))
     assert ended.returncode == 2
-    assert "pretrained=some/model: neither a local folder nor to be had from the model hub or its cache" in ended.stderr
+    assert "pretrained=some/model: neither a local folder nor available from the model hub or its cache" in ended.stderr
     assert "check the name and the network, or give a folder" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
@@ -137,7 +137,7 @@ def test_a_cache_that_does_not_know_the_newest_commit_is_no_help_offline(tmp_pat
     write_cache(tmp_path / "cache", OLD, head=None)
     ended = dry_run(tmp_path, data_dir, HF_HUB_CACHE=str(tmp_path / "cache"))
     assert ended.returncode == 2
-    assert "pretrained=some/model: neither a local folder nor to be had" in ended.stderr
+    assert "pretrained=some/model: neither a local folder nor available" in ended.stderr
 
 
 def test_a_hub_model_of_the_wrong_architecture_is_refused(tmp_path, data_dir):

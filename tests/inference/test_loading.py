@@ -98,7 +98,7 @@ def test_a_config_that_cannot_be_used_is_named(tmp_path, content):
 
 def test_a_hub_name_without_a_network_fails_at_once_and_says_what_to_do(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    message = r"pretrained=nobody/no-such-model: neither a local folder nor to be had from the model hub or its cache"
+    message = r"pretrained=nobody/no-such-model: neither a local folder nor available from the model hub or its cache"
     with pytest.raises(ConfigurationError, match=message):
         read_facts("nobody/no-such-model")
 
@@ -130,7 +130,7 @@ def test_a_truncated_checkpoint_is_refused(folders, tmp_path):
 
 
 def test_a_device_that_is_not_there_is_refused(folders):
-    with pytest.raises(ConfigurationError, match=r"device 'cuda:7' is not to be had on this machine"):
+    with pytest.raises(ConfigurationError, match=r"device 'cuda:7' is not available on this machine"):
         load_model(str(folders["gpt2"]), device="cuda:7")
 
 

@@ -64,7 +64,10 @@ def test_models_are_left_out_by_name_or_pattern():
         ({"max_size": "7"}, "max_size must be a number of billions of parameters, got '7'"),
         ({"min_size": -1}, "min_size must be a number of billions of parameters, got -1"),
         ({"max_size": math.nan}, "max_size must be a number of billions of parameters, got nan"),
-        ({"exclude": "google/flan-t5-xll"}, r"'google/flan-t5-xll' matches no model .* \(did you mean google/flan-t5-"),
+        (
+            {"exclude": "google/flan-t5-xll"},
+            r"'google/flan-t5-xll' matches no model .* \(did you mean 'google/flan-t5-",
+        ),
         ({"exclude": "dolly*"}, r"give a full name, or a pattern such as '\*/dolly-\*'"),
         ({"exclude": [7]}, "exclude must hold names or patterns, got 7"),
         ({"min_size": 30}, r"no model is left with arch_type=None, study=paper, min_size=30, max_size=inf \(not incl"),

@@ -6,16 +6,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from lm_eval.analysis.figures.selection import (
-    check,
-    is_control,
-    name_test,
-    say,
-    say_constant,
-    sort_models,
-    varying_settings,
-)
-from lm_eval.analysis.figures.style import GRID, SMALL, new_layout
+from lm_eval.analysis.figures.labels import name_test, say, say_constant, varying_settings
+from lm_eval.analysis.figures.layout import new_layout
+from lm_eval.analysis.figures.selection import check, is_control, sort_models
+from lm_eval.analysis.figures.style import GRID, SMALL
 from lm_eval.analysis.scores import find_best
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.labels import NOTHING, SHORT_LABELS
@@ -23,7 +17,7 @@ from lm_eval.results.labels import NOTHING, SHORT_LABELS
 _ROW_PX = 30
 _LETTER_PX = 9.4
 _LINE_PX = 22
-"""Of a further line in a row."""
+"""Of a further line in a row, and of a line of the header."""
 _SETTINGS_LETTERS = 44
 """Of a line of settings."""
 _SCORES = {"normalised": "norm-<br>alised", "chance_corrected": "chance-<br>corr."}
@@ -60,11 +54,31 @@ def best_table(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
         ConfigurationError: an empty or mixed table, or one without scores.
     """
     best = best_settings(table)
+    columns = _columns(best)
+    widths = [_width(label, values) for label, values in columns.items()]
+    same = say_constant(best)
+    notes = [f"the same in all: {same}"] if same else []
+    notes.append("runs: of how many it is the best" + ("; *: below chance" if best["below_chance"].any() else ""))
+    lines = [text.count("<br>") for text in columns.get("settings", [])]
+    layout = new_layout(
+        title or f"{name_test(table)}: best settings",
+        plot_height=_ROW_PX * len(best) + sum(_LINE_PX * number + 5 * bool(number) for number in lines) + 80,
+        subtitle="<br>".join(notes),
+        above=10,
+        below=12,
+    )
+    margin, width = {**layout["margin"], "l": 10, "r": 10}, int(max(500, sum(widths) + 30))
+    return go.Figure(_fill_table(columns, widths), layout={**layout, "width": width, "margin": margin})
+
+
+def _columns(best: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the cells of each column, by its label."""
+    marks = ["*" if below else "" for below in best["below_chance"].astype(bool)]
     columns: dict[str, list[str]] = {
         "model": [str(name) for name in best["model"]],
         "shots": [str(number) for number in best["num_fewshot"]],
         "runs": [str(number) for number in best["num_runs"]],
-        "acc": [_say_number(value) for value in best["acc"]],
+        "acc": [f"{_say_number(value)}{mark}" for value, mark in zip(best["acc"], marks, strict=True)],
     }
     for column, label in _SCORES.items():
         columns[label] = [_say_number(value) for value in best[column]]
@@ -74,45 +88,16 @@ def best_table(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
     others = [name for name in varying if name != "encoding_scheme"]
     if others:
         columns["settings"] = [_say_settings(run, others) for run in best.to_dict("records")]
-    below = list(best["below_chance"].astype(bool))
-    columns["acc"] = [f"{text}*" if mark else text for text, mark in zip(columns["acc"], below, strict=True)]
-    widths = [_width(label, values) for label, values in columns.items()]
-    figure = go.Figure(
-        go.Table(
-            columnwidth=widths,
-            header={
-                "values": [f"<b>{label}</b>" for label in columns],
-                "align": "left",
-                "fill_color": "white",
-                "line_color": GRID,
-                "font": {"size": SMALL},
-                "height": 2 * 22,
-            },
-            cells={
-                "values": list(columns.values()),
-                "align": "left",
-                "fill_color": "white",
-                "line_color": GRID,
-                "font": {"size": SMALL},
-                "height": _ROW_PX,
-            },
-        )
+    return columns
+
+
+def _fill_table(columns: Mapping[str, list[str]], widths: list[float]) -> go.Table:
+    common = {"align": "left", "fill_color": "white", "line_color": GRID, "font": {"size": SMALL}}
+    return go.Table(
+        columnwidth=widths,
+        header={"values": [f"<b>{label}</b>" for label in columns], "height": 2 * _LINE_PX, **common},
+        cells={"values": list(columns.values()), "height": _ROW_PX, **common},
     )
-    same = say_constant(best)
-    notes = [f"the same in all: {same}"] if same else []
-    notes.append("runs: of how many it is the best" + ("; *: below chance" if any(below) else ""))
-    lines = [text.count("<br>") for text in columns.get("settings", [])]
-    layout = new_layout(
-        title or f"{name_test(table)}: best settings",
-        plot_height=_ROW_PX * len(best) + sum(_LINE_PX * number + 5 * bool(number) for number in lines) + 80,
-        subtitle="<br>".join(notes),
-        above=10,
-        below=12,
-    )
-    figure.update_layout(
-        **{**layout, "width": int(max(500, sum(widths) + 30)), "margin": {**layout["margin"], "l": 10, "r": 10}}
-    )
-    return figure
 
 
 def _say_number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""All figures of a table at once, for those who open no notebook."""
+"""The figures of a report: all that there is to draw of a table, for those who open no notebook."""
 
 from collections.abc import Callable
 
@@ -7,19 +7,22 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.ablations import ablations
 from lm_eval.analysis.figures.bars import main_bars
-from lm_eval.analysis.figures.layers import layer_heat_map, layer_lines
+from lm_eval.analysis.figures.labels import name_test, say_shots
+from lm_eval.analysis.figures.layer_heat_map import layer_heat_map
+from lm_eval.analysis.figures.layer_lines import layer_lines
 from lm_eval.analysis.figures.parallel_categories import parallel_settings
 from lm_eval.analysis.figures.scaling import scaling
-from lm_eval.analysis.figures.selection import largest_study, name_test, say_shots
+from lm_eval.analysis.figures.selection import largest_study, list_shots
 from lm_eval.errors import ConfigurationError
 
-_DRAWING: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
+_FIGURES: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
     "main configurations": main_bars,
     "score and model size": scaling,
     "by setting": ablations,
     "by layer, lines": layer_lines,
     "by layer, map": layer_heat_map,
 }
+"""By what stands behind the test's name in the report; a figure is added to the report here."""
 
 
 def draw_all(table: pd.DataFrame, *, published: pd.DataFrame | None = None) -> dict[str, go.Figure]:
@@ -38,10 +41,10 @@ def draw_all(table: pd.DataFrame, *, published: pd.DataFrame | None = None) -> d
         if runs["normalised"].isna().all():
             continue
         name = f"{name_test(runs)} ({task}{f', --limit {limit}' if several else ''})"
-        for what, draw in _DRAWING.items():
+        for what, draw in _FIGURES.items():
             try:
                 figure = main_bars(runs, published=published) if draw is main_bars else draw(runs)
-            except ConfigurationError:  # one layer, one value of each setting, no sizes
+            except ConfigurationError:  # a single layer, one value of each setting, no sizes
                 continue
             drawn[f"{name}: {what}"] = figure
         for number, figure in _draw_best(runs).items():
@@ -53,7 +56,7 @@ def _draw_best(runs: pd.DataFrame) -> dict[int, go.Figure]:
     """Draw the ten best runs at each number of shots of the model that has the most."""
     study = largest_study(runs)
     drawn = {}
-    for number in sorted(int(number) for number in study["num_fewshot"].unique()):
+    for number in list_shots(study):
         try:
             drawn[number] = parallel_settings(study, num_fewshot=number)
         except ConfigurationError:  # none with a baseline

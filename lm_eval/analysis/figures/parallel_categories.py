@@ -3,10 +3,12 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from lm_eval.analysis.figures.labels import name_test, say, say_constant, say_shots, varying_settings
+from lm_eval.analysis.figures.layout import new_layout
 from lm_eval.analysis.figures.sankey import draw_flows
 from lm_eval.analysis.figures.score_toggle import Score, with_toggle
-from lm_eval.analysis.figures.selection import name_test, say, say_constant, say_shots, scored, varying_settings
-from lm_eval.analysis.figures.style import COLOUR_SCALE, SMALL, WIDTH, new_layout
+from lm_eval.analysis.figures.selection import scored
+from lm_eval.analysis.figures.style import COLOUR_SCALE, SMALL, WIDTH
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.labels import SHORT_LABELS
 
@@ -30,7 +32,7 @@ def parallel_settings(
     """Draw each run as a ribbon through the values of its settings, coloured by its score: for both columns of a page.
 
     Values stand in the order of the best run that has them. Of many runs, those of about the same score are joined
-    between neighbouring settings (`flows.draw_flows`), and layers are put together.
+    between neighbouring settings (`sankey.draw_flows`), and layers are put together.
 
     Args:
         table: runs with their scores, of one test and task.
@@ -149,7 +151,7 @@ def _add_column_titles(figure: go.Figure, labels: list[str]) -> None:
 
 
 def _columns(runs: pd.DataFrame) -> dict[str, list[str]]:
-    """Return what is told apart, by its label: the model where there are several, and the settings that vary."""
+    """Return the columns of values, by label: the model where there are several, and the settings that vary."""
     columns: dict[str, list[str]] = {}
     if runs["model"].nunique() > 1:
         columns["model"] = [str(model) for model in runs["model"]]

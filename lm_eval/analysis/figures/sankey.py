@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from jaxtyping import Float
 from plotly.colors import sample_colorscale
 
 from lm_eval.analysis.figures.style import COLOUR_SCALE, SMALL
@@ -19,6 +21,36 @@ _EDGE = 1e-3
 
 Columns = Mapping[str, Sequence[str]]
 """Of each setting, by its label, the value in each run."""
+Numbers = Float[np.ndarray, " run"]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The colours of scores: for ribbons in classes, for the bars of values without steps."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, scores: Numbers) -> "_Scale":
+        low, high = float(scores.min()), float(scores.max())
+        return cls(low, high if high > low else low + 1e-3)
+
+    def classify(self, scores: Numbers) -> list[int]:
+        """Return the class of each score, from 0."""
+        shares = (scores - self.low) / (self.high - self.low)
+        classes = np.minimum((shares * _CLASSES).astype(int), _CLASSES - 1)
+        return [int(number) for number in classes]
+
+    def colour(self, scores: Sequence[float]) -> list[str]:
+        """Return the colour of each score."""
+        shares = [(score - self.low) / (self.high - self.low) for score in scores]
+        return [str(colour) for colour in sample_colorscale(COLOUR_SCALE, shares)]
+
+    def key(self, bar: Mapping[str, Any]) -> go.Scatter:
+        """Return an empty trace that shows the colour bar."""
+        scale = {"cmin": self.low, "cmax": self.high, "colorscale": _steps(), "showscale": True, "colorbar": bar}
+        return go.Scatter(x=[None], y=[None], mode="markers", marker={"color": [self.low], **scale}, showlegend=False)
 
 
 def draw_flows(
@@ -35,47 +67,40 @@ def draw_flows(
         height: of the panel, in pixels.
         bar: the colour bar's looks.
     """
-    values = np.asarray(scores, dtype=float)
-    low, high = float(values.min()), float(values.max())
-    high = high if high > low else low + 1e-3
-    classes = np.minimum(((values - low) / (high - low) * _CLASSES).astype(int), _CLASSES - 1)
+    numbers = np.asarray(scores, dtype=float)
+    scale = _Scale.of(numbers)
     nodes = [(label, value) for label in order for value in order[label]]
+    medians = [float(np.median(numbers[np.asarray(columns[label]) == value])) for label, value in nodes]
+    x, y = _place(columns, order, height)
+    bars = {
+        "label": [f"{value} " for _, value in nodes],
+        "x": x,
+        "y": y,
+        "color": scale.colour(medians),
+        "thickness": _NODE_PX,
+        "pad": _PAD_PX,
+        "hovertemplate": "%{label}: %{value:d} runs<extra></extra>",
+    }
+    ribbons = _ribbons(columns, nodes, scale.classify(numbers))
+    flows = go.Sankey(arrangement="fixed", node=bars, link=ribbons, textfont={"size": SMALL})
+    return go.Figure([flows, scale.key(bar)])
+
+
+def _ribbons(columns: Columns, nodes: Sequence[tuple[str, str]], classes: Sequence[int]) -> dict[str, Any]:
+    """Return the ribbons, those of low scores first: one for all runs of a class between two values."""
     number = {node: index for index, node in enumerate(nodes)}
-    links: Counter[tuple[int, int, int]] = Counter()
+    counts: Counter[tuple[int, int, int]] = Counter()
     for (left, from_values), (right, to_values) in pairwise(columns.items()):
         ends = zip(from_values, to_values, classes, strict=True)
-        links.update((number[left, a], number[right, b], int(c)) for a, b, c in ends)
-    drawn = sorted(links, key=lambda link: link[2])
-    medians = {(label, value): float(np.median(values[np.asarray(columns[label]) == value])) for label, value in nodes}
-    x, y = _place(columns, order, height)
-    trace = go.Sankey(
-        arrangement="fixed",
-        node={
-            "label": [f"{value} " for _, value in nodes],
-            "x": x,
-            "y": y,
-            "color": sample_colorscale(COLOUR_SCALE, [(medians[node] - low) / (high - low) for node in nodes]),
-            "thickness": _NODE_PX,
-            "pad": _PAD_PX,
-            "hovertemplate": "%{label}: %{value:d} runs<extra></extra>",
-        },
-        link={
-            "source": [source for source, _, _ in drawn],
-            "target": [target for _, target, _ in drawn],
-            "value": [links[link] for link in drawn],
-            "color": [_transparent((rank + 0.5) / _CLASSES) for _, _, rank in drawn],
-            "hovertemplate": "%{source.label}/ %{target.label}: %{value:d} runs<extra></extra>",
-        },
-        textfont={"size": SMALL},
-    )
-    scale = go.Scatter(
-        x=[None],
-        y=[None],
-        mode="markers",
-        marker={"color": [low], "cmin": low, "cmax": high, "colorscale": _steps(), "showscale": True, "colorbar": bar},
-        showlegend=False,
-    )
-    return go.Figure([trace, scale])
+        counts.update((number[left, a], number[right, b], rank) for a, b, rank in ends)
+    drawn = sorted(counts, key=lambda ribbon: ribbon[2])
+    return {
+        "source": [source for source, _, _ in drawn],
+        "target": [target for _, target, _ in drawn],
+        "value": [counts[ribbon] for ribbon in drawn],
+        "color": [_transparent((rank + 0.5) / _CLASSES) for _, _, rank in drawn],
+        "hovertemplate": "%{source.label}/ %{target.label}: %{value:d} runs<extra></extra>",
+    }
 
 
 def _place(columns: Columns, order: Columns, height: int) -> tuple[list[float], list[float]]:

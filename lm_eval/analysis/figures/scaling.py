@@ -8,21 +8,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from lm_eval.analysis.figures.labels import name_test, say_shots
+from lm_eval.analysis.figures.layout import Legend, new_layout, span
 from lm_eval.analysis.figures.score_toggle import Score, with_toggle
-from lm_eval.analysis.figures.selection import main_rows, name_test, say_shots, scored, sort_models
-from lm_eval.analysis.figures.style import (
-    COLOURS,
-    DASHED,
-    FAINT,
-    FONT,
-    INK,
-    SMALL,
-    SYMBOLS,
-    look_of,
-    new_layout,
-    sort_schemes,
-    span,
-)
+from lm_eval.analysis.figures.selection import list_shots, main_rows, scored, sort_models
+from lm_eval.analysis.figures.style import COLOURS, DASHED, FAINT, FONT, INK, SMALL, SYMBOLS, look_of, sort_schemes
 from lm_eval.errors import ConfigurationError
 
 _PANEL_PX = 165
@@ -57,7 +47,7 @@ def scaling(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
 
 
 def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> go.Figure:
-    shots = sorted(int(number) for number in main["num_fewshot"].unique())
+    shots = list_shots(main)
     schemes = sort_schemes(list(main["encoding_scheme"].unique()))
     families = list(dict.fromkeys(sort_models(main)["family"]))
     plot_height = _PANEL_PX * len(schemes) + _GAP_PX * (len(schemes) - 1)
@@ -78,9 +68,8 @@ def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> g
                 _add_family(figure, (row, column), of_family, score, place)
     _add_legend(figure, families)
     subtitle = _wrap(f"not shown (no size, no baseline or no run): {', '.join(lacking)}") if lacking else ""
-    layout = new_layout(
-        title, plot_height=plot_height, subtitle=subtitle, num_legend=len(families) + 3, above=60, below=75
-    )
+    legend = Legend(len(families) + 3)
+    layout = new_layout(title, plot_height=plot_height, subtitle=subtitle, legend=legend, above=60, below=75)
     figure.update_layout(**layout)
     low, high = span(figure, "y", including=(1,))
     figure.update_yaxes(type="linear", range=(low, high), nticks=5)

@@ -1,23 +1,22 @@
-"""Which runs a figure shows, in which order and under which names."""
+"""Which runs a figure shows, and in which order."""
 
 import contextlib
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lm_eval.analysis.scores import MAIN_SETTINGS, find_best, is_ablation, is_main
+from lm_eval.common.text import short_name
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture, find_family
 from lm_eval.models.model_list import DEMO_MODELS, read_model_list
-from lm_eval.results.labels import LABELS, say_value
 
 CONTROL_SCHEME = "no_context"
-_TESTS = {"dist_gen": "Test 1, generation", "dist_sim": "Test 2, similarity"}
 
 
 @functools.cache
@@ -26,7 +25,7 @@ def architecture_of(pretrained: str) -> Architecture:
     listed = {model.name: model.architecture for model in read_model_list()}
     if pretrained in listed:
         return listed[pretrained]
-    last = pretrained.rstrip("/").rpartition("/")[2]
+    last = short_name(pretrained)
     if last in DEMO_MODELS:
         return DEMO_MODELS[last]
     with contextlib.suppress(ConfigurationError, OSError, ValueError, KeyError, TypeError):  # on another machine
@@ -71,12 +70,6 @@ def scored(table: pd.DataFrame) -> pd.DataFrame:
     return runs
 
 
-def name_test(table: pd.DataFrame) -> str:
-    """Return which test the runs are of, in words."""
-    kind = str(table["kind"].iloc[0])
-    return _TESTS.get(kind, kind)
-
-
 def is_control(table: pd.DataFrame) -> "pd.Series[bool]":
     """Return which rows score the choices without a context."""
     return table["encoding_scheme"] == CONTROL_SCHEME
@@ -118,6 +111,11 @@ def _rows_that(
     return table[chosen & ~is_control(table)]
 
 
+def list_shots(table: pd.DataFrame) -> list[int]:
+    """Return the numbers of shots that runs have, fewest first."""
+    return sorted(int(number) for number in table["num_fewshot"].unique())
+
+
 def largest_study(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of the model that has the most of them: that of the ablations."""
     runs = table[~is_control(table)]
@@ -140,29 +138,3 @@ def sort_models(table: pd.DataFrame) -> pd.DataFrame:
     doubled = models["model"].duplicated(keep=False)
     models["model"] = models["model"].where(~doubled, models["pretrained"])
     return models
-
-
-def say(setting: str, value: object) -> str:
-    """Return a setting's value as figures show it: in words."""
-    if value is None or pd.isna(value):  # type: ignore[call-overload]
-        return say_value(setting, None)
-    if setting == "encoding_scheme":
-        return str(value).replace("sentence_level_segmentation", "sentence_level").replace("_", " ")
-    return str(value).replace("_", " ")
-
-
-def varying_settings(table: pd.DataFrame, settings: Sequence[str] = tuple(LABELS)) -> list[str]:
-    """Return the settings that differ among runs."""
-    return [name for name in settings if table[name].map(lambda value, name=name: say(name, value)).nunique() > 1]
-
-
-def say_constant(table: pd.DataFrame) -> str:
-    """Return, in words, the settings that are set and the same in all runs."""
-    varying = varying_settings(table)
-    same = [name for name in LABELS if name not in varying and pd.notna(table[name].iloc[0])]
-    return ", ".join(f"{LABELS[name]}: {say(name, table[name].iloc[0])}" for name in same)
-
-
-def say_shots(number: int) -> str:
-    """Return a number of shots in words."""
-    return "1 shot" if number == 1 else f"{number} shots"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.text import choices_text
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Dataset, Example, ProcessRows, Row, Task
 from lm_eval.tasks.yaml_tasks.parser import Function, TaskFile, plain
@@ -159,11 +158,11 @@ class _Shots:
         for key in chosen:
             refuse_unknown(f"{path}: fewshot_config", key, (*FEWSHOT_KEYS, *UPSTREAM_FEWSHOT_KEYS))
         others = [key for key, value in chosen.items() if key not in FEWSHOT_KEYS and value is not None]
-        refusal = f"{path}: fewshot_config: {choices_text(others)} is not supported" if others else ""
+        refusal = f"{path}: fewshot_config: {', '.join(others)} is not supported" if others else ""
         sampler = chosen.get("sampler", "default")
         if sampler not in SAMPLERS:
             shown = sampler.reference if isinstance(sampler, Function) else sampler
-            refusal = f"{path}: fewshot_config: sampler {shown!r} is not supported; there are {choices_text(SAMPLERS)}"
+            refusal = f"{path}: fewshot_config: sampler {shown!r} is not supported; there are {', '.join(SAMPLERS)}"
         split = chosen.get("split")
         if split is not None and not isinstance(split, str):
             raise ConfigurationError(f"{path}: fewshot_config: split must be a split's name, got {split!r:.80}")

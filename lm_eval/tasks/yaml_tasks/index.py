@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.text import did_you_mean
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.yaml_tasks.build import make_tasks
 from lm_eval.tasks.yaml_tasks.parser import parse, read_task_file
-from lm_eval.tasks.yaml_tasks.schema import did_you_mean
 
 _ENTRY_KEYS = {"task", "task_alias", "group", "group_alias", "aggregate_metric_list", "metadata", "num_fewshot"}
 """What an entry of a group's list may say; all of it but the names is about how results are summed up."""

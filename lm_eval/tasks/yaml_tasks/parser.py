@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from lm_eval.common.text import first_line
 from lm_eval.errors import ConfigurationError
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -133,7 +134,7 @@ def parse(text: bytes, path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = "" if mark is None else f", line {mark.line + 1}"
-        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        problem = getattr(error, "problem", None) or first_line(error)
         raise ConfigurationError(f"{path}{place}: not valid YAML ({problem}); correct the file") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: a task file holds KEY: value lines, got {content!r:.60}")

@@ -1,10 +1,9 @@
 """The keys of a task file: which there are, of what type, and what becomes of those that are not followed here."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lm_eval.common.text import choices_text
+from lm_eval.common.text import did_you_mean
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.yaml_tasks.parser import Function, TaskFile
 
@@ -111,25 +110,12 @@ def refuse_unknown(where: str, key: object, known: Sequence[str]) -> None:
     """
     if key not in known:
         raise ConfigurationError(
-            f"{where}: unknown key {key!r}{did_you_mean(str(key), known)}; choose from {choices_text(known)}"
+            f"{where}: unknown key {key!r}{did_you_mean(str(key), known)}; choose from {', '.join(known)}"
         )
 
 
-def did_you_mean(name: str, known: Sequence[str] | Mapping[str, str]) -> str:
-    """Return a remark that names what is spelt alike, or nothing.
-
-    Args:
-        name: as it was spelt.
-        known: what it may be; a mapping says how each is to be shown.
-    """
-    near = difflib.get_close_matches(name, list(known), n=1)
-    if not near:
-        return ""
-    return f" (did you mean {(known[near[0]] if isinstance(known, Mapping) else near[0])!r}?)"
-
-
 def _valid() -> str:
-    return f"choose from include, {choices_text(tuple(KEYS))}"
+    return f"choose from include, {', '.join(tuple(KEYS))}"
 
 
 def _either(kinds: Any) -> str:  # noqa: ANN401
@@ -155,11 +141,11 @@ def choose_metrics(file: TaskFile, output_type: str) -> tuple[tuple[str, ...], l
     names = [_metric_name(entry) for entry in entries]
     if not set(names) & set(there):
         raise ConfigurationError(
-            f"{path}: metric_list: none of {choices_text(names) or 'its entries'} is supported for {output_type}; "
-            f"choose from {choices_text(tuple(there))}"
+            f"{path}: metric_list: none of {', '.join(names) or 'its entries'} is supported for {output_type}; "
+            f"choose from {', '.join(tuple(there))}"
         )
     notes = [
-        f"{path}: metric_list: {name} is left out: there are {choices_text(tuple(there))}"
+        f"{path}: metric_list: {name} is left out: there are {', '.join(tuple(there))}"
         for name in names
         if name not in there
     ]
@@ -187,6 +173,6 @@ def choose_output_type(file: TaskFile) -> str:
         path = file.origins.get("output_type", file.path)
         said = "is missing, which means generate_until" if found is None else f"is {found!r}"
         raise ConfigurationError(
-            f"{path}: output_type {said}, which is not supported; only tasks of {choices_text(OUTPUT_TYPES)} are"
+            f"{path}: output_type {said}, which is not supported; only tasks of {', '.join(OUTPUT_TYPES)} are"
         )
     return str(found)

@@ -1,0 +1,123 @@
+"""What stands around the panels of a figure: title, subtitle, legend, the names of panels, the ends of axes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from lm_eval.analysis.figures.style import FAINT, FONT, SMALL, TEMPLATE, WIDTH
+
+_TITLE_PX = 42
+_SUBTITLE_PX = 25
+_LEGEND_ROW_PX = 25
+_ENTRY_PX = 240
+_PANEL_TITLE_PX = 30
+
+
+@dataclass(frozen=True)
+class Legend:
+    """How much room a legend takes."""
+
+    num_entries: int
+    columns: int = 2
+    """1 where long labels leave little room for the panels, which a legend can't exceed."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return _LEGEND_ROW_PX * -(-self.num_entries // self.columns) + (10 if self.num_entries else 0)
+
+
+def new_layout(
+    title: str,
+    *,
+    plot_height: int,
+    subtitle: str = "",
+    legend: Legend = Legend(0),
+    above: int = _PANEL_TITLE_PX,
+    below: int = 60,
+) -> dict[str, Any]:
+    """Return the layout of a figure: title, subtitle and legend above the panels, in as much room as they take.
+
+    Args:
+        title: what the figure shows.
+        plot_height: of the panels together, in pixels.
+        subtitle: how to read it.
+        legend: its size; without entries there is none.
+        above: room for what is between legend and panels.
+        below: room for what is below the panels.
+    """
+    head = _TITLE_PX + (_SUBTITLE_PX * (1 + subtitle.count("<br>")) if subtitle else 0)
+    top = head + legend.height + above
+    height = plot_height + top + below
+    small = f"<br><span style='font-size:{SMALL}px;color:{FAINT}'>{subtitle}</span>" if subtitle else ""
+    return {
+        "template": TEMPLATE,
+        "title": {"text": title + small, "x": 0.01, "xref": "container", "pad": {"t": 26 if small else 12}},
+        "height": height,
+        "width": WIDTH,
+        "margin": {"t": top, "b": below, "l": 75, "r": 15},
+        "legend": _place_legend(1 - head / height),
+        "showlegend": legend.num_entries > 0,
+    }
+
+
+def _place_legend(top: float) -> dict[str, Any]:
+    return {
+        "orientation": "h",
+        "xref": "container",
+        "x": 0.01,
+        "xanchor": "left",
+        "yref": "container",
+        "y": top,
+        "yanchor": "top",
+        "entrywidth": _ENTRY_PX,
+        "entrywidthmode": "pixels",
+    }
+
+
+def span(figure: go.Figure, axis: str, *, including: Sequence[float] = (), room: float = 0.05) -> tuple[float, float]:
+    """Return what an axis must span for all that is drawn, with its errors.
+
+    Args:
+        figure: with its traces.
+        axis: `x` or `y`.
+        including: values that must lie inside too.
+        room: at both ends, as a share of the whole.
+    """
+    ends = [float(value) for value in including]
+    for trace in figure.data:
+        if trace.type == "box":
+            ends += [float(trace.lowerfence[0]), float(trace.upperfence[0])]
+            continue
+        values = [] if trace[axis] is None else list(trace[axis])
+        error = trace[f"error_{axis}"].array
+        errors = [0.0] * len(values) if error is None else list(error)
+        for value, size in zip(values, errors, strict=True):
+            if value is not None:
+                ends += [float(value - size), float(value + size)]
+    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    margin = room * (high - low or 1.0)
+    return low - margin, high + margin
+
+
+def panel_title(axis: int, text: str) -> dict[str, Any]:
+    """Return the annotation that names a panel, at its upper left.
+
+    Args:
+        axis: the number of the panel's axes, from 1.
+        text: its name.
+    """
+    number = "" if axis == 1 else str(axis)
+    return {
+        "text": f"<b>{text}</b>",
+        "xref": f"x{number} domain",
+        "yref": f"y{number} domain",
+        "x": 0,
+        "y": 1,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": FONT},
+    }
