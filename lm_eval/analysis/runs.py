@@ -177,7 +177,7 @@ def _size_b(pretrained: str, parameters: object, sizes: Mapping[str, float]) -> 
 
 def _data(stored: StoredResult) -> str:
     """Return a short name of what was read."""
-    if stored.identity is not None:
+    if not stored.is_older_form:
         data = stored.identity["data"]
         return str(data.get("hub") or fingerprint(data)[:12])
     if stored.config.data_dir is not None:

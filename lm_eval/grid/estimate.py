@@ -1,6 +1,5 @@
 """How long a grid will take, judged by the times that past results state."""
 
-import math
 import statistics
 import time
 from collections import defaultdict
@@ -66,8 +65,8 @@ class Timings:
         first = run.config
         costs = self._exact.get((first.model_name, _work(first)))
         if not costs:
-            found = (cost.scaled(parameters) for cost in self._alike.get(_work(first), ()))
-            costs = [cost for cost in found if cost is not None]
+            scaled = (cost.scaled(parameters) for cost in self._alike.get(_work(first), ()))
+            costs = [cost for cost in scaled if cost is not None]
         if not costs:
             return None
         encode = statistics.median(cost.encode for cost in costs)
@@ -77,19 +76,12 @@ class Timings:
 
 
 def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
-    try:
-        run = stored.content["run"][stored.config.task]
-        if str(run["device"]).startswith("cuda") is not on_gpu:
-            return None
-        shared, documents = run["pass"], run["num_documents"]
-        encode = shared["phases_s"].get("encode", 0.0) / documents
-        score = shared["phases_s"]["score"] / documents / shared["num_configurations"]
-        load, parameters = run["load_s"], run.get("parameters")
-        if not math.isfinite(encode + score + load + (parameters or 0)):
-            return None
-        return _Cost(encode, score, load, parameters)
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
+    timing = stored.timing
+    if timing is None or str(timing.device).startswith("cuda") is not on_gpu or "score" not in timing.shared.phases_s:
         return None
+    encode = timing.shared.phases_s.get("encode", 0.0) / timing.num_documents
+    score = timing.shared.phases_s["score"] / timing.num_documents / timing.shared.num_configurations
+    return _Cost(encode, score, timing.load_s, timing.parameters)
 
 
 @dataclass
@@ -109,7 +101,8 @@ class RemainingTime:
 
     def __post_init__(self) -> None:
         known = [self.timings.seconds(unit, self.sizes.get(unit.key)) for unit in self.units]
-        usual = statistics.mean(found) if (found := [seconds for seconds in known if seconds is not None]) else 1.0
+        stated = [seconds for seconds in known if seconds is not None]
+        usual = statistics.mean(stated) if stated else 1.0
         self.num_unknown = known.count(None)
         for unit, seconds in zip(self.units, known, strict=True):
             weight = usual if seconds is None else seconds

@@ -75,7 +75,7 @@ def make_plan(
         if overwrite:
             why = "asked for again" if stored or failure else ""
             plan.add(run, Reason(why=why, replaces=stored is not None, failure=recorded))
-        elif stored is not None and log_samples and run.config.task not in stored.content.get("samples", {}):
+        elif stored is not None and log_samples and not stored.has_samples:
             plan.add(run, Reason(why="its result has no samples", replaces=True, failure=recorded))
         elif stored is not None:
             plan.done.append((run, stored))
@@ -117,16 +117,15 @@ def describe_plan(plan: Plan, describe: Callable[[RunConfig], str]) -> list[str]
 def plan_remarks(plan: Plan) -> list[str]:
     """Return what a user should know before trusting a plan."""
     remarks = []
-    if older := sum(stored.identity is None for _, stored in plan.done):
+    if older := sum(stored.is_older_form for _, stored in plan.done):
         remarks.append(
-            f"{older} are told by files of the older form, which don't state all that decides a number: "
+            f"{older} are in files of the older form, which don't state all that decides a number: "
             "what they lack (data, dtype, the model's weights) counts as equal"
         )
-    partly = sum(stored.identity is not None and _lacks(stored.identity) for _, stored in plan.done)
+    partly = sum(not stored.is_older_form and _lacks(stored.identity) for _, stored in plan.done)
     if partly:
         remarks.append(
-            f"{partly} are told by files that don't state the data's content or the model's commit: "
-            "that counts as equal"
+            f"{partly} are in files that don't state the data's content or the model's commit: that counts as equal"
         )
     here = describe_code(code_version())
     versions = {version for _, stored in plan.done if (version := _code(stored)) not in (None, here)}
@@ -144,6 +143,4 @@ def _lacks(identity: Identity) -> bool:
 
 
 def _code(stored: StoredResult) -> str | None:
-    run = stored.content.get("run", {}).get(stored.config.task, {})
-    code = run.get("code") or ({"version": run["lm_eval"]} if "lm_eval" in run else None)
-    return None if code is None else describe_code(code)
+    return None if stored.code is None else describe_code(stored.code)

@@ -16,7 +16,7 @@ def find_difference(stored: StoredResult, run: Run) -> dict[str, str]:
         "limit": (stored.config.limit, run.config.limit),
         "version of the task": (stored.version, run.task.version),
     }
-    if stored.identity is None:
+    if stored.is_older_form:
         for key in ("pretrained", "revision", "dtype", "data_dir"):
             if getattr(stored.config, key) is not None:
                 pairs[key] = getattr(stored.config, key), getattr(run.config, key)

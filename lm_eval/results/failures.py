@@ -126,7 +126,7 @@ def _read(path: Path) -> RecordedFailure:
     file = read_as(_FailureFile, content)
     config = file.config.parse(file.task)
     recorded = RecordedFailure(
-        config=config, identity=content["identity"], path=path, failure=file.failure, time=file.time
+        config=config, stated_identity=content["identity"], path=path, failure=file.failure, time=file.time
     )
     if recorded.task is None:
         raise ValueError(f"task {config.task!r} is not known")

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +46,7 @@ class ResultsFolder:
 
     def _add(self, stored: StoredResult) -> None:
         alike = self._by_settings[settings_key(stored.form)] if stored.task is not None else []
-        if stored.identity is not None:
+        if not stored.is_older_form:
             name = fingerprint(stored.identity)
             earlier = self._by_identity.get(name)
             self._by_identity[name] = stored
@@ -60,7 +59,7 @@ class ResultsFolder:
         """Yield every result but those of the older form that a newer one has superseded."""
         for alike in self._by_settings.values():
             for stored in alike:
-                if stored.identity is None and not any(map(stored.is_superseded_by, alike)):
+                if stored.is_older_form and not any(map(stored.is_superseded_by, alike)):
                     yield stored
         yield from self._by_identity.values()
 
@@ -73,7 +72,7 @@ class ResultsFolder:
         if exact is not None:
             return exact
         alike = [stored for stored in self._by_settings.get(settings_key(run.form), ()) if stored.is_of(run)]
-        return min(alike, key=lambda stored: stored.identity is None, default=None)
+        return min(alike, key=lambda stored: stored.is_older_form, default=None)
 
     def look_again(self, run: Run) -> StoredResult | None:
         """Return the result of a run, which another process may have written since the folder was read."""
@@ -128,7 +127,5 @@ class ResultsFolder:
 def _read_again(stored: StoredResult) -> Result:
     """Return a file's content as it is now; another process may have exchanged another task's result there."""
     with contextlib.suppress(OSError, ValueError):
-        read_results(stored.path)
-        content: Result = json.loads(stored.path.read_text(encoding="utf-8"))
-        return content
+        return read_results(stored.path)[0].content
     return stored.content

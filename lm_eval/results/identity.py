@@ -11,12 +11,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from lm_eval.config.run_config import RunConfig
-from lm_eval.models.info import is_local, model_identity
+from lm_eval.models.info import model_identity
 from lm_eval.results.canonical_form import canonical
+from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.documents import SEED, Document, data_identity, documents_of
 from lm_eval.tasks.registry import dataset_name, find_task, known_task
@@ -117,10 +117,15 @@ class Stated:
     """What a file states of a configuration, for a result or for a failure."""
 
     config: RunConfig
-    identity: Identity | None
+    stated_identity: Identity | None
     """None in files of the older form."""
     version: object = 0
     """Of the task, which files of the older form state beside the rest."""
+
+    @property
+    def is_older_form(self) -> bool:
+        """Whether the file states no identity."""
+        return self.stated_identity is None
 
     @cached_property
     def task(self) -> Task | None:
@@ -132,14 +137,19 @@ class Stated:
         """The one form of the configuration; as it is stated where its task isn't known."""
         return self.config if self.task is None else canonical(self.config, self.task.dataset)
 
+    @cached_property
+    def identity(self) -> Identity:
+        """What identifies it; of a file of the older form, what that states, with the rest left open."""
+        return upgraded_identity(self.form, self.version) if self.stated_identity is None else self.stated_identity
+
     def as_run(self) -> Run:
         """Return the run that was recorded.
 
         Raises:
-            ValueError: the task isn't known, or no identity is stated.
+            ValueError: the task isn't known.
         """
-        if self.task is None or self.identity is None:
-            raise ValueError(f"task {self.config.task!r} is not known, or its identity not stated")
+        if self.task is None:
+            raise ValueError(f"task {self.config.task!r} is not known")
         return Run(config=self.config, form=self.form, task=self.task, identity=self.identity)
 
     def adopt(self, run: Run) -> None:
@@ -147,17 +157,15 @@ class Stated:
         if self.config == run.config:
             self.__dict__.update(task=run.task, form=run.form)
 
-    def is_of(self, run: Run) -> bool:
+    def is_of(self, run: "Run | Stated") -> bool:
         """Whether it is of a run; what it doesn't state counts as equal."""
-        if self.identity is not None:
-            return is_same_run(self.identity, run.identity)
-        is_same = self.version == run.task.version and _is_same_form(self.form, run.form)
-        return is_same and _has_same_origin(self.config, run.config)
+        if self.is_older_form:
+            return is_open_or_equal(self.identity, run.identity) and has_same_origin(self.config, run.config)
+        return is_same_run(self.identity, run.identity)
 
     def is_superseded_by(self, other: "Stated") -> bool:
         """Whether it is of the older form, and another states all of the same configuration."""
-        is_older = self.identity is None and other.identity is not None
-        return is_older and _is_same_form(self.form, other.form) and _has_same_origin(self.config, other.config)
+        return self.is_older_form and not other.is_older_form and self.is_of(other)
 
 
 def fingerprint(identity: Identity) -> str:
@@ -188,44 +196,9 @@ def _agree(stated: Identity, wanted: Identity) -> bool:
     return all(one == other or None in (one, other) for one, other in [revisions, *contents])
 
 
-def _is_same_form(one: RunConfig, other: RunConfig) -> bool:
-    """Whether two canonical forms are equal but for where the model and the data come from, and for the dtype."""
-    return _without_origin(one) == _without_origin(other)
-
-
-def _without_origin(form: RunConfig) -> tuple[object, ...]:
-    return (*settings_key(form), form.limit, form.checkpoint)
-
-
 def settings_key(form: RunConfig) -> tuple[object, ...]:
     """Return what a run has in common with one of another limit, model or dtype, or of other data."""
     return form.model, form.task, form.encoding_scheme, form.num_fewshot, form.description, form.vectors
-
-
-def _has_same_origin(stated: RunConfig, wanted: RunConfig) -> bool:
-    """Whether a file of the older form was computed with the wanted model, dtype and data, as far as it says.
-
-    Args:
-        stated: the file's configuration; what it doesn't state counts as equal.
-        wanted: another.
-    """
-    for key in ("revision", "dtype"):
-        if getattr(stated, key) not in (None, getattr(wanted, key)):
-            return False
-    if stated.data_dir is not None and (
-        wanted.data_dir is None or _resolved(stated.data_dir) != _resolved(wanted.data_dir)
-    ):
-        return False
-    if stated.pretrained == wanted.pretrained:
-        return True
-    if not is_local(wanted.pretrained):
-        return False
-    bare_name = "/" not in stated.pretrained and stated.pretrained == _resolved(wanted.pretrained).name
-    return bare_name or _resolved(stated.pretrained) == _resolved(wanted.pretrained)
-
-
-def _resolved(path: str) -> Path:
-    return Path(path).expanduser().resolve()
 
 
 BaselineKey = tuple[object, ...]

@@ -99,11 +99,6 @@ class StoredResult(Stated):
         return CHANCE.get(dataset_name(self.config)) if stated is None else stated
 
     @property
-    def is_older_form(self) -> bool:
-        """Whether the file states no identity."""
-        return self.identity is None
-
-    @property
     def has_samples(self) -> bool:
         """Whether the file holds the scores of every document."""
         return isinstance(samples := self.content.get("samples"), dict) and self.config.task in samples
@@ -160,7 +155,7 @@ def read_results(path: Path) -> list[StoredResult]:
             path=path,
             content=content,
             config=config.parse(task),
-            identity=identity,
+            stated_identity=identity,
             version=file.versions.get(task, 0),
         )
         for task, identity in identities.items()

@@ -46,7 +46,7 @@ def result(config: RunConfig, **changes) -> StoredResult:
 
 def stored(config: RunConfig, run: object) -> StoredResult:
     content = {"results": {config.task: {"acc": 0.5}}, "run": {config.task: run}}
-    return StoredResult(path=Path("unused.json"), content=content, config=config, identity=None)
+    return StoredResult(path=Path("unused.json"), content=content, config=config, stated_identity=None)
 
 
 def unit(config: RunConfig, num_configs: int = 1) -> Unit:
@@ -170,7 +170,7 @@ def test_a_result_that_states_no_times_is_passed_over(config, run):
 @pytest.mark.parametrize("run", [{}, {"run": None}, {"run": []}, {"run": {"another task": {}}}])
 def test_a_file_of_another_program_is_passed_over(config, run):
     content = {"results": {config.task: {"acc": 0.5}}, **run}
-    other = StoredResult(path=Path("unused.json"), content=content, config=config, identity=None)
+    other = StoredResult(path=Path("unused.json"), content=content, config=config, stated_identity=None)
     assert timings(other).num_results == 0
 
 

@@ -189,7 +189,7 @@ def test_older_results_are_taken_with_a_remark_and_superseded_when_run_again(gpt
     run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True))
     assert len(files_of(tmp_path)) == 6
     assert len(list(ResultsFolder(tmp_path))) == 3
-    assert all(stored.identity is not None for stored in ResultsFolder(tmp_path))
+    assert not any(stored.is_older_form for stored in ResultsFolder(tmp_path))
 
 
 def test_a_dry_run_writes_nothing_and_names_every_run(gpt2, data_dir, tmp_path, capsys):

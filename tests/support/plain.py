@@ -431,10 +431,12 @@ def evaluate(
     for doc_id, query, shots in draw_documents(task, rows, int(num_fewshot), limit):
         context = None if scheme == "no_context" else make_context(query, shots, str(scheme), description)
         sample: Row = {"doc_id": doc_id}
-        if model_kind == "dist_sim" and context is None:
-            sample["scores"] = plain.similarities_to_centre(query.choices, settings)
-        elif model_kind == "dist_sim":
-            sample["scores"] = plain.similarities(context, query.choices, settings)
+        if model_kind == "dist_sim":
+            sample["scores"] = (
+                plain.similarities_to_centre(query.choices, settings)
+                if context is None
+                else plain.similarities(context, query.choices, settings)
+            )
         else:
             source: str | Tensor | None = None
             if context is not None:
