@@ -40,7 +40,8 @@ def test_paths_are_the_same_where_size_and_ends_of_all_files_are(monkeypatch, tm
 REAL = """
 import json, sys, time
 import ray
-from lm_eval.scheduling.executors.ray import cluster, pool as dispatch
+from lm_eval.scheduling import assignment
+from lm_eval.scheduling.executors.ray import cluster, pool
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.config.runtime import Execution
@@ -67,8 +68,8 @@ except ConfigurationError as error:
 config = RunConfig(model="dist_gen", pretrained="x", task="hellaswag_dg", encoding_scheme="cross_encoding")
 queue = WorkQueue(units=make_units(fake_runs([config])))
 workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
-dispatch._GIVE_UP_S = 0.5
-events = list(dispatch.Dispatch(queue, workforce, ["0" * 56], Execution()).run())
+assignment.GIVE_UP_S = 0.5
+events = list(pool.WorkerPool(queue, workforce, ["0" * 56], Execution()).run())
 told["lost"] = [event.failure.message for event in events if isinstance(event, Outcome)]
 ray.shutdown()
 print(json.dumps(told))

@@ -11,7 +11,7 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.ray.cleanup import children_ended, children_guarded
 from lm_eval.scheduling.executors.ray.cluster import connect, find_missing, probe_machines
-from lm_eval.scheduling.executors.ray.pool import Dispatch
+from lm_eval.scheduling.executors.ray.pool import WorkerPool
 from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Event
@@ -78,6 +78,6 @@ class RayExecutor:
             if not self._nodes:
                 self._nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
             with children_guarded() if self.cluster == "local" else contextlib.nullcontext():
-                yield from Dispatch(queue, workforce, self._nodes, self._execution()).run()
+                yield from WorkerPool(queue, workforce, self._nodes, self._execution()).run()
         finally:
             self.close()

@@ -1,6 +1,6 @@
-"""Handing units of work to Ray actors: a worker for every few GPUs, or for a few CPU cores where there is no GPU.
+"""Workers as Ray actors: one for every few GPUs, or for a few CPU cores where there is no GPU.
 
-Whichever worker is ready first gets the next unit. A worker keeps its model; it is replaced when no unit of its model
+Who gets what is decided by `scheduling.assignment`. A worker keeps its model; it is replaced when no unit of its model
 is left, since only the end of a process frees all of a GPU's memory.
 """
 
@@ -10,7 +10,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,18 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lm_eval.common.console import tell
+from lm_eval.common.text import first_line
 from lm_eval.config.runtime import Execution
 from lm_eval.results.failures import Failure
 from lm_eval.scheduling.allocation import Workforce, describe_share
+from lm_eval.scheduling.assignment import Assigner, Assignment
 from lm_eval.scheduling.executors.ray.actor import RayWorker, read_tail
-from lm_eval.scheduling.hardware import Gpu, Machine
-from lm_eval.scheduling.placement import Place, Room
+from lm_eval.scheduling.placement import Place
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Ended, Event, ModelKey, Started, Unit, Waiting
 
 _TICK_S = 1.0
 """Time after which the driver looks up though no worker is ready."""
-_GIVE_UP_S = 120.0
-"""Time for which the loss of all suitable machines is borne."""
 _PATIENCE_S = 60.0
 """Time after which the user is told that a worker has not begun."""
 _ANSWER_S = 5.0
@@ -52,24 +51,22 @@ class _Slot:
     log_end: int = 0
     """Bytes of it that are known."""
     started: float = field(default_factory=time.monotonic)
-    is_told: bool = False
+    is_announced: bool = False
     """Whether it runs, or the user knows that it doesn't."""
 
 
-class Dispatch:
-    """Hands the units of a queue to workers."""
+class WorkerPool:
+    """Workers as Ray actors, which compute the units of a queue."""
 
     def __init__(self, queue: WorkQueue, workforce: Workforce, nodes: Sequence[str], execution: Execution) -> None:
         self._queue = queue
         self._workforce = workforce
         self._nodes = nodes
         self._execution = execution
-        self._room = Room(_as_slots(workforce))
+        self._assigner = Assigner(queue, workforce)
         self._idle: list[_Slot] = []
         self._busy: dict[Any, tuple[_Slot, Unit]] = {}
         self._numbers = itertools.count(1)
-        self._nowhere: dict[ModelKey, float] = {}
-        """Models that no machine could run any more, and since when."""
 
     def run(self) -> Iterator[Event]:
         """Yield what happens until the queue is empty, and end all workers then, or when that is broken off."""
@@ -84,7 +81,7 @@ class Dispatch:
         while self._queue or self._busy:
             self._queue.look_again()
             yield from self._hand_out()
-            self._give_up_lost_models()
+            self._assigner.give_up_lost_models()
             yield from self._queue.settled()
             if not self._busy:
                 if self._queue:  # another driver does the rest, or a machine is waited for
@@ -110,18 +107,11 @@ class Dispatch:
                     del self._busy[promise]
                     self._idle.append(slot)
 
-    def _give_up_lost_models(self) -> None:
-        for key, since in list(self._nowhere.items()):
-            if time.monotonic() - since > _GIVE_UP_S:
-                message = f"no machine of the cluster that could run it has been there for {_GIVE_UP_S:.0f} s"
-                self._queue.give_up(key, Failure(message=message, kind="death"))
-                del self._nowhere[key]
-
     def _look_for_late_workers(self) -> None:
         """Tell the user of workers that Ray cannot start, as when another job holds the GPUs."""
         for slot, _ in self._busy.values():
-            if not slot.is_told and time.monotonic() - slot.started > _PATIENCE_S:
-                slot.is_told = True
+            if not slot.is_announced and time.monotonic() - slot.started > _PATIENCE_S:
+                slot.is_announced = True
                 if not ray.wait([slot.log_place], timeout=0)[0]:
                     share = describe_share(slot.share) if self._workforce.has_gpus else "CPU cores"
                     host = self._workforce.machines[slot.place.machine].host
@@ -133,75 +123,37 @@ class Dispatch:
     def _hand_out(self) -> Iterator[Event]:
         """Give every idle worker a unit of its model, and start workers where there is room."""
         for slot in list(self._idle):
-            unit = self._take(slot.key, slot.share)
+            unit = self._assigner.next_unit(slot.key, slot.share)
             self._idle.remove(slot)
             if unit is None:
                 self._release(slot)
             else:
                 yield self._begin(slot, unit)
-        while (started := self._start_worker()) is not None:
-            yield started
+        while assignment := self._assigner.next_worker(self._workers(), len(self._busy), self._find_alive):
+            yield self._begin(self._start(assignment), assignment.unit)
 
-    def _take(self, key: ModelKey, share: float) -> Unit | None:
-        """Take a unit that suits a worker of this model and share."""
-        if not self._queue.num_units(key) or self._queue.next_share(key) not in (None, share):
-            return None
-        return self._queue.take(key)
-
-    def _start_worker(self) -> Started | None:
-        """Start a worker for the most urgent model that there is room for; None where there is none.
-
-        For a model that waits for GPUs and has no worker yet, a machine is kept free of others.
-        """
-        if len(self._busy) >= self._workforce.num_workers and not self._workforce.has_gpus:
-            return None
-        workers, kept_free = self._workers(), set[int]()
-        for key in self._queue.by_urgency(workers):
-            share = self._queue.next_share(key) or self._workforce.shares.get(key, 1.0)
-            suitable = self._suitable_machines(key, share)
-            if not suitable:
-                self._nowhere.setdefault(key, time.monotonic())
-                continue
-            self._nowhere.pop(key, None)
-            place = self._room.take(share, self._needs(key, share), among=suitable - kept_free)
-            if place is None:
-                if not workers[key]:
-                    kept_free.add(max(suitable - kept_free or suitable, key=self._room.num_free))
-                continue
-            unit = self._queue.take(key)
-            if unit is None:
-                self._room.give_back(place)
-                continue
-            return self._begin(self._start(key, share, place), unit)
-        return None
-
-    def _needs(self, key: ModelKey, share: float) -> float:
-        """Return what the GPUs of a share must hold, in GiB."""
-        holds_anywhere = not self._workforce.has_gpus or self._workforce.is_forced or share > 1
-        return 0.0 if holds_anywhere else self._workforce.needs_gib.get(key, 0.0)
-
-    def _suitable_machines(self, key: ModelKey, share: float) -> set[int]:
-        """Return the machines that are there and could run a model, were they free."""
+    def _find_alive(self) -> set[int]:
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        suitable = self._room.suitable(share, self._needs(key, share))
-        return {machine for machine in suitable if self._nodes[machine] in alive}
+        return {index for index, node in enumerate(self._nodes) if node in alive}
 
-    def _start(self, key: ModelKey, share: float, place: Place) -> _Slot:
-        threads, has_gpus = self._workforce.threads, self._workforce.has_gpus
-        execution = replace(
-            self._execution,
-            device=None if has_gpus else "cpu",
-            spread=share > 1,
-            gpu_share=min(1.0, share),
-        )
+    def _start(self, assignment: Assignment) -> _Slot:
+        threads, has_gpus, share = self._workforce.threads, self._workforce.has_gpus, assignment.share
         # an actor with GPUs would otherwise also hold a CPU for life, and there may be more GPUs than CPUs
         resources = {"num_gpus": share, "num_cpus": 0} if has_gpus else {"num_cpus": threads}
-        where = NodeAffinitySchedulingStrategy(self._nodes[place.machine], soft=False)
-        actor: Any = ray.remote(RayWorker).options(max_restarts=0, scheduling_strategy=where, **resources).remote(
-            execution, threads
-        )  # fmt: skip
-        name = f"worker-{next(self._numbers)}"
-        return _Slot(name=name, actor=actor, key=key, share=share, place=place, log_place=actor.log_place.remote())
+        options = {"max_restarts": 0, "scheduling_strategy": self._on(assignment.place), **resources}
+        execution = assignment.execution(self._execution, has_gpus=has_gpus)
+        actor: Any = ray.remote(RayWorker).options(**options).remote(execution, threads)
+        return _Slot(
+            name=f"worker-{next(self._numbers)}",
+            actor=actor,
+            key=assignment.key,
+            share=share,
+            place=assignment.place,
+            log_place=actor.log_place.remote(),
+        )
+
+    def _on(self, place: Place) -> NodeAffinitySchedulingStrategy:
+        return NodeAffinitySchedulingStrategy(self._nodes[place.machine], soft=False)
 
     def _begin(self, slot: _Slot, unit: Unit) -> Started:
         self._busy[slot.actor.run.remote([run.config for run in unit.runs])] = slot, unit
@@ -214,7 +166,7 @@ class Dispatch:
         except RayError as error:
             host, log = self._last_words(slot)
             self._release(slot)
-            cause = str(error).strip().partition("\n")[0]
+            cause = first_line(error)
             message = f"its worker died ({cause or type(error).__name__}) {unit.deaths + 1} times"
             self._queue.died(unit, Failure(message=message, kind="death", host=host, log_tail=log))
             yield Ended(worker=slot.name, log=f"{log}\n{message}\n")
@@ -231,17 +183,16 @@ class Dispatch:
         """End the worker's process and free its room."""
         ray.kill(slot.actor)
         _remove_log(slot)
-        self._room.give_back(slot.place)
+        self._assigner.give_back(slot.place)
 
     def _last_words(self, slot: _Slot) -> tuple[str | None, str]:
-        """Return a dead worker's host and the end of its log, as far as they are to be had."""
+        """Return a dead worker's host and the end of its log, as far as they are available."""
         with contextlib.suppress(RayError):
             host, path = ray.get(slot.log_place, timeout=_ANSWER_S)
             if host == platform.node() and Path(path).exists():
                 return host, read_tail(path, slot.log_end)
-            where = NodeAffinitySchedulingStrategy(self._nodes[slot.place.machine], soft=False)
-            tail = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=where).remote(path, slot.log_end)
-            return host, ray.get(tail, timeout=_ANSWER_S)
+            read = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=self._on(slot.place))
+            return host, ray.get(read.remote(path, slot.log_end), timeout=_ANSWER_S)
         return None, ""
 
 
@@ -251,11 +202,3 @@ def _remove_log(slot: _Slot) -> None:
         host, path = ray.get(slot.log_place, timeout=0)
         if host == platform.node():
             Path(path).unlink(missing_ok=True)
-
-
-def _as_slots(workforce: Workforce) -> Sequence[Machine]:
-    """Return machines whose GPUs are room for a worker each; CPU cores, where there is no GPU, are counted as such."""
-    if workforce.has_gpus:
-        return workforce.machines
-    slot = Gpu(name="CPU cores", memory_gib=None, capability=None)
-    return [replace(m, gpus=(slot,) * (m.num_cpus // workforce.threads)) for m in workforce.machines]

@@ -1,0 +1,80 @@
+"""What is settled before a grid runs is settled once: tasks, the one form of each configuration, identities."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lm_eval.grid import preflight as preflight_module
+from lm_eval.grid.preflight import list_paths, preflight
+from lm_eval.grid.script import carry_out
+from lm_eval.results import canonical_form, identity
+from lm_eval.scheduling.executors.in_process import InProcessExecutor
+from lm_eval.scheduling.hardware import local_machine
+from lm_eval.tasks import registry
+from tests.support.grids import options, small_grid
+from tests.support.tiny_models import save_tiny
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory) -> Path:
+    return save_tiny("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture
+def calls(monkeypatch) -> Counter:
+    """How often a task is looked up, a configuration brought to its one form, and a model or data folder hashed."""
+    counts: Counter = Counter()
+
+    def counted(module, name):
+        original = getattr(module, name)
+
+        def count(*arguments, **named):
+            counts[name] += 1
+            return original(*arguments, **named)
+
+        return count
+
+    for module, name in ((registry, "find_task"), (canonical_form, "canonical")):
+        wrapped = counted(module, name)
+        for user in (registry, canonical_form, identity, preflight_module, preflight_module.expand.__globals__):
+            names = user if isinstance(user, dict) else vars(user)
+            if name in names:
+                monkeypatch.setitem(names, name, wrapped)
+    for name in ("model_identity", "data_identity"):
+        monkeypatch.setattr(identity, name, counted(identity, name))
+    return counts
+
+
+def test_tasks_and_forms_are_settled_once_a_configuration_from_the_call_to_the_result_files(
+    gpt2, data_dir, tmp_path, calls
+):
+    assert carry_out([small_grid(gpt2)], options(data_dir, tmp_path), "unused", InProcessExecutor()) == 0
+    assert len(list(tmp_path.glob("*.json"))) == 3
+    combinations = 4  # of the grid's lists, of which two mean the same run
+    assert calls["find_task"] == 1
+    assert calls["canonical"] == combinations
+
+
+def test_a_model_and_its_data_are_looked_at_once_for_all_runs(gpt2, data_dir, tmp_path, calls):
+    checked = preflight([small_grid(gpt2)], options(data_dir, tmp_path), lambda: [local_machine()])
+    assert len(checked.runs) == 3
+    assert calls["model_identity"] == 1
+    assert calls["data_identity"] == 2  # with shots, and without
+
+
+def test_runs_state_the_dtype_and_are_found_by_what_they_say(gpt2, data_dir, tmp_path):
+    checked = preflight([small_grid(gpt2)], options(data_dir, tmp_path, dtype="bfloat16"), lambda: [local_machine()])
+    assert {run.config.dtype for run in checked.runs} == {run.identity["dtype"] for run in checked.runs} == {"bfloat16"}
+    assert all(run.config == run.form for run in checked.runs)
+    assert len({run.name for run in checked.runs}) == 3
+    assert list(checked.models) == [str(gpt2)]
+
+
+def test_the_folders_that_machines_need_are_those_of_model_data_and_task_files(gpt2, data_dir, tmp_path):
+    checked = preflight([small_grid(gpt2)], options(data_dir, tmp_path), lambda: [local_machine()])
+    run = checked.runs[0]
+    assert list_paths(run) == [str(gpt2), str(data_dir / "hellaswag")]
+    other = replace(run, config=replace(run.config, include_path="/tasks"))
+    assert list_paths(other)[-1] == "/tasks"
