@@ -79,7 +79,7 @@ def _flags() -> tuple[Flag, ...]:
             name=item.name,
             value_type=_value_type(hints[item.name]),
             form=" ".join(getattr(hints[item.name], "__metadata__", ())),
-            default=item.default,
+            default=getattr(Flags, item.name),
             help=helps[item.name],
             short=item.name[0] if initials.count(item.name[0]) == 1 else None,
         )
