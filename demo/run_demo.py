@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
+
 from lm_eval.models.model_list import DEMO
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult

@@ -7,7 +7,12 @@ The model is loaded; a few tokens are run through it.
 import argparse
 import logging
 import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
+
+from lm_eval.cli.arguments import add_device, make_parser
+from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.text import format_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import DTYPES, RunConfig
@@ -21,9 +26,7 @@ exit status: 0 all of it fits, 1 something doesn't, 2 the call was wrong or the 
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = make_parser(str(__doc__), _EPILOG)
     parser.add_argument("model", metavar="NAME", help="a hub name or a local folder")
     parser.add_argument(
         "--model_args",
@@ -32,7 +35,7 @@ def _parse() -> argparse.Namespace:
         help=f"how it is loaded: revision, {', '.join(CHECKPOINT_KEYS)}",
     )
     parser.add_argument("--dtype", choices=DTYPES, help="default: what the hardware computes natively")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
+    add_device(parser)
     return parser.parse_args()
 
 
@@ -41,29 +44,32 @@ def _check(args: argparse.Namespace) -> int:
     named = format_pairs({key: value for key, value in stated.items() if value is not None})
     model_args = ",".join(filter(None, (named, args.model_args)))
     config = RunConfig.parse(model="hf", model_args=model_args, task="", task_args="", num_fewshot=0)
+    try:
+        return _show(config, Execution.parse(batch_size=None, device=args.device, model_args=model_args))
+    except RunError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _show(config: RunConfig, execution: Execution) -> int:
     read_facts(config.pretrained, config.revision, config.checkpoint)
     from lm_eval.cli.check_model import describe_checks, describe_model  # noqa: PLC0415
     from lm_eval.inference.loading import load_for  # noqa: PLC0415  (seconds to import)
 
-    model = load_for(config, Execution.parse(batch_size=None, device=args.device, model_args=model_args))
+    model = load_for(config, execution)
     print("\n".join(describe_model(model)), end="\n\n", flush=True)
     fits = True
     for line, holds in describe_checks(model):
         print(line, flush=True)
         fits = fits and holds
     print("\nit fits" if fits else "\nit doesn't fit in everything: see what failed")
-    return 0 if fits else 1
+    return DONE if fits else FAILED
 
 
 def main() -> int:
     """Print what there is to tell of a model, and return the exit status."""
     args = _parse()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        return _check(args)
-    except (ConfigurationError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _check(args))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
+
+from lm_eval.cli.arguments import make_parser
 from lm_eval.cli.prefetch import (
     Faults,
     ModelFiles,
@@ -18,6 +21,7 @@ from lm_eval.cli.prefetch import (
     look_at_model,
     missing_from_cache,
 )
+from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.hub import answers
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import resolve_folder, with_tasks
@@ -34,9 +38,7 @@ exit status: 0 all is there, 1 something is missing, 2 the call was wrong, 130 i
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = make_parser(str(__doc__), _EPILOG)
     parser.add_argument("grids", nargs="*", type=Path, metavar="GRID_SCRIPT", help="default: all run_parallel_*.py")
     parser.add_argument("--models", default="", metavar="A,B", help="in place of the grids': hub names, folders, demo")
     parser.add_argument("--tasks", metavar="A,B", help="in place of the grids': tasks and groups, built in or of files")
@@ -96,20 +98,13 @@ def _conclude(faults: Faults, missing: Faults, done: str = "") -> int:
         print(f"in the cache, but whether there is a newer one could not be asked: {faults[name]}", file=sys.stderr)
     if done and not missing:
         print(done)
-    return 1 if missing else 0
+    return FAILED if missing else DONE
 
 
 def main() -> int:
     """Fetch, and return the exit status."""
     args = _parse()
-    try:
-        return _prefetch(args)
-    except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; call again for the rest", file=sys.stderr)
-        return 130
+    return exit_status(lambda: _prefetch(args), interrupted=lambda: "interrupted; call again for the rest")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
+
+from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
 
 
@@ -14,17 +17,18 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR", help="baselines may lie in one of them")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where to (default: report)")
     args = parser.parse_args()
+    return exit_status(lambda: _report(args.folders, args.out))
+
+
+def _report(folders: list[Path], out: Path) -> int:
     from lm_eval.analysis.report import report_on  # noqa: PLC0415  (seconds to import)
 
     try:
-        print(f"written to {report_on(args.folders, args.out)}")
-    except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        page = report_on(folders, out)
     except OSError as error:
-        print(f"error: {args.out}: cannot be written ({error})", file=sys.stderr)
-        return 2
-    return 0
+        raise ConfigurationError(f"{out}: cannot be written ({error})") from error
+    print(f"written to {page}")
+    return DONE
 
 
 if __name__ == "__main__":

@@ -4,6 +4,11 @@
 With `--controls` also the floor below them: the same choices scored without any context.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
+
 from lm_eval.grid import Grid, launch, list_models
 from lm_eval.models.families import Architecture
 

@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 """Test 1 (generation) on decoder-only models: edit the grid in `run` and call the script again."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
+
 from lm_eval.grid import Grid, launch, list_models
 
 

@@ -2,12 +2,13 @@
 """How a grid is: what is done, what is running, what failed and why. Reads files only; nothing needs to be running."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
+
 from lm_eval.cli.status import describe_status
-from lm_eval.errors import ConfigurationError
+from lm_eval.common.command import DONE, exit_status
 
 
 def main() -> int:
@@ -16,15 +17,13 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
     parser.add_argument("--table", action="store_true", help="show the results too")
     args = parser.parse_args()
-    try:
+
+    def show() -> int:
         for folder in args.folders:
             print("\n".join(describe_status(folder, table=args.table)), flush=True)
-    except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return DONE
+
+    return exit_status(show, only_shows=True)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lm_eval.cli.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.command import DONE, exit_status
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.encoding.texts import TEXT_SCHEMES, WHOLE, gives_one_vector, make_encoding
-from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.errors import ConfigurationError
 
 _SETTINGS = ("WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "NORM", "ENCODING_LAYER", "ADD_POS")
 _ENDINGS = (".parquet", ".safetensors")
@@ -31,20 +32,15 @@ exit status: 0 done, 1 a text cannot be encoded, 2 the call was wrong and nothin
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m lm_eval encode", description="Write the concept vectors of texts.", epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = make_parser("Write the concept vectors of texts.", _EPILOG, prog="python -m lm_eval encode")
     parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="the texts")
-    parser.add_argument(
-        "--model_args", required=True, metavar="KEY=VALUE,…", help="the model and the settings of its vectors"
-    )
+    add_model_args(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help=f"{' or '.join(_ENDINGS)}")
     parser.add_argument("--encoding_scheme", default=WHOLE, help=f"{', '.join(TEXT_SCHEMES)} (default {WHOLE})")
     parser.add_argument("--field", default="text", help="the field with the text (default: text)")
     parser.add_argument("--id_field", metavar="FIELD", help="the field with its id (default: the number of the line)")
-    parser.add_argument("--batch_size", metavar="N", help="rows a batch (default: a budget of tokens)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
+    add_batch_size(parser)
+    add_device(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the output file")
     return parser
 
@@ -68,7 +64,15 @@ def _check_output(args: argparse.Namespace) -> None:
     sweep_temporary_files(output.resolve().parent)
 
 
-def _encode(args: argparse.Namespace, config: RunConfig, execution: Execution) -> None:
+def _encode(args: argparse.Namespace) -> int:
+    config = make_encoding(args.model_args, args.encoding_scheme)
+    execution = Execution.parse(batch_size=args.batch_size, device=args.device, model_args=args.model_args)
+    _check_output(args)
+    _write_vectors(args, config, execution)
+    return DONE
+
+
+def _write_vectors(args: argparse.Namespace, config: RunConfig, execution: Execution) -> None:
     from lm_eval.encoding.vector_files import Layout, TextFile, vector_file  # noqa: PLC0415
 
     texts = TextFile(path=args.file, field=args.field, id_field=args.id_field)
@@ -97,18 +101,8 @@ def main(argv: Sequence[str]) -> int:
     """Encode from the command line and return the exit status."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        config = make_encoding(args.model_args, args.encoding_scheme)
-        execution = Execution.parse(batch_size=args.batch_size, device=args.device, model_args=args.model_args)
-        _check_output(args)
-        _encode(args, config, execution)
-    except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RunError, OSError) as error:
-        print(f"error: {error}; nothing was written", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(
+        lambda: _encode(args),
+        failed="{error}; nothing was written",
+        interrupted=lambda: "interrupted; nothing was written",
+    )

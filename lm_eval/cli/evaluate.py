@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.cli.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.command import DONE, exit_status
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import ENCODING_SCHEMES, MODEL_KIND_ALIASES, MODEL_KINDS, RunConfig
 from lm_eval.config.settings import SETTING_NAMES
-from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.base import FORM_OF_MODEL
 from lm_eval.tasks.registry import TASKS
 
@@ -40,22 +42,17 @@ exit status: 0 done, 1 the run failed, 2 the call was wrong and nothing ran, 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m lm_eval", description="Evaluate one model on one or more tasks.", epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = make_parser("Evaluate one model on one or more tasks.", _EPILOG, prog="python -m lm_eval")
     parser.add_argument("--model", required=True, help=", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES)))
-    parser.add_argument(
-        "--model_args", required=True, metavar="KEY=VALUE,…", help="the model and the settings of its vectors"
-    )
+    add_model_args(parser)
     parser.add_argument("--tasks", required=True, metavar="TASK,…", help="tasks of the list below or of --include_path")
     parser.add_argument("--task_args", default="", metavar="KEY=VALUE,…", help="encoding scheme and data folder")
     parser.add_argument(
         "--include_path", metavar="DIR", help="folder with task files (YAML) of your own or of the upstream harness"
     )
     parser.add_argument("--num_fewshot", type=int, default=0, metavar="N", help="shots in each context (default 0)")
-    parser.add_argument("--batch_size", metavar="N", help="rows a batch (default: a budget of tokens)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")
+    add_batch_size(parser)
+    add_device(parser)
     parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
     parser.add_argument("--output_path", type=Path, metavar="FILE", help="write the result to this JSON file")
     parser.add_argument(
@@ -132,6 +129,33 @@ def _say_kept(args: argparse.Namespace) -> str:
     return f"tasks that were finished are in {' and '.join(where)}" if where else "no result is kept"
 
 
+def _evaluate(args: argparse.Namespace) -> int:
+    _check_outputs(args)
+    descriptions = _read_descriptions(args.description_dict_path)
+    from lm_eval.evaluator import simple_evaluate  # noqa: PLC0415  (seconds to import)
+
+    result = simple_evaluate(
+        model=args.model,
+        model_args=args.model_args,
+        tasks=args.tasks,
+        task_args=args.task_args,
+        num_fewshot=args.num_fewshot,
+        batch_size=args.batch_size,
+        device=args.device,
+        limit=args.limit,
+        log_samples=args.log_samples,
+        verify=args.verify,
+        include_path=args.include_path,
+        description_dict=descriptions,
+        show_progress=True,
+        on_result=_writer(args),
+    )
+    for group, metrics in result.get("groups", {}).items():
+        for name, value in metrics.items():
+            print(f"{group:15} {name:10} {value:.4f} over its documents")
+    return DONE
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -141,37 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return encode_command.main(argv[1:])
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        _check_outputs(args)
-        descriptions = _read_descriptions(args.description_dict_path)
-        from lm_eval.evaluator import simple_evaluate  # noqa: PLC0415  (seconds to import)
-
-        result = simple_evaluate(
-            model=args.model,
-            model_args=args.model_args,
-            tasks=args.tasks,
-            task_args=args.task_args,
-            num_fewshot=args.num_fewshot,
-            batch_size=args.batch_size,
-            device=args.device,
-            limit=args.limit,
-            log_samples=args.log_samples,
-            verify=args.verify,
-            include_path=args.include_path,
-            description_dict=descriptions,
-            show_progress=True,
-            on_result=_writer(args),
-        )
-        for group, metrics in result.get("groups", {}).items():
-            for name, value in metrics.items():
-                print(f"{group:15} {name:10} {value:.4f} over its documents")
-    except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RunError, OSError) as error:
-        print(f"error: the run failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"interrupted; {_say_kept(args)}", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(
+        lambda: _evaluate(args),
+        failed="the run failed: {error}",
+        interrupted=lambda: f"interrupted; {_say_kept(args)}",
+    )

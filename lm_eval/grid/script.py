@@ -5,7 +5,6 @@ Whatever is wrong with the call ends in one message and exit status 2 before any
 
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from types import FrameType
 from typing import TypeVar
 
 from lm_eval.common.atomic import check_writable
+from lm_eval.common.command import exit_status
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -47,22 +47,16 @@ def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callabl
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
-    try:
+
+    def work() -> int:
         name, own = Path(sys.argv[0]).name, {switch.__name__: first_line(switch.__doc__ or "") for switch in switches}
         options = read_options(sys.argv[1:], name=name, description=str(run.__doc__), own_switches=own)
         chosen = [switch for switch in switches if switch.__name__ in options.own_switches]
         grids = [_make(run), *(grid for switch in chosen for grid in _make(switch))]
-        status = carry_out(grids, options, results_dir)
-    except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is in the results folder, call again for the rest", file=sys.stderr)
-        status = 130
-    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    sys.exit(status)
+        return carry_out(grids, options, results_dir)
+
+    left = "interrupted; what was finished is in the results folder, call again for the rest"
+    sys.exit(exit_status(work, interrupted=lambda: left))
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

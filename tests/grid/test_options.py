@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid.flags import FLAGS, flag_rows
 from lm_eval.grid.options import Options, read_options
 
 DEFAULTS = {
@@ -291,3 +292,39 @@ def test_help_names_the_switches_of_a_script_and_all_short_forms(capsys):
 def test_reading_flags_prints_nothing(capsys):
     read("--limit", "5")
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_help_page_gives_every_flag_its_type_its_default_and_its_help(capsys):
+    with pytest.raises(SystemExit):
+        read("--help")
+    page = "".join(capsys.readouterr())
+    assert page.startswith("NAME\n    run_parallel_x.py - Score endings.\n")
+    for flag in FLAGS:
+        kind = flag.value_type.__name__ if flag.default is not None else f"Optional[{flag.value_type.__name__}]"
+        entry = (
+            rf"--{flag.name}=\w+\n +Type: {re.escape(kind)}\n +Default: {flag.default!r}\n +{re.escape(flag.help)}\n"
+        )
+        assert re.search(entry, page), flag.name
+
+
+def test_a_table_has_a_row_for_each_flag():
+    rows = flag_rows()
+    assert [row[0] for row in rows] == [f"--{name}" for name in DEFAULTS]
+    assert {short for _, short, *_ in rows} == {"", "-s", "-o", "-N", "-c", "-m", "-f", "-t", "-i"}
+    shown = {flag: (form, default) for flag, _, form, default, _ in rows}
+    assert shown["--dry_run"] == ("", "")
+    assert shown["--NUM_GPUS_PER_RUN"] == ("N", "1")
+    assert shown["--cluster"] == ("local|auto|HOST:PORT", "local")
+    assert shown["--limit"] == ("N|START:END", "")
+
+
+def test_the_help_of_loading_names_every_key():
+    (loading,) = [flag.help for flag in FLAGS if flag.name == "loading"]
+    assert loading.endswith(f": revision, {', '.join(CHECKPOINT_KEYS)}.")
+
+
+def test_a_text_that_is_no_text_is_refused():
+    with pytest.raises(ConfigurationError, match="--limit must be a text, got 4"):
+        options(limit=4)
+    with pytest.raises(ConfigurationError, match="--cluster must be a text, got None"):
+        options(cluster=None)

@@ -16,6 +16,7 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.hardware import Gpu, Machine, local_machine
 
 _CONNECT_TIMEOUT_S = 5
+_PACKAGE = Path(__file__).resolve().parents[3]
 _PROBE_TIMEOUT_S = 120
 """Time for every machine to answer, which includes unpacking the code the first time."""
 
@@ -32,11 +33,12 @@ def connect(cluster: str) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster == "local":
+        _let_workers_import_this()
         machine = local_machine()
         options |= {"include_dashboard": False, "num_gpus": len(machine.gpus), "num_cpus": machine.num_cpus}
     else:  # the machines of a running cluster need not have this code
         check_address(cluster)
-        options["runtime_env"] = {"py_modules": [str(Path(__file__).resolve().parents[3])]}
+        options["runtime_env"] = {"py_modules": [str(_PACKAGE)]}
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=cluster, **options)
@@ -46,6 +48,17 @@ def connect(cluster: str) -> None:
             f"--cluster {cluster}: no Ray cluster can be joined there ({str(error).strip()}); "
             "start one with `ray start --head`, give its address, or use local"
         ) from error
+
+
+def _let_workers_import_this() -> None:
+    """Let the processes that Ray starts here import the very package that runs, wherever the script was called from.
+
+    A checkout need not be installed: its scripts find it beside themselves, and Ray's workers wouldn't.
+    """
+    if "site-packages" in _PACKAGE.parts:
+        return
+    further = filter(None, [os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(_PACKAGE.parent), *further])
 
 
 def check_address(cluster: str) -> None:

@@ -1,0 +1,111 @@
+"""The flags of every grid script, each declared once: its type, its default, its line of help (experiment §6).
+
+Whatever else shows or checks flags is made of this: python-fire's signature and page, the short forms, the table in
+the docs. Knows nothing of command lines; `lm_eval.grid.options` reads them.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, get_args, get_type_hints
+
+from lm_eval.common.field_docs import field_docs
+from lm_eval.config.run_config import DTYPES
+
+# An annotation says how a value is written; a switch has none.
+Text = str | None
+Names = Annotated[Text, "A,B"]
+Folder = Annotated[Text, "DIR"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """What a user can ask of every grid script."""
+
+    shutdown_at_exit: bool = False
+    """Shut this machine down at the end, also after a failure."""
+    overwrite_results: bool = False
+    """Run configurations again whose result is already in the folder."""
+    NUM_GPUS_PER_RUN: Annotated[int, "N"] = 1
+    """GPUs of a run; above 1 the model is spread over them. Left out, a large model gets more and small ones share one.
+    Ignored on machines without a GPU."""
+    cluster: Annotated[str, "local|auto|HOST:PORT"] = "local"
+    """'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another."""
+    models: Names = None
+    """Comma list of hub names or folders in place of the grid's models; 'demo' for the embedded ones."""
+    limit: Annotated[Text, "N|START:END"] = None
+    """Documents to score, in their shuffled order: N for the first N, or START:END."""
+    data_dir: Folder = None
+    """Folder that holds DATASET/SPLIT.jsonl (or .parquet, or a saved dataset), in place of the hub."""
+    results_dir: Folder = None
+    """Folder for the result files in place of the script's own."""
+    dry_run: bool = False
+    """Show what would run and why, what is done already, how long it should take, and run nothing."""
+    retry_failed: bool = False
+    """Run again what failed in an earlier call; otherwise that is only reported."""
+    fail_fast: bool = False
+    """Stop at the first failure."""
+    dtype: Annotated[Text, "|".join(DTYPES)] = None
+    """float32, bfloat16 or float16; left out, what the hardware computes natively (float32 without a GPU)."""
+    log_samples: bool = False
+    """Store the scores of every document too, for comparisons; results without them are run again."""
+    tasks: Names = None
+    """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
+    include_path: Folder = None
+    """Folder with task files (YAML) of your own or of the upstream harness."""
+    loading: Annotated[Text, "KEY=VALUE,…"] = None
+    """How every model is loaded, KEY=value,KEY=value: revision, subfolder, tokenizer, peft, load_in_8bit, load_in_4bit,
+    trust_remote_code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """A flag as pages and tables show it."""
+
+    name: str
+    value_type: type = bool
+    """bool for a switch, int for a whole number, str for a text that is kept as it was written."""
+    form: str = ""
+    """How its value is written; nothing for a switch."""
+    default: bool | int | str | None = False
+    help: str
+    short: str | None = None
+    """Its one letter, where no other flag of every script begins with it."""
+
+
+def _flags() -> tuple[Flag, ...]:
+    hints, helps = get_type_hints(Flags, include_extras=True), field_docs(Flags)
+    initials = [item.name[0] for item in fields(Flags)]
+    return tuple(
+        Flag(
+            name=item.name,
+            value_type=_value_type(hints[item.name]),
+            form=" ".join(getattr(hints[item.name], "__metadata__", ())),
+            default=getattr(Flags, item.name),
+            help=helps[item.name],
+            short=item.name[0] if initials.count(item.name[0]) == 1 else None,
+        )
+        for item in fields(Flags)
+    )
+
+
+def _value_type(hint: Any) -> type:  # noqa: ANN401
+    """Return bool, int or str: what an annotation says of a value that is given."""
+    bare = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+    (given,) = [one for one in get_args(bare) or (bare,) if one is not type(None)]
+    return given  # type: ignore[no-any-return]
+
+
+FLAGS = _flags()
+
+
+def flag_rows() -> list[tuple[str, str, str, str, str]]:
+    """Return a row of plain text for each flag: the flag, its short form, its value, its default, its help."""
+    return [
+        (
+            f"--{flag.name}",
+            f"-{flag.short}" if flag.short else "",
+            flag.form,
+            "" if flag.default in (None, False) else str(flag.default),
+            flag.help,
+        )
+        for flag in FLAGS
+    ]
