@@ -21,12 +21,13 @@ def did_you_mean(name: str, known: Collection[str] | Mapping[str, str]) -> str:
 
     Args:
         name: as it was spelt.
-        known: what it may be; a mapping says how each is to be shown.
+        known: what it may be; a mapping says how each is to be shown, quoted or not.
     """
     near = difflib.get_close_matches(name, list(known), n=1)
     if not near:
         return ""
-    return f" (did you mean {known[near[0]] if isinstance(known, Mapping) else near[0]!r}?)"
+    shown = known[near[0]] if isinstance(known, Mapping) else repr(near[0])
+    return f" (did you mean {shown}?)"
 
 
 def short_name(pretrained: str) -> str:

@@ -4,14 +4,13 @@ Fire calls a function before it notices an unknown flag, so the function that it
 Which flags there are stands in `lm_eval.grid.flags`.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import fire
 
-from lm_eval.common.text import choices_text, parse_pairs
+from lm_eval.common.text import choices_text, did_you_mean, parse_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.run_config import DTYPES, Limit
 from lm_eval.errors import ConfigurationError
@@ -158,8 +157,7 @@ def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str]:
 
 def _refuse_unknown(flag: str, name: str, valid: Collection[str]) -> None:
     if name not in valid:
-        near = difflib.get_close_matches(name, valid, n=1)
-        hint = f" (did you mean --{near[0]}?)" if near else ""
+        hint = did_you_mean(name, {known: f"--{known}" for known in valid})
         raise ConfigurationError(f"unknown flag {flag}{hint}; choose from {_list_flags(valid)}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lm_eval.grid import grid
 from lm_eval.grid import preflight as preflight_module
 from lm_eval.grid.preflight import list_paths, preflight
 from lm_eval.grid.script import carry_out
@@ -38,10 +39,9 @@ def calls(monkeypatch) -> Counter:
 
     for module, name in ((registry, "find_task"), (canonical_form, "canonical")):
         wrapped = counted(module, name)
-        for user in (registry, canonical_form, identity, preflight_module, preflight_module.expand.__globals__):
-            names = user if isinstance(user, dict) else vars(user)
-            if name in names:
-                monkeypatch.setitem(names, name, wrapped)
+        for user in (registry, canonical_form, identity, grid, preflight_module):
+            if name in vars(user):
+                monkeypatch.setattr(user, name, wrapped)
     for name in ("model_identity", "data_identity"):
         monkeypatch.setattr(identity, name, counted(identity, name))
     return counts
