@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""The generated parts of the documentation: tables of settings, flags, model families and tasks, made from the code.
+
+They stand in the pages between `<!-- table: NAME -->` and `<!-- end -->`, so that the pages also read as plain
+Markdown. `python docs/tables.py` writes them anew; `tests/system/test_docs.py` fails where one differs from the code.
+"""
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
+from lm_eval.config.run_config import MODEL_KEYS, TASK_KEYS, RunConfig
+from lm_eval.config.settings import ACTIVATION_PREFIXES, VectorSettings
+from lm_eval.errors import ConfigurationError
+from lm_eval.grid import options
+from lm_eval.models.families import FAMILIES, MAX_LENGTH_UNLIMITED, Family
+from lm_eval.scoring.metrics import METRICS
+from lm_eval.tasks.base import FORM_OF_MODEL, Form
+from lm_eval.tasks.registry import TASKS
+
+DOCS = Path(__file__).resolve().parent
+
+
+def field_docstrings(cls: type) -> dict[str, str]:
+    """Return the string under each field of a dataclass, in one line."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    found = {}
+    body = definition.body if isinstance(definition, ast.ClassDef) else []
+    for field, below in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            found[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
+    return {name: _CITATION.sub(r"[\g<0>](experiment.md)", text) for name, text in found.items()}
+
+
+_CITATION = re.compile(r"experiment §[\d.]*\d")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def code(names: Iterable[object]) -> str:
+    """Return names as code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def values_of(setting: str) -> str:
+    """Return the values of a setting, as the refusal of a wrong one lists them."""
+    try:
+        VectorSettings(**{setting: "?"})
+    except ConfigurationError as error:
+        listed, _, prefixes = str(error).partition("choose from ")[2].partition(", optionally behind one of ")
+    else:
+        raise ValueError(f"{setting} takes any value")
+    named = [value.removeprefix("or ") for value in listed.split(", ")]
+    spelled = [value if value.startswith("an ") else f"`{value}`" for value in named]
+    return ", ".join(spelled) + (", with or without a prefix (below)" if prefixes else "")
+
+
+def settings() -> str:
+    """Return the table of the settings of concept vectors."""
+    rows = [[f"`{name.upper()}`", values_of(name), text] for name, text in field_docstrings(VectorSettings).items()]
+    return table(["setting", "values", "meaning"], rows)
+
+
+def prefixes() -> str:
+    """Return the list of prefixes of WORD_AGG_SCHEME."""
+    return "\n".join(f"- `{prefix}`" for prefix in ACTIVATION_PREFIXES if prefix)
+
+
+def model_keys() -> str:
+    """Return the table of what else `model_args` takes."""
+    texts = {**field_docstrings(RunConfig), **field_docstrings(Checkpoint)}
+    rows = [[f"`{key}`", texts[key]] for key in (*MODEL_KEYS, *CHECKPOINT_KEYS)]
+    return table(["key", "meaning"], [*rows, ["`device_map`", "`auto` lays the model over all visible GPUs."]])
+
+
+def task_keys() -> str:
+    """Return the table of what `task_args` takes."""
+    texts = field_docstrings(RunConfig)
+    return table(["key", "meaning"], [[f"`{key}`", texts[key]] for key in TASK_KEYS])
+
+
+def _longest(family: Family) -> str:
+    if family.limit_from_tokenizer:
+        return "the tokenizer's"
+    return "the config's" if family.max_positions else f"none ({MAX_LENGTH_UNLIMITED:,} here)"
+
+
+_READ_ONCE = {"row": "in one row with its choices", "cache": "from a cache", "none": "no: once for each choice"}
+
+
+def families() -> str:
+    """Return the table of model families."""
+    rows = [
+        [
+            f"`{name}`",
+            family.architecture,
+            _longest(family),
+            "yes" if family.position_embedding else "-",
+            _READ_ONCE[family.sharing],
+        ]
+        for name, family in FAMILIES.items()
+    ]
+    return table(["`model_type`", "architecture", "longest sequence", "`ADD_POS`", "a context is read once"], rows)
+
+
+def _metrics(dataset: str, form: Form) -> str:
+    found = [task for task in TASKS.values() if task.dataset.name == dataset and task.form == form]
+    return code(dict.fromkeys(METRICS[metric].name for task in found for metric in task.metrics)) or "-"
+
+
+def tasks() -> str:
+    """Return the table of the built-in tasks, with the metrics that each form reports."""
+    datasets = {task.dataset.name: task.dataset.hub_title for task in TASKS.values()}
+    rows = [
+        [f"`{name}`", title, *(_metrics(name, form) for form in FORM_OF_MODEL.values())]
+        for name, title in datasets.items()
+    ]
+    suffixes = {"hf": "", "dist_sim": "_d", "dist_gen": "_dg"}
+    forms = [f"name{suffixes[kind]} (`{kind}`)" for kind in FORM_OF_MODEL]
+    return table(["name", "on the hub", *forms], rows)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of the grid scripts, as the table shows it."""
+
+    name: str
+    short: str
+    """Its letter; empty where it has none."""
+    default: object
+    text: str
+
+
+def read_flags() -> list[Flag]:
+    """Return the flags of the grid scripts, in their order."""
+    described = inspect.cleandoc(str(options._flags.__doc__))  # noqa: SLF001
+    lines = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", described, re.MULTILINE)
+    texts = {name: " ".join(text.split()) for name, text in lines}
+    short = {name: letter for letter, name in options._SHORT.items()}  # noqa: SLF001
+    parameters = inspect.signature(options._flags).parameters  # noqa: SLF001
+    return [Flag(name, short.get(name, ""), one.default, texts[name]) for name, one in parameters.items()]
+
+
+def flags() -> str:
+    """Return the table of the flags of the grid scripts."""
+    rows = []
+    for flag in read_flags():
+        value = "" if flag.default is False else " N" if isinstance(flag.default, int) else " TEXT"
+        names = [*([f"-{flag.short}{value}"] if flag.short else []), f"--{flag.name}{value}"]
+        rows.append([code(names), "off" if flag.default is False else _default(flag.default), flag.text])
+    return table(["flag", "default", "meaning"], rows)
+
+
+def _default(value: object) -> str:
+    return "-" if value is None else f"`{value}`"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "prefixes": prefixes,
+    "model keys": model_keys,
+    "task keys": task_keys,
+    "flags": flags,
+    "families": families,
+    "tasks": tasks,
+}
+_PLACE = re.compile(r"(<!-- table: (?P<name>[^>]+?) -->\n)(?P<old>.*?)(<!-- end -->)", re.DOTALL)
+
+
+def renew(page: str) -> str:
+    """Return a page with its tables made from the code."""
+
+    def fill(place: re.Match[str]) -> str:
+        return f"{place[1]}\n{TABLES[place['name']]()}\n\n{place[4]}"
+
+    return _PLACE.sub(fill, page)
+
+
+def main() -> int:
+    """Write the tables of all pages anew, and name the pages that changed."""
+    for path in sorted(DOCS.rglob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        after = renew(before)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"docs: the tables of {path.relative_to(DOCS)} were out of date and are renewed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
