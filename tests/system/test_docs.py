@@ -18,8 +18,8 @@ from lm_eval.grid import Grid
 from lm_eval.grid.grid import expand
 from lm_eval.tasks.yaml_tasks.build import make_tasks
 from lm_eval.tasks.yaml_tasks.parser import read_task_file
+from tests.support.paths import TOP
 
-TOP = Path(__file__).resolve().parents[2]
 DOCS = TOP / "docs"
 PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 COMMANDS = {"lm_eval": evaluate.main, "lm_eval.table": table.main}
