@@ -5,21 +5,17 @@ They stand in the pages between `<!-- table: NAME -->` and `<!-- end -->`, so th
 Markdown. `python docs/tables.py` writes them anew; `tests/system/test_docs.py` fails where one differs from the code.
 """
 
-import ast
-import inspect
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
+from lm_eval.common.field_docs import field_docs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.run_config import MODEL_KEYS, TASK_KEYS, RunConfig
 from lm_eval.config.settings import ACTIVATION_PREFIXES, VectorSettings
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid import options
+from lm_eval.grid.flags import flag_rows
 from lm_eval.models.families import FAMILIES, MAX_LENGTH_UNLIMITED, Family
 from lm_eval.scoring.metrics import METRICS
 from lm_eval.tasks.base import FORM_OF_MODEL, Form
@@ -28,23 +24,16 @@ from lm_eval.tasks.registry import TASKS
 DOCS = Path(__file__).resolve().parent
 
 
-def field_docstrings(cls: type) -> dict[str, str]:
-    """Return the string under each field of a dataclass, in one line."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-    found = {}
-    body = definition.body if isinstance(definition, ast.ClassDef) else []
-    for field, below in pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            found[field.target.id] = " ".join(str(ast.literal_eval(below.value)).split())
-    return {name: _CITATION.sub(r"[\g<0>](experiment.md)", text) for name, text in found.items()}
-
-
-_CITATION = re.compile(r"experiment §[\d.]*\d")
+def linked_docs(cls: type) -> dict[str, str]:
+    """Return the string under each field of a class, with links to the sections of the experiment that it cites."""
+    citation = re.compile(r"experiment §[\d.]*\d")
+    return {name: citation.sub(r"[\g<0>](experiment.md)", text) for name, text in field_docs(cls).items()}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+    cells = [[cell.replace("<", "&lt;") if "`" not in cell else cell for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *cells))
 
 
 def code(names: Iterable[object]) -> str:
@@ -60,14 +49,14 @@ def values_of(setting: str) -> str:
         listed, _, prefixes = str(error).partition("choose from ")[2].partition(", optionally behind one of ")
     else:
         raise ValueError(f"{setting} takes any value")
-    named = [value.removeprefix("or ") for value in listed.split(", ")]
+    named = dict.fromkeys(["None", *(value.removeprefix("or ") for value in listed.split(", "))])
     spelled = [value if value.startswith("an ") else f"`{value}`" for value in named]
     return ", ".join(spelled) + (", with or without a prefix (below)" if prefixes else "")
 
 
 def settings() -> str:
     """Return the table of the settings of concept vectors."""
-    rows = [[f"`{name.upper()}`", values_of(name), text] for name, text in field_docstrings(VectorSettings).items()]
+    rows = [[f"`{name.upper()}`", values_of(name), text] for name, text in linked_docs(VectorSettings).items()]
     return table(["setting", "values", "meaning"], rows)
 
 
@@ -78,14 +67,14 @@ def prefixes() -> str:
 
 def model_keys() -> str:
     """Return the table of what else `model_args` takes."""
-    texts = {**field_docstrings(RunConfig), **field_docstrings(Checkpoint)}
+    texts = {**linked_docs(RunConfig), **linked_docs(Checkpoint)}
     rows = [[f"`{key}`", texts[key]] for key in (*MODEL_KEYS, *CHECKPOINT_KEYS)]
     return table(["key", "meaning"], [*rows, ["`device_map`", "`auto` lays the model over all visible GPUs."]])
 
 
 def task_keys() -> str:
     """Return the table of what `task_args` takes."""
-    texts = field_docstrings(RunConfig)
+    texts = linked_docs(RunConfig)
     return table(["key", "meaning"], [[f"`{key}`", texts[key]] for key in TASK_KEYS])
 
 
@@ -130,39 +119,13 @@ def tasks() -> str:
     return table(["name", "on the hub", *forms], rows)
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A flag of the grid scripts, as the table shows it."""
-
-    name: str
-    short: str
-    """Its letter; empty where it has none."""
-    default: object
-    text: str
-
-
-def read_flags() -> list[Flag]:
-    """Return the flags of the grid scripts, in their order."""
-    described = inspect.cleandoc(str(options._flags.__doc__))  # noqa: SLF001
-    lines = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", described, re.MULTILINE)
-    texts = {name: " ".join(text.split()) for name, text in lines}
-    short = {name: letter for letter, name in options._SHORT.items()}  # noqa: SLF001
-    parameters = inspect.signature(options._flags).parameters  # noqa: SLF001
-    return [Flag(name, short.get(name, ""), one.default, texts[name]) for name, one in parameters.items()]
-
-
 def flags() -> str:
     """Return the table of the flags of the grid scripts."""
     rows = []
-    for flag in read_flags():
-        value = "" if flag.default is False else " N" if isinstance(flag.default, int) else " TEXT"
-        names = [*([f"-{flag.short}{value}"] if flag.short else []), f"--{flag.name}{value}"]
-        rows.append([code(names), "off" if flag.default is False else _default(flag.default), flag.text])
-    return table(["flag", "default", "meaning"], rows)
-
-
-def _default(value: object) -> str:
-    return "-" if value is None else f"`{value}`"
+    for name, short, form, default, text in flag_rows():
+        names = ", ".join(code([one]) for one in (short, name) if one)
+        rows.append([names, code(form.split("|")) if form else "", code([default]) if default else "", text])
+    return table(["flag", "value", "default", "meaning"], rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
