@@ -1,6 +1,7 @@
 """The documentation holds what it says: links, tables, examples, and the sections that docstrings cite."""
 
 import functools
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -84,6 +85,12 @@ def test_tables_say_what_the_code_says(page):
 def test_each_table_is_in_some_page():
     written = "".join(page.read_text() for page in DOCS.rglob("*.md"))
     assert set(re.findall(r"<!-- table: (.+?) -->", written)) == set(tables.TABLES)
+
+
+@pytest.mark.parametrize("name", re.findall(r"^::: (.+)$", (DOCS / "api.md").read_text(), re.MULTILINE))
+def test_what_the_api_page_names_can_be_imported_from_there(name):
+    module, _, attribute = name.rpartition(".")
+    assert getattr(importlib.import_module(module), attribute).__doc__
 
 
 def cited_sections() -> set[str]:
