@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this 
 from lm_eval.common.field_docs import field_docs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.run_config import MODEL_KEYS, TASK_KEYS, RunConfig
-from lm_eval.config.settings import ACTIVATION_PREFIXES, VectorSettings
+from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import flag_rows
 from lm_eval.models.families import FAMILIES, MAX_LENGTH_UNLIMITED, Family
@@ -43,28 +43,30 @@ def code(names: Iterable[object]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def values_of(setting: str) -> str:
-    """Return the values of a setting, as the refusal of a wrong one lists them."""
+def values_of(setting: str) -> tuple[list[str], list[str]]:
+    """Return the values of a setting and the prefixes that they can have, as the refusal of a wrong one lists them."""
+    wrong = f"pretrained=any,{setting}=?"
     try:
-        VectorSettings(**{setting: "?"})
+        RunConfig.parse(model="dist_gen", model_args=wrong, task="", task_args="", num_fewshot=0)
     except ConfigurationError as error:
-        listed, _, prefixes = str(error).partition("choose from ")[2].partition(", optionally behind one of ")
-    else:
-        raise ValueError(f"{setting} takes any value")
-    named = dict.fromkeys(["None", *(value.removeprefix("or ") for value in listed.split(", "))])
-    spelled = [value if value.startswith("an ") else f"`{value}`" for value in named]
-    return ", ".join(spelled) + (", with or without a prefix (below)" if prefixes else "")
+        values, _, prefixes = str(error).partition("choose from ")[2].partition(", optionally behind one of ")
+    named = [value.removeprefix("or ") for value in values.split(", ")]
+    return list(dict.fromkeys(["None", *named])), prefixes.split(", ") if prefixes else []
 
 
 def settings() -> str:
     """Return the table of the settings of concept vectors."""
-    rows = [[f"`{name.upper()}`", values_of(name), text] for name, text in linked_docs(VectorSettings).items()]
+    rows = []
+    for field, text in linked_docs(VectorSettings).items():
+        values, prefixes = values_of(field.upper())
+        spelled = ", ".join(value if value.startswith("an ") else f"`{value}`" for value in values)
+        rows.append([f"`{field.upper()}`", spelled + (", with or without a prefix (below)" if prefixes else ""), text])
     return table(["setting", "values", "meaning"], rows)
 
 
 def prefixes() -> str:
     """Return the list of prefixes of WORD_AGG_SCHEME."""
-    return "\n".join(f"- `{prefix}`" for prefix in ACTIVATION_PREFIXES if prefix)
+    return "\n".join(f"- `{prefix}`" for prefix in values_of("WORD_AGG_SCHEME")[1])
 
 
 def model_keys() -> str:
