@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # Two installations into one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help env demo charts test check parity bench upstream locks clean
+.PHONY: help env demo charts docs test check parity bench upstream locks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -55,6 +55,11 @@ charts: $(RUNTIME)  ## execute the notebooks, which leave their figures in noteb
 			{ cat $(VENV)/charts.log >&2; exit 1; }; }; done
 	@echo "figures and executed notebooks are in notebooks/charts"
 
+docs: $(DEV)  ## build the documentation into site/, warnings being errors
+	@$(PY) docs/tables.py
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@echo "the documentation is in site/index.html"
+
 test: $(DEV)  ## run the tests, with a floor under their coverage
 	@$(PY) -m pytest --cov=lm_eval --cov-fail-under=85
 
@@ -78,7 +83,7 @@ upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which 
 	@$(PY) -m benchmarks.upstream_tasks
 
 clean:  ## remove .venv_lme and what the tools leave behind
-	@rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	@rm -rf $(VENV) build site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 
