@@ -66,7 +66,7 @@ def _show(config: RunConfig, execution: Execution) -> int:
 
 
 def main() -> int:
-    """Print what there is to tell of a model, and return the exit status."""
+    """Print what there is to say of a model, and return the exit status."""
     args = _parse()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return exit_status(lambda: _check(args))

@@ -80,20 +80,20 @@ def _prefetch(args: argparse.Namespace) -> int:
     missing = missing_from_cache(wanted)
     for data in wanted.hub_datasets:
         if data.hub_title in missing and (fault := answers(data.hub_path, "dataset")) is not None:
-            faults[data.hub_title] = f"{data.hub_title}: the dataset is not to be had from the hub ({fault})"
+            faults[data.hub_title] = f"{data.hub_title}: the dataset is not available from the hub ({fault})"
         print(f"dataset {data.hub_title}: {'to fetch' if data.hub_title in missing else 'in the cache'}")
     unknown = len(wanted.models) - len(found)
     known = f"{describe_bytes(sum(files.bytes_to_fetch for files in found))} of models to fetch"
     print(known + (f", and {unknown} whose size is not known" if unknown else ""), flush=True)
     if args.dry_run:
-        return _conclude(faults, {name: told for name, told in missing.items() if name in faults})
+        return _conclude(faults, {name: files for name, files in missing.items() if name in faults})
     faults |= fetch_all(wanted, found)
     return _conclude(faults, missing_from_cache(wanted), "all is in the cache")
 
 
 def _conclude(faults: Faults, missing: Faults, done: str = "") -> int:
-    for name, told in missing.items():
-        print(f"missing: {faults.get(name, told)}", file=sys.stderr)
+    for name, files in missing.items():
+        print(f"missing: {faults.get(name, files)}", file=sys.stderr)
     for name in sorted(faults.keys() - missing.keys()):
         print(f"in the cache, but whether there is a newer one could not be asked: {faults[name]}", file=sys.stderr)
     if done and not missing:

@@ -1,4 +1,4 @@
-"""What `scripts/check_model.py` tells of a model: where it fits the experiment, what it needs, how it treats text."""
+"""What `scripts/check_model.py` shows of a model: where it fits the experiment, what it needs, how it treats text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ _WIDTH = 24
 
 
 def describe_model(model: LanguageModel) -> list[str]:
-    """Return what is to be told of a loaded model before its checks, line by line."""
+    """Return what is shown of a loaded model before its checks, line by line."""
     family, network, num_layers = model.family, model.network, model.num_layers
     has_positions = family.position_embedding is not None and _embedding_width(model) == model.hidden_size
     row = "a row made of its config" if family.is_generic else "in the table"
@@ -121,8 +121,8 @@ def _describe_tokens(model: LanguageModel) -> Iterator[tuple[str, str]]:
     plain, special = (model.tokenize(["the text"], special=flag)[0] for flag in (False, True))
     added = [token for token in special if token not in plain]
     used = "which segments get" if model.is_encoder_decoder else "which segments and choices don't get"
-    told = f"the tokenizer adds {_names(tokenizer, added)}, {used}" if added else "the tokenizer adds none"
-    yield "special tokens", told
+    added_tokens = f"the tokenizer adds {_names(tokenizer, added)}, {used}" if added else "the tokenizer adds none"
+    yield "special tokens", added_tokens
     (choice,) = model.tokenize([" the text"], special=False)
     yield "a choice ' the text'", " ".join(map(repr, tokenizer.convert_ids_to_tokens(list(choice))))
     try:

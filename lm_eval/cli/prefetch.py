@@ -112,10 +112,10 @@ class ModelFiles:
 
     def __str__(self) -> str:
         there = len(self.sizes) - len(self.absent)
-        told = f"{self.name} ({self.commit[:12]}): {there} of {len(self.sizes)} files in the cache"
+        state = f"{self.name} ({self.commit[:12]}): {there} of {len(self.sizes)} files in the cache"
         if not self.absent:
-            return told
-        return f"{told}, {describe_bytes(self.bytes_to_fetch)} of {describe_bytes(sum(self.sizes.values()))} to fetch"
+            return state
+        return f"{state}, {describe_bytes(self.bytes_to_fetch)} of {describe_bytes(sum(self.sizes.values()))} to fetch"
 
 
 def describe_bytes(number: int) -> str:
@@ -146,7 +146,7 @@ def look_at_model(name: str) -> ModelFiles:
 
 
 def _cannot(name: str, kind: str, error: Exception, where: str = "the hub") -> str:
-    return f"{name}: the {kind} is not to be had from {where} ({say_cause(error)})"
+    return f"{name}: the {kind} is not available from {where} ({say_cause(error)})"
 
 
 def fetch_model(files: ModelFiles) -> None:
@@ -173,7 +173,7 @@ def fetch_dataset(dataset: Dataset, *, cached_only: bool = False) -> None:
         cached_only: only see whether they are there.
 
     Raises:
-        ConfigurationError: a split is not to be had.
+        ConfigurationError: a split is not available.
     """
     import datasets  # noqa: PLC0415  (seconds to import)
 
@@ -194,8 +194,8 @@ Faults = dict[str, str]
 
 
 def _note(faults: Faults, name: str, fetch: Callable[[], None]) -> None:
-    if told := attempt([fetch]):
-        faults[name] = told[0]
+    if wrong := attempt([fetch]):
+        faults[name] = wrong[0]
 
 
 def missing_from_cache(wanted: Wanted) -> Faults:

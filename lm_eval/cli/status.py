@@ -1,4 +1,4 @@
-"""How a grid is, told from its results folder alone: drivers that run or ran, results, failures."""
+"""How a grid is, seen from its results folder alone: drivers that run or ran, results, failures."""
 
 import time
 from collections import Counter
@@ -16,11 +16,11 @@ from lm_eval.scheduling.driver_file import DriverRecord
 from lm_eval.scheduling.heartbeat import Driver, read_drivers
 
 _OLD_SHOWN = 3
-"""Drivers that have ended, of which something is told."""
+"""Drivers that have ended, of which something is shown."""
 
 
 def describe_status(path: Path, *, table: bool) -> list[str]:
-    """Return what there is to tell of a results folder, line by line.
+    """Return what there is to say of a results folder, line by line.
 
     Args:
         path: the folder.

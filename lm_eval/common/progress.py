@@ -31,7 +31,7 @@ class DocumentProgress:
         self._bar.close()
 
     def start_window(self, num_documents: int, num_tokens: int) -> Callable[[int], None]:
-        """Return the function to be told the tokens of each finished batch of the window."""
+        """Return the function that takes the tokens of each finished batch of the window."""
         done = 0
 
         def advance(tokens: int) -> None:

@@ -17,7 +17,7 @@ _SENTENCE_END = re.compile(r"(?<=\.)(?=\s)")
 
 @dataclass(frozen=True)
 class Context:
-    """Everything the model is told before the choices."""
+    """Everything the model reads before the choices."""
 
     samples: tuple[Sample, ...]
     """A sample a shot, then the query's; each a tuple of non-empty segments."""

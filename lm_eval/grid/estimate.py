@@ -45,7 +45,7 @@ def _work(config: RunConfig) -> _Work:
 
 
 class Timings:
-    """What past results tell of the time that work takes."""
+    """The time that work takes, by past results."""
 
     def __init__(self, results: Iterable[StoredResult], *, on_gpu: bool) -> None:
         self._exact: dict[tuple[str, _Work], list[_Cost]] = defaultdict(list)
@@ -165,12 +165,12 @@ class Prospect:
         planned = self.remaining.planned_s()
         if planned is None:
             return "no estimate of the time (no past result like these)"
-        told = (
+        text = (
             f"about {describe_seconds(planned)} by the times of {self.timings.num_results} past results, "
             "and the start of the workers"
         )
         unknown = self.remaining.num_unknown
-        return told + (f" ({unknown} passes are unlike any of them)" if unknown else "")
+        return text + (f" ({unknown} passes are unlike any of them)" if unknown else "")
 
     def _size(self, key: ModelKey) -> str:
         if key not in self.workforce.needs_gib:

@@ -74,7 +74,7 @@ def remove_failure(folder: Path, run: Run, recorded: Path | None = None) -> None
     Args:
         folder: the results folder.
         run: the run.
-        recorded: the file that told of an earlier failure, perhaps under another name of the same model.
+        recorded: the file that recorded an earlier failure, perhaps under another name of the same model.
     """
     for path in (_path(folder, run), recorded):
         with contextlib.suppress(OSError):

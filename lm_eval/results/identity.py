@@ -1,6 +1,6 @@
 """When two configurations are the same: the one place that answers it (experiment §6, §7).
 
-A configuration is resolved once, to a `Run`: its task looked up, equal meanings merged, model and data told by their
+A configuration is resolved once, to a `Run`: its task looked up, equal meanings merged, model and data known by their
 content, never by where they lie or what a file is called. `is_same_run` compares what a result states with what is
 wanted; `fingerprint` names an identity; `baseline_key` is what a run and its baseline have in common.
 """

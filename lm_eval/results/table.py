@@ -86,8 +86,8 @@ def say_documents(results: Sequence[StoredResult]) -> str:
     known = sorted({number for number in numbers if number is not None})
     if not known:
         return "documents a run: not stated in results of the older form"
-    told = f"documents a run: {known[0]}" + (f" to {known[-1]}" if len(known) > 1 else "")
-    return told + (f" (not stated in {numbers.count(None)})" if None in numbers else "")
+    text = f"documents a run: {known[0]}" + (f" to {known[-1]}" if len(known) > 1 else "")
+    return text + (f" (not stated in {numbers.count(None)})" if None in numbers else "")
 
 
 def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:

@@ -1,4 +1,4 @@
-"""What a driver tells of itself, in a file that it keeps fresh: who it is, what is running, how far the grid is.
+"""The file that a driver keeps fresh: who it is, what is running, how far the grid is.
 
 Other drivers tell by it whether this one lives (`lm_eval.scheduling.leases`); `scripts/status.py` shows it.
 """
@@ -45,7 +45,7 @@ def this_machine() -> str:
 
 
 def is_alive(file: Path, now: float) -> bool:
-    """Whether the driver that a file tells of still runs; one that can't be judged counts as running.
+    """Whether the driver of a file still runs; one that can't be judged counts as running.
 
     Args:
         file: the driver's file.
@@ -59,14 +59,14 @@ def is_alive(file: Path, now: float) -> bool:
     except (OSError, ValueError):
         return True
     try:
-        told = read_as(LifeSigns, parse_json(text))
+        signs = read_as(LifeSigns, parse_json(text))
     except ValueError:  # damaged: its owner will write it again soon, if it lives
         return age < LEASE_S
-    if told.ended is not None:
+    if signs.ended is not None:
         return False
-    if told.machine == this_machine() and Path("/proc/self/stat").exists():
-        started = None if told.pid is None else process_started(told.pid)
-        return started is not None and started == told.process_started and age < STALLED_S
+    if signs.machine == this_machine() and Path("/proc/self/stat").exists():
+        started = None if signs.pid is None else process_started(signs.pid)
+        return started is not None and started == signs.process_started and age < STALLED_S
     return age < LEASE_S
 
 
@@ -167,18 +167,18 @@ class Journal:
 
 @dataclass(frozen=True, kw_only=True)
 class Driver:
-    """A driver that others' files tell of."""
+    """A driver of a results folder, as its file shows it."""
 
     name: str
     record: DriverRecord | None
-    """What it tells of itself; None where that cannot be understood."""
+    """What its file states; None where that cannot be understood."""
     is_alive: bool
     updated: float
-    """When it told that, by the file system's clock."""
+    """When the file was written, by the file system's clock."""
 
 
 def read_drivers(results: Path) -> list[Driver]:
-    """Return what the drivers of a results folder tell of themselves, newest first; those not understood come last."""
+    """Return the drivers of a results folder, newest first; those whose files are not understood come last."""
     found = []
     for file in (state_folder(results) / "drivers").glob("*.json"):
         try:

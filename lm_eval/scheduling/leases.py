@@ -1,7 +1,7 @@
 """Leases: which driver computes which configuration of a results folder, so that two never compute the same one.
 
-A lease is a file that only one driver can make. It holds as long as its driver lives: every driver keeps the file that
-tells of it (`scheduling.heartbeat`) fresh, and where both run on one machine, the process itself is looked for. A lease
+A lease is a file that only one driver can make. It holds as long as its driver lives: every driver keeps a file of
+its own fresh (`scheduling.heartbeat`), and where both run on one machine, the process itself is looked for. A lease
 whose driver is gone is taken over. Times are the file system's own, so that clocks of machines need not agree.
 """
 
@@ -32,7 +32,7 @@ class Leases:
         return state_folder(self.results) / "leases"
 
     def driver_file(self, driver: str) -> Path:
-        """Return the file that tells of a driver."""
+        """Return the file of a driver."""
         return state_folder(self.results) / "drivers" / f"{driver}.json"
 
     def claim(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Processes, told apart from later ones of the same number by when they started.
+"""Processes, distinguished from later ones of the same number by when they started.
 
 As a program it kills those it is given once its standard input ends, unless a line comes first. It imports the standard
 library alone, so it starts at once by its path, also where the package isn't installed.

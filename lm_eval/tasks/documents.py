@@ -61,7 +61,7 @@ def needed_splits(dataset: Dataset, num_fewshot: int) -> tuple[str, ...]:
 def data_identity(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> dict[str, str]:
     """Return what identifies the rows a run reads: the content of local files, or the hub's name and its rows' content.
 
-    Where the hub's rows are not to be had, their content is left out.
+    Where the hub's rows are not available, their content is left out.
     """
     splits = needed_splits(dataset, num_fewshot)
     if data_dir is None:

@@ -60,7 +60,7 @@ class LocalSplit:
         return found[0]
 
     def check_shards(self) -> None:
-        """Refuse Parquet files of which some are missing, told by `-00000-of-00003` in their names.
+        """Refuse Parquet files of which some are missing, as seen from `-00000-of-00003` in their names.
 
         Raises:
             DataError: some are.

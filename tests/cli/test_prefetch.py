@@ -96,7 +96,7 @@ def test_all_that_is_missing_is_told_at_once_with_the_flags_that_help(hub, tmp_p
     ended = call(GRID, "--models", "some/tiny,other/one", "--results_dir", tmp_path / "results", url=url, home=tmp_path)
     assert ended.returncode == 2
     lines = ended.stderr.splitlines()
-    assert lines[0] == "error: 3 things are not to be had or not usable:"
+    assert lines[0] == "error: 3 things are not available or not usable:"
     assert lines[1].startswith("  pretrained=some/tiny: neither a local folder nor available")
     assert lines[2].startswith("  pretrained=other/one: neither a local folder nor available")
     assert lines[3].startswith("  Rowan/hellaswag: the validation split cannot be loaded")
@@ -121,7 +121,7 @@ def test_a_name_that_the_hub_does_not_know_is_missing_and_the_rest_is_fetched(hu
     flags = ("--models", "some/tiny,some/nothing", "--data_dir", data_dir)
     ended = call("prefetch.py", GRID, *flags, url=hub.url, home=tmp_path / "home")
     assert ended.returncode == 1
-    assert "missing: some/nothing: the model is not to be had from the hub (RepositoryNotFoundError" in ended.stderr
+    assert "missing: some/nothing: the model is not available from the hub (RepositoryNotFoundError" in ended.stderr
     assert lacking(next((tmp_path / "home" / "hub").rglob("snapshots/*"))) == []
 
 

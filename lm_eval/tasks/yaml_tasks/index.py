@@ -138,9 +138,9 @@ class Library:
         """Return what helps where a name is not found: what is spelt alike, and files that cannot be read."""
         broken = {path: str(keys) for path, keys in self._keys.items() if isinstance(keys, ConfigurationError)}
         with_name = [text for path, text in broken.items() if name.encode() in self._texts[path]]
-        told = (with_name or list(broken.values()))[:2]
-        more = f" (and {len(broken) - len(told)} other files)" if len(broken) > len(told) else ""
-        remark = f"; not readable there: {'; '.join(told)}{more}" if told else ""
+        shown = (with_name or list(broken.values()))[:2]
+        more = f" (and {len(broken) - len(shown)} other files)" if len(broken) > len(shown) else ""
+        remark = f"; not readable there: {'; '.join(shown)}{more}" if shown else ""
         return f"{did_you_mean(name, self.names)}{remark}"
 
 

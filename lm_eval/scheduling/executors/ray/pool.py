@@ -32,7 +32,7 @@ from lm_eval.scheduling.units import Ended, Event, ModelKey, Started, Unit, Wait
 _TICK_S = 1.0
 """Time after which the driver looks up though no worker is ready."""
 _PATIENCE_S = 60.0
-"""Time after which the user is told that a worker has not begun."""
+"""Time after which a message says that a worker has not begun."""
 _ANSWER_S = 5.0
 """Time for a dead worker's machine to show its log."""
 
