@@ -8,7 +8,7 @@ wanted; `fingerprint` names an identity; `baseline_key` is what a run and its ba
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,14 +50,6 @@ class Run:
             ConfigurationError: the limit selects nothing, there are fewer rows than shots, or nothing is left to score.
         """
         return documents_of(self.form, self.task.dataset)
-
-    def identified_now(self, dtype: str) -> "Run":
-        """Return the run with its model and data as they are now: they may have changed since it was resolved.
-
-        Args:
-            dtype: of the loaded weights, which the hardware decides where none was asked for.
-        """
-        return Resolver().identify(self.config, self.form, self.task, dtype=dtype)
 
 
 class Resolver:
@@ -105,6 +97,17 @@ class Resolver:
             "settings": {key: value for key, value in form.vectors.public().items() if value is not None},
         }
         return Run(config=config, form=form, task=task, identity=identity)
+
+
+def identify_now(runs: Iterable[Run], dtype: str) -> list[Run]:
+    """Return runs with their models and data as they are now: they may have changed since these were resolved.
+
+    Args:
+        runs: the runs.
+        dtype: of the loaded weights, which the hardware decides where none was asked for.
+    """
+    resolver = Resolver()
+    return [resolver.identify(run.config, run.form, run.task, dtype=dtype) for run in runs]
 
 
 def resolve(config: RunConfig) -> Run:

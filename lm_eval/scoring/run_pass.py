@@ -12,7 +12,7 @@ from lm_eval.inference.batching import Batcher
 from lm_eval.inference.memory import choose_budget, peak_memory_gib, reset_peak_memory
 from lm_eval.inference.speedups import fast
 from lm_eval.models.language_model import LanguageModel, dtype_name
-from lm_eval.results.identity import Run
+from lm_eval.results.identity import Run, identify_now
 from lm_eval.results.provenance import PassRecord, now
 from lm_eval.scoring.evaluation import Evaluation
 from lm_eval.scoring.shared_pass import SharedPass
@@ -52,7 +52,7 @@ def evaluate_many(
     """
     began, record = time.perf_counter(), PassRecord(num_configurations=len(runs))
     reset_peak_memory(model)
-    runs = [run.identified_now(dtype_name(model.dtype)) for run in runs]
+    runs = identify_now(runs, dtype_name(model.dtype))
     documents, batcher = runs[0].documents(), Batcher(choose_budget(model, execution))
     evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
     tokenise = Tokeniser(model, runs[0].config, runs[0].task)
