@@ -86,7 +86,7 @@ def test_a_star_and_its_line_stand_at_the_best_ablation_of_models_that_have_any(
     assert best_ablations(table[table["NORM"].isna()], "normalised").empty
 
 
-def test_the_means_that_every_grid_runs_make_no_model_an_ablated_one_but_count_where_it_is():
+def test_the_means_of_every_grid_make_no_model_an_ablated_one_but_count_where_it_is():
     means = [{"SEGMENT_AGG_SCHEME": s, "EXAMPLE_AGG_SCHEME": e} for s in (None, "mean") for e in (None, "mean")]
     rows = [{**model("a"), **BASELINE}]
     for number, means_of in enumerate(means):
@@ -342,7 +342,7 @@ def test_scores_without_any_baseline_are_refused_with_the_script_that_makes_it(n
         DRAWING[name](scored({**model("a"), **GEN}, {**model("a"), **GEN, "NORM": "L2"}))
 
 
-def test_without_any_baseline_the_main_chart_is_all_gaps_and_the_table_holds_accuracies():
+def test_without_any_baseline_the_main_chart_is_gaps_and_the_table_accuracies():
     table = scored({**model("a"), **GEN})
     figure = figures.main_bars(table)
     assert values(first_shown(figure, "bar")) == []

@@ -125,14 +125,14 @@ def test_giving_back_what_somebody_has_deleted_is_no_error(tmp_path):
         ({"ended": "interrupted", "age_s": 1.0}, False),
     ],
 )
-def test_a_driver_of_another_machine_lives_as_long_as_it_is_heard_of_and_has_not_ended(tmp_path, told, lives):
+def test_a_driver_elsewhere_lives_as_long_as_it_is_heard_of_and_has_not_ended(tmp_path, told, lives):
     assert is_alive(write_driver(tmp_path, "one", **told), time.time()) is lives
     assert Leases(tmp_path, "one").claim(NAME)
     assert leases_of(tmp_path, "heir").claim(NAME) is not lives
     assert held(tmp_path) == {NAME: "one" if lives else "heir"}
 
 
-def test_a_driver_of_this_machine_lives_as_long_as_its_process_but_for_one_that_stands_still(tmp_path):
+def test_a_driver_of_this_machine_lives_as_long_as_its_process_unless_that_stalls(tmp_path):
     assert leases_of(tmp_path, "one", age_s=LEASE_S * 2, **here(os.getpid())).claim(NAME)
     assert not leases_of(tmp_path, "heir").claim(NAME)
     assert leases_of(tmp_path, "two", age_s=STALLED_S + 1, **here(os.getpid())).claim("b" * 32)

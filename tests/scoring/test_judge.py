@@ -284,7 +284,7 @@ def test_a_middle_layer_runs_no_deeper_block(family, data_dir):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_similarity_never_projects_to_the_vocabulary_and_generation_only_where_a_choice_is_predicted(family, data_dir):
+def test_only_what_predicts_a_choice_is_projected_to_the_vocabulary(family, data_dir):
     loaded = load(family)
     rows: list[int] = []
     hook = loaded.output_head.register_forward_hook(
@@ -339,7 +339,7 @@ def prompt(context: int, *choices: int) -> Prompt:
 
 
 @pytest.mark.parametrize("family", DECODER_ONLY)
-def test_long_contexts_with_short_choices_share_a_batch_with_short_contexts_of_long_choices(family):
+def test_long_contexts_of_short_choices_are_batched_with_short_ones_of_long_choices(family):
     loaded = wrap_model(*tiny_model(family, max_length=24), name=family)
     prompts = [prompt(23, 2, 2), prompt(10, 10, 1), prompt(1, 24, 3), prompt(24, 1, 1), prompt(5, 18, 2)]
     together, alone = (

@@ -282,7 +282,7 @@ def tiny_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_results_wait_in_memory_while_the_disk_is_full_and_are_written_once_there_is_room(
+def test_results_wait_while_the_disk_is_full_and_are_written_once_there_is_room(
     undisturbed, data_dir, tmp_path, tiny_disk
 ):
     script, expected = undisturbed

@@ -16,38 +16,11 @@ from tests.support.clusters import call, running_cluster, start, wait_for_worker
 from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
 
-SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py"))
-FLAGS = (
-    *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
-    *("--data_dir", "--results_dir", "--dry_run", "--retry_failed", "--fail_fast", "--dtype"),
-)
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     return {family: save_tiny(family, folder / f"tiny-{family}") for family in ("gpt2", "gpt_neox", "t5")}
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_names_every_flag_and_says_what_it_does(script):
-    began = time.perf_counter()
-    shown = call(script, "--help")
-    assert shown.returncode == 0
-    page = shown.stdout + shown.stderr
-    for flag in FLAGS:
-        assert flag in page
-    assert "Run configurations again whose result is already in the folder." in page
-    assert "GROUP" not in page
-    assert ("--controls" in page) is (script == "run_parallel_baseline.py")
-    assert time.perf_counter() - began < 20  # the machine may be busy; what is imported is checked below
-
-
-def test_help_imports_nothing_heavy():
-    heavy = ("torch", "ray", "transformers", "pandas")
-    code = f"import sys, lm_eval.grid.script; print([m for m in {heavy} if m in sys.modules])"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ print(json.dumps(told))
 
 
 @pytest.mark.slow
-def test_a_machine_that_lacks_a_package_is_named_and_runs_without_any_machine_are_given_up():
+def test_a_machine_that_lacks_a_package_is_named_and_runs_without_one_are_given_up():
     ended = subprocess.run(
         [sys.executable, "-c", REAL], capture_output=True, text=True, check=False, timeout=300,
         cwd=TOP,
