@@ -42,7 +42,10 @@ LONG_FUNCTIONS = {
     *("scheduling/allocation.plan_workforce", "scoring/evaluation.evaluate_many"),
 }
 MANY_PARAMETERS = {"analysis/figures/style.new_layout"}
-LONG_TEST_FILES = {*("grid/test_script.py", "results/test_folder.py", "support/plain.py")}
+LONG_TEST_FILES = {
+    *("analysis/test_figures.py", "grid/test_script.py", "results/test_folder.py", "support/plain.py"),
+    "tasks/test_yaml_tasks.py",
+}
 """`plain.py` is the judge: it stands in one file, to be read beside the experiment's description."""
 LONG_TEST_NAMES = {
     "test_a_model_without_end_of_text_is_refused_before_it_is_loaded_where_its_files_say_so",
@@ -140,6 +143,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_on_its_own():
     names = [".".join(path.relative_to(TOP).with_suffix("").parts) for path in SOURCES if path.stem != "__main__"]
     names = [name.removesuffix(".__init__") for name in names]

@@ -9,10 +9,8 @@ from lm_eval.analysis import figures
 from lm_eval.analysis.figures.score_toggle import without_buttons
 from lm_eval.analysis.figures.selection import architecture_of, best_ablations, main_rows, sort_models
 from lm_eval.analysis.figures.style import TEMPLATE, look_of
-from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
-from tests.support.published_study import write_study
 from tests.support.results import BASELINE, table_of
 
 GEN = {"ENCODING_LAYER": "0"}
@@ -415,9 +413,8 @@ def test_all_figures_at_once_are_those_that_can_be_drawn():
 
 @pytest.mark.slow
 @pytest.mark.reference
-def test_the_published_study_gives_the_papers_charts(reference, tmp_path):
-    write_study(reference / "paper", tmp_path)
-    table = add_scores(read_runs(sorted(tmp_path.iterdir())).table).table
+def test_the_published_study_gives_the_papers_charts(study, reference):
+    table = add_scores(study.table).table
     published = pd.read_csv(reference / "paper" / "charts.csv")
     for task in ("hellaswag_dg", "hellaswag_d"):
         runs = table[table["task"] == task]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lm_eval.scheduling import leases as module
 from lm_eval.scheduling.heartbeat import (
     LEASE_S,
     STALLED_S,
@@ -22,48 +23,9 @@ from lm_eval.scheduling.heartbeat import (
 )
 from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.processes import process_started
+from tests.support.drivers import NAME, held, here, killed, leases_of, set_age, write_driver
 from tests.support.paths import TOP
-
-NAME = "a" * 64
-
-
-def write_driver(results: Path, driver: str, *, age_s: float = 0.0, **changes) -> Path:
-    """Write the file that tells of a driver, by default one of another machine that has just been heard of."""
-    content = {"driver": driver, "machine": "elsewhere", "pid": 1, "process_started": "1", "ended": None, **changes}
-    file = state_folder(results) / "drivers" / f"{driver}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content))
-    set_age(file, age_s)
-    return file
-
-
-def set_age(path: Path, age_s: float) -> None:
-    moment = time.time() - age_s
-    os.utime(path, (moment, moment))
-
-
-def here(pid: int) -> dict:
-    """What a driver of this machine tells of its process."""
-    return {"machine": this_machine(), "pid": pid, "process_started": process_started(pid)}
-
-
-def killed() -> dict:
-    """What a driver tells that ran here until it was killed."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        told = here(process.pid)
-        process.kill()
-    return told
-
-
-def leases_of(results: Path, driver: str, **changes) -> Leases:
-    """The leases of a driver, with its file."""
-    write_driver(results, driver, **changes)
-    return Leases(results, driver)
-
-
-def held(results: Path) -> dict[str, str]:
-    """The lease files, each with whose it is."""
-    return {path.name: path.read_text() for path in (state_folder(results) / "leases").iterdir()}
+from tests.support.waiting import PATIENCE_S
 
 
 def test_a_lease_is_a_file_that_names_its_driver(tmp_path):
@@ -197,12 +159,13 @@ def test_a_driver_without_a_file_is_gone(tmp_path):
 
 
 def test_whether_a_driver_lives_is_looked_up_again_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr("lm_eval.scheduling.leases._VERDICT_S", 0.05)
+    monkeypatch.setattr(module, "_VERDICT_S", 60.0)
     one, heir = leases_of(tmp_path, "one"), leases_of(tmp_path, "heir")
     assert one.claim(NAME)
     assert not heir.claim(NAME)
     write_driver(tmp_path, "one", ended="finished")
-    time.sleep(0.1)
+    assert not heir.claim(NAME)
+    monkeypatch.setattr(module, "_VERDICT_S", 0.0)
     assert heir.claim(NAME)
 
 
@@ -211,8 +174,8 @@ def test_many_leases_of_one_driver_take_one_look_at_it(tmp_path, monkeypatch):
     names = [str(number) for number in range(50)]
     assert all(one.claim(name) for name in names)
     looks = []
-    monkeypatch.setattr("lm_eval.scheduling.leases._VERDICT_S", 60.0)
-    monkeypatch.setattr("lm_eval.scheduling.leases.is_alive", lambda file, now: looks.append(file) or True)
+    monkeypatch.setattr(module, "_VERDICT_S", 60.0)
+    monkeypatch.setattr(module, "is_alive", lambda file, now: looks.append(file) or True)
     assert not any(heir.claim(name) for name in names)
     assert looks == [heir.driver_file("one")]
 
@@ -262,7 +225,7 @@ def test_times_are_those_of_the_file_system_whatever_the_clock_says(tmp_path, mo
     assert leases_of(tmp_path, "one").claim(NAME)
     heir = leases_of(tmp_path, "heir")
     with monkeypatch.context() as patch:
-        patch.setattr("lm_eval.scheduling.leases.time.time", lambda: 4e9)
+        patch.setattr(module.time, "time", lambda: 4e9)
         assert not heir.claim(NAME)
     assert sorted(path.name for path in state_folder(tmp_path).iterdir()) == ["drivers", "leases"]
 
@@ -306,7 +269,7 @@ def test_a_full_disk_is_told_and_leaves_no_lease_without_an_owner(tmp_path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lm_eval.scheduling.leases.os.write", fail)
+        patch.setattr(module.os, "write", fail)
         with pytest.raises(OSError, match="No space left on device"):
             one.claim(NAME)
     assert held(tmp_path) == {}
@@ -408,7 +371,7 @@ def race(results: Path, num_drivers: int, num_names: int) -> list[int]:
         won = [json.loads(racer.stdout.readline()) for racer in racers]
         assert Counter(held(results).values()) == {f"racer-{i}": len(got) for i, got in enumerate(won) if got}
         for racer in racers:
-            racer.communicate("\n", timeout=30)
+            racer.communicate("\n", timeout=PATIENCE_S)
     finally:
         for racer in racers:
             racer.kill()

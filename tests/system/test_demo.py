@@ -65,6 +65,7 @@ def test_listed_models_are_of_known_families_and_sorted_by_size():
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_the_demonstration_runs_everything_once_and_prints_a_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "RESULTS", tmp_path)
     monkeypatch.setattr(demo, "LIMIT", 12)

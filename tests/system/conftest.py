@@ -1,0 +1,26 @@
+"""One grid of many short runs that nothing disturbs, for the tests that disturb it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.grid_runs import Grid, results_of, write_grid
+from tests.support.tiny_models import save_tiny
+
+
+@pytest.fixture(scope="session")
+def grid_models(tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("models")
+    return [str(save_tiny(family, folder / f"tiny-{family}")) for family in ("gpt2", "gpt_neox", "bloom")]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(grid_models, data_dir, tmp_path_factory) -> tuple[Path, dict[str, list[dict]]]:
+    """A grid script of over 200 runs, and their results where nothing disturbs them."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    script = write_grid(folder, grid_models, range(10))
+    ended = Grid(script, data_dir, folder / "results").run()
+    assert ended.returncode == 0, ended.stderr
+    found = results_of(folder / "results")
+    assert len(found) > 200
+    return script, found
