@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "study_dir" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("study"))
+            item.add_marker(pytest.mark.slow)
     if not config.getoption("--quick"):
         return
     cases: dict[str, list[pytest.Item]] = {}

@@ -203,20 +203,26 @@ def asserts(node: ast.AST, helpers: dict[str, ast.AST], seen: frozenset[str] = f
         if isinstance(inner, ast.Call):
             called = inner.func
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            if name in ("raises", "warns", "fail") or name.startswith("assert_"):
+            if name in ("raises", "warns", "fail", "wait_for") or name.startswith("assert_"):
                 return True
             if name in helpers.keys() - seen and asserts(helpers[name], helpers, seen | {name}):
                 return True
     return False
 
 
-@pytest.mark.parametrize("path", [path for path in TESTS if path.stem.startswith("test_")], ids=lambda path: path.stem)
-def test_every_test_holds_something_under_a_name_that_can_be_read(path):
+def claims_of(path: Path) -> Iterator[tuple[str, ast.AST, dict[str, ast.AST]]]:
+    """Yield the tests of a file, each with the functions that it may call."""
     functions = list(functions_of(path))
-    found = {function.name.rpartition(".")[2]: function.node for function in functions}
-    tests = {function.name: function.node for function in functions if re.fullmatch("test_[^.]*", function.name)}
-    assert [name for name, node in tests.items() if not asserts(node, found)] == []
-    assert [name for name in tests if len(name) > MAX_TEST_NAME and name not in LONG_TEST_NAMES] == []
+    found: dict[str, ast.AST] = {function.name.rpartition(".")[2]: function.node for function in functions}
+    for function in functions:
+        if re.fullmatch("test_[^.]*", function.name):
+            yield function.name, function.node, found
+
+
+def test_every_test_holds_something_under_a_name_that_can_be_read():
+    tests = [test for path in TESTS for test in claims_of(path)]
+    assert [name for name, node, helpers in tests if not asserts(node, helpers)] == []
+    assert [name for name, _, _ in tests if len(name) > MAX_TEST_NAME and name not in LONG_TEST_NAMES] == []
 
 
 def test_test_files_are_short():
