@@ -1,10 +1,11 @@
-"""A grid script of many short runs, run as a user runs it, and what it leaves in its results folder."""
+"""A grid script of many short runs, run as a user runs it, and what it leaves in its results folder; the demonstration."""
 
 import json
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from lm_eval.results.result_file import read_results
 from tests.support.clusters import environment
@@ -39,6 +40,17 @@ def write_grid(folder: Path, models: list[str], shots: range) -> Path:
     path = folder / "many_runs.py"
     path.write_text(GRID.format(models=models, shots=list(shots), schemes=list(SCHEMES)))
     return path
+
+
+DEMO_LIMIT = 12
+"""Documents of the demonstration in tests."""
+
+
+class DemoRun(NamedTuple):
+    """The results folder of the demonstration, and what it printed."""
+
+    results: Path
+    printed: str
 
 
 class Grid:

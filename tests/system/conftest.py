@@ -1,10 +1,13 @@
-"""One grid of many short runs that nothing disturbs, for the tests that disturb it."""
+"""What several tests of whole programs look at: a grid that nothing disturbs, and the demonstration."""
 
+import contextlib
+import io
 from pathlib import Path
 
 import pytest
 
-from tests.support.grid_runs import Grid, results_of, write_grid
+from demo import run_demo as demo
+from tests.support.grid_runs import DEMO_LIMIT, DemoRun, Grid, results_of, write_grid
 from tests.support.tiny_models import save_tiny
 
 
@@ -24,3 +27,14 @@ def undisturbed(grid_models, data_dir, tmp_path_factory) -> tuple[Path, dict[str
     found = results_of(folder / "results")
     assert len(found) > 200
     return script, found
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory) -> DemoRun:
+    """The demonstration on few documents, to be looked at only."""
+    results, printed = tmp_path_factory.mktemp("demo"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(demo, "RESULTS", results)
+        patch.setattr(demo, "LIMIT", DEMO_LIMIT)
+        assert demo.main() == 0
+    return DemoRun(results, printed.getvalue())

@@ -12,7 +12,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
-from demo import run_demo as demo
 from lm_eval.analysis.charts import choose_documents, find_folders, prepare, read_tidy
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import expand
@@ -81,12 +80,9 @@ def test_executed_notebooks_load_nothing_from_elsewhere():
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_all_notebooks_run_on_what_the_scripts_have_made(tmp_path, monkeypatch, kernels):
-    monkeypatch.setattr(demo, "RESULTS", tmp_path)
-    monkeypatch.setattr(demo, "LIMIT", 12)
-    assert demo.main() == 0
+def test_all_notebooks_run_on_what_the_scripts_have_made(demo_run, tmp_path, kernels):
     for name in READING:
-        printed = execute(name, tmp_path / "notebooks", **folders_of(name, tmp_path))
+        printed = execute(name, tmp_path / "notebooks", **folders_of(name, demo_run.results))
         assert "1 model over documents 12 (--limit)" in printed
     for name in DRAWING:
         printed = execute(name, tmp_path / "notebooks")
