@@ -1,5 +1,6 @@
 """Types and shapes of the package are checked while tests run; a small world of data for all tests."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -63,6 +64,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with both datasets, to be read only."""
     return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def set_windows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Set how many tokens a window of documents holds, and how many texts are tokenised together."""
+
+    def change(tokens: int, texts: int) -> None:
+        monkeypatch.setattr("lm_eval.contexts.streaming._WINDOW_TOKENS", tokens)
+        monkeypatch.setattr("lm_eval.contexts.streaming._TOKENISED_TOGETHER", texts)
+
+    return change
 
 
 @pytest.fixture(scope="session")

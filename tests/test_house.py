@@ -37,9 +37,9 @@ LONG_FUNCTIONS = {
     *("analysis/figures/ablations._draw", "analysis/figures/ablations._add_value", "analysis/figures/bars._add_bars"),
     *("analysis/figures/best_table.best_table", "analysis/figures/layers._draw_map"),
     *("analysis/figures/layers._draw_lines", "analysis/figures/sankey.draw_flows", "analysis/figures/style.new_layout"),
-    *("cli/evaluate.main", "encoding/text_encoder.encode", "grid/driver.Driver.run", "grid/script._carry_out"),
+    *("cli/evaluate.main", "encoding/text_encoder.encode"),
     *("inference/encoder.run_encoder", "inference/loading.load_model", "models/model_list.list_models"),
-    *("scheduling/allocation.plan_workforce", "scoring/evaluation.evaluate_many"),
+    *("scheduling/allocation.plan_workforce"),
 }
 MANY_PARAMETERS = {"analysis/figures/style.new_layout"}
 LONG_TEST_FILES = {

@@ -240,11 +240,10 @@ def test_a_document_scores_the_same_in_whatever_slice_it_lies(family, data_dir):
         assert scores == pytest.approx(of_whole[doc_id], rel=TOLERANCE, abs=TOLERANCE)
 
 
-def test_windows_of_documents_change_no_score(data_dir, monkeypatch):
+def test_windows_of_documents_change_no_score(data_dir, set_windows, monkeypatch):
     configs, loaded = grouped_configs(data_dir, "gpt2", "dist_gen"), load("gpt2")
     whole = evaluate(configs, loaded, Execution())
-    monkeypatch.setattr("lm_eval.contexts.streaming._WINDOW_TOKENS", 1)
-    monkeypatch.setattr("lm_eval.contexts.streaming._TOKENISED_TOGETHER", 2)
+    set_windows(1, 2)
     monkeypatch.setattr("lm_eval.inference.decoder.MAX_LOGITS", 1)
     assert scores_of(evaluate(configs, loaded, Execution())) == pytest.approx(
         scores_of(whole), rel=TOLERANCE, abs=TOLERANCE

@@ -1,4 +1,4 @@
-"""A grid script of many short runs, run as a user runs it, and what it leaves in its results folder; the demonstration."""
+"""A grid script of many short runs, run as a user runs it, and what it leaves in its folder; the demonstration."""
 
 import json
 import subprocess

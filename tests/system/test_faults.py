@@ -108,7 +108,8 @@ def test_two_drivers_on_one_folder_share_the_work_and_compute_nothing_twice(undi
 
 def driver_of(process: "subprocess.Popen[str]", results: Path) -> str | None:
     """The name under which a running driver is known to the others."""
-    return next((told["driver"] for told in read_drivers(results) if told["pid"] == process.pid), None)
+    named = (driver for driver in read_drivers(results) if driver.record is not None)
+    return next((driver.name for driver in named if driver.record.pid == process.pid), None)
 
 
 def held_by(process: "subprocess.Popen[str]", results: Path) -> int:
