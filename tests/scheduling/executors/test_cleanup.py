@@ -124,9 +124,11 @@ def test_the_guard_needs_no_package_around_it(tmp_path):
 
 def test_without_children_there_is_no_guard(monkeypatch):
     monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [])
-    monkeypatch.setattr(subprocess, "Popen", None)
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **named: started.append(arguments))
     with children_guarded():
         pass
+    assert started == []
 
 
 def test_a_guard_that_was_killed_itself_doesnt_end_the_work():
