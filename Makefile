@@ -30,10 +30,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # Two installations into one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help env demo charts docs test check parity bench upstream locks clean
+.PHONY: help env demo charts docs test test-quick check parity bench upstream locks clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 	@echo "  PYTHON=python3.12 picks the Python of a new environment, CUDA=1 torch's CUDA build"
 
 env: $(DEV)  ## make .venv_lme with everything that running, tests and checks need
@@ -60,8 +60,14 @@ docs: $(DEV)  ## build the documentation into site/, warnings being errors
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	@echo "the documentation is in site/index.html"
 
-test: $(DEV)  ## run the tests, with a floor under their coverage
-	@$(PY) -m pytest --cov=lm_eval --cov-fail-under=85
+# Tests that start Ray go to one worker, one after the other: two clusters on a machine would find each other.
+PARALLEL := --numprocesses logical --maxprocesses 8 --dist loadgroup
+
+test: $(DEV)  ## run the tests, with a floor under their coverage (12 minutes on 2 cores)
+	@$(PY) -m pytest $(PARALLEL) --cov=lm_eval --cov-fail-under=85
+
+test-quick: $(DEV)  ## run the quick tests of what has changed since the branch left main (90 seconds)
+	@$(PY) -m pytest $(PARALLEL) --quick $$($(PY) -m tests.support.affected)
 
 check: $(DEV)  ## lint, formatting and types
 	@$(PY) -m ruff check .

@@ -1,5 +1,6 @@
 """Types and shapes of the package are checked while tests run; a small world of data for all tests."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import install_import_hook
 
 from tests.support.paths import REFERENCE, TOP
+from tests.support.published_study import write_study
 from tests.support.worlds import write_world
 
 UNCHECKED = (
@@ -32,10 +34,55 @@ hypothesis.settings.load_profile("steady")
 torch.set_num_threads(1)  # tiny models take less than half the time so
 
 
+QUICK_CASES = 4
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option behind `make test-quick`."""
+    text = f"leave out what is marked slow, and of a parametrised test all but {QUICK_CASES} cases spread evenly"
+    parser.addoption("--quick", action="store_true", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let one worker read the study for all tests of it; keep what the option `--quick` keeps."""
+    for item in items:
+        if "study_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("study"))
+            item.add_marker(pytest.mark.slow)
+    if not config.getoption("--quick"):
+        return
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = {item for same in cases.values() for item in same[:: max(1, -(-len(same) // QUICK_CASES))]}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with both datasets, to be read only."""
     return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def set_windows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Set how many tokens a window of documents holds, and how many texts are tokenised together."""
+
+    def change(tokens: int, texts: int) -> None:
+        monkeypatch.setattr("lm_eval.contexts.streaming._WINDOW_TOKENS", tokens)
+        monkeypatch.setattr("lm_eval.contexts.streaming._TOKENISED_TOGETHER", texts)
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def study_dir(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published study as folders of result files, to be read only."""
+    folder = tmp_path_factory.mktemp("study")
+    write_study(reference / "paper", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

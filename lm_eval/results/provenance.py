@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -32,19 +32,23 @@ Code = dict[str, str | bool | None]
 
 
 @functools.cache
-def code_version() -> Code:
-    """Return the version of this code, and of a checkout its commit and whether tracked files differ from it."""
-    commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--untracked-files=no")
+def code_version(top: Path = _TOP) -> Code:
+    """Return the version of this code, and of a checkout its commit and whether tracked files differ from it.
+
+    Args:
+        top: the folder that the code lies in.
+    """
+    commit, status = _git(top, "rev-parse", "HEAD"), _git(top, "status", "--porcelain", "--untracked-files=no")
     return {"version": __version__, "commit": commit, "changed": None if status is None else bool(status)}
 
 
-def _git(*arguments: str) -> str | None:
-    if not (_TOP / ".git").exists():
+def _git(top: Path, *arguments: str) -> str | None:
+    if not (top / ".git").exists():
         return None
     environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
     try:
         ended = subprocess.run(  # noqa: S603
-            ["git", "-C", str(_TOP), *arguments],  # noqa: S607
+            ["git", "-C", str(top), *arguments],  # noqa: S607
             capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True, env=environment,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
@@ -61,10 +65,10 @@ def describe_code(code: object) -> str:
 
 
 @functools.cache
-def package_versions() -> dict[str, str]:
+def package_versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
     """Return the versions of Python and of the packages that carry the work, where installed."""
     versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -9,10 +9,8 @@ from lm_eval.analysis import figures
 from lm_eval.analysis.figures.score_toggle import without_buttons
 from lm_eval.analysis.figures.selection import architecture_of, best_ablations, main_rows, sort_models
 from lm_eval.analysis.figures.style import TEMPLATE, look_of
-from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
-from tests.support.published_study import write_study
 from tests.support.results import BASELINE, table_of
 
 GEN = {"ENCODING_LAYER": "0"}
@@ -86,7 +84,7 @@ def test_a_star_and_its_line_stand_at_the_best_ablation_of_models_that_have_any(
     assert best_ablations(table[table["NORM"].isna()], "normalised").empty
 
 
-def test_the_means_that_every_grid_runs_make_no_model_an_ablated_one_but_count_where_it_is():
+def test_the_means_of_every_grid_make_no_model_an_ablated_one_but_count_where_it_is():
     means = [{"SEGMENT_AGG_SCHEME": s, "EXAMPLE_AGG_SCHEME": e} for s in (None, "mean") for e in (None, "mean")]
     rows = [{**model("a"), **BASELINE}]
     for number, means_of in enumerate(means):
@@ -342,7 +340,7 @@ def test_scores_without_any_baseline_are_refused_with_the_script_that_makes_it(n
         DRAWING[name](scored({**model("a"), **GEN}, {**model("a"), **GEN, "NORM": "L2"}))
 
 
-def test_without_any_baseline_the_main_chart_is_all_gaps_and_the_table_holds_accuracies():
+def test_without_any_baseline_the_main_chart_is_gaps_and_the_table_accuracies():
     table = scored({**model("a"), **GEN})
     figure = figures.main_bars(table)
     assert values(first_shown(figure, "bar")) == []
@@ -415,9 +413,8 @@ def test_all_figures_at_once_are_those_that_can_be_drawn():
 
 @pytest.mark.slow
 @pytest.mark.reference
-def test_the_published_study_gives_the_papers_charts(reference, tmp_path):
-    write_study(reference / "paper", tmp_path)
-    table = add_scores(read_runs(sorted(tmp_path.iterdir())).table).table
+def test_the_published_study_gives_the_papers_charts(study, reference):
+    table = add_scores(study.table).table
     published = pd.read_csv(reference / "paper" / "charts.csv")
     for task in ("hellaswag_dg", "hellaswag_d"):
         runs = table[table["task"] == task]

@@ -21,7 +21,6 @@ from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.identity import resolve
 from tests.support.grids import grid
 from tests.support.paths import TOP
-from tests.support.published_study import write_study
 from tests.support.results import BASELINE, put, result_of, table_of
 from tests.support.runs import fake_runs
 
@@ -54,10 +53,8 @@ def test_what_the_paper_has_not_is_left_out():
 
 
 @pytest.mark.reference
-def test_the_published_study_agrees_with_what_was_published_of_it(reference, tmp_path):
-    write_study(reference / "paper", tmp_path)
-    table = read_runs(sorted(tmp_path.iterdir())).table
-    compared = compare_with_published(add_scores(table).table, find_architectures(table))
+def test_the_published_study_agrees_with_what_was_published_of_it(study):
+    compared = compare_with_published(add_scores(study.table).table, find_architectures(study.table))
     assert len(compared) == 164
     assert compared["agrees"].all()
 

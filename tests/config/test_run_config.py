@@ -188,7 +188,7 @@ def test_ordinary_scoring_takes_no_setting_of_vectors(setting):
             parse(model, f"{setting},pretrained=x", task_args)
 
 
-def test_ordinary_scoring_and_the_control_may_be_decoded_without_parameters_and_hf_may_not():
+def test_the_baseline_and_the_control_may_be_decoded_without_parameters_and_hf_not():
     decoding = "DECODING_SCHEME=parameterless_attention"
     for scheme in ("cross_encoding", "no_context"):
         config = parse("dist_gen", f"{decoding},pretrained=x", f"encoding_scheme={scheme}")
@@ -247,7 +247,7 @@ def test_contexts_are_segmented_unless_they_are_scored_in_the_ordinary_way(model
 # --- strings ---
 
 
-def test_the_strings_of_a_result_file_state_the_older_settings_always_and_the_others_where_set():
+def test_a_result_file_states_older_settings_always_and_others_where_set():
     config = parse("dist_sim", f"{SIMILARITY},NORM=L2,OUT_ENCODING_LAYER=OE,dtype=float16,device_map=auto")
     assert config.model_args() == (
         "WORD_AGG_SCHEME=mean,SEGMENT_AGG_SCHEME=None,EXAMPLE_AGG_SCHEME=None,NORM=L2,SIMILARITY_FUNC=dot_product,"

@@ -149,7 +149,7 @@ def test_a_shot_shows_its_first_right_answer():
     assert cut(WEBQS, ROSE, [FOX], "segment_each_example")[0][1] == "\nAnswer: J. K. Doe"
 
 
-def test_a_question_of_several_segments_is_joined_without_separator_where_one_text_is_wanted():
+def test_a_question_of_several_segments_becomes_one_text_without_separators():
     query = replace(KITE, question=("Kite: a man", " runs. He", " jumps"))
     assert cut(HELLASWAG, query, [], "concat_each_example") == [["Kite: a man runs. He jumps"]]
     assert cut(HELLASWAG, query, [], "segment_each_example") == [["Kite: a man", " runs. He", " jumps"]]

@@ -87,13 +87,12 @@ def test_every_setting_gives_the_vectors_of_the_plain_way(family):
             assert vectors.reshape(shape) == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE), settings
 
 
-def test_order_company_batches_and_windows_change_no_vector(monkeypatch):
+def test_order_company_batches_and_windows_change_no_vector(set_windows):
     model, settings = load("t5"), {"word_agg_scheme": "w1mean", "norm": "L2", "encoding_scheme": BY_SENTENCE}
     together = list(lm_eval.encode(SENTENCES, model=model, **settings))
     backwards = list(lm_eval.encode(reversed(SENTENCES), model=model, batch_size=1, **settings))[::-1]
     alone = [next(lm_eval.encode([text], model=model, **settings)) for text in SENTENCES]
-    monkeypatch.setattr("lm_eval.contexts.streaming._WINDOW_TOKENS", 1)
-    monkeypatch.setattr("lm_eval.contexts.streaming._TOKENISED_TOGETHER", 1)
+    set_windows(1, 1)
     windowed = list(lm_eval.encode(iter(SENTENCES), model=model, **settings))
     for others in (backwards, alone, windowed):
         for one, other in zip(together, others, strict=True):
@@ -108,9 +107,8 @@ def test_a_text_that_is_longer_than_the_model_takes_keeps_its_end_and_is_counted
     assert "1 segments were longer than the 16 tokens that gpt2 takes; they were cut from the left" in caplog.text
 
 
-def test_endless_texts_are_read_a_window_at_a_time(monkeypatch):
-    monkeypatch.setattr("lm_eval.contexts.streaming._TOKENISED_TOGETHER", 4)
-    monkeypatch.setattr("lm_eval.contexts.streaming._WINDOW_TOKENS", 16)
+def test_endless_texts_are_read_a_window_at_a_time(set_windows):
+    set_windows(16, 4)
     read = 0
 
     def endless():
@@ -190,12 +188,6 @@ def test_a_position_beyond_the_model_is_told_with_the_text():
 def test_a_single_text_is_not_taken_for_a_list_of_letters():
     with pytest.raises(ConfigurationError, match="texts must be a list"):
         lm_eval.encode("text", model=load("gpt2"), word_agg_scheme="mean")
-
-
-def test_the_package_is_light_until_encode_is_asked_for():
-    code = "import sys, lm_eval; print('torch' in sys.modules, callable(lm_eval.encode), 'torch' in sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == ["False", "True", "True"]
 
 
 # --- the command line ---

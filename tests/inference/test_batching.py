@@ -69,7 +69,7 @@ def test_a_batch_size_replaces_the_budget_of_tokens():
 
 
 @pytest.mark.parametrize(("family", "bytes_per_pair"), [("gpt2", 9), ("bloom", 9 + 4 * 16), ("t5", 9 + 4 * 16)])
-def test_long_rows_are_limited_by_their_square_more_so_where_every_head_keeps_its_scores(family, bytes_per_pair):
+def test_long_rows_are_limited_by_their_square_and_more_where_heads_keep_scores(family, bytes_per_pair):
     budget = choose_budget(wrap_model(*tiny_model(family), name=family), Execution())
     assert budget.max_tokens == 1024
     assert budget.max_attention == (1 << 29) // bytes_per_pair

@@ -148,7 +148,7 @@ def test_what_a_file_has_in_vain_is_named_with_rule_and_value(config, tmp_path):
         read_results(tmp_path / "a.json")
 
 
-def test_the_upgraded_identity_states_what_the_older_file_does_and_leaves_the_rest_open(config):
+def test_the_upgraded_identity_states_what_the_older_file_does_and_no_more(config):
     identity = resolve(config).identity
     upgraded = upgraded_identity(resolve(config).form)
     stated = {key: value for key, value in upgraded.items() if value not in (None, {})}

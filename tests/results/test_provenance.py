@@ -22,79 +22,68 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def top(tmp_path, monkeypatch) -> Path:
-    """An empty folder that the code seems to lie in."""
-    monkeypatch.setattr("lm_eval.results.provenance._TOP", tmp_path)
-    code_version.cache_clear()
-    yield tmp_path
-    code_version.cache_clear()
-
-
-@pytest.fixture
-def checkout(top) -> Path:
+def checkout(tmp_path) -> Path:
     """A clean checkout of one file."""
-    git(top, "init", "--quiet")
-    (top / "code.py").write_text("1\n")
-    git(top, "add", "code.py")
-    git(top, "commit", "--quiet", "--message", "one")
-    return top
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "code.py").write_text("1\n")
+    git(tmp_path, "add", "code.py")
+    git(tmp_path, "commit", "--quiet", "--message", "one")
+    return tmp_path
 
 
 def test_a_clean_checkout_is_told_by_its_commit(checkout):
     commit = git(checkout, "rev-parse", "HEAD")
     assert len(commit) == 40
-    assert code_version() == {"version": lm_eval.__version__, "commit": commit, "changed": False}
+    assert code_version(checkout) == {"version": lm_eval.__version__, "commit": commit, "changed": False}
 
 
 def test_a_tracked_file_that_differs_from_the_commit_is_told(checkout):
     (checkout / "code.py").write_text("2\n")
-    assert code_version()["changed"] is True
+    assert code_version(checkout)["changed"] is True
 
 
 def test_a_tracked_file_that_is_staged_or_gone_is_told(checkout):
     (checkout / "code.py").unlink()
-    assert code_version()["changed"] is True
+    assert code_version(checkout)["changed"] is True
     code_version.cache_clear()
     git(checkout, "rm", "--quiet", "--cached", "code.py")
-    assert code_version()["changed"] is True
+    assert code_version(checkout)["changed"] is True
 
 
 def test_files_that_git_does_not_track_such_as_results_change_nothing(checkout):
     (checkout / "results").mkdir()
     (checkout / "results" / "one.json").write_text("{}")
-    assert code_version()["changed"] is False
+    assert code_version(checkout)["changed"] is False
 
 
-def test_a_worktree_is_a_checkout_too(checkout, monkeypatch, tmp_path_factory):
+def test_a_worktree_is_a_checkout_too(checkout, tmp_path_factory):
     worktree = tmp_path_factory.mktemp("worktrees") / "other"
     git(checkout, "worktree", "add", "--quiet", "--detach", str(worktree))
-    monkeypatch.setattr("lm_eval.results.provenance._TOP", worktree)
-    assert code_version()["commit"] == git(checkout, "rev-parse", "HEAD")
+    assert code_version(worktree)["commit"] == git(checkout, "rev-parse", "HEAD")
 
 
-def test_code_outside_a_checkout_has_a_version_only(top):
-    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": None}
+def test_code_outside_a_checkout_has_a_version_only(tmp_path):
+    assert code_version(tmp_path) == {"version": lm_eval.__version__, "commit": None, "changed": None}
 
 
-def test_code_in_a_folder_of_somebody_elses_checkout_has_a_version_only(checkout, monkeypatch):
+def test_code_in_a_folder_of_somebody_elses_checkout_has_a_version_only(checkout):
     (checkout / "site-packages").mkdir()
-    monkeypatch.setattr("lm_eval.results.provenance._TOP", checkout / "site-packages")
-    assert code_version()["commit"] is None
+    assert code_version(checkout / "site-packages")["commit"] is None
 
 
-def test_a_checkout_without_a_commit_has_none(top):
-    git(top, "init", "--quiet")
-    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": False}
+def test_a_checkout_without_a_commit_has_none(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    assert code_version(tmp_path) == {"version": lm_eval.__version__, "commit": None, "changed": False}
 
 
-def test_a_broken_checkout_has_a_version_only(top):
-    (top / ".git").write_text("gitdir: nowhere\n")
-    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": None}
+def test_a_broken_checkout_has_a_version_only(tmp_path):
+    (tmp_path / ".git").write_text("gitdir: nowhere\n")
+    assert code_version(tmp_path) == {"version": lm_eval.__version__, "commit": None, "changed": None}
 
 
 def test_where_there_is_no_git_the_commit_is_unknown(checkout, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert code_version() == {"version": lm_eval.__version__, "commit": None, "changed": None}
+    assert code_version(checkout) == {"version": lm_eval.__version__, "commit": None, "changed": None}
 
 
 def test_a_git_that_does_not_answer_is_not_waited_for(checkout, monkeypatch):
@@ -103,7 +92,7 @@ def test_a_git_that_does_not_answer_is_not_waited_for(checkout, monkeypatch):
     (checkout / "bin" / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(checkout / "bin"))
     monkeypatch.setattr("lm_eval.results.provenance._GIT_TIMEOUT_S", 0.1)
-    assert code_version()["commit"] is None
+    assert code_version(checkout)["commit"] is None
 
 
 def test_a_git_hook_that_runs_this_tells_of_its_own_checkout_all_the_same(checkout, monkeypatch, tmp_path_factory):
@@ -111,13 +100,17 @@ def test_a_git_hook_that_runs_this_tells_of_its_own_checkout_all_the_same(checko
     git(other, "init", "--quiet")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     commit = git(checkout, "rev-parse", "HEAD")
-    assert code_version() == {"version": lm_eval.__version__, "commit": commit, "changed": False}
+    assert code_version(checkout) == {"version": lm_eval.__version__, "commit": commit, "changed": False}
 
 
 def test_the_version_is_the_one_of_the_time_when_it_was_first_asked_for(checkout):
-    before = code_version()
+    before = code_version(checkout)
     (checkout / "code.py").write_text("2\n")
-    assert code_version() is before
+    assert code_version(checkout) is before
+
+
+def test_the_code_is_where_this_module_lies():
+    assert code_version() == code_version(TOP)
 
 
 @pytest.mark.parametrize(
@@ -135,23 +128,16 @@ def test_a_version_is_told_in_a_few_characters(code, described):
     assert describe_code(code) == described
 
 
-@pytest.fixture
-def fresh_versions():
-    package_versions.cache_clear()
-    yield
-    package_versions.cache_clear()
-
-
-def test_versions_of_python_and_of_the_packages_that_carry_the_work_are_told(fresh_versions):
+def test_versions_of_python_and_of_the_packages_that_carry_the_work_are_told():
     versions = package_versions()
     assert versions["python"] == platform.python_version()
     assert {"torch", "transformers", "numpy", "tokenizers"} <= versions.keys()
     assert versions["torch"] == metadata.version("torch")
 
 
-def test_a_package_that_is_not_installed_is_left_out(fresh_versions, monkeypatch):
-    monkeypatch.setattr("lm_eval.results.provenance._PACKAGES", ("numpy", "no-such-package-here"))
-    assert package_versions() == {"python": platform.python_version(), "numpy": metadata.version("numpy")}
+def test_a_package_that_is_not_installed_is_left_out():
+    found = package_versions(("numpy", "no-such-package-here"))
+    assert found == {"python": platform.python_version(), "numpy": metadata.version("numpy")}
 
 
 def test_telling_where_a_number_comes_from_imports_nothing_heavy():

@@ -4,15 +4,15 @@ import errno
 import json
 import os
 import platform
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lm_eval.results.provenance import code_version, command_line
+from lm_eval.scheduling import heartbeat
 from lm_eval.scheduling.heartbeat import (
     LEASE_S,
     Journal,
@@ -23,13 +23,14 @@ from lm_eval.scheduling.heartbeat import (
 )
 from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.processes import process_started
+from tests.support.waiting import PATIENCE_S, wait_for
 
 BEAT_S = 0.02
 
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
-    monkeypatch.setattr("lm_eval.scheduling.heartbeat._BEAT_S", BEAT_S)
+    monkeypatch.setattr(heartbeat, "_BEAT_S", BEAT_S)
 
 
 @pytest.fixture
@@ -47,13 +48,6 @@ def file_of(journal: Journal, results: Path) -> Path:
 
 def told_by(journal: Journal, results: Path) -> dict:
     return json.loads(file_of(journal, results).read_text())
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(BEAT_S)
 
 
 def test_a_driver_tells_who_it_is_and_how_far_it_is(journal, tmp_path):
@@ -140,7 +134,7 @@ def test_after_its_end_nothing_is_written_and_no_thread_is_left(quick, tmp_path)
 
 
 def test_a_folder_that_vanishes_is_made_again(quick, journal, tmp_path):
-    shutil.rmtree(tmp_path / ".grid")
+    (tmp_path / ".grid").rename(tmp_path / "gone")  # at once: the next beat may come in between
     wait_for(file_of(journal, tmp_path).exists)
     assert told_by(journal, tmp_path)["driver"] == journal.driver
 
@@ -153,8 +147,8 @@ def test_a_full_disk_leaves_the_last_word_standing_and_is_waited_out(quick, jour
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lm_eval.scheduling.heartbeat.write_json", fail)
-        assert tried.wait(20)
+        patch.setattr(heartbeat, "write_json", fail)
+        assert tried.wait(PATIENCE_S)
         journal.progress.finished = 4
         assert told_by(journal, tmp_path)["finished"] == 0
     wait_for(lambda: told_by(journal, tmp_path)["finished"] == 4)
@@ -167,7 +161,7 @@ def test_a_disk_that_is_full_to_the_end_does_not_keep_a_driver_from_ending(tmp_p
     def fail(path, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lm_eval.scheduling.heartbeat.write_json", fail)
+    monkeypatch.setattr(heartbeat, "write_json", fail)
     journal.close("finished")
     assert told_by(journal, tmp_path)["ended"] is None
 
@@ -182,7 +176,7 @@ def test_runs_that_start_and_end_while_the_file_is_written_do_no_harm(quick, jou
         return {"beats": len(beats)}
 
     with monkeypatch.context() as patch:
-        patch.setattr("lm_eval.scheduling.heartbeat.asdict", stumble)
+        patch.setattr(heartbeat, "asdict", stumble)
         wait_for(lambda: told_by(journal, tmp_path).get("beats", 0) >= 2)
 
 

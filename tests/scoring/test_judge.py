@@ -240,11 +240,10 @@ def test_a_document_scores_the_same_in_whatever_slice_it_lies(family, data_dir):
         assert scores == pytest.approx(of_whole[doc_id], rel=TOLERANCE, abs=TOLERANCE)
 
 
-def test_windows_of_documents_change_no_score(data_dir, monkeypatch):
+def test_windows_of_documents_change_no_score(data_dir, set_windows, monkeypatch):
     configs, loaded = grouped_configs(data_dir, "gpt2", "dist_gen"), load("gpt2")
     whole = evaluate(configs, loaded, Execution())
-    monkeypatch.setattr("lm_eval.contexts.streaming._WINDOW_TOKENS", 1)
-    monkeypatch.setattr("lm_eval.contexts.streaming._TOKENISED_TOGETHER", 2)
+    set_windows(1, 2)
     monkeypatch.setattr("lm_eval.inference.decoder.MAX_LOGITS", 1)
     assert scores_of(evaluate(configs, loaded, Execution())) == pytest.approx(
         scores_of(whole), rel=TOLERANCE, abs=TOLERANCE
@@ -284,7 +283,7 @@ def test_a_middle_layer_runs_no_deeper_block(family, data_dir):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_similarity_never_projects_to_the_vocabulary_and_generation_only_where_a_choice_is_predicted(family, data_dir):
+def test_only_what_predicts_a_choice_is_projected_to_the_vocabulary(family, data_dir):
     loaded = load(family)
     rows: list[int] = []
     hook = loaded.output_head.register_forward_hook(
@@ -339,7 +338,7 @@ def prompt(context: int, *choices: int) -> Prompt:
 
 
 @pytest.mark.parametrize("family", DECODER_ONLY)
-def test_long_contexts_with_short_choices_share_a_batch_with_short_contexts_of_long_choices(family):
+def test_long_contexts_of_short_choices_are_batched_with_short_ones_of_long_choices(family):
     loaded = wrap_model(*tiny_model(family, max_length=24), name=family)
     prompts = [prompt(23, 2, 2), prompt(10, 10, 1), prompt(1, 24, 3), prompt(24, 1, 1), prompt(5, 18, 2)]
     together, alone = (

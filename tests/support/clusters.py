@@ -2,17 +2,19 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from tests.support.paths import TOP
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -21,7 +23,7 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PATH": path, **changes}
 
 
-def call(script: str | Path, *arguments: str | Path, timeout_s: int = 300) -> subprocess.CompletedProcess[str]:
+def call(script: str | Path, *arguments: str | Path, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Call a script from the top folder as it stands, with this environment activated."""
     return subprocess.run(
         [str(Path("scripts") / script), *map(str, arguments)],
@@ -67,7 +69,7 @@ def workers_below(pid: int) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if is_worker(process) and is_below(process, pid)]
 
 
-def wait_for_worker(grid: "subprocess.Popen[str]", timeout_s: float = 120) -> psutil.Process:
+def wait_for_worker(grid: "subprocess.Popen[str]", timeout_s: float = PATIENCE_S) -> psutil.Process:
     """Return a Ray actor that a running script has started."""
     deadline = time.monotonic() + timeout_s
     while grid.poll() is None and time.monotonic() < deadline:
@@ -77,44 +79,42 @@ def wait_for_worker(grid: "subprocess.Popen[str]", timeout_s: float = 120) -> ps
     raise AssertionError("the script started no worker")
 
 
-def listens(host: str, port: int) -> bool:
-    """Whether something answers at a port."""
-    with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
-
-
 @contextlib.contextmanager
 def running_cluster(port: int, num_gpus: int, **changes: str) -> Iterator[tuple[str, int]]:
     """A running cluster with declared GPUs: its address and the process that holds it."""
     host = "127.0.0.1"
     declared = ["--num-cpus=2", f"--num-gpus={num_gpus}", "--include-dashboard=false", "--disable-usage-stats"]
     with ray_node("--head", f"--port={port}", *declared, **changes) as head:
-        deadline = time.monotonic() + 60
-        while not listens(host, port) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        time.sleep(3)  # the node registers a moment after the head listens
         yield f"{host}:{port}", head.pid
 
 
 @contextlib.contextmanager
 def ray_node(*arguments: str, prefix: Sequence[str] = (), **changes: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A node of a Ray cluster, with all its processes, until the end."""
-    command = [*prefix, sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments]
-    node = subprocess.Popen(
-        command,
-        env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_AUTH_MODE="token", **changes),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield node
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-        node.wait(timeout=20)
-        Path("/tmp/ray/ray_current_cluster").unlink(missing_ok=True)  # or `auto` goes on looking for the one killed
+    """A node of a Ray cluster that has joined it, with all its processes, until the end."""
+    command = [*prefix, sys.executable, "-u", "-m", "ray.scripts.scripts", "start", "--block", *arguments]
+    with tempfile.TemporaryFile("w+") as log:
+        node = subprocess.Popen(
+            command,
+            env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_AUTH_MODE="token", **changes),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for(lambda: "Ray runtime started" in _read(log) or node.poll() is not None, "a node of Ray")
+            assert node.poll() is None, _read(log)
+            yield node
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+            node.wait(timeout=PATIENCE_S)
+            Path("/tmp/ray/ray_current_cluster").unlink(missing_ok=True)  # or `auto` goes on looking for the one killed
+
+
+def _read(log: IO[str]) -> str:
+    """All that a process has written into a file that it shares with this one."""
+    return os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
 
 
 _TWO_NODES = """
@@ -164,7 +164,7 @@ def two_nodes() -> Iterator[TwoNodes]:
         try:
             yield TwoNodes(process, address, int(raylet))
         finally:
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE_S)
             for child in children:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()

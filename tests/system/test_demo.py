@@ -15,6 +15,7 @@ from lm_eval.models.info import read_facts
 from lm_eval.models.model_list import DEMO, DEMO_MODELS, demo_models, list_models, read_model_list
 from lm_eval.results.identity import resolve
 from lm_eval.scoring.run_pass import evaluate_many
+from tests.support.grid_runs import DEMO_LIMIT
 
 MEGABYTE = 1 << 20
 
@@ -65,18 +66,18 @@ def test_listed_models_are_of_known_families_and_sorted_by_size():
 
 
 @pytest.mark.slow
-def test_the_demonstration_runs_everything_once_and_prints_a_table(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "RESULTS", tmp_path)
-    monkeypatch.setattr(demo, "LIMIT", 12)
-    assert demo.main() == 0
-    first = capsys.readouterr().out
+@pytest.mark.xdist_group("ray")
+def test_the_demonstration_runs_everything_once_and_prints_a_table(demo_run, monkeypatch, capsys):
+    results, first = demo_run
     header, _, *rows = first.partition("\n\ntask ")[2].partition("\n\n")[0].splitlines()
     assert header.split()[:3] == ["model", "scheme", "shots"]
     assert header.split()[-2:] == ["normalised", "chance-corr."]
     assert {row.split()[1] for row in rows} == set(DEMO_MODELS)
     assert sum("cross_encoding" in row and row.endswith(" 1.000") for row in rows) == 2 * len(DEMO_MODELS)
-    num_results = sum(len(list(folder.glob("*.json"))) for folder in tmp_path.iterdir())
+    num_results = sum(len(list(folder.glob("*.json"))) for folder in results.iterdir())
     assert len(rows) == num_results > 40
+    monkeypatch.setattr(demo, "RESULTS", results)
+    monkeypatch.setattr(demo, "LIMIT", DEMO_LIMIT)
     assert demo.main() == 0
     assert capsys.readouterr().out.count("  0 to run, ") == 5
 

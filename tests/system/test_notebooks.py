@@ -12,13 +12,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
-from demo import run_demo as demo
 from lm_eval.analysis.charts import choose_documents, find_folders, prepare, read_tidy
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import expand
 from tests.support.grids import grid
 from tests.support.paths import TOP
-from tests.support.published_study import write_study
 from tests.support.results import put as put_result
 from tests.support.results import result_of
 
@@ -41,7 +39,7 @@ def execute(name: str, folder: Path, **parameters) -> str:
         cell.source, found = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value!r}", cell.source)
         assert found == 1, key
     folder.mkdir(exist_ok=True)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=600, startup_timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "".join(output["text"] for output in outputs if output.output_type == "stream")
 
@@ -81,12 +79,10 @@ def test_executed_notebooks_load_nothing_from_elsewhere():
 
 
 @pytest.mark.slow
-def test_all_notebooks_run_on_what_the_scripts_have_made(tmp_path, monkeypatch, kernels):
-    monkeypatch.setattr(demo, "RESULTS", tmp_path)
-    monkeypatch.setattr(demo, "LIMIT", 12)
-    assert demo.main() == 0
+@pytest.mark.xdist_group("ray")
+def test_all_notebooks_run_on_what_the_scripts_have_made(demo_run, tmp_path, kernels):
     for name in READING:
-        printed = execute(name, tmp_path / "notebooks", **folders_of(name, tmp_path))
+        printed = execute(name, tmp_path / "notebooks", **folders_of(name, demo_run.results))
         assert "1 model over documents 12 (--limit)" in printed
     for name in DRAWING:
         printed = execute(name, tmp_path / "notebooks")
@@ -120,12 +116,11 @@ def test_notebooks_run_on_older_files(reference, tmp_path, kernels):
 
 @pytest.mark.slow
 @pytest.mark.reference
-def test_notebooks_run_on_the_published_study(reference, tmp_path, kernels):
-    write_study(reference / "paper", tmp_path)
-    printed = execute("dist_sim_charts_gpt", tmp_path / "notebooks", **folders_of("dist_sim_charts_gpt", tmp_path))
+def test_notebooks_run_on_the_published_study(study_dir, tmp_path, kernels):
+    printed = execute("dist_sim_charts_gpt", tmp_path / "notebooks", **folders_of("dist_sim_charts_gpt", study_dir))
     assert "no baseline: bloomz-1b1, 5 shots" in printed
     assert "is not drawn" not in printed
-    execute("dist_sim_charts_t5", tmp_path / "notebooks", **folders_of("dist_sim_charts_t5", tmp_path))
+    execute("dist_sim_charts_t5", tmp_path / "notebooks", **folders_of("dist_sim_charts_t5", study_dir))
     printed = execute("dist_sim_charts", tmp_path / "notebooks")
     assert "21 models over all documents" in printed
     names = {path.name for path in (tmp_path / "notebooks" / "charts").iterdir()}

@@ -81,7 +81,7 @@ def test_a_document_is_never_among_its_own_shots_though_training_holds_copies_of
         assert len(document.shots) == num_fewshot
 
 
-def test_a_document_is_never_among_its_own_shots_though_the_rows_to_score_hold_copies_of_it(tmp_path):
+def test_a_document_is_never_among_its_own_shots_even_where_rows_are_copies_of_it(tmp_path):
     rows = [hellaswag_row(number) for number in range(4)]
     write_rows(tmp_path / "hellaswag" / "validation.jsonl", [*rows, *rows])
     for document in select(UNSPLIT, tmp_path, num_fewshot=3):

@@ -170,7 +170,7 @@ def test_every_form_and_scheme_of_a_task_file_agrees_with_the_plain_way(
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_standard_form_without_shots_puts_description_question_and_choice_together(name, world):
+def test_without_shots_description_question_and_choice_stand_together(name, world):
     result = simple_evaluate(
         model="hf", model_args=f"pretrained={world / 'gpt2'},dtype=float32", tasks=name,
         task_args=f"data_dir={world}", include_path=str(world), log_samples=True,

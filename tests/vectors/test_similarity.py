@@ -75,7 +75,7 @@ def test_a_single_context_vector_scores_alike_however_examples_are_aggregated(si
 
 @pytest.mark.parametrize("similarity_func", SIMILARITIES)
 @pytest.mark.parametrize("example_agg", [None, "soft_cluster"])
-def test_scores_are_probabilities_that_follow_the_order_of_the_choices_not_of_the_context(similarity_func, example_agg):
+def test_scores_are_probabilities_in_the_order_of_the_choices(similarity_func, example_agg):
     generator = torch.Generator().manual_seed(0)
     context, choices = torch.randn(6, 8, generator=generator), torch.randn(4, 8, generator=generator)
     found = scores(context, choices, similarity_func, example_agg)
@@ -110,7 +110,7 @@ def soft_clusters(context, choices) -> torch.Tensor:
     return soft_cluster(context.unsqueeze(0), is_vector, choices.unsqueeze(0))[0]
 
 
-def test_soft_cluster_weighs_vectors_by_the_softmax_of_their_dot_products_with_each_choice():
+def test_soft_cluster_weighs_vectors_by_softmax_of_dot_products_with_a_choice():
     choices = tensor([LOG3, 0], [0, 0], [0, 2 * LOG3])  # dot products (ln 3, 0), (0, 0), (0, ln 9)
     found = soft_clusters(tensor([1, 0], [0, 1]), choices)
     assert torch.allclose(found, tensor([0.75, 0.25], [0.5, 0.5], [0.1, 0.9]))

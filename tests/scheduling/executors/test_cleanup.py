@@ -15,6 +15,7 @@ from lm_eval.scheduling import processes
 from lm_eval.scheduling.executors.ray.cleanup import children_ended, children_guarded
 from lm_eval.scheduling.processes import process_started
 from tests.support.paths import TOP
+from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
 
 DRIVER = """
 import signal, subprocess, sys, time
@@ -39,6 +40,13 @@ def sleeper() -> "subprocess.Popen[bytes]":
     return subprocess.Popen(["sleep", "600"])
 
 
+def below(driver: "subprocess.Popen[str]") -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """The four processes that a driver guards, and what guards them."""
+    children = psutil.Process(driver.pid).children(recursive=True)
+    guards = [child for child in children if processes.__file__ in child.cmdline()]
+    return [child for child in children if child not in guards], guards
+
+
 @pytest.fixture
 def driver() -> Iterator["subprocess.Popen[str]"]:
     """A process that guards its children, two shells that each have a child of their own."""
@@ -52,33 +60,27 @@ def driver() -> Iterator["subprocess.Popen[str]"]:
         start_new_session=True,
     ) as process:
         assert process.stdout.readline() == "guarded\n"
-        below = psutil.Process(process.pid).children(recursive=True)
+        wait_for(lambda: below(process)[1], "the guard to show its name")
+        children = psutil.Process(process.pid).children(recursive=True)
         yield process
         process.kill()
-    for child in below:
+    for child in children:
         if child.is_running():
             child.kill()
-
-
-def below(driver: "subprocess.Popen[str]") -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """The four processes that a driver guards, and what guards them."""
-    children = psutil.Process(driver.pid).children(recursive=True)
-    guards = [child for child in children if processes.__file__ in child.cmdline()]
-    return [child for child in children if child not in guards], guards
 
 
 def test_what_a_killed_driver_has_started_is_killed_and_no_guard_stays(driver):
     helpers, guards = below(driver)
     assert (len(helpers), len(guards)) == (4, 1)
     driver.kill()
-    assert not psutil.wait_procs([*helpers, *guards], timeout=60)[1]
+    assert_all_end([*helpers, *guards])
 
 
 def test_the_guard_survives_an_interrupt_of_the_drivers_group(driver):
     helpers, guards = below(driver)
     os.killpg(driver.pid, signal.SIGINT)
     driver.kill()
-    assert not psutil.wait_procs([*helpers, *guards], timeout=60)[1]
+    assert_all_end([*helpers, *guards])
 
 
 def test_a_driver_that_goes_on_keeps_its_children_and_loses_the_guard(driver):
@@ -100,8 +102,8 @@ def test_a_number_that_has_passed_to_another_process_is_left_alone(tmp_path):
         gone.kill()
         gone.wait()
         names = [f"{gone.pid}=1", f"{other.pid}=1", f"{right.pid}={process_started(right.pid)}"]
-        start_guard(processes.__file__, tmp_path, *names).communicate(timeout=60)
-        assert right.wait(timeout=60) == -signal.SIGKILL
+        start_guard(processes.__file__, tmp_path, *names).communicate(timeout=PATIENCE_S)
+        assert right.wait(timeout=PATIENCE_S) == -signal.SIGKILL
         assert other.poll() is None
         other.kill()
 
@@ -109,7 +111,7 @@ def test_a_number_that_has_passed_to_another_process_is_left_alone(tmp_path):
 def test_a_line_ends_the_guard_and_kills_nothing(tmp_path):
     with sleeper() as child:
         guard = start_guard(processes.__file__, tmp_path, f"{child.pid}={process_started(child.pid)}")
-        guard.communicate("\n", timeout=60)
+        guard.communicate("\n", timeout=PATIENCE_S)
         assert guard.returncode == 0
         assert child.poll() is None
         child.kill()
@@ -118,15 +120,17 @@ def test_a_line_ends_the_guard_and_kills_nothing(tmp_path):
 def test_the_guard_needs_no_package_around_it(tmp_path):
     path = shutil.copy(processes.__file__, tmp_path)
     with sleeper() as child:
-        start_guard(path, tmp_path, f"{child.pid}={process_started(child.pid)}").communicate(timeout=60)
-        assert child.wait(timeout=60) == -signal.SIGKILL
+        start_guard(path, tmp_path, f"{child.pid}={process_started(child.pid)}").communicate(timeout=PATIENCE_S)
+        assert child.wait(timeout=PATIENCE_S) == -signal.SIGKILL
 
 
 def test_without_children_there_is_no_guard(monkeypatch):
     monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [])
-    monkeypatch.setattr(subprocess, "Popen", None)
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **named: started.append(arguments))
     with children_guarded():
         pass
+    assert started == []
 
 
 def test_a_guard_that_was_killed_itself_doesnt_end_the_work():
@@ -135,7 +139,7 @@ def test_a_guard_that_was_killed_itself_doesnt_end_the_work():
             for guard in psutil.Process().children():
                 if processes.__file__ in guard.cmdline():
                     guard.kill()
-                    psutil.wait_procs([guard], timeout=60)
+                    psutil.wait_procs([guard], timeout=PATIENCE_S)
         assert child.poll() is None
         child.kill()
 
@@ -144,7 +148,7 @@ def test_children_that_what_ran_inside_has_left_are_ended():
     with sleeper() as child:
         with children_ended():
             later = sleeper()
-        assert child.wait(timeout=60) == -signal.SIGKILL
+        assert child.wait(timeout=PATIENCE_S) == -signal.SIGKILL
         assert later.poll() is None
         later.kill()
         later.wait()

@@ -1,6 +1,7 @@
 """Joining a cluster, asking its machines, and losing all of them."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.executors.ray.cluster import check_address, find_missing
 from tests.support.paths import TOP
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("address", ["nonsense", "host:", ":6379", "host:port", "host"])
@@ -17,9 +19,20 @@ def test_what_is_no_address_is_refused(address):
         check_address(address)
 
 
-def test_local_and_auto_need_no_address():
+def test_local_and_auto_are_no_addresses_at_which_anything_is_tried(monkeypatch):
+    tried: list[object] = []
+
+    def refuse(address, timeout):
+        tried.append(address)
+        raise ConnectionRefusedError("nobody listens")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
     check_address("local")
     check_address("auto")
+    assert tried == []
+    with pytest.raises(ConfigurationError, match=r"--cluster here:6379: no Ray cluster can be joined there \(nobody"):
+        check_address("here:6379")
+    assert tried == [("here", 6379)]
 
 
 def test_paths_are_the_same_where_size_and_ends_of_all_files_are(monkeypatch, tmp_path):
@@ -77,9 +90,10 @@ print(json.dumps(told))
 
 
 @pytest.mark.slow
-def test_a_machine_that_lacks_a_package_is_named_and_runs_without_any_machine_are_given_up():
+@pytest.mark.xdist_group("ray")
+def test_a_machine_that_lacks_a_package_is_named_and_runs_without_one_are_given_up():
     ended = subprocess.run(
-        [sys.executable, "-c", REAL], capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, "-c", REAL], capture_output=True, text=True, check=False, timeout=PATIENCE_S,
         cwd=TOP,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

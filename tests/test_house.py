@@ -1,0 +1,224 @@
+"""The house rules that a machine can hold: sizes, modules that import alone, tests that assert and stand alone.
+
+Where data may go is held by the contracts of import-linter in pyproject.toml.
+"""
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support.paths import TOP
+
+MAX_FILE_LINES = 300
+MAX_MEDIAN_LINES = 150
+MAX_FUNCTION_LINES = 40
+MAX_PARAMETERS = 6
+MAX_NAMES_AT_THE_TOP = 24
+MAX_TEST_FILE_LINES = 400
+MAX_TEST_NAME = 80
+
+ENTRY_POINTS = {
+    "evaluator.simple_evaluate": "a flag of the command line is a parameter, and each is described",
+    "config/run_config.RunConfig.parse": "takes the flags of the command line as they are",
+}
+"""What users call, or what takes their flags: held to neither lines nor parameters."""
+
+# What is still too long. Strike off what is mended; nothing comes on.
+LONG_FILES: set[str] = set()
+LONG_FUNCTIONS = {"encoding/text_encoder.encode", "scheduling/allocation.plan_workforce"}
+MANY_PARAMETERS: set[str] = set()
+LONG_TEST_FILES = {
+    *("analysis/test_figures.py", "grid/test_script.py", "results/test_folder.py", "support/plain.py"),
+    *("results/test_identity.py", "tasks/test_yaml_tasks.py"),
+}
+"""`plain.py` is the judge: it stands in one file, to be read beside the experiment's description."""
+LONG_TEST_NAMES = {
+    "test_tasks_and_forms_are_settled_once_a_configuration_from_the_call_to_the_result_files",
+    "test_a_model_without_end_of_text_is_refused_before_it_is_loaded_where_its_files_say_so",
+    "test_the_dtype_is_decided_with_the_commit_the_one_that_is_asked_for_or_the_machines",
+    "test_a_file_that_is_no_result_is_reported_and_kept_and_its_configuration_run_again",
+    "test_results_are_kept_under_what_they_were_computed_from_even_if_the_data_goes_away_meanwhile",
+    "test_a_run_that_another_driver_has_computed_in_vain_meanwhile_is_not_computed_again",
+    "test_tasks_of_files_run_in_place_of_the_grids_share_passes_and_are_done_wherever_the_files_lie",
+    "test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_is_not",
+    "test_without_shots_example_aggregation_finds_one_vector_where_segments_are_aggregated",
+    "test_a_lack_of_memory_that_only_many_runs_together_meet_is_overcome_by_fewer_at_a_time",
+    "test_a_model_that_cannot_be_loaded_fails_all_its_runs_without_another_attempt_and_no_other_model_s",
+}
+
+SOURCES = sorted((TOP / "lm_eval").rglob("*.py"))
+TESTS = sorted((TOP / "tests").rglob("*.py"))
+
+
+def num_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def name_of(path: Path) -> str:
+    """The name of a file of the package: its path without the ending."""
+    return path.relative_to(TOP / "lm_eval").with_suffix("").as_posix()
+
+
+class Function(NamedTuple):
+    """A function of a file, with the class it stands in."""
+
+    name: str
+    node: ast.FunctionDef | ast.AsyncFunctionDef
+    is_method: bool
+
+
+def functions_of(path: Path) -> Iterator[Function]:
+    """Yield all functions of a file, also those inside others."""
+
+    def walk(node: ast.AST, prefix: str, *, in_class: bool) -> Iterator[Function]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield Function(prefix + child.name, child, in_class)
+                yield from walk(child, f"{prefix}{child.name}.", in_class=False)
+            elif isinstance(child, ast.ClassDef):
+                yield from walk(child, f"{prefix}{child.name}.", in_class=True)
+            else:
+                yield from walk(child, prefix, in_class=False)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), "", in_class=False)
+
+
+def num_parameters(function: Function) -> int:
+    named = function.node.args
+    own = function.is_method and not any(getattr(d, "id", "") == "staticmethod" for d in function.node.decorator_list)
+    return len(named.posonlyargs) + len(named.args) + len(named.kwonlyargs) - own
+
+
+def test_files_are_short():
+    long = {name_of(path): num_lines(path) for path in SOURCES if num_lines(path) > MAX_FILE_LINES}
+    assert {name: lines for name, lines in long.items() if name not in LONG_FILES} == {}
+    assert statistics.median(num_lines(path) for path in SOURCES if path.stem != "__init__") < MAX_MEDIAN_LINES
+
+
+def test_functions_are_short_and_take_few_parameters():
+    lines: dict[str, int] = {}
+    parameters: dict[str, int] = {}
+    for path in SOURCES:
+        for function in functions_of(path):
+            name = f"{name_of(path)}.{function.name}"
+            assert function.node.end_lineno is not None
+            lines[name] = function.node.end_lineno - function.node.lineno + 1
+            parameters[name] = num_parameters(function)
+    assert lines.keys() >= ENTRY_POINTS.keys()
+    long = {name: number for name, number in lines.items() if number > MAX_FUNCTION_LINES}
+    many = {name: number for name, number in parameters.items() if number > MAX_PARAMETERS}
+    assert {name: number for name, number in long.items() if name not in {*LONG_FUNCTIONS, *ENTRY_POINTS}} == {}
+    assert {name: number for name, number in many.items() if name not in {*MANY_PARAMETERS, *ENTRY_POINTS}} == {}
+
+
+def test_few_names_stand_at_the_top():
+    names = [path.name for path in (TOP / "lm_eval").iterdir() if not path.name.startswith("__pycache")]
+    assert len(names) <= MAX_NAMES_AT_THE_TOP
+
+
+IMPORT_EACH = """
+import importlib, sys
+
+for name in sys.argv[1:]:
+    for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == "lm_eval"]:
+        del sys.modules[loaded]
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        print(f"{name}: {error}")
+"""
+
+
+@pytest.mark.slow
+def test_every_module_imports_on_its_own():
+    names = [".".join(path.relative_to(TOP).with_suffix("").parts) for path in SOURCES if path.stem != "__main__"]
+    names = [name.removesuffix(".__init__") for name in names]
+    command = [sys.executable, "-c", IMPORT_EACH, *names]
+    ended = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.returncode) == ("", 0), ended.stderr
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: a relative import"  # noqa: PT018
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_test_imports_another():
+    asked = {
+        (path.relative_to(TOP).as_posix(), name)
+        for path in TESTS
+        for name in imports_of(path)
+        if name.partition(".")[0] in ("tests", "conftest") and not name.startswith("tests.support.")
+    }
+    assert asked == set()
+    assert not [path.name for path in (TOP / "tests" / "support").rglob("test_*.py")]
+
+
+def test_a_test_lies_in_the_folder_of_a_package_or_among_those_of_the_whole():
+    packages = {path.parent.relative_to(TOP / "lm_eval").as_posix() for path in SOURCES}
+    folders = {path.parent.relative_to(TOP / "tests").as_posix() for path in TESTS}
+    assert folders - packages <= {"support", "system"}
+
+
+def names_the_search_path(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path"
+
+
+def test_nothing_changes_where_python_looks_but_a_benchmark_that_adds_the_top_folder():
+    allowed = "sys.path[:0] = [str(TOP)]"
+    for path in [*SOURCES, *TESTS, *sorted((TOP / "benchmarks").rglob("*.py"))]:
+        is_benchmark = path.is_relative_to(TOP / "benchmarks")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.stmt) or hasattr(node, "body"):
+                continue
+            if any(names_the_search_path(inner) for inner in ast.walk(node)):
+                assert is_benchmark, path
+                assert ast.unparse(node) == allowed, path
+
+
+def asserts(node: ast.AST, helpers: dict[str, ast.AST], seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a function holds something: by an assertion, by an error it waits for, or by a helper that does."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Assert):
+            return True
+        if isinstance(inner, ast.Call):
+            called = inner.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name in ("raises", "warns", "fail", "wait_for") or name.startswith("assert_"):
+                return True
+        used = inner.id if isinstance(inner, ast.Name) else inner.attr if isinstance(inner, ast.Attribute) else ""
+        if used in helpers.keys() - seen and asserts(helpers[used], helpers, seen | {used}):
+            return True
+    return False
+
+
+def claims_of(path: Path) -> Iterator[tuple[str, ast.AST, dict[str, ast.AST]]]:
+    """Yield the tests of a file, each with the functions that it may call."""
+    functions = list(functions_of(path))
+    found: dict[str, ast.AST] = {function.name.rpartition(".")[2]: function.node for function in functions}
+    for function in functions:
+        if re.fullmatch("test_[^.]*", function.name):
+            yield function.name, function.node, found
+
+
+def test_every_test_holds_something_under_a_name_that_can_be_read():
+    tests = [test for path in TESTS for test in claims_of(path)]
+    assert [name for name, node, helpers in tests if not asserts(node, helpers)] == []
+    assert [name for name, _, _ in tests if len(name) > MAX_TEST_NAME and name not in LONG_TEST_NAMES] == []
+
+
+def test_test_files_are_short():
+    long = {path.relative_to(TOP / "tests").as_posix() for path in TESTS if num_lines(path) > MAX_TEST_FILE_LINES}
+    assert long - LONG_TEST_FILES == set()
