@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.command_line import make_parser, positive, write_figures
 from benchmarks.engine import resolve_all
 from lm_eval.config.run_config import RunConfig
-from lm_eval.config.settings import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
+from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
 from lm_eval.grid.driver import Driver
 from lm_eval.grid.estimate import Prospect, RemainingTime, Timings
 from lm_eval.grid.grid import Given, Grid, expand

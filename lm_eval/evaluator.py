@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from lm_eval.common.text import format_pairs, parse_pairs
+from lm_eval.common.text import read_pairs
 from lm_eval.config.run_config import MODEL_KIND_ALIASES, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
@@ -71,8 +71,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     """
     if type(verify) is not int or verify < 0:
         raise ConfigurationError(f"verify must be a non-negative number of documents, got {verify!r}")
-    task_args = _with_include_path(task_args, include_path)
-    names, groups = _expand_names(tasks, model, task_args)
+    task_pairs = _task_pairs(task_args, include_path)
+    names, groups = _expand_names(tasks, model, task_pairs.get("include_path"))
     descriptions = dict(description_dict or {})
     if unknown := set(descriptions) - set(names):
         raise ConfigurationError(
@@ -83,7 +83,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
             model=model,
             model_args=model_args,
             task=name,
-            task_args=task_args,
+            task_args=task_pairs,
             num_fewshot=num_fewshot,
             limit=limit,
             description=descriptions.get(name, ""),
@@ -99,14 +99,14 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
 
 
 def _expand_names(
-    tasks: Sequence[str] | str, model: str, task_args: str | None
+    tasks: Sequence[str] | str, model: str, include_path: str | None
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Return the names of the tasks that are asked for, and the groups among these."""
     names = [name for name in tasks.split(",") if name] if isinstance(tasks, str) else list(tasks)
     if not names:
         raise ConfigurationError("tasks: no task is named")
     kind = MODEL_KIND_ALIASES.get(model, model)
-    groups = find_groups(names, kind, parse_pairs(task_args, "task_args").get("include_path"))
+    groups = find_groups(names, kind, include_path)
     return expand_tasks(names, groups), groups
 
 
@@ -143,12 +143,9 @@ def _evaluate(
         yield result
 
 
-def _with_include_path(task_args: str | None, include_path: str | None) -> str | None:
-    if include_path is None:
-        return task_args
-    stated = parse_pairs(task_args, "task_args").get("include_path")
-    if stated not in (None, include_path):
+def _task_pairs(task_args: str | None, include_path: str | None) -> dict[str, str | None]:
+    pairs = read_pairs(task_args, "task_args")
+    stated = pairs.get("include_path")
+    if include_path is not None and stated not in (None, include_path):
         raise ConfigurationError(f"include_path is given twice, as {include_path} and {stated} in task_args; leave one")
-    if stated is not None:
-        return task_args
-    return ",".join(filter(None, [task_args, format_pairs({"include_path": include_path})]))
+    return pairs if include_path is None else {**pairs, "include_path": include_path}

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this 
 
 from lm_eval.cli.arguments import add_device, make_parser
 from lm_eval.common.command import DONE, FAILED, exit_status
-from lm_eval.common.text import format_pairs
+from lm_eval.common.text import read_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import DTYPES, RunConfig
 from lm_eval.config.runtime import Execution
@@ -40,10 +40,12 @@ def _parse() -> argparse.Namespace:
 
 
 def _check(args: argparse.Namespace) -> int:
-    stated = {"pretrained": args.model, "dtype": args.dtype}
-    named = format_pairs({key: value for key, value in stated.items() if value is not None})
-    model_args = ",".join(filter(None, (named, args.model_args)))
-    config = RunConfig.parse(model="hf", model_args=model_args, task="", task_args="", num_fewshot=0)
+    model_args = read_pairs(args.model_args, "model_args")
+    for key, value in (("pretrained", args.model), ("dtype", args.dtype)):
+        if value is not None and key in model_args:
+            raise ConfigurationError(f"model_args: {key} is given twice")
+        model_args.setdefault(key, value)
+    config = RunConfig.parse(model="hf", model_args=model_args, task="", task_args=None, num_fewshot=0)
     try:
         return _show(config, Execution.parse(batch_size=None, device=args.device, model_args=model_args))
     except RunError as error:

@@ -13,6 +13,7 @@ from tests.support.published_study import write_study
 from tests.support.worlds import write_world
 
 UNCHECKED = (
+    "lm_eval.config.settings",  # text in place of a value is refused there
     "lm_eval.grid.options",  # fire hands it values of any type, and it is there that they are refused
     "lm_eval.models.model_list",  # users call it in the grids they edit, and there slips are refused
 )

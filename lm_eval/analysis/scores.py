@@ -7,29 +7,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lm_eval.config.settings import VectorSettings
 from lm_eval.results.older_form import CHANCE
 
 _SAME = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
 """What a run and its baseline have in common."""
 
-MAIN_SETTINGS: dict[tuple[str, str], dict[str, str | None]] = {
-    ("dist_gen", "decoder-only"): {"WORD_AGG_SCHEME": "mean", "ENCODING_LAYER": "0"},
-    ("dist_gen", "encoder-decoder"): {"WORD_AGG_SCHEME": "mean"},
-    ("dist_sim", "decoder-only"): {
-        "WORD_AGG_SCHEME": "w1mean",
-        "SEGMENT_AGG_SCHEME": "mean",
-        "EXAMPLE_AGG_SCHEME": "mean",
-        "SIMILARITY_FUNC": "dot_product",
-    },
-    ("dist_sim", "encoder-decoder"): {
-        "WORD_AGG_SCHEME": "mean",
-        "SEGMENT_AGG_SCHEME": "mean",
-        "EXAMPLE_AGG_SCHEME": "mean",
-        "SIMILARITY_FUNC": "dot_product",
-    },
+_SIMILARITY: dict[str, Any] = {
+    "segment_agg_scheme": "mean",
+    "example_agg_scheme": "mean",
+    "similarity_func": "dot_product",
+}
+MAIN_SETTINGS: dict[tuple[str, str], VectorSettings] = {
+    ("dist_gen", "decoder-only"): VectorSettings.parse(word_agg_scheme="mean", encoding_layer=0),
+    ("dist_gen", "encoder-decoder"): VectorSettings.parse(word_agg_scheme="mean"),
+    ("dist_sim", "decoder-only"): VectorSettings.parse(word_agg_scheme="w1mean", **_SIMILARITY),
+    ("dist_sim", "encoder-decoder"): VectorSettings.parse(word_agg_scheme="mean", **_SIMILARITY),
 }
 """The paper's main configurations (experiment §8); what isn't named isn't set."""
-_OF_VECTORS = ("WORD_AGG_SCHEME", "NORM", "SIMILARITY_FUNC", "ENCODING_LAYER", "OUT_ENCODING_LAYER", "DECODING_SCHEME")
+_MAY_DIFFER = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "OUT_WORD_AGG_SCHEME")
+"""Settings that are looked at apart: in some schemes they have nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +106,12 @@ def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[boo
 
     Aggregations that have nothing to do in a scheme may be set or not.
     """
-    settings = MAIN_SETTINGS[kind, architecture]
+    settings = MAIN_SETTINGS[kind, architecture].public()
     one_segment = table["encoding_scheme"].isin(["concat_all_examples", "concat_each_example"])
     one_vector = (table["encoding_scheme"] == "concat_all_examples") | (table["num_fewshot"] == 0)
     chosen = (table["kind"] == kind) & _has_main_vectors(table, settings)
-    chosen &= _equals(table["SEGMENT_AGG_SCHEME"], settings.get("SEGMENT_AGG_SCHEME")) | one_segment
-    return chosen & (_equals(table["EXAMPLE_AGG_SCHEME"], settings.get("EXAMPLE_AGG_SCHEME")) | one_vector)
+    chosen &= _equals(table["SEGMENT_AGG_SCHEME"], settings["SEGMENT_AGG_SCHEME"]) | one_segment
+    return chosen & (_equals(table["EXAMPLE_AGG_SCHEME"], settings["EXAMPLE_AGG_SCHEME"]) | one_vector)
 
 
 def is_ablation(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
@@ -126,16 +123,16 @@ def is_ablation(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series
     of_grids = pd.Series(data=True, index=table.index)
     for name in ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME"):
         of_grids &= _equals(table[name], None) | _equals(table[name], "mean")
-    return (table["kind"] == kind) & ~(of_grids & _has_main_vectors(table, MAIN_SETTINGS[kind, architecture]))
+    return (table["kind"] == kind) & ~(of_grids & _has_main_vectors(table, MAIN_SETTINGS[kind, architecture].public()))
 
 
 def _has_main_vectors(table: pd.DataFrame, settings: Mapping[str, str | None]) -> "pd.Series[bool]":
     """Return which rows have a main configuration's settings, but for segment and example aggregation."""
-    chosen = _equals(table["ADD_POS"], None)
-    for name in _OF_VECTORS:
-        chosen &= _equals(table[name], settings.get(name))
     same = settings["WORD_AGG_SCHEME"]
-    return chosen & (_equals(table["OUT_WORD_AGG_SCHEME"], None) | _equals(table["OUT_WORD_AGG_SCHEME"], same))
+    chosen = _equals(table["OUT_WORD_AGG_SCHEME"], None) | _equals(table["OUT_WORD_AGG_SCHEME"], same)
+    for name in (name for name in settings if name not in _MAY_DIFFER):
+        chosen &= _equals(table[name], settings[name])
+    return chosen
 
 
 def _equals(column: "pd.Series[str]", value: str | None) -> "pd.Series[bool]":

@@ -9,10 +9,11 @@ from lm_eval.cli.arguments import add_batch_size, add_device, add_model_args, ma
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
+from lm_eval.config.settings import SETTINGS
 from lm_eval.encoding.texts import TEXT_SCHEMES, WHOLE, gives_one_vector, make_encoding
 from lm_eval.errors import ConfigurationError
 
-_SETTINGS = ("WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "NORM", "ENCODING_LAYER", "ADD_POS")
+_SETTINGS = tuple(key for key, setting in SETTINGS.items() if setting.only is None)
 _ENDINGS = (".parquet", ".safetensors")
 
 _EPILOG = f"""

@@ -64,6 +64,20 @@ def parse_pairs(text: str | None, what: str) -> dict[str, str | None]:
     return pairs
 
 
+def read_pairs(given: str | Mapping[str, object] | None, what: str) -> dict[str, str | None]:
+    """Return settings in one form, whether they come as `KEY=value,KEY=value` or as keywords.
+
+    Raises:
+        ConfigurationError: a value that is empty, or what `parse_pairs` refuses.
+    """
+    if not isinstance(given, Mapping):
+        return parse_pairs(given, what)
+    texts = {key: None if value is None else str(value).strip() for key, value in given.items()}
+    if empty := [key for key, text in texts.items() if text == ""]:
+        raise ConfigurationError(f"{what}: {empty[0]}= has no value; write {empty[0]}=None or leave it out")
+    return {key: None if text == "None" else text for key, text in texts.items()}
+
+
 def format_pairs(pairs: Mapping[str, object]) -> str:
     """Write `KEY=value,KEY=value`, the inverse of `parse_pairs`."""
     return ",".join(f"{key}={value}" for key, value in pairs.items())

@@ -4,20 +4,14 @@ Knows nothing of tensors, files or results; what a task or a model family adds t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval.common.text import choices_text, format_pairs, parse_pairs
+from lm_eval.common.text import choices_text, format_pairs, read_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
-from lm_eval.config.settings import (
-    LEGACY_SETTING_NAMES,
-    SETTING_NAMES,
-    SIMILARITIES,
-    SINGLE_VECTOR_AGGREGATIONS,
-    TOKEN_AGGREGATIONS,
-    VectorSettings,
-)
+from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
+from lm_eval.config.token_aggregation import SINGLE_VECTOR_AGGREGATIONS, TOKEN_AGGREGATIONS
 from lm_eval.errors import ConfigurationError
 
 MODEL_KINDS = ("dist_sim", "dist_gen", "hf")
@@ -151,8 +145,12 @@ class RunConfig:
 
     def model_args(self) -> str:
         """Return the `model_args` string of a result file (experiment §7)."""
-        always = LEGACY_SETTING_NAMES if self.is_segmented or self.model == "dist_sim" else ()
-        stated = {key: value for key, value in self.vectors.public().items() if value is not None or key in always}
+        has_vectors = self.is_segmented or self.model == "dist_sim"
+        stated = {
+            key: text
+            for key, text in self.vectors.public().items()
+            if text is not None or (has_vectors and SETTINGS[key].always_stated)
+        }
         named = {key: getattr(self, key) for key in MODEL_KEYS if getattr(self, key) is not None}
         return format_pairs({**stated, **named, **self.checkpoint.stated()})
 
@@ -165,23 +163,32 @@ class RunConfig:
         cls,
         *,
         model: str,
-        model_args: str,
+        model_args: str | Mapping[str, object],
         task: str,
-        task_args: str | None,
+        task_args: str | Mapping[str, object] | None,
         num_fewshot: int,
         limit: str | int | None = None,
         description: str = "",
     ) -> "RunConfig":
-        """Build a configuration from the strings of the command line or of a result file.
+        """Build a configuration from what the command line, a result file or keywords say.
+
+        Args:
+            model: dist_sim, dist_gen or hf.
+            model_args: `KEY=value,KEY=value`, or the same as keywords: the model, and the settings of experiment §4.
+            task: a task's name.
+            task_args: `KEY=value,KEY=value`, or the same as keywords: encoding_scheme, data_dir, include_path.
+            num_fewshot: shots in a context.
+            limit: N or START:END.
+            description: text before the shots.
 
         Raises:
             ConfigurationError: an unknown key or value, or settings that don't go together.
         """
-        model_pairs = parse_pairs(model_args, "model_args")
-        task_pairs = parse_pairs(task_args, "task_args")
+        model_pairs = read_pairs(model_args, "model_args")
+        task_pairs = read_pairs(task_args, "task_args")
         _check_keys("model_args", model_pairs, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
         _check_keys("task_args", task_pairs, TASK_KEYS)
-        settings = {key.lower(): value for key, value in model_pairs.items() if key in SETTING_NAMES}
+        settings = {key: text for key, text in model_pairs.items() if key in SETTINGS}
         named: dict[str, Any] = {key: model_pairs[key] for key in MODEL_KEYS[1:] if key in model_pairs}
         return cls(
             model=model,
@@ -189,7 +196,7 @@ class RunConfig:
             task=task,
             num_fewshot=num_fewshot,
             limit=Limit.parse(limit),
-            vectors=VectorSettings(**settings),
+            vectors=VectorSettings.parse(**settings),
             checkpoint=Checkpoint.pick(model_pairs),
             description=description,
             **named,
@@ -203,8 +210,13 @@ def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) 
         raise ConfigurationError(f"{what}: unknown key {choices_text(unknown)}; choose from {choices_text(valid)}")
 
 
+def _that(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
+    """Return the settings of which that holds."""
+    return tuple(key for key, setting in SETTINGS.items() if holds(setting))
+
+
 def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
-    wrong = {key: value for key in keys if (value := getattr(config.vectors, key.lower())) is not None}
+    wrong = {key: text for key, text in config.vectors.stated().items() if key in keys}
     if wrong:
         raise ConfigurationError(f"{format_pairs(wrong)}: {why}; leave it out or set it to None")
 
@@ -232,30 +244,28 @@ def _check_similarity(config: RunConfig) -> None:
             f"choose from {choices_text(_SIMILARITY_SCHEMES)}"
         )
     _require_token_aggregation(config, SINGLE_VECTOR_AGGREGATIONS)
-    for key in ("word_agg_scheme", "out_word_agg_scheme"):
-        if (getattr(vectors, key) or "").endswith("concat"):
-            raise ConfigurationError(
-                f"{key.upper()}={getattr(vectors, key)}: concat is for dist_gen only; choose mean, w1mean or last"
-            )
+    schemes = {"WORD_AGG_SCHEME": vectors.word_agg_scheme, "OUT_WORD_AGG_SCHEME": vectors.out_word_agg_scheme}
+    for key, scheme in schemes.items():
+        if scheme is not None and not scheme.makes_one_vector:
+            raise ConfigurationError(f"{key}={scheme}: {scheme.base} is for dist_gen only; choose mean, w1mean or last")
     if vectors.similarity_func is None:
         raise ConfigurationError(
             f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {choices_text(SIMILARITIES)}"
         )
-    _refuse_set(config, ("DECODING_SCHEME",), "dist_sim decodes nothing")
+    _refuse_set(config, _that(lambda setting: setting.only == "dist_gen"), "dist_sim decodes nothing")
     if not config.has_context:
-        keys = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "ADD_POS")
+        keys = _that(lambda setting: setting.needs_context)
         _refuse_set(config, keys, "no_context has no segments, examples or places in a context")
 
 
 def _check_generation(config: RunConfig) -> None:
     _require_scheme(config, ENCODING_SCHEMES)
     if not config.is_segmented:
-        keys = tuple(key for key in SETTING_NAMES if key != "DECODING_SCHEME")
+        keys = _that(lambda setting: setting.needs_vectors)
         _refuse_set(config, keys, f"{config.encoding_scheme} aggregates nothing")
         return
     _require_token_aggregation(config, TOKEN_AGGREGATIONS)
-    only_similarity = ("SIMILARITY_FUNC", "OUT_WORD_AGG_SCHEME", "OUT_ENCODING_LAYER")
-    _refuse_set(config, only_similarity, "this setting is for dist_sim only")
+    _refuse_set(config, _that(lambda setting: setting.only == "dist_sim"), "this setting is for dist_sim only")
     if config.vectors.example_agg_scheme == "soft_cluster":
         raise ConfigurationError("EXAMPLE_AGG_SCHEME=soft_cluster is for dist_sim only; choose from None, mean")
 
@@ -271,8 +281,7 @@ _CHECKS = {"dist_sim": _check_similarity, "dist_gen": _check_generation, "hf": _
 
 def describe(config: RunConfig) -> str:
     """Return a configuration in one line."""
-    settings = {key: value for key, value in config.vectors.public().items() if value is not None}
-    stated = " ".join(f"{key}={value}" for key, value in settings.items())
+    stated = " ".join(f"{key}={text}" for key, text in config.vectors.stated().items())
     limit = "" if str(config.limit) == "None" else f"limit={config.limit}"
     parts = (
         config.task,

@@ -1,8 +1,9 @@
 """How a run is carried out: recorded in its result, but no part of what decides its number."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lm_eval.common.text import parse_pairs
+from lm_eval.common.text import read_pairs
 from lm_eval.errors import ConfigurationError
 
 
@@ -23,14 +24,19 @@ class Execution:
 
     @classmethod
     def parse(
-        cls, *, batch_size: str | int | None, device: str | None, model_args: str, log_samples: bool = False
+        cls,
+        *,
+        batch_size: str | int | None,
+        device: str | None,
+        model_args: str | Mapping[str, object],
+        log_samples: bool = False,
     ) -> "Execution":
         """Read the flags of the command line, and `device_map=auto` among the `model_args`.
 
         Raises:
             ConfigurationError: a batch size that is no positive integer, or another device map.
         """
-        device_map = parse_pairs(model_args, "model_args").get("device_map")
+        device_map = read_pairs(model_args, "model_args").get("device_map")
         if device_map not in (None, "auto"):
             raise ConfigurationError(f"device_map: unknown value {device_map!r}; choose from None, auto")
         if device_map is not None and device is not None:

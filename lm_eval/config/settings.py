@@ -1,136 +1,208 @@
 """The settings of concept vectors under the names users know, and their `KEY=value` form (experiment §4, §7).
 
-Says which values a setting can take; which settings go together is for `lm_eval.config.run_config`.
+A setting is declared once, with all that is to be known of it beside its values; which settings go together is for
+`lm_eval.config.run_config`. Their text is read here and nowhere else.
 """
 
-import re
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import cache, partial
+from typing import Any, Literal, TypeVar, get_args
 
-from lm_eval.common.text import choices_text
+from lm_eval.config.layer import LAST, Layer
+from lm_eval.config.token_aggregation import TokenAggregation
 from lm_eval.errors import ConfigurationError
 
-ACTIVATION_PREFIXES = (
-    "",
-    "relu|",
-    "relu+|",
-    "-relu|",
-    "-relu+|",
-    "relu|zNorm|",
-    "relu|zNorm+|",
-    "-relu|zNorm|",
-    "-relu|zNorm+|",
-)
-SINGLE_VECTOR_AGGREGATIONS = ("mean", "w1mean", "last")
-TOKEN_AGGREGATIONS = (*SINGLE_VECTOR_AGGREGATIONS, "concat")
-NORMS = ("L2", "varNorm", "zNorm")
-SIMILARITIES = ("dot_product", "cosine_sim")
+SegmentAggregation = Literal["mean"]
+ExampleAggregation = Literal["mean", "soft_cluster"]
+Norm = Literal["L2", "varNorm", "zNorm"]
+Similarity = Literal["dot_product", "cosine_sim"]
+DecodingScheme = Literal["parameterless_attention"]
+
+_DECLARED = "setting"
+"""Key, in a field's metadata, of what is to be known of the setting."""
+
+T = TypeVar("T")
+
+SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is to be known of a setting."""
+
+    read: Callable[[str, str], object]
+    """Makes its value of a text and, for the message, its public name."""
+    label: str
+    """What it is called where people read it."""
+    _: KW_ONLY
+    short_label: str = ""
+    """The same where room is short, if it differs."""
+    unset: str = "none"
+    """What it means that it isn't set."""
+    only: Literal["dist_sim", "dist_gen"] | None = None
+    """The test that it belongs to; None where both have it."""
+    needs_vectors: bool = True
+    """Whether it has nothing to do where contexts aren't segmented."""
+    needs_context: bool = False
+    """Whether it has nothing to do where there are only choices."""
+    always_stated: bool = False
+    """Whether a result file states it even if it isn't set, as the first ones did."""
+
+    def metadata(self) -> dict[str, "Setting"]:
+        """Return it as a field of `VectorSettings` carries it."""
+        return {_DECLARED: self}
+
+
+def _read_choice(text: str, key: str, *, choices: tuple[str, ...]) -> str:
+    if text not in choices:
+        raise ConfigurationError(f"{key}: unknown value {text!r}; choose from None, {', '.join(choices)}")
+    return text
+
+
+def _one_of(choices: Any) -> Callable[[str, str], str]:  # noqa: ANN401  (a `Literal`)
+    return partial(_read_choice, choices=get_args(choices))
+
+
+def _read_switch(text: str, key: str) -> bool:
+    return _read_choice(text, key, choices=("True", "False")) == "True"
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorSettings:
     """How segments become concept vectors and are used (experiment §4, §5); the public names are in capitals."""
 
-    word_agg_scheme: str | None = None
+    word_agg_scheme: TokenAggregation | None = field(
+        default=None,
+        metadata=Setting(
+            TokenAggregation.parse, "token aggregation", short_label="token agg.", always_stated=True
+        ).metadata(),
+    )
     """Token aggregation: an optional activation prefix, then mean, w1mean, last or concat."""
-    segment_agg_scheme: str | None = None
+    segment_agg_scheme: SegmentAggregation | None = field(
+        default=None,
+        metadata=Setting(
+            _one_of(SegmentAggregation),
+            "segment aggregation",
+            short_label="segment agg.",
+            needs_context=True,
+            always_stated=True,
+        ).metadata(),
+    )
     """`mean` over the vectors of a sample."""
-    example_agg_scheme: str | None = None
+    example_agg_scheme: ExampleAggregation | None = field(
+        default=None,
+        metadata=Setting(
+            _one_of(ExampleAggregation),
+            "example aggregation",
+            short_label="example agg.",
+            needs_context=True,
+            always_stated=True,
+        ).metadata(),
+    )
     """`mean` over the vectors of the context, or `soft_cluster` (similarity only)."""
-    norm: str | None = None
+    norm: Norm | None = field(default=None, metadata=Setting(_one_of(Norm), "norm", always_stated=True).metadata())
     """Normalisation of every vector: L2, varNorm or zNorm."""
-    similarity_func: str | None = None
+    similarity_func: Similarity | None = field(
+        default=None,
+        metadata=Setting(_one_of(Similarity), "similarity", only="dist_sim", always_stated=True).metadata(),
+    )
     """dot_product or cosine_sim (similarity only)."""
-    encoding_layer: str | None = None
+    encoding_layer: Layer | None = field(
+        default=None,
+        metadata=Setting(
+            partial(Layer.parse, names=("middle", "E")), "layer", unset="last", always_stated=True
+        ).metadata(),
+    )
     """Which hidden states: None (the last), middle, an integer, or E (token embeddings)."""
-    out_word_agg_scheme: str | None = None
+    out_word_agg_scheme: TokenAggregation | None = field(
+        default=None,
+        metadata=Setting(
+            TokenAggregation.parse, "choices' aggregation", short_label="choices' agg.", unset="same", only="dist_sim"
+        ).metadata(),
+    )
     """Token aggregation of the choices (similarity only); None equals the context's."""
-    out_encoding_layer: str | None = None
+    out_encoding_layer: Layer | None = field(
+        default=None,
+        metadata=Setting(Layer.parse, "choices' layer", unset="same", only="dist_sim").metadata(),
+    )
     """Layer of the choices (similarity only), also OE (output matrix); None equals the context's."""
-    add_pos: str | None = None
+    add_pos: bool = field(
+        default=False,
+        metadata=Setting(_read_switch, "added positions", short_label="added pos.", needs_context=True).metadata(),
+    )
     """True adds the position embedding of a segment's offset in the context to its tokens."""
-    decoding_scheme: str | None = None
+    decoding_scheme: DecodingScheme | None = field(
+        default=None,
+        metadata=Setting(_one_of(DecodingScheme), "decoding", only="dist_gen", needs_vectors=False).metadata(),
+    )
     """parameterless_attention replaces the decoder (generation only)."""
 
     def __post_init__(self) -> None:
-        if self.add_pos == "False":
-            object.__setattr__(self, "add_pos", None)
-        _check_choice("SEGMENT_AGG_SCHEME", self.segment_agg_scheme, ("mean",))
-        _check_choice("EXAMPLE_AGG_SCHEME", self.example_agg_scheme, ("mean", "soft_cluster"))
-        _check_choice("NORM", self.norm, NORMS)
-        _check_choice("SIMILARITY_FUNC", self.similarity_func, SIMILARITIES)
-        _check_choice("ADD_POS", self.add_pos, ("True",), valid=("True", "False"))
-        _check_choice("DECODING_SCHEME", self.decoding_scheme, ("parameterless_attention",))
-        for key in ("word_agg_scheme", "out_word_agg_scheme"):
-            _check_token_aggregation(key.upper(), getattr(self, key))
-        _check_layer("ENCODING_LAYER", self.encoding_layer, ("middle", "E"))
-        _check_layer("OUT_ENCODING_LAYER", self.out_encoding_layer, ("middle", "E", "OE"))
+        for key, text in self.public().items():
+            if text is not None and _read(key, text) != (value := getattr(self, key.lower())):
+                raise ConfigurationError(f"{key}: {value!r} is text, which VectorSettings.parse reads; give its value")
+
+    @classmethod
+    def parse(cls, **texts: object) -> "VectorSettings":
+        """Read settings from their text, by their public names or in lower case; the inverse of `public`.
+
+        Raises:
+            ConfigurationError: an unknown setting or value.
+        """
+        stated = {key.upper(): str(text) for key, text in texts.items() if text is not None and text != "None"}
+        if unknown := [key for key in stated if key not in SETTINGS]:
+            raise ConfigurationError(f"unknown setting {', '.join(unknown)}; choose from {', '.join(SETTING_NAMES)}")
+        values: dict[str, Any] = {key.lower(): _read(key, text) for key, text in stated.items()}
+        return cls(**values)
 
     def public(self) -> dict[str, str | None]:
-        """Return the settings by their public names."""
-        return {public: getattr(self, name) for public, name in _PUBLIC_NAMES}
+        """Return the settings by their public names, as text; None where one isn't set."""
+        values = ((public, getattr(self, name), unset) for public, name, unset in _PUBLIC_NAMES)
+        return {public: None if value == unset else str(value) for public, value, unset in values}
+
+    def stated(self) -> dict[str, str]:
+        """Return the settings that are set, by their public names, as text."""
+        return {public: text for public, text in self.public().items() if text is not None}
+
+    @property
+    def context_layer(self) -> Layer:
+        """Where the vectors of contexts come from."""
+        return self.encoding_layer or LAST
+
+    @property
+    def choice_layer(self) -> Layer:
+        """Where the vectors of choices come from."""
+        return self.out_encoding_layer or self.context_layer
+
+    @property
+    def context_aggregation(self) -> TokenAggregation:
+        """How the tokens of contexts become vectors; a configuration that makes vectors has it."""
+        return _given("WORD_AGG_SCHEME", self.word_agg_scheme)
+
+    @property
+    def choice_aggregation(self) -> TokenAggregation:
+        """How the tokens of choices become vectors."""
+        return self.out_word_agg_scheme or self.context_aggregation
+
+    @property
+    def similarity(self) -> Similarity:
+        """How vectors of choices are compared; a configuration that compares them has it."""
+        return _given("SIMILARITY_FUNC", self.similarity_func)
 
 
-_PUBLIC_NAMES = tuple((item.name.upper(), item.name) for item in fields(VectorSettings))
-SETTING_NAMES = tuple(public for public, _ in _PUBLIC_NAMES)
-LEGACY_SETTING_NAMES = (
-    "WORD_AGG_SCHEME",
-    "SEGMENT_AGG_SCHEME",
-    "EXAMPLE_AGG_SCHEME",
-    "NORM",
-    "SIMILARITY_FUNC",
-    "ENCODING_LAYER",
-)
-"""The settings that a result file always states; the others only where they are set."""
-
-
-def _check_choice(key: str, value: str | None, choices: tuple[str, ...], valid: tuple[str, ...] = ()) -> None:
-    if value is not None and value not in choices:
-        raise ConfigurationError(f"{key}: unknown value {value!r}; choose from None, {choices_text(valid or choices)}")
-
-
-def _check_token_aggregation(key: str, value: str | None) -> None:
+def _given(key: str, value: T | None) -> T:
     if value is None:
-        return
-    prefix, bar, base = value.rpartition("|")
-    if base not in TOKEN_AGGREGATIONS or prefix + bar not in ACTIVATION_PREFIXES:
-        raise ConfigurationError(
-            f"{key}: unknown value {value!r}; choose from {choices_text(TOKEN_AGGREGATIONS)}, "
-            f"optionally behind one of {choices_text(ACTIVATION_PREFIXES[1:])}"
-        )
+        raise ConfigurationError(f"{key}= is missing")
+    return value
 
 
-def _check_layer(key: str, value: str | None, words: tuple[str, ...]) -> None:
-    if value is not None and value not in words and not re.fullmatch(r"-?\d+", value):
-        raise ConfigurationError(
-            f"{key}: unknown value {value!r}; choose from None, {choices_text(words)}, or an integer"
-        )
+_PUBLIC_NAMES = tuple((item.name.upper(), item.name, item.default) for item in fields(VectorSettings))
+SETTINGS: Mapping[str, Setting] = {item.name.upper(): item.metadata[_DECLARED] for item in fields(VectorSettings)}
+"""Every setting by its public name."""
+SETTING_NAMES = tuple(SETTINGS)
 
 
-def resolve_layer(
-    layer: str | None, num_layers: int, key: str = "ENCODING_LAYER", name: str = "the model"
-) -> int | Literal["E", "OE"]:
-    """Return the index of a layer in the list of hidden states, or E or OE (experiment §4.2).
-
-    Args:
-        layer: None, `middle`, an integer as text, `E` or `OE`.
-        num_layers: the model's blocks; there are `num_layers + 1` hidden states.
-        key: the setting's name, for the message.
-        name: the model's.
-
-    Raises:
-        ConfigurationError: the index is outside the list.
-    """
-    if layer is None:
-        return num_layers
-    if layer == "middle":
-        return (num_layers + 1) // 2
-    if layer in ("E", "OE"):
-        return layer  # type: ignore[return-value]
-    index = int(layer)
-    if not -(num_layers + 1) <= index <= num_layers:
-        raise ConfigurationError(
-            f"{key}={layer}: out of range; choose from {-(num_layers + 1)} to {num_layers}, middle or None, "
-            f"for {name} has {num_layers} layers"
-        )
-    return index % (num_layers + 1)
+@cache
+def _read(key: str, text: str) -> object:
+    return SETTINGS[key].read(text, key)

@@ -119,7 +119,7 @@ class Tokeniser:
     @cached_property
     def _placer(self) -> SegmentPlacer:
         cuts = not takes_tokens(self.config, self.model)
-        return SegmentPlacer(self.model, bool(self.config.vectors.add_pos), cuts)
+        return SegmentPlacer(self.model, self.config.vectors.add_pos, cuts)
 
     @property
     def num_truncated(self) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from lm_eval.common.progress import DocumentProgress
-from lm_eval.common.text import format_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
@@ -75,12 +74,11 @@ class TextEncoder:
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the vectors, as plain data: model, dtype, settings, scheme."""
-        stated = {key: value for key, value in self.config.vectors.public().items() if value is not None}
         return {
             "pretrained": self.config.pretrained,
             "weights": dict(model_identity(self.config.pretrained, self.config.revision, self.config.checkpoint)),
             "dtype": dtype_name(self.model.dtype),
-            "settings": stated,
+            "settings": self.config.vectors.stated(),
             "encoding_scheme": self.config.encoding_scheme,
         }
 
@@ -101,7 +99,7 @@ class TextEncoder:
         encode = SegmentEncoder(
             self.model, {recipe.spec}, Batcher(choose_budget(self.model, self.execution)), _KEPT_BYTES
         )
-        placer = SegmentPlacer(self.model, bool(self.config.vectors.add_pos))
+        placer = SegmentPlacer(self.model, self.config.vectors.add_pos)
 
         def tokenise(chunk: list[tuple[str, Text]]) -> list[_Tokenised]:
             return self._tokenise(chunk, placer)
@@ -135,8 +133,8 @@ class TextEncoder:
         return found
 
     def _bytes_of(self, text: _Tokenised) -> int:
-        keeps_tokens = str(self.config.vectors.word_agg_scheme).endswith("concat")
-        number = _count_tokens(text) if keeps_tokens else sum(len(sample) for sample in text.samples)
+        num_vectors = self.config.vectors.context_aggregation.num_vectors
+        number = sum(num_vectors(len(segment.tokens)) for sample in text.samples for segment in sample)
         return 3 * 4 * self.dim * number  # of segments, side by side, and aggregated
 
 
@@ -187,9 +185,10 @@ def encode(
         raise ConfigurationError("encode: texts must be a list (or any iterable) of texts, got a single one; wrap it")
     if isinstance(model, LanguageModel):
         _refuse_loading(device, settings)
-    execution = Execution.parse(batch_size=batch_size, device=device, model_args=_model_args(settings, ""))
+    named = _by_public_name(settings)
+    execution = Execution.parse(batch_size=batch_size, device=device, model_args=named)
     name = model if isinstance(model, str) else model.name
-    config = make_encoding(_model_args(settings, name), encoding_scheme)
+    config = make_encoding({"pretrained": name, **named}, encoding_scheme)
     if isinstance(model, LanguageModel):
         stated = model.network.config.to_dict()
         facts = ModelFacts(name=model.name, family=model.family, num_layers=model.num_layers, config=stated)
@@ -209,15 +208,15 @@ def _refuse_loading(device: str | None, settings: dict[str, Any]) -> None:
         raise ConfigurationError(f"encode: {', '.join(given)}: the model is loaded already; leave it out")
 
 
-def _model_args(settings: dict[str, Any], name: str) -> str:
-    """Return keywords in the form that the command line has."""
-    pairs = {"pretrained": name} if name else {}
+def _by_public_name(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return keywords by the names that `model_args` has."""
+    named: dict[str, Any] = {}
     for key, value in settings.items():
         public = key.upper() if key.upper() in SETTING_NAMES else key
         if public not in (*SETTING_NAMES, *_LOADING_KEYS):
             valid = (*(known.lower() for known in SETTING_NAMES), *_LOADING_KEYS)
             raise ConfigurationError(f"encode: unknown setting {key!r}; choose from {', '.join(valid)}")
-        if public in pairs:
+        if public in named:
             raise ConfigurationError(f"encode: {public} is given twice")
-        pairs[public] = str(value)
-    return format_pairs(pairs)
+        named[public] = value
+    return named

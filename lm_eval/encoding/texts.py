@@ -3,12 +3,13 @@
 Knows nothing of torch, so that a call can be checked before anything heavy is imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from lm_eval.common.text import parse_pairs
+from lm_eval.common.text import read_pairs
 from lm_eval.config.run_config import SEGMENTING_SCHEMES, RunConfig
-from lm_eval.config.settings import TOKEN_AGGREGATIONS
+from lm_eval.config.settings import SETTINGS
+from lm_eval.config.token_aggregation import TOKEN_AGGREGATIONS
 from lm_eval.contexts.encoding_schemes import split_sentences
 from lm_eval.errors import ConfigurationError, DataError
 
@@ -23,11 +24,11 @@ TEXT_SCHEMES = (WHOLE, SENTENCES)
 _FORMS = "a text, a list of texts (its segments) or a list of lists of texts (samples of segments)"
 
 
-def make_encoding(model_args: str, encoding_scheme: str = WHOLE) -> RunConfig:
+def make_encoding(model_args: str | Mapping[str, object], encoding_scheme: str = WHOLE) -> RunConfig:
     """Return the configuration by which texts are encoded: that of a context whose choices nobody asks for.
 
     Args:
-        model_args: `KEY=value,KEY=value`: the model and the settings of experiment §4.
+        model_args: `KEY=value,KEY=value`, or the same as keywords: the model and the settings of experiment §4.
         encoding_scheme: how a text that is a string is cut.
 
     Raises:
@@ -39,15 +40,16 @@ def make_encoding(model_args: str, encoding_scheme: str = WHOLE) -> RunConfig:
             f"encoding_scheme={encoding_scheme}: a text cannot be cut so{why}; choose from "
             f"{', '.join(TEXT_SCHEMES)}, or give the segments of a text as a list"
         )
-    pairs = parse_pairs(model_args, "model_args")
+    pairs = read_pairs(model_args, "model_args")
     if pairs.get("WORD_AGG_SCHEME") is None:
         raise ConfigurationError(
             f"model_args: WORD_AGG_SCHEME= is missing; choose from {', '.join(TOKEN_AGGREGATIONS)}"
         )
-    if pairs.get("DECODING_SCHEME") is not None:
-        raise ConfigurationError("DECODING_SCHEME: nothing is decoded here; leave it out")
-    scheme = f"encoding_scheme={encoding_scheme}"
-    return RunConfig.parse(model="dist_gen", model_args=model_args, task="", task_args=scheme, num_fewshot=0)
+    for key, setting in SETTINGS.items():
+        if setting.only == "dist_gen" and pairs.get(key) is not None:
+            raise ConfigurationError(f"{key}: nothing is decoded here; leave it out")
+    task_args = {"encoding_scheme": encoding_scheme}
+    return RunConfig.parse(model="dist_gen", model_args=model_args, task="", task_args=task_args, num_fewshot=0)
 
 
 def form_of(text: Any, source: str) -> Form:  # noqa: ANN401
@@ -106,5 +108,4 @@ def gives_one_vector(config: RunConfig, form: Form) -> bool:
         return True
     if vectors.segment_agg_scheme == "mean" and form != "samples":
         return True
-    keeps_tokens = str(vectors.word_agg_scheme).endswith("concat")
-    return form == "text" and config.encoding_scheme == WHOLE and not keeps_tokens
+    return form == "text" and config.encoding_scheme == WHOLE and vectors.context_aggregation.makes_one_vector

@@ -84,10 +84,6 @@ def expand(grid: Grid, given: Given = Given(), task: Task | None = None) -> list
     lists: tuple[Sequence[Any], ...] = (grid.models, grid.num_fewshot, grid.encoding_scheme, *grid.settings.values())
     forms: dict[RunConfig, None] = {}
     for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
-        settings = {
-            key.lower(): None if value in (None, "None") else str(value)
-            for key, value in zip(grid.settings, values, strict=True)
-        }
         config = RunConfig(
             model=grid.model,
             pretrained=pretrained,
@@ -99,7 +95,7 @@ def expand(grid: Grid, given: Given = Given(), task: Task | None = None) -> list
             include_path=given.include_path,
             revision=given.revision,
             checkpoint=given.checkpoint,
-            vectors=VectorSettings(**settings),
+            vectors=VectorSettings.parse(**dict(zip(grid.settings, values, strict=True))),
         )
         forms[canonical(_without_example_aggregation(config, task.dataset), task.dataset)] = None
     return list(forms)

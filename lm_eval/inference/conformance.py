@@ -14,6 +14,7 @@ import transformers
 from torch import Tensor, nn
 
 from lm_eval.common.text import say_cause
+from lm_eval.config.layer import ResolvedLayer
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.batching import BatchBudget, Batcher
 from lm_eval.inference.decoder import Prompt, score_prompts
@@ -22,7 +23,6 @@ from lm_eval.inference.lm_head import project
 from lm_eval.inference.reference import score_choice
 from lm_eval.models.families import Family, Sharing, attends_in_part
 from lm_eval.models.language_model import LanguageModel
-from lm_eval.vectors.spec import Layer
 
 logger = logging.getLogger(__name__)
 
@@ -217,12 +217,14 @@ def _plain_states(model: LanguageModel, tokens: list[int]) -> tuple[Tensor, ...]
     return model.layers_of(output, model.token_embeddings(row))
 
 
-def _encode(model: LanguageModel, segments: list[list[int]], layers: list[Layer]) -> dict[Layer, Tensor]:
+def _encode(
+    model: LanguageModel, segments: list[list[int]], layers: list[ResolvedLayer]
+) -> dict[ResolvedLayer, Tensor]:
     """Return hidden states of right-padded segments as the engine sees them."""
     width = max(map(len, segments))
     tokens = torch.tensor([segment + [0] * (width - len(segment)) for segment in segments])
     mask = torch.arange(width) < torch.tensor([[len(segment)] for segment in segments])
-    states: dict[Layer, Tensor] = {}
+    states: dict[ResolvedLayer, Tensor] = {}
     offsets = torch.zeros(len(segments), dtype=torch.long, device=model.device)
     run_encoder(model, tokens.to(model.device), mask.to(model.device), offsets, layers, states.__setitem__)
     return states

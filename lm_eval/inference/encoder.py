@@ -14,19 +14,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lm_eval.config.layer import ResolvedLayer
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.memory import HostCopy
 from lm_eval.inference.relative_bias import padding_hidden
 from lm_eval.models.language_model import LanguageModel
-from lm_eval.vectors.aggregation import TokenAggregation, aggregate_tokens
-from lm_eval.vectors.spec import Layer, Segment, Vectors, VectorSpec
+from lm_eval.vectors.aggregation import Reduction, aggregate_tokens
+from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
 
 
 class _DeepestLayerReachedError(Exception):
     """Ends a forward pass whose further blocks nobody needs."""
 
 
-OnLayer = Callable[[Layer, Tensor], None]
+OnLayer = Callable[[ResolvedLayer, Tensor], None]
 """Called with a layer and its token vectors, [batch, token, dim], as soon as they are computed."""
 
 
@@ -55,7 +56,7 @@ def run_encoder(
     tokens: Int[Tensor, "batch token"],
     mask: Bool[Tensor, "batch token"],
     offsets: Int[Tensor, " batch"],
-    layers: Collection[Layer],
+    layers: Collection[ResolvedLayer],
     on_layer: OnLayer,
 ) -> None:
     """Run right-padded segments through the model as deep as needed, and report the wanted layers on the way.
@@ -162,15 +163,15 @@ class SegmentEncoder:
 
     def _launch(self, batch: Sequence[Segment]) -> "_Encoded":
         tokens, mask, offsets = _pad(batch, self.model.device)
-        by_layer: dict[Layer, list[TokenAggregation]] = defaultdict(list)
+        by_layer: dict[ResolvedLayer, list[Reduction]] = defaultdict(list)
         for spec in self.specs:
-            by_layer[spec.layer].append(spec.aggregation)
+            by_layer[spec.layer].append(spec.reduction)
         specs: list[VectorSpec] = []
         matrices: list[Tensor] = []
 
-        def reduce(layer: Layer, states: Tensor) -> None:
+        def reduce(layer: ResolvedLayer, states: Tensor) -> None:
             reduced = aggregate_tokens(states, mask.to(states.device), by_layer[layer], self.model.activation)
-            specs.extend(VectorSpec(layer, aggregation) for aggregation in reduced)
+            specs.extend(VectorSpec(layer, reduction) for reduction in reduced)
             matrices.extend(reduced.values())
 
         run_encoder(self.model, tokens, mask, offsets, by_layer.keys(), reduce)
@@ -198,7 +199,7 @@ def _split(batch: _Encoded) -> list[Vectors]:
     """Return the vectors of each segment of a batch once they are there."""
     rows: list[Vectors] = [{} for _ in batch.lengths]
     for spec, matrix in zip(batch.specs, batch.copy.wait(), strict=True):
-        parts = matrix.split(batch.lengths if spec.aggregation.keeps_tokens else 1)
+        parts = matrix.split([spec.reduction.aggregation.num_vectors(length) for length in batch.lengths])
         for row, part in zip(rows, parts, strict=True):
             row[spec] = part
     return rows

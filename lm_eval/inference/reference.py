@@ -31,7 +31,7 @@ def encode_segment(model: LanguageModel, segment: Segment, spec: VectorSpec) -> 
         output = model.encoder(inputs_embeds=embeddings, output_hidden_states=True)
         states = model.layers_of(output, embeddings)[spec.layer]
     mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
-    return aggregate_tokens(states, mask, [spec.aggregation], model.activation)[spec.aggregation].cpu()
+    return aggregate_tokens(states, mask, [spec.reduction], model.activation)[spec.reduction].cpu()
 
 
 def score_choice(

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lm_eval.config.settings import resolve_layer
+from lm_eval.config.layer import OUTPUT_MATRIX
+from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import FAMILIES
 from lm_eval.models.info import ModelFacts, is_local
@@ -42,7 +43,7 @@ def _states_no_end_token(facts: ModelFacts) -> bool:
 _UNSTATED = object()
 
 
-def check_against_model(config: Any, facts: ModelFacts, *, decodes: bool = True) -> None:  # noqa: ANN401
+def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool = True) -> None:
     """Check the settings that depend on the model.
 
     Args:
@@ -57,39 +58,41 @@ def check_against_model(config: Any, facts: ModelFacts, *, decodes: bool = True)
     needs_end = not config.has_context and config.model == "dist_gen" and facts.family.architecture == "decoder-only"
     if needs_end and _states_no_end_token(facts):
         raise ConfigurationError(no_end_token(facts.name))
-    resolve_layer(config.vectors.encoding_layer, facts.num_layers, "ENCODING_LAYER", facts.name)
-    resolve_layer(config.vectors.out_encoding_layer, facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
+    vectors = config.vectors
+    vectors.context_layer.resolve(facts.num_layers, "ENCODING_LAYER", facts.name)
+    vectors.choice_layer.resolve(facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
     if decodes:
         _check_widths(config, facts)
         _check_stacks(config, facts)
-    if config.vectors.add_pos and facts.family.position_embedding is None:
+    if vectors.add_pos and facts.family.position_embedding is None:
         able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
         raise ConfigurationError(
             f"ADD_POS=True: {facts.name} has no learned absolute positions; choose a model of type {', '.join(able)}"
         )
-    schemes = (config.vectors.word_agg_scheme, config.vectors.out_word_agg_scheme)
-    if facts.family.activation is None and any("|" in str(scheme) for scheme in schemes):
+    schemes = (vectors.word_agg_scheme, vectors.out_word_agg_scheme)
+    if facts.family.activation is None and any(scheme is not None and scheme.prefix for scheme in schemes):
         raise ConfigurationError(
             f"WORD_AGG_SCHEME={schemes[0]}: {facts.name}'s config names no activation for the prefix; leave it out"
         )
 
 
-def _check_stacks(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
+def _check_stacks(config: RunConfig, facts: ModelFacts) -> None:
     """See that an encoder's vectors meet its decoder's only where these are as wide."""
     stacks = [facts.config.get(side) for side in ("encoder", "decoder")]
     widths = [stack.get("hidden_size") for stack in stacks if isinstance(stack, Mapping)]
     if len(widths) < 2 or widths[0] == widths[1]:
         return
-    met = {"OUT_ENCODING_LAYER": config.vectors.out_encoding_layer == "OE"}
-    met["DECODING_SCHEME"] = config.vectors.decoding_scheme is not None
+    vectors = config.vectors
+    met = {"OUT_ENCODING_LAYER": vectors.choice_layer == OUTPUT_MATRIX}
+    met["DECODING_SCHEME"] = vectors.decoding_scheme is not None
     for key in (key for key, is_met in met.items() if is_met):
         raise ConfigurationError(
-            f"{key}={getattr(config.vectors, key.lower())}: the encoder of {facts.name} has {widths[0]} components, "
+            f"{key}={vectors.public()[key]}: the encoder of {facts.name} has {widths[0]} components, "
             f"its decoder {widths[1]}, so that their vectors can't be compared; leave it out"
         )
 
 
-def _check_widths(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
+def _check_widths(config: RunConfig, facts: ModelFacts) -> None:
     """See that vectors meet only vectors of their own width, in families whose embeddings may be narrower."""
     narrow = facts.config.get(str(facts.family.embedding_width))
     wide = facts.config.get("hidden_size")
@@ -101,9 +104,9 @@ def _check_widths(config: Any, facts: ModelFacts) -> None:  # noqa: ANN401
             f"ADD_POS=True: the position embeddings of {facts.name} have {wide} components, "
             f"its token embeddings {narrow}; leave it out"
         )
-    layers = [resolve_layer(vectors.encoding_layer, facts.num_layers)]
-    if config.model == "dist_sim" and vectors.out_encoding_layer is not None:
-        layers.append(resolve_layer(vectors.out_encoding_layer, facts.num_layers))
+    layers = [vectors.context_layer.resolve(facts.num_layers)]
+    if config.model == "dist_sim":
+        layers.append(vectors.choice_layer.resolve(facts.num_layers))
     are_wide = {layer not in ("E", "OE", facts.num_layers) for layer in layers}
     if config.model == "dist_gen" and config.is_segmented and True in are_wide:
         raise ConfigurationError(

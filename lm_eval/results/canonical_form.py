@@ -5,6 +5,7 @@ Only what is equal for every document and model is merged. Knows nothing of resu
 
 from dataclasses import fields, replace
 
+from lm_eval.config.layer import LAST, OUTPUT_MATRIX
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.tasks.base import Dataset
@@ -38,15 +39,14 @@ def _canonical_control(config: RunConfig) -> RunConfig:
     """Drop what tells of a context where there is none: shots, description, and the context's side of the settings."""
     vectors = config.vectors
     if config.model == "dist_sim":
-        scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
-        layer = vectors.out_encoding_layer or vectors.encoding_layer
+        aggregation, layer = vectors.choice_aggregation, vectors.choice_layer
         vectors = replace(
             vectors,
-            word_agg_scheme=scheme,
+            word_agg_scheme=aggregation,
             out_word_agg_scheme=None,
-            encoding_layer=None if layer in (_LAST, "OE") else layer,
-            out_encoding_layer=layer if layer == "OE" else None,  # a layer that only choices can have
-            norm=None if str(scheme).endswith("last") else vectors.norm,
+            encoding_layer=None if layer in (LAST, OUTPUT_MATRIX) else layer,
+            out_encoding_layer=layer if layer == OUTPUT_MATRIX else None,
+            norm=vectors.norm if aggregation.takes_norm else None,
         )
     return replace(config, num_fewshot=0, description="", vectors=vectors)
 
@@ -62,30 +62,25 @@ def _canonical_scheme(config: RunConfig, dataset: Dataset, *, has_samples: bool)
     return "concat_all_examples" if scheme == "concat_each_example" else scheme
 
 
-_LAST = "-1"
-"""The last layer, which is also what is taken where none is named."""
-
-
 def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> VectorSettings:
-    vectors = config.vectors
-    base = str(vectors.word_agg_scheme).rpartition("|")[2]
-    if vectors.out_word_agg_scheme == vectors.word_agg_scheme:
-        vectors = replace(vectors, out_word_agg_scheme=None)
-    if vectors.encoding_layer == _LAST:
-        vectors = replace(vectors, encoding_layer=None)
-    if vectors.out_encoding_layer in (vectors.encoding_layer, _LAST if vectors.encoding_layer is None else None):
-        vectors = replace(vectors, out_encoding_layer=None)
+    vectors, aggregation = config.vectors, config.vectors.context_aggregation
+    one_vector = aggregation.makes_one_vector
     # the mean of one vector normalises it again, which is idle only where once is as good as twice (experiment §4.5)
-    mean_of_one_is_same = base != "concat" and (
-        vectors.norm is None or (base != "last" and vectors.norm in ("L2", "varNorm"))
-    )
-    if scheme in ("concat_all_examples", "concat_each_example") and mean_of_one_is_same:
-        vectors = replace(vectors, segment_agg_scheme=None)
+    norm_is_idle = vectors.norm is None or (aggregation.takes_norm and vectors.norm in ("L2", "varNorm"))
+    segment_agg, example_agg = vectors.segment_agg_scheme, vectors.example_agg_scheme
+    if scheme in ("concat_all_examples", "concat_each_example") and one_vector and norm_is_idle:
+        segment_agg = None
     one_sample = scheme in ("concat_all_examples", "merge_all_segments") or not has_samples
-    one_segment = scheme == "concat_all_examples" and base != "concat"
-    if one_segment or (one_sample and vectors.segment_agg_scheme == "mean"):
-        vectors = replace(vectors, example_agg_scheme=None)
-    return vectors
+    if (scheme == "concat_all_examples" and one_vector) or (one_sample and segment_agg == "mean"):
+        example_agg = None
+    return replace(
+        vectors,
+        out_word_agg_scheme=None if vectors.choice_aggregation == aggregation else vectors.out_word_agg_scheme,
+        encoding_layer=None if vectors.context_layer == LAST else vectors.encoding_layer,
+        out_encoding_layer=None if vectors.choice_layer == vectors.context_layer else vectors.out_encoding_layer,
+        segment_agg_scheme=segment_agg,
+        example_agg_scheme=example_agg,
+    )
 
 
 def pass_key(config: RunConfig) -> tuple[object, ...]:

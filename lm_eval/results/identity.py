@@ -94,7 +94,7 @@ class Resolver:
             "seed": SEED,
             "description": form.description,
             "encoding_scheme": form.encoding_scheme,
-            "settings": {key: value for key, value in form.vectors.public().items() if value is not None},
+            "settings": form.vectors.stated(),
         }
         return Run(config=config, form=form, task=task, identity=identity)
 

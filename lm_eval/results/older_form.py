@@ -37,7 +37,7 @@ def upgraded_identity(form: RunConfig, version: object = 0) -> dict[str, Any]:
         "seed": None,
         "description": form.description,
         "encoding_scheme": form.encoding_scheme,
-        "settings": {key: value for key, value in form.vectors.public().items() if value is not None},
+        "settings": form.vectors.stated(),
     }
 
 

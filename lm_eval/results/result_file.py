@@ -13,6 +13,7 @@ from typing import Any
 
 from lm_eval.common.json_files import read_json
 from lm_eval.common.typed_files import read_as
+from lm_eval.config.layer import LAST, Layer
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.results.identity import Identity, Stated, fingerprint
 from lm_eval.results.older_form import CHANCE
@@ -168,14 +169,16 @@ def _read_identity(file: ResultFile, task: str) -> dict[str, Any]:
     dtype = read_as(StatedIdentity, stated, f"identity of {task}").dtype
     identity = {**stated, "dtype": file.run.get(task, {}).get("dtype") if dtype is None else dtype}
     if isinstance(settings := identity.get("settings"), dict):
-        identity["settings"] = _without_last_layer(settings)
+        identity["settings"] = _with_plain_layers(settings)
     return identity
 
 
-def _without_last_layer(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of an identity as they are written now: the last layer isn't named any more."""
-    rest = {key: value for key, value in settings.items() if (key, value) != ("ENCODING_LAYER", "-1")}
-    if "ENCODING_LAYER" not in rest and rest.get("OUT_ENCODING_LAYER") == "-1":
+def _with_plain_layers(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return an identity's settings as they are written now: indices in one spelling, the last layer not named."""
+    layers = {key: str(Layer.parse(settings[key], key)) for key in settings if key.endswith("ENCODING_LAYER")}
+    last = str(LAST)
+    rest = {key: value for key, value in {**settings, **layers}.items() if (key, value) != ("ENCODING_LAYER", last)}
+    if "ENCODING_LAYER" not in rest and rest.get("OUT_ENCODING_LAYER") == last:
         del rest["OUT_ENCODING_LAYER"]
     return rest
 

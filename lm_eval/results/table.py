@@ -15,7 +15,7 @@ def sort_results(results: Iterable[StoredResult]) -> list[StoredResult]:
     def key(stored: StoredResult) -> tuple[object, ...]:
         config = stored.config
         scheme = ENCODING_SCHEMES.index(config.encoding_scheme) if config.encoding_scheme else -1
-        values = [str(value or "") for value in config.vectors.public().values()]
+        values = [text or "" for text in config.vectors.public().values()]
         where = (str(config.limit), str(config.dtype), str(config.revision), str(config.data_dir), config.pretrained)
         return (config.task, config.model_name, -config.num_fewshot, scheme, values, where)
 
@@ -40,7 +40,8 @@ def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineK
         baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised and the
             chance-corrected score (experiment §8).
     """
-    settings = [name for name in SETTING_NAMES if any(stored.config.vectors.public()[name] for stored in results)]
+    stated = {name for stored in results for name in stored.config.vectors.stated()}
+    settings = [name for name in SETTING_NAMES if name in stated]
     origins = [name for name, of in _ORIGINS.items() if len({of(stored.config) for stored in results}) > 1]
     titles = [*(SHORT_LABELS[name] for name in settings), *origins]
     header = ["task", "model", "scheme", "shots", *titles, "acc", "± s.e."]

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from lm_eval.config.run_config import RunConfig
-from lm_eval.config.settings import resolve_layer
 from lm_eval.contexts.tokenization import TokenisedDocument, takes_tokens
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.decoder import ChoiceScore, Prompt, score_prompts
@@ -18,7 +17,7 @@ from lm_eval.models.language_model import LanguageModel
 from lm_eval.results.identity import Run
 from lm_eval.results.provenance import PassRecord
 from lm_eval.scoring.metrics import DocumentScores
-from lm_eval.vectors.aggregation import Contexts, TokenAggregation
+from lm_eval.vectors.aggregation import Contexts, Reduction
 from lm_eval.vectors.pipeline import Recipe
 from lm_eval.vectors.similarity import score_similarity
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
@@ -31,9 +30,8 @@ Scored = tuple[int, list[DocumentScores]]
 def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
     """Return which vector of a choice `dist_sim` compares; what isn't set equals the context's."""
     vectors = config.vectors
-    layer = resolve_layer(vectors.out_encoding_layer or vectors.encoding_layer, model.num_layers)
-    scheme = vectors.out_word_agg_scheme or vectors.word_agg_scheme
-    return VectorSpec(layer, TokenAggregation.parse(str(scheme), vectors.norm))
+    layer = vectors.choice_layer.resolve(model.num_layers)
+    return VectorSpec(layer, Reduction.of(vectors.choice_aggregation, vectors.norm))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +97,7 @@ class SharedPass:
         for contexts, places in self._compared(documents, vectors, choices):
             for place in places:
                 config = self.runs[place].config
-                similarity, example_agg = str(config.vectors.similarity_func), config.vectors.example_agg_scheme
+                similarity, example_agg = config.vectors.similarity, config.vectors.example_agg_scheme
                 compared = choices[choice_spec(config, self.model)]
                 rows = score_similarity(contexts, compared, similarity, example_agg, numbers)
                 yield place, [_collect(d, row.tolist()) for d, row in zip(whole, rows, strict=True)]
@@ -164,9 +162,10 @@ class SharedPass:
         """Return about how much memory a document's vectors take."""
         if takes_tokens(self._first, self.model):
             return 0
-        tokens = sum(len(segment.tokens) for segment in document.context)
-        size = {recipe: tokens if recipe.spec.aggregation.keeps_tokens else len(document.context)
-                for recipe, _ in self._by_recipe}  # fmt: skip
+        size = {
+            recipe: sum(recipe.num_vectors(len(segment.tokens)) for segment in document.context)
+            for recipe, _ in self._by_recipe
+        }
         numbers = sum({recipe.spec: count for recipe, count in size.items()}.values())
         if self._first.model == "dist_sim":  # the contexts of one recipe after the other
             numbers += max(size.values()) + len(self._encode_choices.specs) * len(document.choices)

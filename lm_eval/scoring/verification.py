@@ -81,7 +81,7 @@ def _score_similarity(config: RunConfig, model: LanguageModel, parts: Sequence[T
         contexts = Contexts(torch.cat([one.vectors for one in made]), torch.cat([one.counts for one in made]))
     else:
         contexts = compared.means()
-    similarity, example_agg = str(vectors.similarity_func), vectors.example_agg_scheme
+    similarity, example_agg = vectors.similarity, vectors.example_agg_scheme
     (row,) = score_similarity(contexts, compared, similarity, example_agg, [len(parts)])
     return [float(score) for score in row]
 

@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from lm_eval.config.settings import ExampleAggregation, Norm, SegmentAggregation
+from lm_eval.config.token_aggregation import ActivationPrefix, BaseAggregation, TokenAggregation
+
 Activation = Callable[[Tensor], Tensor]
 
 Z_NORM_EPSILON = 1e-5
@@ -32,9 +35,9 @@ def l2_norm(x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
     return functional.normalize(x, dim=-1)
 
 
-NORMS: dict[str, Callable[[Tensor], Tensor]] = {"L2": l2_norm, "varNorm": var_norm, "zNorm": z_norm}
+NORMS: dict[Norm, Callable[[Tensor], Tensor]] = {"L2": l2_norm, "varNorm": var_norm, "zNorm": z_norm}
 
-PREFIXES: dict[str, Callable[[Activation, Tensor], Tensor]] = {
+PREFIXES: dict[ActivationPrefix, Callable[[Activation, Tensor], Tensor]] = {
     "": lambda act, x: x,  # noqa: ARG005
     "relu|": lambda act, x: act(x),
     "relu+|": lambda act, x: act(x) + x,
@@ -69,59 +72,57 @@ def concat(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch t
     return tokens[mask]
 
 
-REDUCTIONS = {"mean": mean, "w1mean": w1mean, "last": last, "concat": concat}
+BASES: dict[BaseAggregation, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean": mean,
+    "w1mean": w1mean,
+    "last": last,
+    "concat": concat,
+}
 
 
 @dataclass(frozen=True)
-class TokenAggregation:
+class Reduction:
     """How the token vectors of a segment become its vectors: `WORD_AGG_SCHEME` and `NORM` (experiment §4.3, §4.4)."""
 
-    prefix: str
-    base: str
-    norm: str | None
+    aggregation: TokenAggregation
+    norm: Norm | None = None
 
     @classmethod
-    def parse(cls, scheme: str, norm: str | None) -> "TokenAggregation":
-        """Split a checked `WORD_AGG_SCHEME` into prefix and base; `last` skips the norm."""
-        prefix, bar, base = scheme.rpartition("|")
-        return cls(prefix + bar, base, None if base == "last" else norm)
-
-    @property
-    def keeps_tokens(self) -> bool:
-        """Whether a segment becomes one vector a token instead of one."""
-        return self.base == "concat"
+    def of(cls, aggregation: TokenAggregation, norm: Norm | None) -> "Reduction":
+        """Return an aggregation with the norm that follows it, if one does."""
+        return cls(aggregation, norm if aggregation.takes_norm else None)
 
 
 def aggregate_tokens(
     tokens: Float[Tensor, "batch token dim"],
     mask: Bool[Tensor, "batch token"],
-    aggregations: Collection[TokenAggregation],
+    reductions: Collection[Reduction],
     activation: Activation,
-) -> dict[TokenAggregation, Float[Tensor, "_ dim"]]:
-    """Aggregate right-padded segments in float32; what several aggregations have in common is computed once.
+) -> dict[Reduction, Float[Tensor, "_ dim"]]:
+    """Aggregate right-padded segments in float32; what several reductions have in common is computed once.
 
     Args:
         tokens: token vectors of one layer.
         mask: True at real tokens.
-        aggregations: the ones wanted.
+        reductions: the ones wanted.
         activation: of the model's own MLP, for the prefixes.
 
     Returns:
-        For each aggregation a matrix of all segments' vectors: a row a segment, or a token where tokens are kept.
+        For each reduction a matrix of all segments' vectors: `num_vectors` rows a segment.
     """
     tokens = tokens.float()
+    aggregations = dict.fromkeys(reduction.aggregation for reduction in reductions)
     found = {}
     for prefix in dict.fromkeys(aggregation.prefix for aggregation in aggregations):
         activated = PREFIXES[prefix](activation, tokens)
-        for base in dict.fromkeys(aggregation.base for aggregation in aggregations if aggregation.prefix == prefix):
-            vectors = REDUCTIONS[base](activated, mask)
-            for aggregation in aggregations:
-                if (aggregation.prefix, aggregation.base) == (prefix, base):
-                    found[aggregation] = normalise(vectors, aggregation.norm)
+        for aggregation in (one for one in aggregations if one.prefix == prefix):
+            vectors = BASES[aggregation.base](activated, mask)
+            for reduction in (one for one in reductions if one.aggregation == aggregation):
+                found[reduction] = normalise(vectors, reduction.norm)
     return found
 
 
-def normalise(vectors: Float[Tensor, "*rows dim"], norm: str | None) -> Float[Tensor, "*rows dim"]:
+def normalise(vectors: Float[Tensor, "*rows dim"], norm: Norm | None) -> Float[Tensor, "*rows dim"]:
     """Apply `NORM` to each vector (experiment §4.4)."""
     return vectors if norm is None else NORMS[norm](vectors)
 
@@ -158,9 +159,9 @@ def aggregate_contexts(
     per_sample: Int[Tensor, " sample"],
     samples: Int[Tensor, " document"],
     *,
-    segment_agg: str | None,
-    example_agg: str | None,
-    norm: str | None,
+    segment_agg: SegmentAggregation | None,
+    example_agg: ExampleAggregation | None,
+    norm: Norm | None,
 ) -> Contexts:
     """Turn the vectors of segments into the concept vectors of documents (experiment §4.5, §4.6).
 

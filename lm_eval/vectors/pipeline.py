@@ -6,20 +6,23 @@ from dataclasses import dataclass
 import torch
 
 from lm_eval.config.run_config import RunConfig
-from lm_eval.config.settings import resolve_layer
+from lm_eval.config.settings import ExampleAggregation, Norm, SegmentAggregation
+from lm_eval.config.token_aggregation import TokenAggregation
 from lm_eval.models.language_model import LanguageModel
-from lm_eval.vectors.aggregation import Contexts, TokenAggregation, aggregate_contexts
-from lm_eval.vectors.spec import Layer, Samples, Segment, Vectors, VectorSpec
+from lm_eval.vectors.aggregation import Contexts, Reduction, aggregate_contexts
+from lm_eval.vectors.spec import Samples, Segment, Vectors, VectorSpec
 
 
 def context_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
     """Return which vectors of a segment a configuration's contexts are made of."""
     vectors = config.vectors
     if not config.is_segmented:  # the ordinary way, said in the terms of the experiment (experiment §5)
-        layer: Layer = model.num_layers if model.is_encoder_decoder else "E"
-        return VectorSpec(layer, TokenAggregation("", "concat", None))
-    layer = resolve_layer(vectors.encoding_layer, model.num_layers)
-    return VectorSpec(layer, TokenAggregation.parse(str(vectors.word_agg_scheme), vectors.norm))
+        return VectorSpec(model.num_layers if model.is_encoder_decoder else "E", _AS_THEY_ARE)
+    layer = vectors.context_layer.resolve(model.num_layers)
+    return VectorSpec(layer, Reduction.of(vectors.context_aggregation, vectors.norm))
+
+
+_AS_THEY_ARE = Reduction(TokenAggregation("concat"))
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class Recipe:
 
     spec: VectorSpec
     """Which vectors of a segment."""
-    segment_agg: str | None
-    example_agg: str | None
-    norm: str | None
+    segment_agg: SegmentAggregation | None
+    example_agg: ExampleAggregation | None
+    norm: Norm | None
 
     @classmethod
     def of(cls, config: RunConfig, model: LanguageModel) -> "Recipe":
@@ -53,5 +56,9 @@ class Recipe:
             norm=self.norm,
         )
 
+    def num_vectors(self, num_tokens: int) -> int:
+        """Return how many vectors a segment of so many tokens becomes."""
+        return self.spec.reduction.aggregation.num_vectors(num_tokens)
+
     def _count(self, sample: Sequence[Segment]) -> int:
-        return sum(len(s.tokens) for s in sample) if self.spec.aggregation.keeps_tokens else len(sample)
+        return sum(self.num_vectors(len(segment.tokens)) for segment in sample)

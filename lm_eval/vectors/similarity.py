@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from lm_eval.config.settings import ExampleAggregation, Similarity
 from lm_eval.vectors.aggregation import Contexts
 
-PREPARATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+PREPARATIONS: dict[Similarity, Callable[[Tensor], Tensor]] = {
     "dot_product": lambda vectors: vectors,
     "cosine_sim": lambda vectors: functional.normalize(vectors, dim=-1),
 }
@@ -24,8 +25,8 @@ PREPARATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def score_similarity(
     contexts: Contexts,
     choices: Contexts,
-    similarity_func: str,
-    example_agg: str | None = None,
+    similarity_func: Similarity,
+    example_agg: ExampleAggregation | None = None,
     parts: Sequence[int] | None = None,
 ) -> list[Float[Tensor, " choice"]]:
     """Return for each document the softmax over its choices of their similarity to the nearest context vector.

@@ -1,14 +1,12 @@
 """What is asked of an encoder: segments of tokens, and which vectors are made of each."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
-from lm_eval.vectors.aggregation import TokenAggregation
-
-Layer = int | Literal["E", "OE"]
+from lm_eval.config.layer import ResolvedLayer
+from lm_eval.vectors.aggregation import Reduction
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,9 @@ class Segment:
 class VectorSpec:
     """Which vectors are wanted of a segment."""
 
-    layer: Layer
-    aggregation: TokenAggregation
+    layer: ResolvedLayer
+    reduction: Reduction
+    """Of the segment's token vectors."""
 
 
 Vectors = dict[VectorSpec, Float[Tensor, "vector dim"]]

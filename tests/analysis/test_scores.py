@@ -97,7 +97,7 @@ def canonical_row(row: dict[str, str]) -> dict[str, str | None]:
         task=row["task"],
         encoding_scheme=row["encoding_scheme"],
         num_fewshot=int(row["num_fewshot"]),
-        vectors=VectorSettings(**{name.lower(): row[name] or None for name in SETTINGS}),
+        vectors=VectorSettings.parse(**{name.lower(): row[name] or None for name in SETTINGS}),
     )
     form = canonical(config)
     return {"encoding_scheme": form.encoding_scheme, **{name: form.vectors.public()[name] for name in SETTINGS}}

@@ -192,7 +192,7 @@ def test_the_baseline_and_the_control_may_be_decoded_without_parameters_and_hf_n
     decoding = "DECODING_SCHEME=parameterless_attention"
     for scheme in ("cross_encoding", "no_context"):
         config = parse("dist_gen", f"{decoding},pretrained=x", f"encoding_scheme={scheme}")
-        assert config.vectors == VectorSettings(decoding_scheme="parameterless_attention")
+        assert config.vectors == VectorSettings.parse(decoding_scheme="parameterless_attention")
     with pytest.raises(ConfigurationError, match=f"{decoding}: hf scores text in the ordinary way"):
         parse("hf", f"{decoding},pretrained=x", "")
 
@@ -332,7 +332,7 @@ fields_of_configs = (
 
 def build(fields: dict) -> RunConfig:
     """Make the configuration; not within a strategy, because the type checker draws random numbers."""
-    return RunConfig(**{**fields, "vectors": VectorSettings(**fields["vectors"])})
+    return RunConfig(**{**fields, "vectors": VectorSettings.parse(**fields["vectors"])})
 
 
 @given(fields_of_configs)

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval.common.text import format_pairs, parse_pairs
+from lm_eval.common.text import format_pairs, parse_pairs, read_pairs
+from lm_eval.config.layer import Layer
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
+from lm_eval.config.token_aggregation import TokenAggregation
 from lm_eval.errors import ConfigurationError
 
 PREFIXES = (
@@ -54,6 +56,15 @@ def test_pairs_of_another_form_are_refused(text, message):
         parse_pairs(text, "model_args")
 
 
+def test_keywords_mean_what_the_same_text_means():
+    keywords = {"NORM": "L2", "ENCODING_LAYER": 0, "ADD_POS": True, "dtype": None, "revision": "None"}
+    assert read_pairs(keywords, "model_args") == parse_pairs(format_pairs(keywords), "model_args")
+    assert read_pairs("NORM=L2", "model_args") == {"NORM": "L2"}
+    assert read_pairs(None, "task_args") == {}
+    with pytest.raises(ConfigurationError, match="model_args: dtype= has no value; write dtype=None or leave it out"):
+        read_pairs({"dtype": ""}, "model_args")
+
+
 VALID = {
     "WORD_AGG_SCHEME": [prefix + base for prefix in PREFIXES for base in ("mean", "w1mean", "last", "concat")],
     "SEGMENT_AGG_SCHEME": ["mean"],
@@ -70,7 +81,7 @@ VALID = {
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, several in VALID.items() for value in several])
 def test_a_valid_value_is_kept_under_its_public_name(key, value):
-    settings = VectorSettings(**{key.lower(): value})
+    settings = VectorSettings.parse(**{key.lower(): value})
     assert settings.public() == {**dict.fromkeys(SETTING_NAMES), key: value}
 
 
@@ -80,7 +91,54 @@ def test_every_setting_is_tested_above_and_is_none_unless_given():
 
 
 def test_add_pos_false_is_the_same_as_none():
-    assert VectorSettings(add_pos="False") == VectorSettings()
+    assert VectorSettings.parse(add_pos="False") == VectorSettings()
+
+
+def test_settings_are_read_by_their_public_names_or_in_lower_case_and_none_is_no_value():
+    settings = VectorSettings.parse(WORD_AGG_SCHEME="relu|last", norm="L2", ENCODING_LAYER=-2, add_pos=True, NORM=None)
+    assert settings == VectorSettings(
+        word_agg_scheme=TokenAggregation("last", "relu|"), norm="L2", encoding_layer=Layer(-2), add_pos=True
+    )
+    assert VectorSettings.parse(**settings.public()) == settings
+    assert VectorSettings.parse(norm="None") == VectorSettings()
+
+
+def test_an_unknown_setting_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigurationError, match="unknown setting NOISE; choose from WORD_AGG_SCHEME, SEGMENT_AGG_SCH"):
+        VectorSettings.parse(noise="1")
+
+
+@pytest.mark.parametrize(
+    "given", [{"word_agg_scheme": "mean"}, {"encoding_layer": "-1"}, {"add_pos": "False"}, {"add_pos": "True"}]
+)
+def test_text_in_place_of_a_value_is_refused(given):
+    ((key, text),) = given.items()
+    with pytest.raises(ConfigurationError, match=f"{key.upper()}: '{text}' is text, which VectorSettings.parse reads"):
+        VectorSettings(**given)
+
+
+@pytest.mark.parametrize("given", [{"norm": "l2"}, {"encoding_layer": Layer("OE")}, {"add_pos": 1.5}])
+def test_a_value_that_its_setting_does_not_take_is_refused(given):
+    with pytest.raises(ConfigurationError, match="unknown value"):
+        VectorSettings(**given)
+
+
+def test_choices_are_encoded_like_the_context_unless_said_otherwise():
+    like = VectorSettings.parse(word_agg_scheme="mean")
+    assert (like.context_layer, like.choice_layer) == (Layer(-1), Layer(-1))
+    assert like.choice_aggregation == like.context_aggregation == TokenAggregation("mean")
+    other = VectorSettings.parse(
+        word_agg_scheme="mean", encoding_layer="0", out_encoding_layer="OE", out_word_agg_scheme="last"
+    )
+    assert (other.context_layer, other.choice_layer) == (Layer(0), Layer("OE"))
+    assert other.choice_aggregation == TokenAggregation("last")
+
+
+def test_what_a_configuration_must_have_is_named_where_it_is_missing():
+    with pytest.raises(ConfigurationError, match="WORD_AGG_SCHEME= is missing"):
+        _ = VectorSettings().context_aggregation
+    with pytest.raises(ConfigurationError, match="SIMILARITY_FUNC= is missing"):
+        _ = VectorSettings().similarity
 
 
 _TOKEN_AGGREGATIONS = "choose from mean, w1mean, last, concat, optionally behind one of relu|, relu+|, -relu|, -relu+|"
@@ -114,4 +172,4 @@ INVALID = [
 @pytest.mark.parametrize(("key", "value", "valid"), INVALID)
 def test_another_value_is_refused_with_the_valid_ones(key, value, valid):
     with pytest.raises(ConfigurationError, match=re.escape(f"{key.upper()}: unknown value {value!r}; {valid}")):
-        VectorSettings(**{key: value})
+        VectorSettings.parse(**{key: value})

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 import lm_eval
 from lm_eval.cli.evaluate import main
-from lm_eval.config.settings import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS
+from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS
 from lm_eval.encoding.texts import form_of
 from lm_eval.errors import ConfigurationError, DataError, RunError
 from lm_eval.inference.loading import wrap_model

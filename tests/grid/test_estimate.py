@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.layer import Layer
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import DataError
@@ -27,7 +28,7 @@ def config(data_dir) -> RunConfig:
         task="hellaswag_d",
         encoding_scheme="concat_each_example",
         num_fewshot=1,
-        vectors=VectorSettings(word_agg_scheme="mean", similarity_func="cosine_sim"),
+        vectors=VectorSettings.parse(word_agg_scheme="mean", similarity_func="cosine_sim"),
         data_dir=str(data_dir),
     )
 
@@ -51,7 +52,7 @@ def stored(config: RunConfig, run: object) -> StoredResult:
 
 def unit(config: RunConfig, num_configs: int = 1) -> Unit:
     """A unit of a configuration and others of other layers."""
-    others = [replace(config.vectors, encoding_layer=str(layer)) for layer in range(1, num_configs)]
+    others = [replace(config.vectors, encoding_layer=Layer(layer)) for layer in range(1, num_configs)]
     return Unit(runs=tuple(fake_runs([config, *(replace(config, vectors=vectors) for vectors in others)])))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lm_eval.config.layer import Layer
 from lm_eval.config.run_config import Limit
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
@@ -76,8 +77,9 @@ def test_the_scripts_state_the_settings_of_the_paper():
     stated = {
         script: {
             (
-                *(config.model, config.task, config.vectors.word_agg_scheme, config.vectors.encoding_layer),
-                *(config.vectors.norm, config.vectors.similarity_func),
+                *(config.model, config.task),
+                *(config.vectors.public()[key] for key in ("WORD_AGG_SCHEME", "ENCODING_LAYER", "NORM")),
+                config.vectors.similarity_func,
             )
             for config in expand(grid_of(script))
         }
@@ -105,7 +107,7 @@ def test_the_controls_beside_the_baseline_score_without_context_in_both_tests():
         *(
             (
                 *(architecture, "dist_sim", "hellaswag_d", "no_context", 0),
-                VectorSettings(word_agg_scheme=word, similarity_func="dot_product"),
+                VectorSettings.parse(word_agg_scheme=word, similarity_func="dot_product"),
             )
             for architecture, word in (("decoder-only", "w1mean"), ("encoder-decoder", "mean"))
         ),
@@ -118,7 +120,7 @@ def test_the_controls_beside_the_baseline_score_without_context_in_both_tests():
 def test_a_grid_expands_in_the_order_of_its_lists_with_models_outermost():
     lists = {"models": ["b", "a"], "num_fewshot": [1, 2], "encoding_scheme": ["merge_all_segments"]}
     configs = expand(grid(**lists, settings={"WORD_AGG_SCHEME": ["mean", "last"]}))
-    assert [(config.pretrained, config.num_fewshot, config.vectors.word_agg_scheme) for config in configs] == [
+    assert [(config.pretrained, config.num_fewshot, str(config.vectors.word_agg_scheme)) for config in configs] == [
         *(("b", 1, "mean"), ("b", 1, "last"), ("b", 2, "mean"), ("b", 2, "last")),
         *(("a", 1, "mean"), ("a", 1, "last"), ("a", 2, "mean"), ("a", 2, "last")),
     ]
@@ -131,7 +133,7 @@ def test_limit_and_data_are_the_same_for_all():
 
 def test_values_may_be_numbers_and_switches():
     config = expand(grid(settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [-2], "ADD_POS": [True]}))[0]
-    assert (config.vectors.encoding_layer, config.vectors.add_pos) == ("-2", "True")
+    assert (config.vectors.encoding_layer, config.vectors.add_pos) == (Layer(-2), True)
 
 
 @pytest.mark.parametrize("example_agg", ["mean", "soft_cluster"])

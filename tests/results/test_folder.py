@@ -63,7 +63,7 @@ def config(tmp_path) -> RunConfig:
         num_fewshot=2,
         limit=Limit(0, 4),
         data_dir=str(write_world(tmp_path / "data")),
-        vectors=VectorSettings(word_agg_scheme="relu|mean", similarity_func="dot_product", norm="L2"),
+        vectors=VectorSettings.parse(word_agg_scheme="relu|mean", similarity_func="dot_product", norm="L2"),
     )
 
 
@@ -224,9 +224,9 @@ def test_a_folder_that_is_not_there_holds_nothing_until_something_is_written(tmp
         {"num_fewshot": 1},
         {"encoding_scheme": "merge_all_segments"},
         {"description": "Read."},
-        {"vectors": VectorSettings(word_agg_scheme="relu|mean", similarity_func="cosine_sim", norm="L2")},
-        {"vectors": VectorSettings(word_agg_scheme="relu|mean", similarity_func="dot_product")},
-        {"vectors": VectorSettings(word_agg_scheme="mean", similarity_func="dot_product", norm="L2")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="relu|mean", similarity_func="cosine_sim", norm="L2")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="relu|mean", similarity_func="dot_product")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="mean", similarity_func="dot_product", norm="L2")},
     ],
 )
 @pytest.mark.parametrize("form", [result, older_result])
@@ -505,7 +505,7 @@ def test_results_of_different_configurations_lie_side_by_side(folder, config):
 
 
 def generation(config: RunConfig, task: str) -> RunConfig:
-    vectors = VectorSettings(word_agg_scheme="mean")
+    vectors = VectorSettings.parse(word_agg_scheme="mean")
     return replace(
         config, model="dist_gen", task=task, vectors=vectors, description="Read." if task == "webqs_dg" else ""
     )

@@ -15,13 +15,13 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.results.canonical_form import pass_key
 from lm_eval.results.identity import fingerprint
 from lm_eval.tasks.registry import TASKS
-from lm_eval.vectors.aggregation import TokenAggregation, aggregate_contexts, aggregate_tokens
+from lm_eval.vectors.aggregation import Reduction, aggregate_contexts, aggregate_tokens
 from tests.support.runs import canonical, identify
 from tests.support.worlds import hellaswag_row, webqs_row, write_model_folder, write_rows, write_world
 
 
 def generation(scheme, shots=0, task="hellaswag_dg", description="", **settings) -> RunConfig:
-    vectors = VectorSettings(**{"word_agg_scheme": "mean", **settings})
+    vectors = VectorSettings.parse(**{"word_agg_scheme": "mean", **settings})
     return RunConfig(
         model="dist_gen", pretrained="x", task=task, encoding_scheme=scheme, num_fewshot=shots, vectors=vectors,
         description=description,
@@ -29,7 +29,7 @@ def generation(scheme, shots=0, task="hellaswag_dg", description="", **settings)
 
 
 def similarity(scheme, shots=0, **settings) -> RunConfig:
-    vectors = VectorSettings(**{"word_agg_scheme": "mean", "similarity_func": "cosine_sim", **settings})
+    vectors = VectorSettings.parse(**{"word_agg_scheme": "mean", "similarity_func": "cosine_sim", **settings})
     return RunConfig(
         model="dist_sim", pretrained="x", task="hellaswag_d", encoding_scheme=scheme, num_fewshot=shots, vectors=vectors
     )
@@ -183,13 +183,13 @@ def concept_vectors(config: RunConfig, examples) -> torch.Tensor:
     dataset = TASKS[config.task].dataset
     context = build_context(dataset, query, tuple(shots), str(config.encoding_scheme), config.description)
     vectors = config.vectors
-    aggregation = TokenAggregation.parse(str(vectors.word_agg_scheme), vectors.norm)
+    reduction = Reduction.of(vectors.context_aggregation, vectors.norm)
 
     def encode(text: str) -> torch.Tensor:
         seed = int.from_bytes(text.encode()[-7:], "big")
         tokens = torch.randn(1, 3, 16, generator=torch.Generator().manual_seed(seed))
         mask = torch.ones(1, 3, dtype=torch.bool)
-        return aggregate_tokens(tokens, mask, [aggregation], torch.relu)[aggregation]
+        return aggregate_tokens(tokens, mask, [reduction], torch.relu)[reduction]
 
     samples = [torch.cat([encode(segment) for segment in sample]) for sample in context.samples]
     return aggregate_contexts(
@@ -240,7 +240,7 @@ def test_the_form_of_a_form_is_itself(scheme, shots, base):
 )
 def test_the_last_layer_need_not_be_named(stated, canonical_form):
     def form(**vectors):
-        settings = VectorSettings(word_agg_scheme="mean", similarity_func="dot_product", **vectors)
+        settings = VectorSettings.parse(word_agg_scheme="mean", similarity_func="dot_product", **vectors)
         return RunConfig(
             model="dist_sim", pretrained="x", task="hellaswag_d", encoding_scheme="segment_each_example",
             num_fewshot=1, vectors=settings,
@@ -273,7 +273,7 @@ def config(tmp_path) -> RunConfig:
         num_fewshot=2,
         limit=Limit(0, 5),
         data_dir=str(write_world(tmp_path / "data")),
-        vectors=VectorSettings(word_agg_scheme="mean"),
+        vectors=VectorSettings.parse(word_agg_scheme="mean"),
     )
 
 
@@ -296,12 +296,12 @@ def name(config: RunConfig) -> str:
         {"task": "webqs_dg"},
         {"data_dir": None},
         {"pretrained": "some/model"},
-        {"vectors": VectorSettings(word_agg_scheme="w1mean")},
-        {"vectors": VectorSettings(word_agg_scheme="mean", norm="L2")},
-        {"vectors": VectorSettings(word_agg_scheme="mean", example_agg_scheme="mean")},
-        {"vectors": VectorSettings(word_agg_scheme="mean", encoding_layer="E")},
-        {"vectors": VectorSettings(word_agg_scheme="mean", add_pos="True")},
-        {"vectors": VectorSettings(word_agg_scheme="mean", decoding_scheme="parameterless_attention")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="w1mean")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="mean", norm="L2")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="mean", example_agg_scheme="mean")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="mean", encoding_layer="E")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="mean", add_pos="True")},
+        {"vectors": VectorSettings.parse(word_agg_scheme="mean", decoding_scheme="parameterless_attention")},
     ],
 )
 def test_whatever_decides_the_numbers_is_part_of_the_identity(config, change):
@@ -381,7 +381,7 @@ def test_neither_shots_nor_training_rows_nor_description_are_part_of_a_control(c
     assert name(told) == before
     assert name(replace(bare, limit=Limit(0, 6))) != before
     assert name(replace(bare, encoding_scheme="cross_encoding")) != before
-    assert name(replace(bare, vectors=VectorSettings(decoding_scheme="parameterless_attention"))) != before
+    assert name(replace(bare, vectors=VectorSettings.parse(decoding_scheme="parameterless_attention"))) != before
 
 
 def test_configurations_that_are_merged_have_one_identity(config):

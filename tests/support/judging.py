@@ -10,7 +10,7 @@ import pytest
 
 from lm_eval.common.text import format_pairs
 from lm_eval.config.run_config import RunConfig
-from lm_eval.config.settings import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS
+from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS
 from lm_eval.inference.loading import wrap_model
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.scoring.evaluation import Evaluation

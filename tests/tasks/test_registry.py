@@ -160,8 +160,8 @@ def test_every_task_reports_its_metrics_in_version_0(name, metrics):
 def config(model: str, task: str) -> RunConfig:
     vectors = {
         "hf": VectorSettings(),
-        "dist_sim": VectorSettings(word_agg_scheme="mean", similarity_func="dot_product"),
-        "dist_gen": VectorSettings(word_agg_scheme="mean"),
+        "dist_sim": VectorSettings.parse(word_agg_scheme="mean", similarity_func="dot_product"),
+        "dist_gen": VectorSettings.parse(word_agg_scheme="mean"),
     }[model]
     scheme = None if model == "hf" else "concat_all_examples"
     return RunConfig(model=model, pretrained="x", task=task, encoding_scheme=scheme, vectors=vectors)

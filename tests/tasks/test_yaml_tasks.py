@@ -38,8 +38,8 @@ def write_task(folder: Path, name: str = "quiz.yaml", **changes: Any) -> Path:
 
 
 def config(folder: Path, task: str = "quiz", model: str = "hf", **changes: Any) -> RunConfig:
-    vectors = {"dist_sim": VectorSettings(word_agg_scheme="mean", similarity_func="dot_product"),
-               "dist_gen": VectorSettings(word_agg_scheme="mean"), "hf": VectorSettings()}[model]  # fmt: skip
+    vectors = {"dist_sim": VectorSettings.parse(word_agg_scheme="mean", similarity_func="dot_product"),
+               "dist_gen": VectorSettings.parse(word_agg_scheme="mean"), "hf": VectorSettings()}[model]  # fmt: skip
     scheme = None if model == "hf" else "concat_each_example"
     named = {"pretrained": str(folder), "encoding_scheme": scheme, "vectors": vectors, **changes}
     return RunConfig(model=model, task=task, include_path=str(folder), data_dir=str(folder), **named)

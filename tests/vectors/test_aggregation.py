@@ -4,11 +4,11 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from lm_eval.config.settings import ACTIVATION_PREFIXES
+from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, TokenAggregation
 from lm_eval.vectors.aggregation import (
     NORMS,
     PREFIXES,
-    TokenAggregation,
+    Reduction,
     aggregate_contexts,
     aggregate_tokens,
     l2_norm,
@@ -38,8 +38,8 @@ def relu(x: torch.Tensor) -> torch.Tensor:
 def aggregate(scheme: str, norm: str | None, tokens: torch.Tensor, act=relu) -> torch.Tensor:
     """The vectors of one segment without padding."""
     mask = torch.ones(1, len(tokens), dtype=torch.bool)
-    aggregation = TokenAggregation.parse(scheme, norm)
-    return aggregate_tokens(tokens.unsqueeze(0), mask, [aggregation], act)[aggregation]
+    reduction = Reduction.of(TokenAggregation.parse(scheme), norm)
+    return aggregate_tokens(tokens.unsqueeze(0), mask, [reduction], act)[reduction]
 
 
 def aggregate_context(samples, segment_agg: str | None, example_agg: str | None, norm: str | None) -> torch.Tensor:
@@ -164,9 +164,9 @@ def test_padding_on_the_right_changes_no_value(scheme, norm):
     lengths = [6, 1, 4]
     mask = torch.arange(6) < torch.tensor(lengths).unsqueeze(1)
     tokens[~mask] = 1e4 * torch.randn(int((~mask).sum()), 8, generator=generator)
-    aggregation = TokenAggregation.parse(scheme, norm)
-    matrix = aggregate_tokens(tokens, mask, [aggregation], torch.nn.functional.gelu)[aggregation]
-    padded = matrix.split(lengths if aggregation.keeps_tokens else 1)
+    reduction = Reduction.of(TokenAggregation.parse(scheme), norm)
+    matrix = aggregate_tokens(tokens, mask, [reduction], torch.nn.functional.gelu)[reduction]
+    padded = matrix.split([reduction.aggregation.num_vectors(length) for length in lengths])
     for vectors, row, length in zip(padded, tokens, lengths, strict=True):
         assert close(vectors, aggregate(scheme, norm, row[:length], torch.nn.functional.gelu), 1e-5)
 
@@ -181,11 +181,11 @@ def test_vectors_are_computed_in_float32(scheme):
 def test_aggregations_made_together_are_what_each_is_alone():
     tokens = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
     mask = torch.arange(5) < torch.tensor([[5], [2]])
-    wanted = [TokenAggregation.parse(scheme, norm) for scheme in SCHEMES for norm in (None, *NORMS)]
+    wanted = [Reduction.of(TokenAggregation.parse(scheme), norm) for scheme in SCHEMES for norm in (None, *NORMS)]
     together = aggregate_tokens(tokens, mask, wanted, torch.nn.functional.gelu)
     assert set(together) == set(wanted)
-    for aggregation, vectors in together.items():
-        alone = aggregate_tokens(tokens, mask, [aggregation], torch.nn.functional.gelu)[aggregation]
+    for reduction, vectors in together.items():
+        alone = aggregate_tokens(tokens, mask, [reduction], torch.nn.functional.gelu)[reduction]
         assert torch.equal(vectors, alone)
 
 

@@ -1,0 +1,71 @@
+"""Which hidden states of a model: `ENCODING_LAYER` and its like (experiment §4.2)."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lm_eval.errors import ConfigurationError
+
+NamedLayer = Literal["middle", "E", "OE"]
+NAMED_LAYERS: tuple[NamedLayer, ...] = get_args(NamedLayer)
+ResolvedLayer = int | Literal["E", "OE"]
+"""A layer of one model: its index in the list of hidden states, 0 to the number of blocks, or a matrix."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as a setting names it, for models of any depth."""
+
+    name: int | NamedLayer
+    """An index, from the end where it is negative; middle; E (token embeddings) or OE (rows of the output matrix)."""
+
+    @classmethod
+    def parse(cls, text: str, key: str = "ENCODING_LAYER", names: tuple[NamedLayer, ...] = NAMED_LAYERS) -> "Layer":
+        """Read the value of a setting.
+
+        Args:
+            text: an integer, or one of the names.
+            key: the setting's name, for the message.
+            names: those that the setting takes.
+
+        Raises:
+            ConfigurationError: neither of the two.
+        """
+        if text in names:
+            return cls(text)
+        if not re.fullmatch(r"-?\d+", text):
+            raise ConfigurationError(
+                f"{key}: unknown value {text!r}; choose from None, {', '.join(names)}, or an integer"
+            )
+        return cls(int(text))
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+    def resolve(self, num_layers: int, key: str = "ENCODING_LAYER", model: str = "the model") -> ResolvedLayer:
+        """Return the layer of a model.
+
+        Args:
+            num_layers: the model's blocks; there are `num_layers + 1` hidden states.
+            key: the setting's name, for the message.
+            model: the model's.
+
+        Raises:
+            ConfigurationError: the index is outside the list.
+        """
+        if self.name == "middle":
+            return (num_layers + 1) // 2
+        if not isinstance(self.name, int):
+            return self.name
+        if not -(num_layers + 1) <= self.name <= num_layers:
+            raise ConfigurationError(
+                f"{key}={self}: out of range; choose from {-(num_layers + 1)} to {num_layers}, middle or None, "
+                f"for {model} has {num_layers} layers"
+            )
+        return self.name % (num_layers + 1)
+
+
+LAST = Layer(-1)
+"""What is taken where no layer is named."""
+OUTPUT_MATRIX = Layer("OE")
+"""A layer that only choices can have."""
