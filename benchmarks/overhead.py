@@ -30,6 +30,7 @@ from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.hardware import local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, make_units
+from lm_eval.tasks.registry import find_task
 
 
 def many_configs(number: int) -> list[RunConfig]:
@@ -45,7 +46,7 @@ def many_configs(number: int) -> list[RunConfig]:
             "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
         },
     )  # fmt: skip
-    configs = expand(grid, Given(data_dir=str(DEMO / "data")))
+    configs = expand(grid, find_task(grid.model, grid.task), Given(data_dir=str(DEMO / "data")))
     if len(configs) < number:
         raise SystemExit(f"error: --runs: there are only {len(configs)} configurations")
     return configs[:number]

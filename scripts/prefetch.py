@@ -55,18 +55,16 @@ def _find(script: Path) -> Path:
 
 def _prefetch(args: argparse.Namespace) -> int:
     scripts = [_find(script) for script in args.grids] or sorted(SCRIPTS.glob("run_parallel_*.py"))
+    include_path = resolve_folder(args.include_path)
     grids = [
-        one
-        for script in scripts
-        for grid in grids_of(script)
-        for one in with_tasks(grid, args.tasks, args.include_path)
+        pair for script in scripts for grid in grids_of(script) for pair in with_tasks(grid, args.tasks, include_path)
     ]
     models = [
         model
         for name in filter(None, args.models.split(","))
         for model in (demo_models(None) if name == "demo" else [name])
     ]
-    wanted = Wanted.by(grids, models, args.data_dir, resolve_folder(args.include_path))
+    wanted = Wanted.by(grids, models, args.data_dir, include_path)
     if wrong := wanted.check_local():
         raise ConfigurationError("\n  ".join(wrong))
     found: list[ModelFiles] = []

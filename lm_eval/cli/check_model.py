@@ -10,8 +10,8 @@ from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.inference.conformance import SHARED_BY, Check, check_sharing, check_structure
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED
 from lm_eval.models.language_model import LanguageModel, dtype_name
-from lm_eval.models.size import memory_gib
 from lm_eval.scheduling.hardware import Gpu, Machine
+from lm_eval.scheduling.memory_need import memory_gib
 from lm_eval.scheduling.placement import choose_share
 
 _GPU_GIB = (11.0, 24.0, 48.0, 80.0)

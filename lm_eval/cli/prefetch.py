@@ -16,9 +16,8 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.availability import attempt
 from lm_eval.grid.grid import Given, Grid, expand
 from lm_eval.models.info import is_local, read_facts
-from lm_eval.tasks.base import Dataset
+from lm_eval.tasks.base import Dataset, Task
 from lm_eval.tasks.documents import data_identity, needed_splits
-from lm_eval.tasks.registry import find_task
 from lm_eval.tasks.rows import is_own_data
 
 _TIMEOUT_S = 10
@@ -58,12 +57,16 @@ class Wanted:
 
     @classmethod
     def by(
-        cls, grids: Sequence[Grid], models: Sequence[str], data_dir: str | None, include_path: str | None = None
+        cls,
+        grids: Sequence[tuple[Grid, Task]],
+        models: Sequence[str],
+        data_dir: str | None,
+        include_path: str | None = None,
     ) -> "Wanted":
         """Collect it.
 
         Args:
-            grids: the grids.
+            grids: the grids, each with its task.
             models: in place of theirs; empty leaves theirs.
             data_dir: in place of the dataset hub; None takes the hub.
             include_path: folder of task files.
@@ -71,12 +74,10 @@ class Wanted:
         Raises:
             ConfigurationError: a grid that cannot be run.
         """
-        names = tuple(dict.fromkeys(models or [name for grid in grids for name in grid.models]))
-        datasets: dict[str, Dataset] = {}
-        for grid in grids:
-            task = find_task(grid.model, grid.task, include_path)
-            expand(grid, Given(include_path=include_path), task)  # refuses a grid that cannot be run
-            datasets[task.dataset.name] = task.dataset
+        names = tuple(dict.fromkeys(models or [name for grid, _ in grids for name in grid.models]))
+        for grid, task in grids:
+            expand(grid, task, Given(include_path=include_path))  # refuses a grid that cannot be run
+        datasets = {task.dataset.name: task.dataset for _, task in grids}
         folders = tuple(name for name in names if is_local(name))
         return cls(tuple(name for name in names if name not in folders), folders, tuple(datasets.values()), data_dir)
 

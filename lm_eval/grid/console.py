@@ -118,8 +118,17 @@ class GridProgress:
         self._bar.refresh()
 
 
-def print_plan(plan: Plan, folder: ResultsFolder, prospect: Prospect | None) -> None:
-    """Print what is to run, what is done, and what a user should know before trusting that."""
+def print_plan(plan: Plan, folder: ResultsFolder, prospect: Prospect | None, notes: Sequence[str] = ()) -> None:
+    """Print what is to run, what is done, and what a user should know before trusting that.
+
+    Args:
+        plan: what is to run and why.
+        folder: the results there are.
+        prospect: who carries it out; None where nothing is to run.
+        notes: what the tasks leave out.
+    """
+    for note in notes:
+        print(note, file=sys.stderr)
     for path, why in folder.unreadable.items():
         print(f"not a result, kept and ignored: {path} ({why})", file=sys.stderr)
     for remark in plan_remarks(plan):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.grid.plan import Plan
-from lm_eval.models.info import ModelFacts
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult
 from lm_eval.scheduling.allocation import Workforce, describe_share, plan_workforce
@@ -182,7 +181,7 @@ class Prospect:
 def look_ahead(
     plan: Plan,
     folder: ResultsFolder,
-    facts: Mapping[str, ModelFacts],
+    sizes: Mapping[str, int | None],
     machines: Sequence[Machine],
     num_gpus: int | None,
 ) -> Prospect | None:
@@ -191,7 +190,7 @@ def look_ahead(
     Args:
         plan: what is to run.
         folder: the results there are, whose times tell how long runs take.
-        facts: of every model, by its name.
+        sizes: parameters of every model, by its name; None where they are not known.
         machines: where.
         num_gpus: GPUs of each worker; None takes the fewest that hold its model.
 
@@ -201,7 +200,7 @@ def look_ahead(
     if not plan.to_run:
         return None
     units = make_units(plan.to_run)
-    workforce = plan_workforce(units, facts, machines, num_gpus)
+    workforce = plan_workforce(units, sizes, machines, num_gpus)
     timings = Timings(folder, on_gpu=workforce.has_gpus)
     remaining = RemainingTime(units, timings, workforce.sizes, workforce.num_workers)
     return Prospect(workforce, timings, remaining)

@@ -12,8 +12,8 @@ from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture
-from lm_eval.results.canonical_form import canonical, has_several_samples
-from lm_eval.tasks.base import FORM_OF_MODEL, Dataset, Task
+from lm_eval.results.canonical_form import canonical_in_grid
+from lm_eval.tasks.base import FORM_OF_MODEL, Task
 from lm_eval.tasks.registry import expand_tasks, find_groups, find_task, in_form
 
 
@@ -69,18 +69,17 @@ class Given:
     """What else is loaded of every model, and how."""
 
 
-def expand(grid: Grid, given: Given = Given(), task: Task | None = None) -> list[RunConfig]:
+def expand(grid: Grid, task: Task, given: Given = Given()) -> list[RunConfig]:
     """Return the configurations of a grid in their one form, each once, in the order of its lists, models outermost.
 
     Args:
         grid: the grid.
+        task: the grid's.
         given: what the call says of all runs.
-        task: the grid's, where it has been looked up already.
 
     Raises:
         ConfigurationError: a combination that cannot be run.
     """
-    task = task or find_task(grid.model, grid.task, given.include_path)
     lists: tuple[Sequence[Any], ...] = (grid.models, grid.num_fewshot, grid.encoding_scheme, *grid.settings.values())
     forms: dict[RunConfig, None] = {}
     for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
@@ -97,24 +96,17 @@ def expand(grid: Grid, given: Given = Given(), task: Task | None = None) -> list
             checkpoint=given.checkpoint,
             vectors=VectorSettings.parse(**dict(zip(grid.settings, values, strict=True))),
         )
-        forms[canonical(_without_example_aggregation(config, task.dataset), task.dataset)] = None
+        forms[canonical_in_grid(config, task.dataset)] = None
     return list(forms)
 
 
-def _without_example_aggregation(config: RunConfig, dataset: Dataset) -> RunConfig:
-    """Drop example aggregation where the query is the only example: that of segments is enough (experiment §6)."""
-    if not config.is_segmented or has_several_samples(config, dataset):
-        return config
-    return replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
-
-
-def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[Grid]:
+def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[tuple[Grid, Task]]:
     """Return a grid for each task that is asked for in place of its own, with groups' tasks in place of groups.
 
     Args:
         grid: the grid.
         tasks: names separated by commas; None leaves the grid's.
-        include_path: folder of task files.
+        include_path: folder of task files, as `resolve_folder` returns it.
 
     Raises:
         ConfigurationError: a task that does not exist, or that has no form for the grid's model.
@@ -125,8 +117,8 @@ def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[
         if not names:
             raise ConfigurationError(f"--tasks {tasks!r} names no task")
         names = [in_form(name, grid.model) for name in names]
-    groups = find_groups(names, grid.model, resolve_folder(include_path))
-    return [replace(grid, task=name) for name in expand_tasks(names, groups)]
+    names = expand_tasks(names, find_groups(names, grid.model, include_path))
+    return [(replace(grid, task=name), find_task(grid.model, name, include_path)) for name in names]
 
 
 def resolve_folder(include_path: str | None) -> str | None:

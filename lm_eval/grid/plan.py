@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig
+from lm_eval.results.difference import OUTDATED, describe_nearest
 from lm_eval.results.failures import RecordedFailure, read_failures
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Identity, Run
@@ -40,15 +41,12 @@ class Plan:
     @property
     def num_outdated(self) -> int:
         """How many of those to run have an outdated result."""
-        return sum(reason.why.startswith(_OUTDATED) for reason in self.reasons.values())
+        return sum(reason.why.startswith(OUTDATED) for reason in self.reasons.values())
 
     def add(self, run: Run, reason: Reason) -> None:
         """Plan to run something."""
         self.to_run.append(run)
         self.reasons[run.name] = reason
-
-
-_OUTDATED = "outdated"
 
 
 def make_plan(
@@ -82,24 +80,13 @@ def make_plan(
         elif failure is not None and not retry_failed:
             plan.failed.append((run, failure))
         else:
-            why = _failed_before(failure) if failure is not None else _outdated(folder, run)
+            why = _failed_before(failure) if failure is not None else describe_nearest(folder.find_outdated(run))
             plan.add(run, Reason(why=why, failure=recorded))
     return plan
 
 
 def _failed_before(failure: RecordedFailure) -> str:
     return f"failed on {failure.time}: {first_line(failure.failure.message)}"
-
-
-def _outdated(folder: ResultsFolder, run: Run) -> str:
-    nearest = folder.find_outdated(run)
-    if nearest is None:
-        return ""
-    stored, difference = nearest
-    differences = ", ".join(f"{key}: {values}" for key, values in difference.items())
-    if difference.keys() <= {"limit", "dtype"}:  # both are as good as ever
-        return f"there is one of another {differences}"
-    return f"{_OUTDATED}, other {differences} ({stored.path.name})"
 
 
 def describe_plan(plan: Plan, describe: Callable[[RunConfig], str]) -> list[str]:
@@ -128,9 +115,9 @@ def plan_remarks(plan: Plan) -> list[str]:
             f"{partly} are in files that don't state the data's content or the model's commit: that counts as equal"
         )
     here = describe_code(code_version())
-    versions = {version for _, stored in plan.done if (version := _code(stored)) not in (None, here)}
+    versions = {version for _, stored in plan.done if (version := stored.code_in_words) not in (None, here)}
     if versions:
-        number = sum(_code(stored) in versions for _, stored in plan.done)
+        number = sum(stored.code_in_words in versions for _, stored in plan.done)
         remarks.append(
             f"{number} were computed by another version of this code ({', '.join(sorted(map(str, versions)))}; "
             f"this is {here}); they are used"
@@ -140,7 +127,3 @@ def plan_remarks(plan: Plan) -> list[str]:
 
 def _lacks(identity: Identity) -> bool:
     return identity["data"].keys() == {"hub"} or identity["weights"].get("revision", "") is None
-
-
-def _code(stored: StoredResult) -> str | None:
-    return None if stored.code is None else describe_code(stored.code)

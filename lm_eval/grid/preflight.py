@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from lm_eval.common.console import tell
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.availability import check_data, check_weights, read_models, refuse
@@ -15,11 +15,11 @@ from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.families import Architecture
 from lm_eval.models.info import ModelFacts, is_local
 from lm_eval.models.model_list import DEMO, demo_models
+from lm_eval.models.size import find_size
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.scheduling.allocation import grid_dtype
 from lm_eval.scheduling.hardware import Machine
 from lm_eval.tasks.base import Task
-from lm_eval.tasks.registry import find_task
 
 _SCRIPT_ENDINGS: dict[Architecture, str] = {"decoder-only": "_gpt.py", "encoder-decoder": "_t5.py"}
 
@@ -34,6 +34,16 @@ class Checked:
     """What is known of each model, by its name."""
     machines: Sequence[Machine]
     """Where they will be run."""
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int | None]:
+        """Parameters of each model, by its name; None where its config leaves them open."""
+        return {name: find_size(model) for name, model in self.models.items()}
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What task files ask for that is left out, a line each."""
+        return list(dict.fromkeys(note for run in self.runs for note in run.task.notes))
 
 
 def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[], Sequence[Machine]]) -> Checked:
@@ -50,24 +60,22 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
     Raises:
         ConfigurationError: a model, a task or local data that is missing or doesn't fit.
     """
-    named = [_with_models(grid, options) for grid in grids]
-    grids = [one for grid in named for one in with_tasks(grid, options.tasks, options.include_path)]
+    grids = [_with_models(grid, options) for grid in grids]
     given = _given(grids, options)
-    pairs = [(grid, find_task(grid.model, grid.task, given.include_path)) for grid in grids]
-    models = _read_models(pairs, given)
-    machines = find_machines()
+    pairs = [pair for grid in grids for pair in with_tasks(grid, options.tasks, given.include_path)]
+    expanded = [(form, grid, task) for grid, task in pairs for form in expand(grid, task, given)]
+    models = _read_models(expanded, given)
     tasks = {
         form: task
-        for grid, task in pairs
-        for form in expand(grid, given, task)
+        for form, grid, task in expanded
         if grid.arch_type in (None, models[form.pretrained].family.architecture)
     }
-    for note in dict.fromkeys(note for task in tasks.values() for note in task.notes):
-        tell(note)
     for form in tasks:
         check_against_model(form, models[form.pretrained])
     refuse(check_data({form: task for form, task in tasks.items() if form.data_dir is not None}))
-    return Checked(runs=_identify(tasks, models, options.dtype, machines), models=models, machines=machines)
+    machines = find_machines()
+    runs = _identify(tasks, models, options.dtype, machines)
+    return Checked(runs=runs, models=models, machines=machines)
 
 
 def _identify(
@@ -90,18 +98,6 @@ def check_available(runs: Sequence[Run]) -> None:
         ConfigurationError: with all that is missing.
     """
     refuse([*check_weights(run.config for run in runs), *check_data({run.form: run.task for run in runs})])
-
-
-def list_paths(run: Run) -> list[str]:
-    """Return the folders and files that every machine needs for a run."""
-    config = run.config
-    names = (config.pretrained, config.checkpoint.tokenizer, config.checkpoint.peft)
-    paths = [name for name in names if name is not None and is_local(name)]
-    if config.data_dir is not None:
-        paths.append(str(Path(config.data_dir) / run.task.dataset.name))
-    if config.include_path is not None:
-        paths.append(config.include_path)
-    return paths
 
 
 def _with_models(grid: Grid, options: Options) -> Grid:
@@ -132,21 +128,16 @@ def _default_data_dir(grids: Sequence[Grid], options: Options) -> str | None:
     return str(DEMO / "data") if only_demo else None
 
 
-def _read_models(pairs: Sequence[tuple[Grid, Task]], given: Given) -> dict[str, ModelFacts]:
-    """Read the configs of the grids' models.
+def _read_models(expanded: Sequence[tuple[RunConfig, Grid, Task]], given: Given) -> dict[str, ModelFacts]:
+    """Read the configs of the models that grids name.
 
     Raises:
         ConfigurationError: a model is missing, or of an architecture that none of the grids naming it is for.
     """
     wanted: dict[str, set[Architecture | None]] = defaultdict(set)
-    for grid, _ in pairs:
-        for name in grid.models:
-            wanted[name].add(grid.arch_type)
-
-    def look_at_data() -> list[str]:
-        return check_data({form: task for grid, task in pairs for form in expand(grid, given, task)})
-
-    models = read_models(wanted, given, look_at_data)
+    for form, grid, _ in expanded:
+        wanted[form.pretrained].add(grid.arch_type)
+    models = read_models(wanted, given, lambda: check_data({form: task for form, _, task in expanded}))
     unfit = [name for name, model in models.items() if not wanted[name] & {None, model.family.architecture}]
     if unfit:
         theirs = models[unfit[0]].family.architecture

@@ -24,7 +24,7 @@ from lm_eval.grid.estimate import Prospect, look_ahead
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.options import Options, read_options
 from lm_eval.grid.plan import Plan, describe_plan, make_plan
-from lm_eval.grid.preflight import check_available, list_paths, preflight
+from lm_eval.grid.preflight import check_available, preflight
 from lm_eval.grid.shutdown import shut_down, shutdown_command
 from lm_eval.grid.summary import Summary
 from lm_eval.results.folder import ResultsFolder
@@ -111,10 +111,10 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         log_samples=options.log_samples,
     )
     num_gpus = options.NUM_GPUS_PER_RUN if options.has_num_gpus else None
-    prospect = look_ahead(plan, folder, checked.models, checked.machines, num_gpus)
+    prospect = look_ahead(plan, folder, checked.sizes, checked.machines, num_gpus)
     if prospect is not None:
-        executor.check_paths(sorted({path for run in plan.to_run for path in list_paths(run)}))
-    print_plan(plan, folder, prospect)
+        executor.check_paths(sorted({path for run in plan.to_run for path in run.paths}))
+    print_plan(plan, folder, prospect, checked.notes)
     if options.dry_run:
         print("\n".join(describe_plan(plan, describe)))
         if options.shutdown_at_exit:

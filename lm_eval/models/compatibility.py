@@ -59,11 +59,6 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     if needs_end and _states_no_end_token(facts):
         raise ConfigurationError(no_end_token(facts.name))
     vectors = config.vectors
-    vectors.context_layer.resolve(facts.num_layers, "ENCODING_LAYER", facts.name)
-    vectors.choice_layer.resolve(facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
-    if decodes:
-        _check_widths(config, facts)
-        _check_stacks(config, facts)
     if vectors.add_pos and facts.family.position_embedding is None:
         able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
         raise ConfigurationError(
@@ -74,6 +69,9 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
         raise ConfigurationError(
             f"WORD_AGG_SCHEME={schemes[0]}: {facts.name}'s config names no activation for the prefix; leave it out"
         )
+    if decodes:
+        _check_stacks(config, facts)
+    _check_layers(config, facts, decodes=decodes)
 
 
 def _check_stacks(config: RunConfig, facts: ModelFacts) -> None:
@@ -92,21 +90,20 @@ def _check_stacks(config: RunConfig, facts: ModelFacts) -> None:
         )
 
 
-def _check_widths(config: RunConfig, facts: ModelFacts) -> None:
-    """See that vectors meet only vectors of their own width, in families whose embeddings may be narrower."""
-    narrow = facts.config.get(str(facts.family.embedding_width))
-    wide = facts.config.get("hidden_size")
-    if narrow in (None, wide):
-        return
+def _check_layers(config: RunConfig, facts: ModelFacts, *, decodes: bool) -> None:
+    """See that layers are there, and that vectors meet only vectors of their own width."""
     vectors = config.vectors
+    of_context = vectors.context_layer.resolve(facts.num_layers, "ENCODING_LAYER", facts.name)
+    of_choices = vectors.choice_layer.resolve(facts.num_layers, "OUT_ENCODING_LAYER", facts.name)
+    narrow, wide = facts.config.get(str(facts.family.embedding_width)), facts.config.get("hidden_size")
+    if narrow in (None, wide) or not decodes:
+        return
     if vectors.add_pos:
         raise ConfigurationError(
             f"ADD_POS=True: the position embeddings of {facts.name} have {wide} components, "
             f"its token embeddings {narrow}; leave it out"
         )
-    layers = [vectors.context_layer.resolve(facts.num_layers)]
-    if config.model == "dist_sim":
-        layers.append(vectors.choice_layer.resolve(facts.num_layers))
+    layers = [of_context, of_choices] if config.model == "dist_sim" else [of_context]
     are_wide = {layer not in ("E", "OE", facts.num_layers) for layer in layers}
     if config.model == "dist_gen" and config.is_segmented and True in are_wide:
         raise ConfigurationError(

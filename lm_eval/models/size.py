@@ -1,42 +1,22 @@
-"""A model's size out of its `config.json` alone, and the memory that running it takes.
+"""A model's size out of its `config.json` alone.
 
-Knows nothing of weights or devices. Doesn't know what a checkpoint really holds (the tensors decide, where a config is
-wrong about them), nor how long a run's sequences are: the memory for batches is an estimate that suits most, and
-`lm_eval.inference.memory` fits the batches to what is free in the end.
+Knows nothing of weights. Doesn't know what a checkpoint really holds: the tensors decide, where a config is wrong
+about them.
 """
 
-import math
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from lm_eval.models.families import Family
-
-_GIB = 1 << 30
-_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""Of a parameter."""
-_GPU_GIB = 1.5
-"""On a GPU, whatever the model: about 0.5 for the CUDA context and its libraries, 1 for logits and fragments."""
-_GPU_BATCH_GIB = 1.0
-"""On a GPU for batches, times the square root of the weights' GiB: weights grow with layers * hidden ** 2, a token's
-vectors with layers * hidden. A full batch of 16,384 tokens, caches included, takes about 3 times the root (by the
-bounds of `lm_eval.inference.memory`, for 0.4 to 12 B parameters); a third of one keeps a GPU busy."""
+from lm_eval.models.info import ModelFacts
 
 
-_CPU_GIB = 1.0 + 1.0
-"""On a CPU: for batches, and for the vectors of a run."""
-
-
-def memory_gib(parameters: int, dtype: str, *, on_gpu: bool, bits: int | None = None) -> float:
-    """Return the memory, in GiB, that a model and its batches need on its device.
-
-    Args:
-        parameters: the model's.
-        dtype: the weights' data type.
-        on_gpu: whether the device is a GPU (or several, together) rather than the host's CPU.
-        bits: of a parameter where they are quantised.
-    """
-    weights = parameters * (_BYTES[dtype] if bits is None else bits / 8) / _GIB
-    return weights + (_GPU_GIB + _GPU_BATCH_GIB * math.sqrt(weights) if on_gpu else _CPU_GIB)
+def find_size(facts: ModelFacts) -> int | None:
+    """Return a model's parameters; None where its config leaves them open."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return count_parameters(facts.config, facts.family)
+    return None
 
 
 def count_parameters(config: Mapping[str, Any], family: Family) -> int:

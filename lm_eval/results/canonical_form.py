@@ -30,6 +30,16 @@ def canonical(config: RunConfig, dataset: Dataset) -> RunConfig:
     return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme, has_samples=has_samples))
 
 
+def canonical_in_grid(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """Return the form that a grid runs: where the query is the only example, the mean over segments is enough.
+
+    Example aggregation is dropped there (experiment §6).
+    """
+    if config.is_segmented and not has_several_samples(config, dataset):
+        config = replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
+    return canonical(config, dataset)
+
+
 def has_several_samples(config: RunConfig, dataset: Dataset) -> bool:
     """Whether something stands before the query: shots, or a description of the call's or the task's own."""
     return bool(config.num_fewshot or config.description or dataset.has_description)

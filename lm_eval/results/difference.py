@@ -10,6 +10,21 @@ _SHOWN = 12
 """Characters of a fingerprint that are shown."""
 
 
+OUTDATED = "outdated"
+"""What the description of an outdated result begins with."""
+
+
+def describe_nearest(nearest: tuple[StoredResult, Mapping[str, str]] | None) -> str:
+    """Return in words the result that comes nearest to a run which has none, and in what it differs; "" for none."""
+    if nearest is None:
+        return ""
+    stored, difference = nearest
+    differences = ", ".join(f"{key}: {values}" for key, values in difference.items())
+    if difference.keys() <= {"limit", "dtype"}:  # both are as good as ever
+        return f"there is one of another {differences}"
+    return f"{OUTDATED}, other {differences} ({stored.path.name})"
+
+
 def find_difference(stored: StoredResult, run: Run) -> dict[str, str]:
     """Return what differs between a result and a run of the same settings, each with both values."""
     pairs: dict[str, tuple[object, object]] = {

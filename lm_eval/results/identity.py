@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from lm_eval.config.run_config import RunConfig
-from lm_eval.models.info import model_identity
-from lm_eval.results.canonical_form import canonical
+from lm_eval.models.info import is_local, model_identity
+from lm_eval.results.canonical_form import canonical, pass_key
 from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.documents import SEED, Document, data_identity, documents_of
@@ -41,6 +42,23 @@ class Run:
     def name(self) -> str:
         """The fingerprint of its identity."""
         return fingerprint(self.identity)
+
+    @property
+    def pass_key(self) -> tuple[object, ...]:
+        """What decides its forward passes; runs with equal keys can be evaluated together."""
+        return pass_key(self.config)
+
+    @property
+    def paths(self) -> list[str]:
+        """The folders and files that every machine needs for it."""
+        config = self.config
+        names = (config.pretrained, config.checkpoint.tokenizer, config.checkpoint.peft)
+        paths = [name for name in names if name is not None and is_local(name)]
+        if config.data_dir is not None:
+            paths.append(str(Path(config.data_dir) / self.task.dataset.name))
+        if config.include_path is not None:
+            paths.append(config.include_path)
+        return paths
 
     def documents(self) -> list[Document]:
         """Return the documents that it scores, in order, each with the shots that its context shows.

@@ -17,7 +17,7 @@ from lm_eval.config.layer import LAST, Layer
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.results.identity import Identity, Stated, fingerprint
 from lm_eval.results.older_form import CHANCE
-from lm_eval.results.provenance import Code
+from lm_eval.results.provenance import Code, describe_code
 from lm_eval.results.schema import ConfigFile, ResultFile, RunRecord, StatedIdentity, Timing, check_metrics
 from lm_eval.tasks.registry import dataset_name
 
@@ -115,6 +115,11 @@ class StoredResult(Stated):
         if self.record.code is not None:
             return self.record.code.model_dump()
         return None if self.record.lm_eval is None else {"version": self.record.lm_eval}
+
+    @property
+    def code_in_words(self) -> str | None:
+        """The version of the code that computed it, in a few characters; None where the file doesn't say."""
+        return None if self.code is None else describe_code(self.code)
 
     @property
     def timing(self) -> Timing | None:

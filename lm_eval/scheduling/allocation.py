@@ -3,19 +3,18 @@
 Decided from models' configs and machines alone, before anything is loaded: the plan shows it, an executor follows it.
 """
 
-import contextlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.dtypes import suitable_dtype
 from lm_eval.models.families import Family
-from lm_eval.models.info import ModelFacts
-from lm_eval.models.size import count_parameters, memory_gib
 from lm_eval.scheduling.hardware import Machine
+from lm_eval.scheduling.memory_need import memory_gib
 from lm_eval.scheduling.placement import choose_share, larger_share
 from lm_eval.scheduling.units import ModelKey, Unit
 
@@ -77,74 +76,91 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Need:
+    """What the workers of a model need."""
+
+    num_units: int
+    dtype: str
+    size: float | None
+    """Parameters; None where the config leaves them open."""
+    gib: float | None
+    """Memory of the model and its batches."""
+
+
 def plan_workforce(
-    units: Sequence[Unit], facts: Mapping[str, ModelFacts], machines: Sequence[Machine], num_gpus: int | None
+    units: Sequence[Unit], sizes: Mapping[str, int | None], machines: Sequence[Machine], num_gpus: int | None
 ) -> Workforce:
     """Decide on the workers of a grid.
 
     Args:
         units: what is to be computed, at least one.
-        facts: of every model, by its name.
+        sizes: parameters of every model, by its name; None where they are not known.
         machines: where.
         num_gpus: GPUs of each worker; None takes the fewest that hold its model.
 
     Raises:
         ConfigurationError: no machine has so many GPUs, or none holds a model.
     """
+    on_gpu = any(machine.gpus for machine in machines)
     counts = Counter(unit.key for unit in units)
     configs = {unit.key: unit.runs[0].config for unit in units}
-    sizes = {key: size for key, config in configs.items() if (size := _size(facts.get(config.pretrained))) is not None}
-    dtypes = {key: config.dtype or _dtype(config, facts, machines) for key, config in configs.items()}
-    on_gpu = any(machine.gpus for machine in machines)
     needs = {
-        key: memory_gib(size, dtypes[key], on_gpu=on_gpu, bits=configs[key].checkpoint.bits)
-        for key, size in sizes.items()
+        key: _need(config, sizes.get(config.pretrained), counts[key], on_gpu=on_gpu) for key, config in configs.items()
     }
-    if not on_gpu:
-        return _cpu_workforce(len(units), machines, needs, sizes, dtypes)
+    return _gpu_workforce(needs, machines, num_gpus) if on_gpu else _cpu_workforce(needs, machines)
+
+
+def _need(config: RunConfig, size: int | None, num_units: int, *, on_gpu: bool) -> _Need:
+    dtype = config.dtype or "float32"
+    if size is None:
+        return _Need(num_units=num_units, dtype=dtype, size=None, gib=None)
+    gib = memory_gib(size, dtype, on_gpu=on_gpu, bits=config.checkpoint.bits)
+    return _Need(num_units=num_units, dtype=dtype, size=float(size), gib=gib)
+
+
+def _gpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine], num_gpus: int | None) -> Workforce:
     shares = {
-        key: choose_share(needs.get(key), machines, num_gpus=num_gpus, num_units=count, name=key[0], dtype=dtypes[key])
-        for key, count in counts.items()
+        key: choose_share(
+            need.gib, machines, num_gpus=num_gpus, num_units=need.num_units, name=key[0], dtype=need.dtype
+        )
+        for key, need in needs.items()
     }
     total = sum(len(machine.gpus) for machine in machines)
     room = max(math.floor(total / share + 1e-6) for share in shares.values())
     cores = sum(machine.num_cpus for machine in machines)
     return Workforce(
         machines=machines,
-        num_workers=max(1, min(room, len(units))),
+        num_workers=max(1, min(room, sum(need.num_units for need in needs.values()))),
         threads=max(1, min(_MAX_THREADS, cores // max(1, total))),
         shares=shares,
-        needs_gib=needs,
         is_forced=num_gpus is not None,
-        sizes={key: float(size) for key, size in sizes.items()},
+        **_known(needs),
     )
 
 
-def _cpu_workforce(
-    num_units: int,
-    machines: Sequence[Machine],
-    needs: Mapping[ModelKey, float],
-    sizes: Mapping[ModelKey, int],
-    dtypes: Mapping[ModelKey, str],
-) -> Workforce:
+def _cpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine]) -> Workforce:
     """Share CPU cores among workers, no more of them than the machines' memory holds the largest model."""
     most = max(machine.memory_gib for machine in machines)
     for key, need in needs.items():
-        if need > most:
+        if (need.gib or 0.0) > most:
             raise ConfigurationError(
-                f"{key[0]}: the model needs about {need:.1f} GiB in {dtypes[key]}, the largest machine has {most:.1f} "
-                "GiB of memory and no GPU: choose a smaller model or dtype, or a machine with more"
+                f"{key[0]}: the model needs about {need.gib:.1f} GiB in {need.dtype}, the largest machine has "
+                f"{most:.1f} GiB of memory and no GPU: choose a smaller model or dtype, or a machine with more"
             )
-    largest = max(needs.values(), default=0.0)
+    num_units = sum(need.num_units for need in needs.values())
+    largest = max(need.gib or 0.0 for need in needs.values())
     fitting = sum(math.floor(machine.memory_gib / largest) for machine in machines) if largest else num_units
     num_workers, threads = share_cpus([machine.num_cpus for machine in machines], max(1, min(num_units, fitting)))
-    return Workforce(
-        machines=machines,
-        num_workers=num_workers,
-        threads=threads,
-        needs_gib=needs,
-        sizes={key: float(size) for key, size in sizes.items()},
-    )
+    return Workforce(machines=machines, num_workers=num_workers, threads=threads, **_known(needs))
+
+
+def _known(needs: Mapping[ModelKey, _Need]) -> dict[str, Any]:
+    """Return what is known of the models' sizes, as a workforce states it."""
+    return {
+        "needs_gib": {key: need.gib for key, need in needs.items() if need.gib is not None},
+        "sizes": {key: need.size for key, need in needs.items() if need.size is not None},
+    }
 
 
 def share_cpus(cpus: Sequence[int], num_units: int) -> tuple[int, int]:
@@ -158,15 +174,3 @@ def share_cpus(cpus: Sequence[int], num_units: int) -> tuple[int, int]:
     num_workers = max(1, min(num_units, sum(count // usual for count in cpus)))
     fitting = (t for t in range(1, max(cpus) + 1) if sum(count // t for count in cpus) >= num_workers)
     return num_workers, max(fitting, default=1)
-
-
-def _size(facts: ModelFacts | None) -> int | None:
-    if facts is not None:
-        with contextlib.suppress(KeyError, TypeError, ValueError):  # a config that leaves its size open
-            return count_parameters(facts.config, facts.family)
-    return None
-
-
-def _dtype(config: RunConfig, facts: Mapping[str, ModelFacts], machines: Sequence[Machine]) -> str:
-    known = facts.get(config.pretrained)
-    return "float32" if known is None else grid_dtype(known.family, machines)

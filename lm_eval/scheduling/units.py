@@ -8,7 +8,6 @@ from typing import Any
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
-from lm_eval.results.canonical_form import pass_key
 from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
 
@@ -108,5 +107,5 @@ def make_units(runs: Sequence[Run]) -> list[Unit]:
     """Group runs that share a pass, in the order of their first."""
     units: dict[object, list[Run]] = defaultdict(list)
     for run in runs:
-        units[pass_key(run.config)].append(run)
+        units[run.pass_key].append(run)
     return [Unit(runs=tuple(together)) for together in units.values()]

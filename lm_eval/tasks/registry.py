@@ -45,14 +45,13 @@ def find_task(kind: str, name: str, include_path: str | None = None) -> Task:
         task = _find_in(open_library(include_path), kind, name)
         if task is not None:
             return task
-    if name not in TASKS:
-        raise ConfigurationError(_unknown(name, form, include_path))
-    task = TASKS[name]
-    if task.form != form:
-        of_form = {other: candidate for other, candidate in TASKS.items() if candidate.form == form}
-        same = [other for other, candidate in of_form.items() if candidate.dataset is task.dataset]
-        raise _wrong_form(task, kind, same or list(of_form))
-    return task
+    if name in TASKS and TASKS[name].form == form:
+        return TASKS[name]
+    if name in TASKS:
+        of_form = {other: task for other, task in TASKS.items() if task.form == form}
+        same = [other for other, task in of_form.items() if task.dataset is TASKS[name].dataset]
+        raise _wrong_form(TASKS[name], kind, same or list(of_form))
+    raise ConfigurationError(_unknown(name, form, include_path))
 
 
 def _find_in(library: Library, kind: str, name: str) -> Task | None:
@@ -82,14 +81,14 @@ def _unknown(name: str, form: Form, include_path: str | None) -> str:
     fitting = [other for other, task in TASKS.items() if task.form == form]
     base = without_form(name)
     valid = f"for {form} choose from {', '.join(fitting)}"
-    if include_path is None:
-        near = did_you_mean(base, {without_form(other): other for other in fitting})
-        return f"unknown task {name!r}{near}; {valid}, or name a folder with task files (include_path)"
-    library = open_library(include_path)
-    return (
-        f"unknown task {name!r}{library.remarks(base)}; {valid}, or from the {len(library.names)} names in "
-        f"{library.folder}"
-    )
+    if include_path is not None:
+        library = open_library(include_path)
+        return (
+            f"unknown task {name!r}{library.remarks(base)}; {valid}, or from the {len(library.names)} names in "
+            f"{library.folder}"
+        )
+    near = did_you_mean(base, {without_form(other): other for other in fitting})
+    return f"unknown task {name!r}{near}; {valid}, or name a folder with task files (include_path)"
 
 
 def without_form(name: str) -> str:

@@ -16,10 +16,9 @@ from lm_eval.analysis.report_tables import missing_cells, readable, to_markdown
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import expand
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.identity import resolve
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.paths import TOP
 from tests.support.results import BASELINE, put, result_of, table_of
 from tests.support.runs import fake_runs

@@ -11,9 +11,9 @@ import pytest
 from lm_eval.analysis.runs import METRICS, describe_columns, family_of, read_runs
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import Given, expand
+from lm_eval.grid.grid import Given
 from lm_eval.results.failures import Failure, write_failure
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.results import put, result_of
 from tests.support.runs import fake_runs
 

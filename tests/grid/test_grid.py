@@ -11,8 +11,8 @@ from lm_eval.config.layer import Layer
 from lm_eval.config.run_config import Limit
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import Given, Grid, expand
-from tests.support.grids import grid
+from lm_eval.grid.grid import Given, Grid
+from tests.support.grids import expand, grid
 from tests.support.paths import TOP
 from tests.support.runs import canonical
 

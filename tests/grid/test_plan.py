@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from lm_eval.config.run_config import Limit, RunConfig, describe
-from lm_eval.grid.grid import Given, expand
+from lm_eval.grid.grid import Given
 from lm_eval.grid.plan import Plan, describe_plan, make_plan, plan_remarks
 from lm_eval.models.info import model_identity
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Resolver, Run, resolve
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.runs import identify, resolved
 from tests.support.worlds import hellaswag_row, write_model_folder, write_rows, write_world
 

@@ -8,7 +8,7 @@ import pytest
 
 from lm_eval.grid import grid
 from lm_eval.grid import preflight as preflight_module
-from lm_eval.grid.preflight import list_paths, preflight
+from lm_eval.grid.preflight import preflight
 from lm_eval.grid.script import carry_out
 from lm_eval.results import canonical_form, identity
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
@@ -75,6 +75,6 @@ def test_runs_state_the_dtype_and_are_found_by_what_they_say(gpt2, data_dir, tmp
 def test_the_folders_that_machines_need_are_those_of_model_data_and_task_files(gpt2, data_dir, tmp_path):
     checked = preflight([small_grid(gpt2)], options(data_dir, tmp_path), lambda: [local_machine()])
     run = checked.runs[0]
-    assert list_paths(run) == [str(gpt2), str(data_dir / "hellaswag")]
+    assert run.paths == [str(gpt2), str(data_dir / "hellaswag")]
     other = replace(run, config=replace(run.config, include_path="/tasks"))
-    assert list_paths(other)[-1] == "/tasks"
+    assert other.paths[-1] == "/tasks"

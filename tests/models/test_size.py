@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from lm_eval.models.families import FAMILIES
-from lm_eval.models.size import count_parameters, memory_gib
+from lm_eval.models.size import count_parameters
+from lm_eval.scheduling.memory_need import memory_gib
 
 T5 = {"vocab_size": 700, "d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_heads": 4}
 GPT2 = {"vocab_size": 700, "n_positions": 300, "n_embd": 128, "n_layer": 3, "n_head": 4}

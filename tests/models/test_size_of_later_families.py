@@ -9,7 +9,8 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from lm_eval.models.families import FAMILIES, find_family
-from lm_eval.models.size import count_parameters, memory_gib
+from lm_eval.models.size import count_parameters
+from lm_eval.scheduling.memory_need import memory_gib
 
 
 def stack(hidden: int, layers: int, heads: int, ffn: int, vocabulary: int, **further: Any) -> dict[str, Any]:

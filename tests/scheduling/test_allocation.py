@@ -6,13 +6,13 @@ import pytest
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import expand
 from lm_eval.models.families import FAMILIES
 from lm_eval.models.info import ModelFacts
+from lm_eval.models.size import find_size
 from lm_eval.scheduling.allocation import Workforce, describe_share, grid_dtype, plan_workforce, share_cpus
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.units import make_units
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
 
@@ -48,17 +48,19 @@ def facts(name: str, hidden: int, num_layers: int) -> ModelFacts:
     return ModelFacts(name=name, family=FAMILIES["gpt2"], num_layers=num_layers, config=config)
 
 
-FACTS = {
-    "some/small": facts("some/small", 768, 12),  # 0.124 billion parameters, 2.2 GiB in bfloat16 with batches
-    "some/big": facts("some/big", 4096, 32),  # 6.7 billion, 17.4 GiB
-    "some/odd": replace(facts("some/odd", 768, 12), config={}),
+SIZES = {
+    "some/small": find_size(facts("some/small", 768, 12)),  # 0.124 billion parameters, 2.2 GiB in bfloat16 with batches
+    "some/big": find_size(facts("some/big", 4096, 32)),  # 6.7 billion, 17.4 GiB
+    "some/odd": find_size(replace(facts("some/odd", 768, 12), config={})),
 }
-BIG, SMALL = ("some/big", None, None, Checkpoint()), ("some/small", None, None, Checkpoint())
+BIG, SMALL = ("some/big", None, "bfloat16", Checkpoint()), ("some/small", None, "bfloat16", Checkpoint())
 
 
 def workforce(models: list[str], machines: list[Machine], num_gpus: int | None = None, shots: int = 1) -> Workforce:
-    units = make_units(fake_runs(expand(grid(models=models, num_fewshot=list(range(shots))))))
-    return plan_workforce(units, FACTS, machines, num_gpus)
+    dtype = "bfloat16" if any(each.gpus for each in machines) else "float32"
+    configs = expand(grid(models=models, num_fewshot=list(range(shots))))
+    units = make_units(fake_runs(replace(config, dtype=dtype) for config in configs))
+    return plan_workforce(units, SIZES, machines, num_gpus)
 
 
 def test_each_model_gets_the_gpus_that_hold_it():
@@ -83,7 +85,7 @@ def test_a_number_of_gpus_that_is_given_holds_whatever_the_size():
 
 
 def test_a_model_of_unknown_size_gets_one_gpu():
-    assert workforce(["some/odd"], [machine(1, 1)]).shares == {("some/odd", None, None, Checkpoint()): 1}
+    assert workforce(["some/odd"], [machine(1, 1)]).shares == {("some/odd", None, "bfloat16", Checkpoint()): 1}
 
 
 def test_a_model_that_no_machine_holds_is_refused():
@@ -111,7 +113,8 @@ def test_without_gpus_no_more_workers_are_started_than_the_memory_holds():
 
 def test_a_lack_of_memory_asks_for_the_whole_gpu_and_then_for_more():
     found = workforce(["some/small"], [machine(12, 12, 12)], shots=12)
-    (unit, *_) = make_units(fake_runs(expand(grid(models=["some/small"], num_fewshot=[1]))))
+    (config,) = expand(grid(models=["some/small"], num_fewshot=[1]))
+    (unit,) = make_units(fake_runs([replace(config, dtype="bfloat16")]))
     asked = [found.shares[SMALL]]
     while (share := found.larger_share(replace(unit, share=asked[-1]))) is not None:
         asked.append(share)

@@ -6,14 +6,13 @@ import pytest
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.runtime import Execution
-from lm_eval.grid.grid import expand
 from lm_eval.scheduling import assignment
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.assignment import Assigner
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import make_units
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
 BIG, SMALL = ("some/big", None, None, Checkpoint()), ("some/small", None, None, Checkpoint())

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
-from lm_eval.grid.grid import expand
 from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
 from lm_eval.scheduling.queue import MAX_ATTEMPTS, WorkQueue
 from lm_eval.scheduling.units import Claim, Outcome, Report, Unit, make_units
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
 SETTINGS = {"WORD_AGG_SCHEME": ["mean", "w1mean"]}

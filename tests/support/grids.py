@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from lm_eval.grid.grid import Grid
+from lm_eval.config.run_config import RunConfig
+from lm_eval.grid import grid as grids
+from lm_eval.grid.grid import Given, Grid
 from lm_eval.grid.options import Options
+from lm_eval.tasks.registry import find_task
 
 
 def small_grid(*models: Path | str, **overrides: Any) -> Grid:
@@ -56,3 +59,9 @@ def grid(**changes: Any) -> Grid:
         "settings": {"WORD_AGG_SCHEME": ["mean"]},
     }
     return Grid(**{**fields, **changes})
+
+
+def expand(made: Grid, given: Given | None = None) -> list[RunConfig]:
+    """The configurations of a grid, its task looked up."""
+    given = given or Given()
+    return grids.expand(made, find_task(made.model, made.task, given.include_path), given)

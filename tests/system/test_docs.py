@@ -16,9 +16,9 @@ from docs import tables
 from lm_eval import table
 from lm_eval.cli import evaluate
 from lm_eval.grid import Grid
-from lm_eval.grid.grid import expand
 from lm_eval.tasks.yaml_tasks.build import make_tasks
 from lm_eval.tasks.yaml_tasks.parser import read_task_file
+from tests.support.grids import expand
 from tests.support.paths import TOP
 
 DOCS = TOP / "docs"

@@ -14,8 +14,7 @@ from nbconvert import HTMLExporter
 
 from lm_eval.analysis.charts import choose_documents, find_folders, prepare, read_tidy
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import expand
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.paths import TOP
 from tests.support.results import put as put_result
 from tests.support.results import result_of

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 import lm_eval.scheduling.queue
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
-from lm_eval.grid.grid import expand
 from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
 from lm_eval.scheduling.allocation import Workforce
@@ -18,7 +17,7 @@ from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Claim, Ended, Outcome, Report, Started, Waiting, make_units, model_key
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
 MACHINE = Machine(host="any", num_cpus=2, memory_gib=8.0, gpus=())

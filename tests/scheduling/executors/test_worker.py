@@ -12,11 +12,11 @@ import lm_eval.scoring.evaluation
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import MemoryShortageError, RunError
-from lm_eval.grid.grid import Given, expand
+from lm_eval.grid.grid import Given
 from lm_eval.results.identity import resolve
 from lm_eval.scheduling.executors.worker import Worker
 from lm_eval.scoring.run_pass import evaluate_many
-from tests.support.grids import grid
+from tests.support.grids import expand, grid
 from tests.support.tiny_models import save_tiny
 from tests.support.worlds import write_model_folder
 
