@@ -12,6 +12,7 @@ from lm_eval.analysis.figures.export import save
 from lm_eval.analysis.figures.selection import architecture_of
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
+from lm_eval.common.atomic import written_whole
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import DEMO
 
@@ -136,9 +137,8 @@ def choose_documents(table: pd.DataFrame, limit: str | None = None) -> Prepared:
 def write_tidy(table: pd.DataFrame, path: Path) -> Path:
     """Write runs beside their baselines as Parquet, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    table.to_parquet(temporary)
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        table.to_parquet(temporary)
     return path
 
 

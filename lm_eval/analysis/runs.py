@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from lm_eval.common.atomic import written_whole
 from lm_eval.common.text import short_name
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import read_model_list
-from lm_eval.results.identity import fingerprint
+from lm_eval.results.identity import SAME_CONFIGURATION, fingerprint
 from lm_eval.results.result_file import FAILURE_ENDING, StoredResult, read_results
 from lm_eval.tasks.registry import dataset_name
 
@@ -155,8 +156,7 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "path": str(stored.path),
         "is_older": stored.is_older_form,
     }
-    same = ("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES, "dtype", "data")
-    row["configuration"] = fingerprint({key: row[key] for key in (*same, "description")})
+    row["configuration"] = fingerprint({key: row[key] for key in SAME_CONFIGURATION})
     return {**row, "changed": changed, "is_newer_form": not stored.is_older_form}
 
 
@@ -218,6 +218,5 @@ def _save_cache(cache: Path, rows: _Rows) -> None:
     kept = [(_CACHE_VERSION, *key, json.dumps(row)) for key, of_file in rows.items() for row in of_file]
     columns = ["cache_version", "file", "file_mtime_ns", "file_size", "row"]
     cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f".{cache.name}.tmp")
-    pd.DataFrame(kept, columns=columns).to_parquet(temporary)
-    temporary.replace(cache)
+    with written_whole(cache) as temporary:
+        pd.DataFrame(kept, columns=columns).to_parquet(temporary)

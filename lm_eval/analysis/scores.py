@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lm_eval.config.settings import VectorSettings
+from lm_eval.results.identity import SAME_BASELINE
 from lm_eval.results.older_form import CHANCE
-
-_SAME = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
-"""What a run and its baseline have in common."""
 
 _SIMILARITY: dict[str, Any] = {
     "segment_agg_scheme": "mean",
@@ -52,7 +50,7 @@ def add_scores(table: pd.DataFrame) -> Scored:
     rise and fall together, so the errors are rather too large than too small. A baseline that states no error counts as
     exact, as most published ones do.
     """
-    baselines = table[is_baseline(table)].drop_duplicates([*_SAME, "dtype"], keep="last")
+    baselines = table[is_baseline(table)].drop_duplicates([*SAME_BASELINE, "dtype"], keep="last")
     runs = table[~is_baseline(table)].copy()
     joined = _join(runs, baselines)
     runs["chance"] = runs["rand_acc"].fillna(runs["dataset"].map(CHANCE))
@@ -83,16 +81,16 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table[[*_SAME, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
+    rows: list[dict[str, Any]] = table[[*SAME_BASELINE, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
     return rows
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _SAME)
+    return tuple(row[name] for name in SAME_BASELINE)
 
 
 def _name_missing(runs: pd.DataFrame) -> list[str]:
-    lacking = runs[runs["baseline"].isna()].drop_duplicates([*_SAME, "dtype"])
+    lacking = runs[runs["baseline"].isna()].drop_duplicates([*SAME_BASELINE, "dtype"])
     return [
         f"{row['model']}, {row['dataset']}, {row['num_fewshot']} shots"
         + (f", limit {row['limit']}" if row["limit"] != "None" else "")

@@ -15,10 +15,15 @@ from lm_eval.errors import ConfigurationError
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary file in the same folder to write to, which becomes the file, flushed, or is removed."""
+def written_whole(path: Path, *, ending: str = ".tmp") -> Iterator[Path]:
+    """Give a temporary file in the same folder to write to, which becomes the file, flushed, or is removed.
+
+    Args:
+        path: the file.
+        ending: of the temporary file's name, for writers that go by it.
+    """
     prefix = f".{path.stem[:40]}.{os.getpid()}."
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=ending)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -35,11 +35,6 @@ def short_name(pretrained: str) -> str:
     return pretrained.rstrip("/").rpartition("/")[2]
 
 
-def choices_text(names: Collection[str]) -> str:
-    """List valid choices for a message."""
-    return ", ".join(names)
-
-
 def parse_pairs(text: str | None, what: str) -> dict[str, str | None]:
     """Read `KEY=value,KEY=value`; `None` stands for no value.
 

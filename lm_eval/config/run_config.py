@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval.common.text import choices_text, format_pairs, read_pairs
+from lm_eval.common.text import format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
 from lm_eval.config.token_aggregation import SINGLE_VECTOR_AGGREGATIONS, TOKEN_AGGREGATIONS
@@ -110,7 +110,7 @@ class RunConfig:
         object.__setattr__(self, "model", MODEL_KIND_ALIASES.get(self.model, self.model))
         if self.model not in MODEL_KINDS:
             valid = (*MODEL_KINDS, *MODEL_KIND_ALIASES)
-            raise ConfigurationError(f"unknown model {self.model!r}; choose from {choices_text(valid)}")
+            raise ConfigurationError(f"unknown model {self.model!r}; choose from {', '.join(valid)}")
         if not self.pretrained:
             raise ConfigurationError("model_args: pretrained= is missing; give a hub name or a local folder")
         for key in ("pretrained", "data_dir", "include_path"):
@@ -121,17 +121,17 @@ class RunConfig:
         if type(self.num_fewshot) is not int or self.num_fewshot < 0:
             raise ConfigurationError(f"num_fewshot must be a non-negative integer, got {self.num_fewshot!r}")
         if self.dtype is not None and self.dtype not in DTYPES:
-            raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {choices_text(DTYPES)}")
+            raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
         if self.encoding_scheme is not None and self.encoding_scheme not in ENCODING_SCHEMES:
             raise ConfigurationError(
-                f"unknown encoding scheme {self.encoding_scheme!r}; choose from {choices_text(ENCODING_SCHEMES)}"
+                f"unknown encoding scheme {self.encoding_scheme!r}; choose from {', '.join(ENCODING_SCHEMES)}"
             )
         _CHECKS[self.model](self)
 
     @property
     def model_name(self) -> str:
         """The short name of its model."""
-        return self.pretrained.rstrip("/").rpartition("/")[2]
+        return short_name(self.pretrained)
 
     @property
     def is_segmented(self) -> bool:
@@ -207,7 +207,7 @@ class RunConfig:
 def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
     unknown = [key for key in pairs if key not in valid]
     if unknown:
-        raise ConfigurationError(f"{what}: unknown key {choices_text(unknown)}; choose from {choices_text(valid)}")
+        raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}; choose from {', '.join(valid)}")
 
 
 def _that(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
@@ -224,14 +224,14 @@ def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
 def _require_scheme(config: RunConfig, schemes: tuple[str, ...]) -> None:
     if config.encoding_scheme is None:
         raise ConfigurationError(
-            f"task_args: encoding_scheme= is missing for {config.model}; choose from {choices_text(schemes)}"
+            f"task_args: encoding_scheme= is missing for {config.model}; choose from {', '.join(schemes)}"
         )
 
 
 def _require_token_aggregation(config: RunConfig, aggregations: tuple[str, ...]) -> None:
     if config.vectors.word_agg_scheme is None:
         raise ConfigurationError(
-            f"model_args: WORD_AGG_SCHEME= is missing for {config.model}; choose from {choices_text(aggregations)}"
+            f"model_args: WORD_AGG_SCHEME= is missing for {config.model}; choose from {', '.join(aggregations)}"
         )
 
 
@@ -241,7 +241,7 @@ def _check_similarity(config: RunConfig) -> None:
     if config.encoding_scheme == "cross_encoding":
         raise ConfigurationError(
             "encoding_scheme=cross_encoding: dist_sim compares vectors of segments, so it needs another scheme; "
-            f"choose from {choices_text(_SIMILARITY_SCHEMES)}"
+            f"choose from {', '.join(_SIMILARITY_SCHEMES)}"
         )
     _require_token_aggregation(config, SINGLE_VECTOR_AGGREGATIONS)
     schemes = {"WORD_AGG_SCHEME": vectors.word_agg_scheme, "OUT_WORD_AGG_SCHEME": vectors.out_word_agg_scheme}
@@ -250,7 +250,7 @@ def _check_similarity(config: RunConfig) -> None:
             raise ConfigurationError(f"{key}={scheme}: {scheme.base} is for dist_gen only; choose mean, w1mean or last")
     if vectors.similarity_func is None:
         raise ConfigurationError(
-            f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {choices_text(SIMILARITIES)}"
+            f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {', '.join(SIMILARITIES)}"
         )
     _refuse_set(config, _that(lambda setting: setting.only == "dist_gen"), "dist_sim decodes nothing")
     if not config.has_context:

@@ -5,8 +5,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from lm_eval.common.text import short_name
 from lm_eval.config.run_config import RunConfig
 from lm_eval.grid.plan import Plan
 from lm_eval.results.folder import ResultsFolder
@@ -155,7 +155,7 @@ class Prospect:
         lines = [f"{number} pass{'' if number == 1 else 'es'} on {self.workforce.describe()}, {self._time()}"]
         if self.workforce.has_gpus:
             lines += [
-                f"{describe_share(share)} a run: {Path(key[0]).name} ({self._size(key)})"
+                f"{describe_share(share)} a run: {short_name(key[0])} ({self._size(key)})"
                 for key, share in self.workforce.shares.items()
             ]
         return lines

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.text import choices_text
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
@@ -38,11 +37,11 @@ class Grid:
             raise ConfigurationError(f"grid: unknown model {self.model!r}; choose from {', '.join(FORM_OF_MODEL)}")
         if unknown := [key for key in self.settings if key not in SETTING_NAMES]:
             raise ConfigurationError(
-                f"grid: unknown setting {choices_text(unknown)}; choose from {choices_text(SETTING_NAMES)}"
+                f"grid: unknown setting {', '.join(unknown)}; choose from {', '.join(SETTING_NAMES)}"
             )
         if self.arch_type not in (None, *ARCHITECTURES):
             raise ConfigurationError(
-                f"grid: unknown arch_type {self.arch_type!r}; choose from {choices_text(ARCHITECTURES)}, None"
+                f"grid: unknown arch_type {self.arch_type!r}; choose from {', '.join(ARCHITECTURES)}, None"
             )
         lists: dict[str, Any] = {
             "models": self.models,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import fire
 
-from lm_eval.common.text import choices_text, did_you_mean, parse_pairs
+from lm_eval.common.text import did_you_mean, parse_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.run_config import DTYPES, Limit
 from lm_eval.errors import ConfigurationError
@@ -37,7 +37,7 @@ class Options(Flags):
         for flag in FLAGS:
             _check_type(flag, getattr(self, flag.name))
         if self.dtype not in (None, *DTYPES):
-            raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {choices_text(DTYPES)}")
+            raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
         Limit.parse(self.limit)
         revision, checkpoint = _parse_loading(self.loading)
         object.__setattr__(self, "revision", revision)
@@ -67,7 +67,7 @@ def _parse_loading(text: str | None) -> tuple[str | None, Checkpoint]:
     pairs = parse_pairs(text, "--loading")
     if unknown := [key for key in pairs if key not in _MODEL_KEYS]:
         raise ConfigurationError(
-            f"--loading: unknown key {choices_text(unknown)}; choose from {choices_text(_MODEL_KEYS)} "
+            f"--loading: unknown key {', '.join(unknown)}; choose from {', '.join(_MODEL_KEYS)} "
             "(settings of vectors stand in the grid at the top of the script)"
         )
     return pairs.get("revision"), Checkpoint.pick(pairs)
@@ -162,4 +162,4 @@ def _refuse_unknown(flag: str, name: str, valid: Collection[str]) -> None:
 
 
 def _list_flags(names: Collection[str]) -> str:
-    return choices_text([f"--{name}" for name in names])
+    return ", ".join([f"--{name}" for name in names])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.models.info import is_local, model_identity
 from lm_eval.results.canonical_form import canonical, pass_key
 from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
@@ -221,6 +222,14 @@ def settings_key(form: RunConfig) -> tuple[object, ...]:
     """Return what a run has in common with one of another limit, model or dtype, or of other data."""
     return form.model, form.task, form.encoding_scheme, form.num_fewshot, form.description, form.vectors
 
+
+SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
+"""In a table of runs, the columns that a run and its baseline have in common; also dtype, where both state it."""
+SAME_CONFIGURATION = (
+    *("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES),
+    *("dtype", "data", "description"),
+)
+"""In a table of runs, the columns in which two rows of one configuration are equal."""
 
 BaselineKey = tuple[object, ...]
 

@@ -1,12 +1,12 @@
 """Files of figures."""
 
-import os
 import warnings
 from pathlib import Path
 
 import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.score_toggle import without_buttons
+from lm_eval.common.atomic import written_whole
 from lm_eval.errors import ConfigurationError
 
 ENDINGS = (".png", ".pdf", ".html")
@@ -34,13 +34,16 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
     written = []
     for ending in ENDINGS:
         target = base.with_name(base.name + ending)
-        temporary = base.with_name(f".{base.name}.{os.getpid()}{ending}")
-        if ending == ".html":
-            figure.write_html(temporary, include_plotlyjs="directory")
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
-                still.write_image(temporary, scale=_SCALE if ending == ".png" else 1)
-        temporary.replace(target)
+        with written_whole(target, ending=ending) as temporary:
+            if ending == ".html":
+                figure.write_html(temporary, include_plotlyjs="directory")
+            else:
+                _write_still(still, temporary, scale=_SCALE if ending == ".png" else 1)
         written.append(target)
     return written
+
+
+def _write_still(figure: go.Figure, path: Path, *, scale: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
+        figure.write_image(path, scale=scale)
