@@ -6,10 +6,8 @@ the choice's are those behind as many as the context has by itself. Special toke
 
 from collections.abc import Sequence
 
-from lm_eval.errors import RunError
+from lm_eval.contexts.special_tokens import Pair, behind_first_token, with_special_tokens
 from lm_eval.models.language_model import LanguageModel
-
-Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def encode_pairs(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[Pair]:
@@ -20,35 +18,14 @@ def encode_pairs(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list
         pairs: context and choice; the context may be empty, the beginning-of-text token then stands for it.
     """
     moved = [(context.rstrip(), context[len(context.rstrip()) :] + choice) for context, choice in pairs]
-    contexts = _with_special(model, [context for context, _ in moved])
+    contexts = with_special_tokens(model, [context for context, _ in moved])
     if model.is_encoder_decoder:
         choices = model.tokenize([choice for _, choice in moved], special=False)
     else:
-        wholes = _with_special(model, [context + choice for context, choice in moved])
+        wholes = with_special_tokens(model, [context + choice for context, choice in moved])
         choices = [whole[len(context) :] for whole, context in zip(wholes, contexts, strict=True)]
     bare = iter(model.tokenize([choice for context, choice in moved if not context], special=False))
     return [
-        (tokens, choice) if context else _behind_nothing(model, next(bare))
+        (tokens, choice) if context else behind_first_token(model, next(bare))
         for (context, _), tokens, choice in zip(moved, contexts, choices, strict=True)
     ]
-
-
-def _with_special(model: LanguageModel, texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """Tokenise with the tokenizer's special tokens, but for texts that begin with the one that it would add."""
-    if model.is_encoder_decoder:
-        return model.tokenize(texts, special=True)
-    token = model.tokenizer.bos_token or model.tokenizer.eos_token
-    begins = [token is not None and text.startswith(token) for text in texts]
-    added = iter(model.tokenize([text for text, has in zip(texts, begins, strict=True) if not has], special=True))
-    kept = iter(model.tokenize([text for text, has in zip(texts, begins, strict=True) if has], special=False))
-    return [next(kept if has else added) for has in begins]
-
-
-def _behind_nothing(model: LanguageModel, choice: tuple[int, ...]) -> Pair:
-    begin = model.tokenizer.bos_token_id
-    prefix = model.tokenizer.eos_token_id if begin is None else begin
-    if prefix is None:
-        raise RunError(
-            f"{model.name}: the context is empty, and the tokenizer has neither bos_token nor eos_token; set one"
-        )
-    return (choice[:1], choice[1:]) if choice[:1] == (prefix,) else ((prefix,), choice)

@@ -10,6 +10,8 @@ from functools import cached_property
 from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.encoding_schemes import Context, build_context
 from lm_eval.contexts.joint_tokenization import encode_pairs
+from lm_eval.contexts.special_tokens import tokenize_choices, tokenize_segments
+from lm_eval.contexts.truncation import SegmentPlacer
 from lm_eval.errors import RunError
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.tasks.base import Task
@@ -59,55 +61,6 @@ def _join(parts: list[TokenisedDocument], document: Document) -> TokenisedDocume
 
 
 @dataclass
-class SegmentPlacer:
-    """Cuts segments to the model's length and lays those of a context end to end; counts what it cuts."""
-
-    model: LanguageModel
-    add_pos: bool
-    """Whether a segment gets the position at which it starts in its context (ADD_POS)."""
-    cuts: bool = True
-    """Whether segments are cut here; what stands in one sequence with a choice is cut with it, where it is scored."""
-    num_truncated: int = field(default=0, init=False)
-
-    def place(self, samples: Sequence[Sequence[tuple[int, ...]]], source: str) -> tuple[Samples, int]:
-        """Return the segments of a context, and where the context ends, in tokens.
-
-        Raises:
-            RunError: a segment without tokens, or an offset beyond the model's positions.
-        """
-        offset = 0
-        placed: list[tuple[Segment, ...]] = []
-        for sample in samples:
-            row = []
-            for tokens in sample:
-                if not tokens:
-                    raise RunError(f"{source}: a segment of the context has no tokens, so it has no vector")
-                kept = self.cut(tokens)
-                row.append(Segment(kept, self.offset(offset, source)))
-                offset += len(kept)
-            placed.append(tuple(row))
-        return tuple(placed), offset
-
-    def cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
-        """Keep the end of what is longer than the model takes."""
-        if not self.cuts or len(tokens) <= self.model.max_length:
-            return tokens
-        self.num_truncated += 1
-        return tokens[-self.model.max_length :]
-
-    def offset(self, offset: int, source: str) -> int:
-        """Return the position that the tokens of a segment get beside their own."""
-        if not self.add_pos:
-            return 0
-        if offset >= self.model.max_length:
-            raise RunError(
-                f"{source}: ADD_POS=True: a segment starts at token {offset} of the context, but the model has "
-                f"{self.model.max_length} positions; use fewer shots"
-            )
-        return offset
-
-
-@dataclass
 class Tokeniser:
     """Turns documents into tokens by the rules of one configuration, and counts the segments that it cuts."""
 
@@ -151,9 +104,8 @@ class Tokeniser:
         return found
 
     def _separate_choices(self, documents: Sequence[Document]) -> Iterator[tuple[int, ...]]:
-        special_choices = self.model.is_encoder_decoder and self.config.model == "dist_sim"
-        choice_texts = [choice for document in documents for choice in document.example.choices]
-        return iter(self.model.tokenize(choice_texts, special=special_choices))
+        texts = [choice for document in documents for choice in document.example.choices]
+        return iter(tokenize_choices(self.model, texts, are_segments=self.config.model == "dist_sim"))
 
     def _pairs(self, documents: Sequence[Document]) -> tuple[list[_Tokens], Iterator[tuple[int, ...]]]:
         """Return contexts and choices as the upstream harness tokenises them."""
@@ -177,7 +129,7 @@ class Tokeniser:
             return [empty for _ in documents]
         contexts = self._build(documents)
         texts = [text for context in contexts for sample in context.samples for text in sample]
-        segments = iter(self.model.tokenize(texts, special=self.model.is_encoder_decoder))
+        segments = iter(tokenize_segments(self.model, texts))
         return [[[next(segments) for _ in sample] for sample in context.samples] for context in contexts]
 
     def _build(self, documents: Sequence[Document]) -> list[Context]:

@@ -16,8 +16,9 @@ from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.contexts.special_tokens import tokenize_segments
 from lm_eval.contexts.streaming import tokenised_ahead, windows
-from lm_eval.contexts.tokenization import SegmentPlacer
+from lm_eval.contexts.truncation import SegmentPlacer
 from lm_eval.encoding.texts import WHOLE, Form, Text, check_form, cut_text, form_of, gives_one_vector, make_encoding
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.batching import Batcher
@@ -125,7 +126,7 @@ class TextEncoder:
     def _tokenise(self, chunk: list[tuple[str, Text]], placer: SegmentPlacer) -> list[_Tokenised]:
         cut = [cut_text(text, str(self.config.encoding_scheme)) for _, text in chunk]
         segments = [segment for samples in cut for sample in samples for segment in sample]
-        tokens = iter(self.model.tokenize(segments, special=self.model.is_encoder_decoder))
+        tokens = iter(tokenize_segments(self.model, segments))
         found = []
         for (source, text), samples in zip(chunk, cut, strict=True):
             rows = [[next(tokens) for _ in sample] for sample in samples]

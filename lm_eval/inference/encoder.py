@@ -1,12 +1,12 @@
 """The encoder's forward pass: segments → hidden states → vectors, in batches (experiment §4).
 
-Hooks on the blocks report the hidden states of the wanted layers, which are aggregated inside the pass: a batch holds
-the token vectors of one layer at a time, and no more blocks run than the deepest layer needs.
+Hooks on the blocks (`inference/hooks`) report the hidden states of the wanted layers, which are aggregated inside the
+pass: a batch holds the token vectors of one layer at a time, and no more blocks run than the deepest layer needs.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,39 +16,12 @@ from torch import Tensor
 
 from lm_eval.config.layer import ResolvedLayer
 from lm_eval.inference.batching import Batcher
+from lm_eval.inference.hooks import DeepestLayerReachedError, OnLayer, report_inputs
 from lm_eval.inference.memory import HostCopy
 from lm_eval.inference.relative_bias import padding_hidden
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.vectors.aggregation import Reduction, aggregate_tokens
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
-
-
-class _DeepestLayerReachedError(Exception):
-    """Ends a forward pass whose further blocks nobody needs."""
-
-
-OnLayer = Callable[[ResolvedLayer, Tensor], None]
-"""Called with a layer and its token vectors, [batch, token, dim], as soon as they are computed."""
-
-
-@contextmanager
-def _report_inputs(model: LanguageModel, layers: Collection[int], on_layer: OnLayer, *, stop: bool) -> Iterator[None]:
-    """Report what enters the given blocks; hidden state i is what enters block i."""
-
-    def reporter(layer: int) -> Callable[..., None]:
-        def report(_module: Any, args: Any, kwargs: Any) -> None:  # noqa: ANN401
-            on_layer(layer, args[0] if args else kwargs["hidden_states"])
-            if stop and layer == max(layers):
-                raise _DeepestLayerReachedError
-
-        return report
-
-    hooks = [model.blocks[layer].register_forward_pre_hook(reporter(layer), with_kwargs=True) for layer in layers]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def run_encoder(
@@ -112,7 +85,7 @@ def _run_blocks(
         arguments["attention_mask"] = mask.to(torch.long)
     elif needs_last or max(inner) > 0:
         hidden = padding_hidden(model, mask)
-    with hidden, _report_inputs(model, inner, on_layer, stop=not needs_last), suppress(_DeepestLayerReachedError):
+    with hidden, report_inputs(model, inner, on_layer, stop=not needs_last), suppress(DeepestLayerReachedError):
         on_layer(model.num_layers, model.encoder(inputs_embeds=embeddings, **arguments).last_hidden_state)
 
 
