@@ -184,24 +184,29 @@ class RunConfig:
         Raises:
             ConfigurationError: an unknown key or value, or settings that don't go together.
         """
-        model_pairs = read_pairs(model_args, "model_args")
-        task_pairs = read_pairs(task_args, "task_args")
-        _check_keys("model_args", model_pairs, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
-        _check_keys("task_args", task_pairs, TASK_KEYS)
-        settings = {key: text for key, text in model_pairs.items() if key in SETTINGS}
-        named: dict[str, Any] = {key: model_pairs[key] for key in MODEL_KEYS[1:] if key in model_pairs}
+        of_model, of_task = _read_arguments(model_args, task_args)
         return cls(
             model=model,
-            pretrained=model_pairs.get("pretrained") or "",
+            pretrained=of_model.get("pretrained") or "",
             task=task,
             num_fewshot=num_fewshot,
             limit=Limit.parse(limit),
-            vectors=VectorSettings.parse(**settings),
-            checkpoint=Checkpoint.pick(model_pairs),
+            vectors=VectorSettings.parse(**{key: text for key, text in of_model.items() if key in SETTINGS}),
+            revision=of_model.get("revision"),
+            dtype=of_model.get("dtype"),
+            checkpoint=Checkpoint.pick(of_model),
             description=description,
-            **named,
-            **task_pairs,
+            **of_task,
         )
+
+
+def _read_arguments(
+    model_args: str | Mapping[str, object], task_args: str | Mapping[str, object] | None
+) -> tuple[dict[str, str | None], dict[str, Any]]:
+    of_model, of_task = read_pairs(model_args, "model_args"), read_pairs(task_args, "task_args")
+    _check_keys("model_args", of_model, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
+    _check_keys("task_args", of_task, TASK_KEYS)
+    return of_model, of_task
 
 
 def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:

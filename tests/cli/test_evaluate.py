@@ -321,7 +321,7 @@ def save_without_end(family: str, folder: Path) -> Path:
     return folder
 
 
-def test_a_model_without_end_of_text_is_refused_before_it_is_loaded_where_its_files_say_so(data_dir, tmp_path):
+def test_a_model_whose_files_state_no_end_of_text_is_refused_before_loading(data_dir, tmp_path):
     folder = save_without_end("gpt_neox", tmp_path / "endless")
     message = f"encoding_scheme=no_context: choices are scored behind the end-of-text token, but {folder} has no usable"
     (folder / "model.safetensors").write_bytes(b"")

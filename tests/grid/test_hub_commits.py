@@ -75,7 +75,7 @@ def test_a_local_folder_has_no_revision(cache, data_dir, tmp_path):
     assert [config.revision for config in configs] == [None, OLD]
 
 
-def test_the_dtype_is_decided_with_the_commit_the_one_that_is_asked_for_or_the_machines(cache, data_dir, tmp_path):
+def test_the_dtype_is_decided_with_the_commit_as_asked_for_or_by_the_machines(cache, data_dir, tmp_path):
     gpu = Gpu(name="any", memory_gib=80.0, capability=(9, 0))
     machine = Machine(host="any", num_cpus=2, memory_gib=8.0, gpus=(gpu,))
     (config,) = configs_of(data_dir, tmp_path, "some/model", machine=machine)

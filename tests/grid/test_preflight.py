@@ -47,9 +47,7 @@ def calls(monkeypatch) -> Counter:
     return counts
 
 
-def test_tasks_and_forms_are_settled_once_a_configuration_from_the_call_to_the_result_files(
-    gpt2, data_dir, tmp_path, calls
-):
+def test_tasks_and_forms_are_settled_once_from_the_call_to_the_result_files(gpt2, data_dir, tmp_path, calls):
     assert carry_out([small_grid(gpt2)], options(data_dir, tmp_path), "unused", InProcessExecutor()) == 0
     assert len(list(tmp_path.glob("*.json"))) == 3
     combinations = 4  # of the grid's lists, of which two mean the same run

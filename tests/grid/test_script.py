@@ -154,9 +154,7 @@ def test_a_model_that_cannot_be_loaded_fails_its_runs_and_no_others(gpt2, data_d
     assert "failed (3/6): " in printed.out
 
 
-def test_a_file_that_is_no_result_is_reported_and_kept_and_its_configuration_run_again(
-    gpt2, data_dir, tmp_path, capsys
-):
+def test_a_file_that_is_no_result_is_kept_and_its_configuration_run_again(gpt2, data_dir, tmp_path, capsys):
     run(small_grid(gpt2), options(data_dir, tmp_path))
     victim = min(tmp_path.glob("*.json"))
     victim.write_text('{"results": {')
@@ -399,9 +397,7 @@ class VanishingData(InProcessExecutor):
             yield event
 
 
-def test_results_are_kept_under_what_they_were_computed_from_even_if_the_data_goes_away_meanwhile(
-    gpt2, tmp_path, data_dir
-):
+def test_results_state_what_they_were_computed_from_though_the_data_goes_away(gpt2, tmp_path, data_dir):
     data = tmp_path / "data"
     shutil.copytree(data_dir, data)
     chosen = options(data, tmp_path / "results")
@@ -540,7 +536,7 @@ def test_a_log_on_a_full_disk_ends_nothing(gpt2, data_dir, tmp_path, monkeypatch
     assert len(files_of(rescue)) == 2
 
 
-def test_a_run_that_another_driver_has_computed_in_vain_meanwhile_is_not_computed_again(
+def test_a_run_that_failed_for_another_driver_meanwhile_is_not_computed_again(
     gpt2, data_dir, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("lm_eval.results.identity.documents_of", lambda *_: 1 / 0)
@@ -601,9 +597,7 @@ def test_where_no_lease_can_be_taken_the_grid_runs_and_the_user_is_told_once(gpt
     assert len(files_of(tmp_path)) == 3
 
 
-def test_tasks_of_files_run_in_place_of_the_grids_share_passes_and_are_done_wherever_the_files_lie(
-    gpt2, tmp_path, capsys
-):
+def test_tasks_of_files_run_in_place_of_the_grids_own_wherever_the_files_lie(gpt2, tmp_path, capsys):
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     keys = "dataset_path: x/y\nvalidation_split: v\noutput_type: multiple_choice\ndoc_to_text: '{{a}} and'\n"

@@ -546,7 +546,7 @@ def test_changed_training_rows_matter_only_where_shots_are_drawn(folder, config)
     assert ResultsFolder(folder).find(resolve(bare)) is not None
 
 
-def test_what_a_killed_process_has_left_is_removed_and_what_a_living_one_writes_is_not(folder):
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_not(folder):
     old = time.time() - 60
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()

@@ -103,7 +103,7 @@ def test_a_run_that_lacks_memory_is_tried_with_more_gpus_until_there_are_no_more
     ]
 
 
-def test_a_model_that_cannot_be_loaded_fails_all_its_runs_without_another_attempt_and_no_other_model_s():
+def test_a_model_that_cannot_be_loaded_fails_all_its_runs_and_no_other_models():
     queue = WorkQueue(units=make_units(runs("some/big", "some/small")))
     unit = queue.take(BIG)
     assert unit is not None

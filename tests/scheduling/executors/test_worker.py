@@ -167,7 +167,7 @@ def test_a_run_whose_result_cannot_be_made_fails_alone(together, monkeypatch):
     assert "Traceback" in str(failures[4].traceback)
 
 
-def test_a_lack_of_memory_that_only_many_runs_together_meet_is_overcome_by_fewer_at_a_time(together, monkeypatch):
+def test_a_lack_of_memory_of_many_runs_together_is_overcome_by_fewer_at_a_time(together, monkeypatch):
     tried: list[int] = []
 
     def evaluate(runs, *arguments, **options):
