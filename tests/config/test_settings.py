@@ -94,7 +94,7 @@ def test_add_pos_false_is_the_same_as_none():
     assert VectorSettings.parse(add_pos="False") == VectorSettings()
 
 
-def test_settings_are_read_by_their_public_names_or_in_lower_case_and_none_is_no_value():
+def test_settings_are_read_by_public_names_or_in_lower_case_and_none_is_no_value():
     settings = VectorSettings.parse(WORD_AGG_SCHEME="relu|last", norm="L2", ENCODING_LAYER=-2, add_pos=True, NORM=None)
     assert settings == VectorSettings(
         word_agg_scheme=TokenAggregation("last", "relu|"), norm="L2", encoding_layer=Layer(-2), add_pos=True

@@ -85,7 +85,7 @@ def test_the_single_segment_of_each_example_needs_no_segment_aggregation():
     assert canonical(config) == generation("concat_each_example", 5, example_agg_scheme="mean")
 
 
-def test_without_shots_example_aggregation_has_one_vector_where_segments_are_averaged():
+def test_without_shots_example_aggregation_has_one_vector_of_averaged_segments():
     config = generation("sentence_level_segmentation", segment_agg_scheme="mean", example_agg_scheme="mean")
     assert canonical(config) == generation("sentence_level_segmentation", segment_agg_scheme="mean")
     merged = generation("merge_all_segments", 5, segment_agg_scheme="mean", example_agg_scheme="mean")
