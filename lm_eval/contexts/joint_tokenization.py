@@ -1,7 +1,7 @@
-"""Contexts and choices tokenised the way EleutherAI's lm-evaluation-harness does, so that scores equal its scores.
+"""Context and choice tokenised together as in EleutherAI's lm-evaluation-harness, so that scores equal its scores.
 
-Blanks at the end of a context go to the choice; a decoder-only model then gets the tokens of both in one text, of which
-the choice's are those behind as many as the context has by itself. Special tokens are the tokenizer's own.
+Blanks at the end of a context move to the choice. For a decoder-only model both are tokenised as one text; its first n
+tokens are the context's, where n is what the context has by itself. Special tokens are those that the tokenizer adds.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ def encode_pairs(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list
         choices = [whole[len(context) :] for whole, context in zip(wholes, contexts, strict=True)]
     bare = iter(model.tokenize([choice for context, choice in moved if not context], special=False))
     return [
-        (tokens, choice) if context else _behind_nothing(model, next(bare))
+        (tokens, choice) if context else _with_empty_context(model, next(bare))
         for (context, _), tokens, choice in zip(moved, contexts, choices, strict=True)
     ]
 
 
 def _with_special(model: LanguageModel, texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """Tokenise with the tokenizer's special tokens, but for texts that begin with the one that it would add."""
+    """Tokenise with the tokenizer's special tokens, except texts that already begin with the one it would add."""
     if model.is_encoder_decoder:
         return model.tokenize(texts, special=True)
     token = model.tokenizer.bos_token or model.tokenizer.eos_token
@@ -44,7 +44,7 @@ def _with_special(model: LanguageModel, texts: Sequence[str]) -> list[tuple[int,
     return [next(kept if has else added) for has in begins]
 
 
-def _behind_nothing(model: LanguageModel, choice: tuple[int, ...]) -> Pair:
+def _with_empty_context(model: LanguageModel, choice: tuple[int, ...]) -> Pair:
     begin = model.tokenizer.bos_token_id
     prefix = model.tokenizer.eos_token_id if begin is None else begin
     if prefix is None:
