@@ -1,6 +1,6 @@
 """What the machinery around the work costs: planning against a full folder, and each run beyond its computation.
 
-The runs are real but for the computation: a queue, leases, a heartbeat, result files written and flushed, 10,000 of them.
+The runs are real but for the computation: a queue, leases, a heartbeat, 10,000 result files written and flushed.
 """
 
 import contextlib

@@ -14,4 +14,4 @@ class RunError(RuntimeError):
 
 
 class MemoryShortageError(RunError):
-    """The device's memory is too small for a run, even one row at a time; more GPUs, or GPUs with more free memory, may be enough."""
+    """The device's memory is too small for a run, even one row at a time; GPUs with more free memory may be enough."""

@@ -22,10 +22,10 @@ or a list of such lists, samples of segments; the same form in every line.
 
 settings in --model_args: {", ".join((*MODEL_KEYS, *EXECUTION_KEYS, *_SETTINGS))}
 
-  *.parquet      one row per text: id, and vector (a list of floats) where the settings make one vector of each text, else
-                 vectors (a list of lists)
-  *.safetensors  vectors, one row per vector in the order of the lines; where texts have several, offsets too: text i has
-                 rows offsets[i] up to offsets[i + 1]
+  *.parquet      one row per text: id, and vector (a list of floats) where the settings make one vector of each text,
+                 else vectors (a list of lists)
+  *.safetensors  vectors, one row per vector in the order of the lines; where texts have several, offsets too: text i
+                 has rows offsets[i] up to offsets[i + 1]
 Both files have model and settings as JSON under the key lm_eval of their metadata.
 
 exit status: 0 done, 1 a text cannot be encoded, 2 the call was wrong and nothing ran, 130 interrupted

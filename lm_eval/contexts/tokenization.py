@@ -171,7 +171,7 @@ class Tokeniser:
         return contexts, iter([choice for _, choice in tokens])
 
     def _contexts(self, documents: Sequence[Document]) -> list[_Tokens]:
-        """Return the tokens of each document's context before truncation: a list of samples, each a list of segments."""
+        """Return the tokens of each document's context before truncation, as a list of samples of segments."""
         if not self.config.has_context:  # `dist_sim` compares choices with one another
             empty = [] if self.config.model == "dist_sim" else [[self.model.empty_context]]
             return [empty for _ in documents]

@@ -1,4 +1,4 @@
-"""Grids: many configurations run by one call. A user's own grid script imports from here:
+"""Grids: many configurations run by one call. Grid scripts import what they need from here.
 
 from lm_eval.grid import Grid, launch, list_models
 """

@@ -82,7 +82,7 @@ class Driver:
 
     @contextlib.contextmanager
     def _opened(self, queue: WorkQueue) -> Iterator[None]:
-        """Keep the heartbeat during the `with` block; then write what is left and release all leases, however it ended."""
+        """Keep the heartbeat during the `with` block; afterwards write what is left and release all leases."""
         try:
             self._heartbeat.open()
         except OSError as error:

@@ -49,7 +49,7 @@ class CheckedGrids:
 def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[], Sequence[Machine]]) -> CheckedGrids:
     """Expand grids, look up their tasks and models, and check everything that can be known before a model is loaded.
 
-    The dtype and the model's commit are fixed here rather than when a run begins, so that they are the same for all runs.
+    The dtype and the model's commit are fixed here rather than when a run begins, so that all runs have the same.
 
     Args:
         grids: the grids to run. A model that several of them name is run in those for its architecture.

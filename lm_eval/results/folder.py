@@ -1,4 +1,4 @@
-"""`ResultsFolder`: finding results by configuration, whatever the files are called, and writing them (experiment §7)."""
+"""`ResultsFolder`: finding results by configuration, whatever their file names, and writing them (experiment §7)."""
 
 import contextlib
 import itertools

@@ -46,7 +46,7 @@ class Assigner:
         """Since when no machine could run a model, by model."""
 
     def next_unit(self, key: ModelKey, share: float) -> WorkUnit | None:
-        """Take a work unit for a worker of this model and share; None where there is none, so that the worker can end."""
+        """Take a work unit for a worker of this model and share; None if none is left, so that the worker can end."""
         if not self._queue.num_units(key) or self._queue.next_share(key) not in (None, share):
             return None
         return self._queue.take(key)

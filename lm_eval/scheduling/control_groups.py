@@ -19,7 +19,7 @@ def usable_cpus(root: Path = Path("/")) -> int:
 
 
 def _cpu_quotas(root: Path) -> Iterator[float]:
-    """Yield the CPU quotas, in cores, of the process's control group and its parents, for cgroup versions 2 and 1."""
+    """Yield the CPU quotas, in cores, of the process's control group and its parents, in cgroup versions 2 and 1."""
     for folder in _group_folders(root, "cpu"):
         try:
             if (folder / "cpu.max").exists():
@@ -44,7 +44,7 @@ def host_memory_bytes(root: Path = Path("/")) -> int:
 
 
 def _group_limits(root: Path) -> Iterator[int]:
-    """Yield the memory limits, in bytes, of the process's control group and its parents, for cgroup versions 2 and 1."""
+    """Yield the memory limits, in bytes, of the process's control group and its parents, in cgroup versions 2 and 1."""
     for folder in _group_folders(root, "memory"):
         for file in ("memory.max", "memory.limit_in_bytes"):
             try:
@@ -54,7 +54,7 @@ def _group_limits(root: Path) -> Iterator[int]:
 
 
 def _group_folders(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of the process's control group and its parents, for cgroup versions 2 and 1."""
+    """Yield the folders of the process's control group and its parents, in cgroup versions 2 and 1."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,7 +1,8 @@
 """The hardware of a machine: its CPU cores, its memory and its GPUs.
 
 Knows nothing of torch or Ray, so that a plan need not wait for their import: GPUs are read by NVML, the GPU driver's
-library. Ignores what is in use, MIG instances (an entry of `CUDA_VISIBLE_DEVICES` that names one counts as invalid), and `CUDA_DEVICE_ORDER`: GPUs are numbered by their place on the bus.
+library. Ignores memory in use, MIG instances (in `CUDA_VISIBLE_DEVICES` they count as invalid entries), and
+`CUDA_DEVICE_ORDER`: GPUs are numbered in bus order.
 """
 
 import contextlib

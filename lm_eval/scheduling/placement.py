@@ -69,7 +69,7 @@ def _most_gpus(machines: Iterable[Machine]) -> int:
 
 
 def _held_by(machine: Machine, share: int) -> float:
-    """Return the usable memory of so many GPUs of a machine, in GiB: layers are spread evenly, so the smallest counts."""
+    """Return the usable GiB of so many GPUs of a machine: layers are spread evenly, so the smallest GPU counts."""
     held = sorted((_usable_gib(gpu, share) for gpu in machine.gpus), reverse=True)
     return held[share - 1] if share <= len(held) else 0.0
 
@@ -154,7 +154,7 @@ class FreeGpus:
         placement = Placement(machine=machine, gpus=gpus, share=share)
         self._change(placement, -1)
         self._taken.append(placement)
-        return place
+        return placement
 
     def give_back(self, placement: Placement) -> None:
         """Free the GPUs of a placement.
@@ -163,7 +163,7 @@ class FreeGpus:
             ValueError: the placement isn't taken.
         """
         if placement not in self._taken:
-            raise ValueError(f"{place} is not taken, so it can't be given back")
+            raise ValueError(f"{placement} is not taken, so it can't be given back")
         self._taken.remove(placement)
         self._change(placement, 1)
 
@@ -190,7 +190,7 @@ class FreeGpus:
         return _usable_gib(self._machines[machine].gpus[gpu], float(share)) >= memory_gib
 
     def _change(self, placement: Placement, sign: int) -> None:
-        for gpu in place.gpus:
+        for gpu in placement.gpus:
             self._free[placement.machine][gpu] += sign * min(_exact(placement.share), Fraction(1))
 
 

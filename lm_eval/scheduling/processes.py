@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def process_started(pid: object) -> str | None:
-    """Return the start time of a process, as text, which differs if its id is reused; None where no such process runs."""
+    """Return the start time of a process, as text, which differs if its id is reused; None if no such process runs."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

@@ -84,7 +84,7 @@ class WorkQueue:
         return sorted(self._pending, key=work, reverse=True)
 
     def take(self, key: ModelKey) -> WorkUnit | None:
-        """Take the next unit of a model, without runs that another driver has done or holds; None if nothing is left."""
+        """Take the next unit of a model, without runs that another driver has or has done; None if nothing is left."""
         while key in self._pending:
             unit = self._pending[key].popleft()
             if not self._pending[key]:

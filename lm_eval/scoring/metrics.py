@@ -82,7 +82,7 @@ class Tally:
             counts[METRICS[name].of(document)] += 1
 
     def aggregate(self) -> dict[str, float | None]:
-        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; the error is None for a single document.
+        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; the error of one document is None.
 
         The error of a function of the mean (perplexity) is that of the mean times the derivative.
         """

@@ -151,7 +151,7 @@ def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
     with_contexts = next((document for document in documents if document.example.contexts), None)
     if scheme == NO_CONTEXT and with_contexts is not None:
         raise ConfigurationError(
-            f"encoding_scheme={NO_CONTEXT}: the choices of {with_contexts.example.source} are one text behind different "
+            f"encoding_scheme={NO_CONTEXT}: the choices of {with_contexts.example.source} are one text after different "
             "contexts, so nothing is left to compare; choose another scheme"
         )
 

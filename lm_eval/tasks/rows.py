@@ -87,7 +87,8 @@ class LocalSplit:
         """Yield every row.
 
         Raises:
-            DataError: a file that cannot be read, a line that is no JSON object, or no rows at all; the message names file and line.
+            DataError: a file that cannot be read, a line that is no JSON object, or no rows at all; the message names
+                file and line.
         """
         number = 0
         for number, row in enumerate(_READERS[self.kind](self), start=1):  # noqa: B007

@@ -61,7 +61,7 @@ def soft_cluster(
     is_vector: Bool[Tensor, "document vector"],
     choices: Float[Tensor, "document choice dim"],
 ) -> Float[Tensor, "document choice dim"]:
-    """Return one context vector per choice: the context's vectors weighted by the softmax of their dot products with it.
+    """Return one context vector per choice: the context's vectors, weighted by the softmax of dot products with it.
 
     The dot product decides whatever `SIMILARITY_FUNC` is (experiment §4.6).
     """

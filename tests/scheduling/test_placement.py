@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.hardware import Gpu, Machine
-from lm_eval.scheduling.placement import Placement, FreeGpus, choose_share, larger_share
+from lm_eval.scheduling.placement import FreeGpus, Placement, choose_share, larger_share
 
 
 def machine(*memories_gib):

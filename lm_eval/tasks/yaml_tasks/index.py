@@ -55,8 +55,8 @@ class TaskIndex:
         paths = self._paths[key, name]
         if len(paths) > 1:
             raise ConfigurationError(
-                f"{key}: {name!r} is defined by {' and '.join(map(str, paths))}; rename one of them, or give a narrower "
-                "include_path"
+                f"{key}: {name!r} is defined by {' and '.join(map(str, paths))}; rename one of them, or give a "
+                "narrower include_path"
             )
         return paths[0] if paths else None
 
@@ -101,8 +101,8 @@ class TaskIndex:
             if isinstance(entry, Mapping):
                 if unsupported := [key for key in entry if key not in _ENTRY_KEYS]:
                     raise ConfigurationError(
-                        f"{where}: an entry with {', '.join(map(str, unsupported))} changes a task, which is not supported; "
-                        "write a file of its own with include"
+                        f"{where}: an entry with {', '.join(map(str, unsupported))} changes a task, which is not "
+                        "supported; write a file of its own with include"
                     )
                 if isinstance(entry.get("task"), list):
                     tasks += self._follow(entry["task"], path, within)

@@ -15,8 +15,9 @@ from lm_eval.scheduling.processes import process_started
 def children_guarded() -> Iterator[None]:
     """Have the current child processes killed if this process is killed inside the `with` block.
 
-    A small program waits on a pipe whose other end only this process holds. A line tells it to exit; if the pipe closes
-    without one, because this process was killed, it kills the children. It runs in a new session, out of reach of Ctrl-C.
+    A small program waits on a pipe whose other end only this process holds. A line makes it exit; if the pipe closes
+    without one, because this process was killed, it kills the children. It has its own session, so that Ctrl-C doesn't
+    reach it.
     """
     below = [(child.pid, process_started(child.pid)) for child in psutil.Process().children(recursive=True)]
     guarded = [f"{pid}={started}" for pid, started in below if started is not None]

@@ -1,7 +1,7 @@
 """The pool of Ray workers: starts actors on GPUs or CPU cores, gives them work units, collects their reports.
 
-Which worker gets which unit is decided by `scheduling.assignment`. A worker keeps its model; it is replaced when no unit of its model
-is left, since only the end of a process frees all of a GPU's memory.
+Which worker gets which unit is decided by `scheduling.assignment`. A worker keeps its model; it is replaced when no
+unit of its model is left, since only the end of a process frees all of a GPU's memory.
 """
 
 import contextlib
