@@ -1,6 +1,6 @@
 """What the machinery around the work costs: planning against a full folder, and each run beyond its computation.
 
-The runs are real but for the computation: a queue, leases, a journal, result files written and flushed, 10,000 of them.
+The runs are real but for the computation: a queue, leases, a heartbeat, 10,000 result files written and flushed.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from benchmarks.engine import resolve_all
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
 from lm_eval.grid.driver import Driver
-from lm_eval.grid.estimate import Prospect, RemainingTime, Timings
-from lm_eval.grid.grid import Given, Grid, expand
+from lm_eval.grid.estimate import Estimate, RemainingTime, Timings
+from lm_eval.grid.grid import CommonOptions, Grid, expand
 from lm_eval.grid.plan import make_plan
 from lm_eval.models.model_list import DEMO
 from lm_eval.results.folder import ResultsFolder
@@ -46,7 +46,7 @@ def many_configs(number: int) -> list[RunConfig]:
             "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
         },
     )  # fmt: skip
-    configs = expand(grid, find_task(grid.model, grid.task), Given(data_dir=str(DEMO / "data")))
+    configs = expand(grid, find_task(grid.model, grid.task), CommonOptions(data_dir=str(DEMO / "data")))
     if len(configs) < number:
         raise SystemExit(f"error: --runs: there are only {len(configs)} configurations")
     return configs[:number]
@@ -86,8 +86,8 @@ def carry_out(runs: Sequence[Run], folder: Path) -> float:
     workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
     units = [unit for run in runs for unit in make_units([run])]
     timings = Timings(results, on_gpu=False)
-    prospect = Prospect(workforce, timings, RemainingTime(units, timings, {}, 1))
-    driver = Driver(plan, results, prospect, lambda progress, line: None)  # noqa: ARG005
+    estimate = Estimate(workforce, timings, RemainingTime(units, timings, {}, 1))
+    driver = Driver(plan, results, estimate, lambda progress, line: None)  # noqa: ARG005
     began = time.perf_counter()
     driver.run(executor)
     return (time.perf_counter() - began) / len(runs)

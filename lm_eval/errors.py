@@ -1,8 +1,8 @@
-"""The ways in which a run can end badly; everything else is a bug and keeps its traceback."""
+"""The exceptions that end a run with a message; every other exception is a bug and keeps its traceback."""
 
 
 class ConfigurationError(ValueError):
-    """The call is wrong, and that is known before any work starts (exit status 2)."""
+    """The call is wrong; raised before any work starts (exit status 2)."""
 
 
 class DataError(ConfigurationError):
@@ -10,8 +10,8 @@ class DataError(ConfigurationError):
 
 
 class RunError(RuntimeError):
-    """One run cannot finish, for a reason found in its own data or scores; other runs are not concerned."""
+    """One run cannot finish, for a reason in its own data or scores; other runs can continue."""
 
 
 class MemoryShortageError(RunError):
-    """The device's memory is too small for a run, even one row at a time; more or emptier GPUs may do."""
+    """The device's memory is too small for a run, even one row at a time; GPUs with more free memory may be enough."""

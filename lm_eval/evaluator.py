@@ -1,4 +1,4 @@
-"""One configuration, or all that share a pass, from documents to metrics; `simple_evaluate` is the programs' way in."""
+"""`simple_evaluate`: evaluate one model on one or more tasks, from a Python program."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         device: where the model goes; None takes a GPU where there is one.
         limit: N documents, or START:END; None takes all.
         log_samples: whether the scores of every document are returned too.
-        verify: so many of the first documents are scored again, one by one in the plain way, and compared.
+        verify: how many of the first documents are scored again, one by one in the plain way, and compared.
         description_dict: a description for each task that has one.
         include_path: a folder with task files; the same as include_path= in `task_args`.
         show_progress: whether a progress bar is drawn.
@@ -101,7 +101,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
 def _expand_names(
     tasks: Sequence[str] | str, model: str, include_path: str | None
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the names of the tasks that are asked for, and the groups among these."""
+    """Return the names of all tasks asked for, with groups expanded, and the groups."""
     names = [name for name in tasks.split(",") if name] if isinstance(tasks, str) else list(tasks)
     if not names:
         raise ConfigurationError("tasks: no task is named")
@@ -130,7 +130,7 @@ def _resolve(configs: Sequence[RunConfig]) -> list[Run]:
 def _evaluate(
     runs: Sequence[Run], execution: Execution, verify: int, on_result: OnResult, *, show_progress: bool
 ) -> Iterator[dict[str, Any]]:
-    """Yield the result of each run of one model, as soon as it is there."""
+    """Yield the result of each run of one model as soon as it is finished."""
     model = load_for(runs[0].config, execution)
     kept = None if execution.log_samples else verify
     for run in runs:

@@ -1,4 +1,4 @@
-"""Where grid scripts used to import `launch` from: `lm_eval.grid` now."""
+"""The old place of `launch`, kept for existing grid scripts; import it from `lm_eval.grid`."""
 
 from lm_eval.grid.script import launch
 

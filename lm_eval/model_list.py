@@ -1,4 +1,4 @@
-"""Where grid scripts used to import `list_models` from: `lm_eval.grid` now."""
+"""The old place of `list_models`, kept for existing grid scripts; import it from `lm_eval.grid`."""
 
 from lm_eval.models.model_list import list_models
 

@@ -1,4 +1,4 @@
-"""Results as a table for the terminal."""
+"""`python -m lm_eval.table`: print the results of folders as a table."""
 
 import argparse
 import sys
@@ -35,9 +35,7 @@ def _show(paths: Sequence[Path]) -> int:
     print(format_results(sort_results(results), baselines))
     print(say_documents(results))
     if any(baseline_key(stored.config) not in baselines for stored in results):
-        print(
-            "normalised -: no cross_encoding baseline of the same model, shots, limit and data is among these results"
-        )
+        print("normalised -: no cross_encoding baseline of the same model, shots, limit and data is among the results")
     return DONE
 
 

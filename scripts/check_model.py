@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Whether a model fits the experiment: what it is, what it needs, and every shortcut tried against the plain way.
+"""Check whether a model fits the experiment: its facts, its memory, and every shortcut compared with the plain way.
 
-The model is loaded; a few tokens are run through it.
+Loads the model and runs a few tokens through it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.models.info import read_facts
 
 _EPILOG = """
-exit status: 0 all of it fits, 1 something doesn't, 2 the call was wrong or the model can't be used
+exit status: 0 all checks passed, 1 a check failed, 2 the call was wrong or the model can't be used
 """
 
 
@@ -63,12 +63,12 @@ def _show(config: RunConfig, execution: Execution) -> int:
     for line, holds in describe_checks(model):
         print(line, flush=True)
         fits = fits and holds
-    print("\nit fits" if fits else "\nit doesn't fit in everything: see what failed")
+    print("\nit fits" if fits else "\nit doesn't fit: see the checks that FAILED above")
     return DONE if fits else FAILED
 
 
 def main() -> int:
-    """Print what there is to say of a model, and return the exit status."""
+    """Print the facts and checks of a model, and return the exit status."""
     args = _parse()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return exit_status(lambda: _check(args))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetch models and datasets of grids into the hub's cache ahead of time, and tell what is missing.
+"""Fetch models and datasets of grids into the hub's cache ahead of time, and report what is missing.
 
 Afterwards the grid scripts run without a network (HF_HUB_OFFLINE=1 keeps them from even asking).
 """
@@ -14,7 +14,7 @@ from lm_eval.cli.arguments import make_parser
 from lm_eval.cli.prefetch import (
     Faults,
     ModelFiles,
-    Wanted,
+    Requirements,
     describe_bytes,
     fetch_all,
     grids_of,
@@ -30,8 +30,8 @@ from lm_eval.models.model_list import demo_models
 SCRIPTS = Path(__file__).resolve().parent
 
 _EPILOG = """
-HF_HOME or HF_HUB_CACHE name the cache; HF_TOKEN is shown for models that ask for it. Calling again goes on where it
-was broken off.
+HF_HOME or HF_HUB_CACHE name the cache; HF_TOKEN is shown for models that ask for it. Calling again resumes an
+interrupted download.
 
 exit status: 0 all is there, 1 something is missing, 2 the call was wrong, 130 interrupted
 """
@@ -44,7 +44,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tasks", metavar="A,B", help="in place of the grids': tasks and groups, built in or of files")
     parser.add_argument("--include_path", metavar="DIR", help="folder with task files (YAML)")
     parser.add_argument("--data_dir", metavar="DIR", help="read in place of the dataset hub: datasets aren't fetched")
-    parser.add_argument("--dry_run", action="store_true", help="tell what would be fetched, fetch nothing")
+    parser.add_argument("--dry_run", action="store_true", help="show what would be fetched, fetch nothing")
     return parser.parse_args()
 
 
@@ -64,36 +64,36 @@ def _prefetch(args: argparse.Namespace) -> int:
         for name in filter(None, args.models.split(","))
         for model in (demo_models(None) if name == "demo" else [name])
     ]
-    wanted = Wanted.by(grids, models, args.data_dir, include_path)
-    if wrong := wanted.check_local():
+    requirements = Requirements.of(grids, models, args.data_dir, include_path)
+    if wrong := requirements.check_local():
         raise ConfigurationError("\n  ".join(wrong))
-    found: list[ModelFiles] = []
+    models_files: list[ModelFiles] = []
     faults: Faults = {}
-    for name in wanted.models:
+    for name in requirements.models:
         try:
-            found.append(look_at_model(name))
-            print(found[-1], flush=True)
+            models_files.append(look_at_model(name))
+            print(models_files[-1], flush=True)
         except ConfigurationError as error:
             faults[name] = str(error)
-    missing = missing_from_cache(wanted)
-    for data in wanted.hub_datasets:
+    missing = missing_from_cache(requirements)
+    for data in requirements.hub_datasets:
         if data.hub_title in missing and (fault := answers(data.hub_path, "dataset")) is not None:
             faults[data.hub_title] = f"{data.hub_title}: the dataset is not available from the hub ({fault})"
         print(f"dataset {data.hub_title}: {'to fetch' if data.hub_title in missing else 'in the cache'}")
-    unknown = len(wanted.models) - len(found)
-    known = f"{describe_bytes(sum(files.bytes_to_fetch for files in found))} of models to fetch"
+    unknown = len(requirements.models) - len(models_files)
+    known = f"{describe_bytes(sum(files.bytes_to_fetch for files in models_files))} of models to fetch"
     print(known + (f", and {unknown} whose size is not known" if unknown else ""), flush=True)
     if args.dry_run:
         return _conclude(faults, {name: files for name, files in missing.items() if name in faults})
-    faults |= fetch_all(wanted, found)
-    return _conclude(faults, missing_from_cache(wanted), "all is in the cache")
+    faults |= fetch_all(requirements, models_files)
+    return _conclude(faults, missing_from_cache(requirements), "all is in the cache")
 
 
 def _conclude(faults: Faults, missing: Faults, done: str = "") -> int:
     for name, files in missing.items():
         print(f"missing: {faults.get(name, files)}", file=sys.stderr)
     for name in sorted(faults.keys() - missing.keys()):
-        print(f"in the cache, but whether there is a newer one could not be asked: {faults[name]}", file=sys.stderr)
+        print(f"in the cache, but the hub could not be asked for a newer version: {faults[name]}", file=sys.stderr)
     if done and not missing:
         print(done)
     return FAILED if missing else DONE

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What results folders hold, as one page that needs nothing beside it, and its tables as Markdown, CSV and LaTeX."""
+"""Write a report on results folders: one self-contained HTML page, and its tables as Markdown, CSV and LaTeX."""
 
 import argparse
 import sys

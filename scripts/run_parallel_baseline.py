@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The baseline that scores are normalised by: context and choice as ordinary tokens in one sequence, on all models.
+"""The baseline by which scores are normalised: context and choice as ordinary tokens in one sequence, on all models.
 
-With `--controls` also the floor below them: the same choices scored without any context.
+With `--controls` also a control: the same choices scored without any context.
 """
 
 import sys

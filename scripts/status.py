@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How a grid is: what is done, what is running, what failed and why. Reads files only; nothing needs to be running."""
+"""Show the status of a grid: what is done, what is running, what failed and why. Reads files only."""
 
 import argparse
 import sys

@@ -1,1 +1,1 @@
-"""The commands: their flags and what they print."""
+"""The command lines: evaluate, encode, check_model, prefetch, status."""

@@ -1,10 +1,10 @@
-"""What the commands of one model have in common on their command lines."""
+"""Command line arguments shared by the commands that run one model."""
 
 import argparse
 
 
 def make_parser(description: str, epilog: str, prog: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser that keeps the lines of its texts and takes no abbreviated flags."""
+    """Return a parser that keeps line breaks in its help and accepts no abbreviated flags."""
     return argparse.ArgumentParser(
         prog=prog,
         description=description,

@@ -1,4 +1,4 @@
-"""What `scripts/check_model.py` shows of a model: where it fits the experiment, what it needs, how it treats text."""
+"""The lines that `scripts/check_model.py` prints: a model's facts, memory, tokens, and checks of every shortcut."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,13 +15,13 @@ from lm_eval.scheduling.memory_need import memory_gib
 from lm_eval.scheduling.placement import choose_share
 
 _GPU_GIB = (11.0, 24.0, 48.0, 80.0)
-"""Memory of the cards that most have."""
+"""Memory of common GPUs, in GiB."""
 _MOST_GPUS = 8
 _WIDTH = 24
 
 
 def describe_model(model: LanguageModel) -> list[str]:
-    """Return what is shown of a loaded model before its checks, line by line."""
+    """Return the facts of a loaded model, line by line."""
     family, network, num_layers = model.family, model.network, model.num_layers
     has_positions = family.position_embedding is not None and _embedding_width(model) == model.hidden_size
     row = "a row made of its config" if family.is_generic else "in the table"
@@ -43,14 +43,14 @@ def describe_model(model: LanguageModel) -> list[str]:
 
 
 def describe_checks(model: LanguageModel) -> Iterator[tuple[str, bool]]:
-    """Try every promise of the model's row, and yield a line for each with whether it holds."""
+    """Check every property that the model's family declares; yield a line for each, and whether it holds."""
     for check in (*check_structure(model), check_sharing(model)):
         yield ("ok" if check.fault is None else "FAILED").ljust(8) + _describe_check(check), check.fault is None
     for sharing in SHARED_BY:
         if sharing != model.family.sharing and not (sharing == "cache" and model.is_encoder_decoder):
             check = check_sharing(replace(model, family=replace(model.family, sharing=sharing)))
-            suits = "would do too, but isn't used" if check.fault is None else "doesn't suit this model"
-            yield f"(other)  {SHARED_BY[sharing]}: {suits}", True
+            verdict = "works too, but isn't used" if check.fault is None else "doesn't work for this model"
+            yield f"(other)  {SHARED_BY[sharing]}: {verdict}", True
 
 
 def _describe_check(check: Check) -> str:
@@ -96,7 +96,7 @@ def _activation(model: LanguageModel) -> str:
 
 
 def _describe_gpus(name: str, parameters: int, model: LanguageModel) -> Iterator[tuple[str, str]]:
-    """Yield what GPUs the model takes in the dtypes that they compute natively."""
+    """Yield how many GPUs the model takes, for newer and older GPUs in their native dtypes."""
     newer = (8, 0)
     older = "float32" if model.family.overflows_in_float16 else "float16"
     for what, dtype, capability in (("GPUs, Ampere or later", "bfloat16", newer), ("GPUs, older ones", older, (7, 5))):

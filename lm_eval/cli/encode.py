@@ -1,4 +1,4 @@
-"""`python -m lm_eval encode FILE.jsonl …`: concept vectors of a file's texts, as Parquet or safetensors."""
+"""`python -m lm_eval encode FILE.jsonl …`: write concept vectors of texts as Parquet or safetensors."""
 
 import argparse
 import logging
@@ -18,15 +18,15 @@ _ENDINGS = (".parquet", ".safetensors")
 
 _EPILOG = f"""
 FILE.jsonl has a JSON object a line. Its text is a string, which the scheme cuts; or a list of strings, its segments;
-or a list of such lists, samples of segments; the same in every line.
+or a list of such lists, samples of segments; the same form in every line.
 
 settings in --model_args: {", ".join((*MODEL_KEYS, *EXECUTION_KEYS, *_SETTINGS))}
 
-  *.parquet      a row a text: id, and vector (a list of floats) where the settings make one vector of each text, else
-                 vectors (a list of lists)
-  *.safetensors  vectors, a row a vector in the order of the lines; where texts have several, offsets too: text i has
-                 rows offsets[i] up to offsets[i + 1]
-Both state model and settings, as JSON under the key lm_eval of their metadata.
+  *.parquet      one row per text: id, and vector (a list of floats) where the settings make one vector of each text,
+                 else vectors (a list of lists)
+  *.safetensors  vectors, one row per vector in the order of the lines; where texts have several, offsets too: text i
+                 has rows offsets[i] up to offsets[i + 1]
+Both files have model and settings as JSON under the key lm_eval of their metadata.
 
 exit status: 0 done, 1 a text cannot be encoded, 2 the call was wrong and nothing ran, 130 interrupted
 """
@@ -93,8 +93,8 @@ def _write_vectors(args: argparse.Namespace, config: RunConfig, execution: Execu
         DocumentProgress(contents.num_texts, args.file.name, unit="texts") as progress,
     ):
         vectors = encoder(((source, text) for source, _, text in texts), progress)
-        for (_, name, _), of_text in zip(texts, vectors, strict=True):
-            write(name, of_text)
+        for (_, name, _), text_vectors in zip(texts, vectors, strict=True):
+            write(name, text_vectors)
     print(f"{contents.num_texts} texts: {args.output}")
 
 

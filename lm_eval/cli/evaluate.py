@@ -1,4 +1,4 @@
-"""`python -m lm_eval`: one model on one or more tasks, from the command line to a table and a result file."""
+"""`python -m lm_eval`: evaluate one model on one or more tasks; print a table and write a result file."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from lm_eval.tasks.registry import TASKS
 
 
 def _task_list() -> str:
-    """Return the built-in tasks, the form of each model kind in a line."""
+    """Return the built-in tasks, one line for each model kind."""
     forms = [
         f"  --model {kind:9} {', '.join(name for name, task in TASKS.items() if task.form == form)}"
         for kind, form in FORM_OF_MODEL.items()
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
     parser.add_argument("--output_path", type=Path, metavar="FILE", help="write the result to this JSON file")
     parser.add_argument(
-        "--output_dir", type=Path, metavar="DIR", help="write it to this results folder, under a name of its own"
+        "--output_dir", type=Path, metavar="DIR", help="write it to this results folder, under a unique name"
     )
     parser.add_argument("--log_samples", action="store_true", help="store the scores of every document too")
     parser.add_argument(
@@ -124,7 +124,7 @@ def _print_table(result: dict[str, Any]) -> None:
                 print(f"{task:15} {name:10} {value:.4f}" + ("" if error is None else f" ± {error:.4f}"))
 
 
-def _say_kept(args: argparse.Namespace) -> str:
+def _describe_kept(args: argparse.Namespace) -> str:
     where = [str(path) for path in (args.output_path, args.output_dir) if path is not None]
     return f"tasks that were finished are in {' and '.join(where)}" if where else "no result is kept"
 
@@ -168,5 +168,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(
         lambda: _evaluate(args),
         failed="the run failed: {error}",
-        interrupted=lambda: f"interrupted; {_say_kept(args)}",
+        interrupted=lambda: f"interrupted; {_describe_kept(args)}",
     )

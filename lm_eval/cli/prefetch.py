@@ -1,6 +1,6 @@
-"""What grids read from the hub, fetched into its cache ahead of time, so that they run without a network.
+"""Prefetching: fetch the models and datasets of grids into the hub's cache, so that they run without a network.
 
-Fetches files and prepares datasets on the disk; loads no model and no rows.
+Fetches files and prepares datasets on disk; loads no model and no rows.
 """
 
 import runpy
@@ -14,29 +14,29 @@ from lm_eval.common.hub import answers, cached_snapshot, lacking, needed_files, 
 from lm_eval.common.text import say_cause
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.availability import attempt
-from lm_eval.grid.grid import Given, Grid, expand
+from lm_eval.grid.grid import CommonOptions, Grid, expand
 from lm_eval.models.info import is_local, read_facts
 from lm_eval.tasks.base import Dataset, Task
 from lm_eval.tasks.documents import data_identity, needed_splits
-from lm_eval.tasks.rows import is_own_data
+from lm_eval.tasks.rows import is_local_data
 
 _TIMEOUT_S = 10
 
 
 def grids_of(script: Path) -> list[Grid]:
-    """Return the grid that a script's `run` makes; what its switches add reads the same models and data.
+    """Return the grid that a script's `run` returns; grids of its switches use the same models and data.
 
     Raises:
-        ConfigurationError: it is no script of a grid, or its grid cannot be made.
+        ConfigurationError: it is not a grid script, or its grid cannot be made.
     """
     if not script.is_file():
         raise ConfigurationError(f"{script}: no such grid script")
     try:
-        found = runpy.run_path(str(script)).get("run")
-        grid = found() if callable(found) else None
+        run = runpy.run_path(str(script)).get("run")
+        grid = run() if callable(run) else None
     except ConfigurationError:
         raise
-    except Exception as error:  # of whatever a user writes
+    except Exception as error:  # whatever a user's script raises
         raise ConfigurationError(f"{script}: cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(grid, Grid):
         raise ConfigurationError(f"{script}: it has no function `run` that returns a Grid")
@@ -44,31 +44,31 @@ def grids_of(script: Path) -> list[Grid]:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What grids read."""
+class Requirements:
+    """The models and datasets that grids read."""
 
     models: tuple[str, ...]
-    """On the hub, without repetitions."""
+    """Models on the hub, each once."""
     folders: tuple[str, ...]
     """Models in folders."""
     datasets: tuple[Dataset, ...]
-    """On the hub."""
+    """Datasets on the hub."""
     data_dir: str | None
 
     @classmethod
-    def by(
+    def of(
         cls,
         grids: Sequence[tuple[Grid, Task]],
         models: Sequence[str],
         data_dir: str | None,
         include_path: str | None = None,
-    ) -> "Wanted":
-        """Collect it.
+    ) -> "Requirements":
+        """Collect the requirements of grids.
 
         Args:
             grids: the grids, each with its task.
-            models: in place of theirs; empty leaves theirs.
-            data_dir: in place of the dataset hub; None takes the hub.
+            models: used in place of the grids' models, unless empty.
+            data_dir: folder used in place of the dataset hub; None takes the hub.
             include_path: folder of task files.
 
         Raises:
@@ -76,7 +76,7 @@ class Wanted:
         """
         names = tuple(dict.fromkeys(models or [name for grid, _ in grids for name in grid.models]))
         for grid, task in grids:
-            expand(grid, task, Given(include_path=include_path))  # refuses a grid that cannot be run
+            expand(grid, task, CommonOptions(include_path=include_path))  # refuses a grid that cannot be run
         datasets = {task.dataset.name: task.dataset for _, task in grids}
         folders = tuple(name for name in names if is_local(name))
         return cls(tuple(name for name in names if name not in folders), folders, tuple(datasets.values()), data_dir)
@@ -86,7 +86,7 @@ class Wanted:
         """The datasets that are read from the hub."""
         if self.data_dir is not None:
             return ()
-        return tuple(data for data in self.datasets if not is_own_data(data.hub_path))
+        return tuple(data for data in self.datasets if not is_local_data(data.hub_path))
 
     def check_local(self) -> list[str]:
         """Return what is wrong with folders of models and data."""
@@ -112,15 +112,15 @@ class ModelFiles:
         return sum(self.sizes[name] for name in self.absent)
 
     def __str__(self) -> str:
-        there = len(self.sizes) - len(self.absent)
-        state = f"{self.name} ({self.commit[:12]}): {there} of {len(self.sizes)} files in the cache"
+        num_cached = len(self.sizes) - len(self.absent)
+        state = f"{self.name} ({self.commit[:12]}): {num_cached} of {len(self.sizes)} files in the cache"
         if not self.absent:
             return state
         return f"{state}, {describe_bytes(self.bytes_to_fetch)} of {describe_bytes(sum(self.sizes.values()))} to fetch"
 
 
 def describe_bytes(number: int) -> str:
-    """Return a number of bytes for people."""
+    """Format a number of bytes in MB or GB."""
     return f"{number / 1e9:.2f} GB" if number >= 10_000_000 else f"{number / 1e6:.2f} MB"
 
 
@@ -151,14 +151,14 @@ def _cannot(name: str, kind: str, error: Exception, where: str = "the hub") -> s
 
 
 def fetch_model(files: ModelFiles) -> None:
-    """Fetch what the cache lacks of a model; what is there stays, and a file that was broken off goes on.
+    """Fetch the files of a model that the cache lacks; an interrupted download is resumed.
 
     Raises:
         ConfigurationError: it cannot be fetched.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
-    try:  # without a commit, so that the cache knows it as the newest one, which is what runs without a network take
+    try:  # without a commit, so that the cache records it as the newest, which offline runs take
         folder = Path(snapshot_download(files.name, allow_patterns=list(files.sizes)))
     except Exception as error:
         raise ConfigurationError(_cannot(files.name, "model", error)) from error
@@ -167,11 +167,11 @@ def fetch_model(files: ModelFiles) -> None:
 
 
 def fetch_dataset(dataset: Dataset, *, cached_only: bool = False) -> None:
-    """Fetch the splits of a dataset and leave them in the cache as tables on the disk.
+    """Fetch the splits of a dataset into the cache, as tables on disk.
 
     Args:
         dataset: the dataset.
-        cached_only: only see whether they are there.
+        cached_only: only check whether they are in the cache.
 
     Raises:
         ConfigurationError: a split is not available.
@@ -191,7 +191,7 @@ def fetch_dataset(dataset: Dataset, *, cached_only: bool = False) -> None:
 
 
 Faults = dict[str, str]
-"""What is wrong, by the name of the model or dataset."""
+"""Error messages, by the name of the model or dataset."""
 
 
 def _note(faults: Faults, name: str, fetch: Callable[[], None]) -> None:
@@ -199,26 +199,27 @@ def _note(faults: Faults, name: str, fetch: Callable[[], None]) -> None:
         faults[name] = wrong[0]
 
 
-def missing_from_cache(wanted: Wanted) -> Faults:
-    """Return what the hub's cache lacks of what grids read, without asking the hub."""
+def missing_from_cache(requirements: Requirements) -> Faults:
+    """Return which requirements are missing from the hub's cache, without asking the hub."""
     faults: Faults = {}
-    for name in wanted.models:
+    for name in requirements.models:
         folder = cached_snapshot(name, None)
         if missing := ["config.json"] if folder is None else lacking(folder):
             faults[name] = f"{name}: the cache lacks {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}"
-    for data in wanted.hub_datasets:
+    for data in requirements.hub_datasets:
         _note(faults, data.hub_title, partial(fetch_dataset, data, cached_only=True))
     return faults
 
 
-def fetch_all(wanted: Wanted, found: Iterable[ModelFiles]) -> Faults:
-    """Fetch datasets, then models, smallest first; return what could not be had."""
+def fetch_all(requirements: Requirements, models_files: Iterable[ModelFiles]) -> Faults:
+    """Fetch datasets, then models, smallest first; return what could not be fetched."""
     from tqdm import tqdm  # noqa: PLC0415
 
     faults: Faults = {}
-    models = sorted((files for files in found if files.absent), key=lambda files: files.bytes_to_fetch)
-    with tqdm(total=len(models) + len(wanted.hub_datasets), desc="models and datasets", dynamic_ncols=True) as bar:
-        for data in wanted.hub_datasets:
+    models = sorted((files for files in models_files if files.absent), key=lambda files: files.bytes_to_fetch)
+    total = len(models) + len(requirements.hub_datasets)
+    with tqdm(total=total, desc="models and datasets", dynamic_ncols=True) as bar:
+        for data in requirements.hub_datasets:
             bar.set_postfix_str(data.hub_title)
             _note(faults, data.hub_title, partial(fetch_dataset, data))
             bar.update()

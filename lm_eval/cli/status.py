@@ -1,4 +1,4 @@
-"""How a grid is, seen from its results folder alone: drivers that run or ran, results, failures."""
+"""The status of a grid, read from its results folder: running and ended drivers, results, failures."""
 
 import time
 from collections import Counter
@@ -16,11 +16,11 @@ from lm_eval.scheduling.driver_file import DriverRecord
 from lm_eval.scheduling.heartbeat import Driver, read_drivers
 
 _OLD_SHOWN = 3
-"""Drivers that have ended, of which something is shown."""
+"""How many ended drivers are shown."""
 
 
 def describe_status(path: Path, *, table: bool) -> list[str]:
-    """Return what there is to say of a results folder, line by line.
+    """Describe a results folder, line by line.
 
     Args:
         path: the folder.
@@ -54,11 +54,11 @@ def _describe_drivers(drivers: Sequence[Driver]) -> Iterator[str]:
         yield "no grid has been run here"
     for driver in [*alive, *ended[:_OLD_SHOWN]]:
         if driver.record is None:  # damaged, or of another version of this code
-            yield f"a driver whose file cannot be understood: {driver.name}"
+            yield f"a driver whose file is not valid: {driver.name}"
         else:
             yield from _describe_driver(driver, driver.record)
     if len(ended) > _OLD_SHOWN:
-        yield f"{len(ended) - _OLD_SHOWN} earlier ones"
+        yield f"{len(ended) - _OLD_SHOWN} earlier drivers"
 
 
 def _describe_driver(driver: Driver, record: DriverRecord) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _describe_driver(driver: Driver, record: DriverRecord) -> Iterator[str]:
     left = record.planned - done - record.failed
     state = "running" if driver.is_alive else record.ended or "exited without a final record (killed?)"
     yield (
-        f"{state}: {record.host}, process {record.pid}, since {_told(record.started)}: "
+        f"{state}: {record.host}, process {record.pid}, since {_format_time(record.started)}: "
         f"{done} of {record.planned} done, {record.failed} failed, {left} left, {record.skipped} done before"
     )
     yield f"    {record.command_line}"
@@ -80,13 +80,13 @@ def _describe_driver(driver: Driver, record: DriverRecord) -> Iterator[str]:
         yield f"    {worker}, for {describe_seconds(max(0.0, time.time() - unit.since))}: {unit.first}{more}"
 
 
-def _told(moment: str) -> str:
-    """Return a time as the clock on the wall shows it."""
+def _format_time(moment: str) -> str:
+    """Format a time in the local time zone; "?" if empty."""
     return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "?"
 
 
 def _describe_failures(failures: Sequence[RecordedFailure]) -> Iterator[str]:
-    """Tell every cause once, under the runs that it ended."""
+    """Yield each cause once, below the runs that it failed."""
     causes = Counter(recorded.failure.message for recorded in failures)
     for cause, _ in causes.most_common():
         for recorded in failures:

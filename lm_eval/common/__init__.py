@@ -1,1 +1,1 @@
-"""What every part uses and none is about: texts, whole files, the hub, progress, the console."""
+"""Shared helpers: text and `KEY=value` pairs, atomic and typed files, the hub, progress bars, the console."""

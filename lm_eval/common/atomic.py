@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writing files atomically: whole or not at all."""
 
 import contextlib
 import json
@@ -16,11 +16,11 @@ from lm_eval.errors import ConfigurationError
 
 @contextlib.contextmanager
 def written_whole(path: Path, *, ending: str = ".tmp") -> Iterator[Path]:
-    """Give a temporary file in the same folder to write to, which becomes the file, flushed, or is removed.
+    """Yield a temporary file in the same folder; it replaces the file at the end, or is removed after an error.
 
     Args:
         path: the file.
-        ending: of the temporary file's name, for writers that go by it.
+        ending: ending of the temporary file's name, for writers that choose the format by it.
     """
     prefix = f".{path.stem[:40]}.{os.getpid()}."
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=ending)
@@ -39,33 +39,33 @@ def written_whole(path: Path, *, ending: str = ".tmp") -> Iterator[Path]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a file whole or not at all."""
+    """Write a JSON file atomically."""
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         json.dump(content, stream, indent=2, allow_nan=False)
         stream.write("\n")
 
 
 _LEFT_S = 5.0
-"""Age from which a temporary file whose process is not to be found counts as left behind."""
+"""Age from which a temporary file whose process doesn't exist counts as left behind."""
 
 
 def sweep_temporary_files(folder: Path) -> None:
-    """Remove what processes have left behind that were killed while they wrote.
+    """Remove temporary files of processes that were killed while writing.
 
-    A process of another machine isn't found here; should its file go just now, it writes it again.
+    The process of a file may run on another machine; if its file is removed while it writes, it writes it again.
     """
     with contextlib.suppress(OSError):
         for path in folder.glob(".*.tmp"):
-            found = re.search(r"\.(\d+)\.\w+\.tmp$", path.name)
-            if found and not psutil.pid_exists(int(found[1])) and time.time() - path.stat().st_mtime > _LEFT_S:
+            match = re.search(r"\.(\d+)\.\w+\.tmp$", path.name)
+            if match and not psutil.pid_exists(int(match[1])) and time.time() - path.stat().st_mtime > _LEFT_S:
                 path.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
-    """Make a results folder where there is none, and see that files can be written there.
+    """Create a results folder if needed, and check that files can be written there.
 
     Raises:
-        ConfigurationError: it cannot be made or written to.
+        ConfigurationError: it cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How a command ends: whatever is wrong is one line on the standard error, and an exit status says how it went."""
+"""Running a command's main function: errors become one line on standard error and an exit status."""
 
 import os
 import sys
@@ -16,20 +16,20 @@ def exit_status(
     interrupted: Callable[[], str] = lambda: "interrupted",
     only_shows: bool = False,
 ) -> int:
-    """Do a command's work and return its exit status.
+    """Run a command and return its exit status.
 
     Args:
-        work: does everything and returns the status where nothing is wrong.
-        failed: the message, around `{error}`, when a run or a file fails; None leaves such errors their traceback.
-        interrupted: gives the message after Ctrl-C, when it may tell what was finished.
-        only_shows: whether the command only shows something, so that it did all it should when whoever read its output,
-            such as `head`, has seen enough.
+        work: does the command's work and returns the status if no error is raised.
+        failed: message, with `{error}`, for an error of a run or a file; None raises such errors with their traceback.
+        interrupted: returns the message after Ctrl-C, which may say what was finished.
+        only_shows: whether the command only prints something, so that it has succeeded if the reader of its output,
+            such as `head`, stops early.
     """
     try:
         status = _status_of(work, failed, interrupted)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Else Python complains of it again when it flushes at the end.
+        # Otherwise Python prints another error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE if only_shows else FAILED
     return status

@@ -1,4 +1,4 @@
-"""The string that stands under each field of a dataclass, for pages that show what a field means."""
+"""Reading the docstrings under the fields of a dataclass, for help pages."""
 
 import ast
 import inspect
@@ -6,9 +6,9 @@ import textwrap
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """Return what stands under each field in the source of a class, by the field's name; each text is one line.
+    """Return the docstring under each field in the source of a class, by the field's name, as one line.
 
-    Fields of its base classes aren't looked at. A field with nothing under it is left out.
+    Fields of base classes and fields without a docstring are left out.
 
     Raises:
         OSError: the source isn't available.

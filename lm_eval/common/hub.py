@@ -1,4 +1,4 @@
-"""The model and dataset hub: asked once whether it answers, so that else the cache is read at once and quietly."""
+"""The model and dataset hub and its cache: whether the hub answers, working offline, the files that a model needs."""
 
 import json
 import logging
@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 _TIMEOUT_S = 5
 _SILENT_S = 30.0
-"""For so long a hub that could not be reached is not asked again: a grid asks for every model."""
+"""Time for which a hub that could not be reached is not asked again, since a grid asks for every model."""
 _silent: dict[str, tuple[float, Exception]] = {}
-"""When, by which endpoint, and how a hub could not be reached."""
+"""For each endpoint that could not be reached, when it was tried and the error."""
 _ALWAYS_THERE = {"model": "config.json", "dataset": "README.md"}
-"""A file that every repository of ours has."""
+"""A file that every repository of that kind has, to ask for."""
 
 
 def answers(repository: str, kind: Literal["model", "dataset"], revision: str | None = None) -> Exception | None:
-    """Return None where the hub knows a repository, else the error: one question, no retries."""
+    """Ask the hub once, without retries, for a repository; return None if it exists, else the error."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  (only hub names need it)
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
@@ -48,43 +48,43 @@ def is_silent() -> bool:
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Let what runs inside use the hub's cache alone, quietly."""
+    """Use only the hub's cache inside the `with` block, without warnings."""
     import datasets.config  # noqa: PLC0415
     import huggingface_hub.constants  # noqa: PLC0415
 
-    places: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
-    before = [place.HF_HUB_OFFLINE for place in places]
+    modules: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    before = [module.HF_HUB_OFFLINE for module in modules]
     level = logging.getLogger("datasets").level
     logging.getLogger("datasets").setLevel(logging.ERROR)
-    for place in places:
-        place.HF_HUB_OFFLINE = True
+    for module in modules:
+        module.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
         logging.getLogger("datasets").setLevel(level)
-        for place, value in zip(places, before, strict=True):
-            place.HF_HUB_OFFLINE = value
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
 
 
 @contextmanager
 def hub_or_cache(repository: str, kind: Literal["model", "dataset"]) -> Iterator[None]:
-    """Let what runs inside use the hub if it answers, and its cache alone if it doesn't."""
+    """Inside the `with` block use the hub if it answers, otherwise only its cache."""
     with nullcontext() if answers(repository, kind) is None else offline():
         yield
 
 
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
-"""Each of them holds a whole vocabulary."""
+"""Files that each hold a whole vocabulary."""
 _SMALL = (
     *("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *(*_VOCABULARIES, "merges.txt", "chat_template.jinja"),
 )
 _WEIGHTS = (("model", "safetensors"), ("pytorch_model", "bin"))
-"""Stem and ending of the files of weights, the form that the loader prefers first."""
+"""Stem and ending of weight files, in the order in which the loader prefers them."""
 
 
 def needed_files(names: Collection[str]) -> list[str]:
-    """Choose, of a repository's files, those that loading the model needs: one form of weights, config, tokenizer."""
+    """Choose from a repository's files those that loading the model needs: weights in one format, config, tokenizer."""
     return [name for name in names if name in _SMALL] + _needed_weights(names)
 
 
@@ -100,10 +100,10 @@ def _needed_weights(names: Collection[str]) -> list[str]:
 
 
 def lacking(folder: Path) -> list[str]:
-    """Return what a folder lacks of a whole model, such as a snapshot in the hub's cache; empty where nothing.
+    """Return the files of a model that a folder lacks, such as a snapshot in the hub's cache.
 
     Args:
-        folder: the snapshot of one commit, which links only to files that were fetched whole.
+        folder: the snapshot of one commit, which contains only files that were fetched completely.
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     missing = [] if "config.json" in names else ["config.json"]
@@ -127,8 +127,8 @@ def _lacking_weights(folder: Path, names: Collection[str]) -> list[str]:
 
 
 def cached_snapshot(name: str, revision: str | None) -> Path | None:
-    """Return the folder of a model's commit in the hub's cache, or None where it knows none."""
+    """Return the folder of a model's commit in the hub's cache, or None where it isn't cached."""
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  (only hub names need it)
 
-    found = try_to_load_from_cache(name, "config.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(config).parent if isinstance(config, str) else None

@@ -1,11 +1,11 @@
-"""JSON text → plain data, with one kind of error, whatever is wrong with the text."""
+"""Parsing JSON, with ValueError for everything that can be wrong with the text."""
 
 import json
 from pathlib import Path
 
 
 def parse_json(text: str) -> object:
-    """Read JSON.
+    """Parse JSON.
 
     Raises:
         ValueError: it is no JSON (a `json.JSONDecodeError`), or nested too deeply.

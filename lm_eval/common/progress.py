@@ -9,7 +9,7 @@ _FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total}{unit} [{elapsed}<{re
 
 
 class DocumentProgress:
-    """Counts documents, in fractions while a window of them is under way."""
+    """A progress bar of documents; within a window it advances in fractions, by tokens."""
 
     def __init__(self, num_documents: int, description: str, *, unit: str = "documents", shown: bool = True) -> None:
         self._bar = tqdm(
@@ -31,7 +31,7 @@ class DocumentProgress:
         self._bar.close()
 
     def start_window(self, num_documents: int, num_tokens: int) -> Callable[[int], None]:
-        """Return the function that takes the tokens of each finished batch of the window."""
+        """Start a window; return the function to call with the number of tokens of each finished batch."""
         done = 0
 
         def advance(tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""Texts that messages and settings are made of: causes of errors, suggestions, short names, `KEY=value` pairs."""
+"""Helpers for messages and settings: first lines, causes of errors, suggestions, model names, `KEY=value` pairs."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -17,11 +17,11 @@ def say_cause(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str] | Mapping[str, str]) -> str:
-    """Return a remark that names what is spelt alike, or nothing.
+    """Return " (did you mean …?)" with the closest known name, or "".
 
     Args:
-        name: as it was spelt.
-        known: what it may be; a mapping says how each is to be shown, quoted or not.
+        name: the unknown name.
+        known: the valid names; a mapping gives the form in which each is shown.
     """
     near = difflib.get_close_matches(name, list(known), n=1)
     if not near:
@@ -59,15 +59,15 @@ def parse_pairs(text: str | None, what: str) -> dict[str, str | None]:
     return pairs
 
 
-def read_pairs(given: str | Mapping[str, object] | None, what: str) -> dict[str, str | None]:
-    """Return settings in one form, whether they come as `KEY=value,KEY=value` or as keywords.
+def read_pairs(settings: str | Mapping[str, object] | None, what: str) -> dict[str, str | None]:
+    """Read settings given as `KEY=value,KEY=value` or as a mapping; values become text or None.
 
     Raises:
         ConfigurationError: a value that is empty, or what `parse_pairs` refuses.
     """
-    if not isinstance(given, Mapping):
-        return parse_pairs(given, what)
-    texts = {key: None if value is None else str(value).strip() for key, value in given.items()}
+    if not isinstance(settings, Mapping):
+        return parse_pairs(settings, what)
+    texts = {key: None if value is None else str(value).strip() for key, value in settings.items()}
     if empty := [key for key, text in texts.items() if text == ""]:
         raise ConfigurationError(f"{what}: {empty[0]}= has no value; write {empty[0]}=None or leave it out")
     return {key: None if text == "None" else text for key, text in texts.items()}

@@ -1,6 +1,6 @@
-"""Plain data → typed models of what a file states; what doesn't fit becomes one clear sentence.
+"""Checking data from files against pydantic models, with errors of one clear sentence.
 
-Knows of no particular file. A model names what the code reads; other keys are let through unread.
+Knows of no particular file. A model names the keys that the code reads; other keys are ignored.
 """
 
 import reprlib
@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, WrapValidator
 
 Text = InstanceOf[str]
-"""Any text: names of files need not be valid Unicode, which pydantic's own kind of text demands."""
+"""Any text: file names need not be valid Unicode, which pydantic's `str` demands."""
 
 
 def _or_none(value: object, check: Callable[[object], object]) -> object:
@@ -21,13 +21,13 @@ def _or_none(value: object, check: Callable[[object], object]) -> object:
 
 
 AS_STATED = WrapValidator(_or_none)
-"""Marks a field that is None where the file has something else than it should: remarks that nothing depends on."""
+"""Marks a field that becomes None where its value is invalid: for information that nothing depends on."""
 TextIfStated = Annotated[Text | None, AS_STATED]
 IntegerIfStated = Annotated[Annotated[int, Field(ge=0, lt=2**63)] | None, AS_STATED]
 
 
 class FileModel(BaseModel):
-    """What the code reads of a file, or of a part of one; numbers are never made of text, nor text of numbers."""
+    """Base of models of files, or parts of files; text is never converted to numbers, nor numbers to text."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -36,20 +36,20 @@ M = TypeVar("M", bound=FileModel)
 
 
 def read_as(model: type[M], content: object, what: str = "") -> M:
-    """Return content as a model has it.
+    """Return the content of a file as a model.
 
     Args:
-        model: what is expected.
-        content: what the file has.
-        what: which part of the file it is, for the message; empty for the whole.
+        model: the expected form.
+        content: parsed content of the file.
+        what: the part of the file, for the message; empty for the whole.
 
     Raises:
-        ValueError: it doesn't fit; the message is one sentence that names place, rule and value.
+        ValueError: the content doesn't fit; the message is one sentence that names field, rule and value.
     """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ValueError(_say(error, what)) from None
+        raise ValueError(_describe_error(error, what)) from None
 
 
 _RULES = {
@@ -61,8 +61,8 @@ _RULES = {
 _NO_OBJECT = ("dict_type", "model_type", "model_attributes_type", "dataclass_type", "mapping_type")
 
 
-def _say(error: ValidationError, what: str) -> str:
-    """Say the first thing that is wrong."""
+def _describe_error(error: ValidationError, what: str) -> str:
+    """Return a sentence about the first error."""
     first = error.errors(include_url=False)[0]
     kind, value = first["type"], first["input"]
     where = " of ".join([*(str(part) for part in reversed(first["loc"])), *([what] if what else [])]) or "it"
@@ -73,7 +73,7 @@ def _say(error: ValidationError, what: str) -> str:
     if kind == "finite_number":
         return f"{where} is {value}"
     if kind in _NO_OBJECT:
-        return f"{where} is no object"
+        return f"{where} is not an object"
     return f"{where} must be {_rule(kind, first.get('ctx', {}))}, got {reprlib.repr(value)}"
 
 

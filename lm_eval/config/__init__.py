@@ -1,1 +1,1 @@
-"""A configuration, checked: everything that decides a number, and beside it how the number is computed."""
+"""Configurations: everything that decides a result, checked; and, separately, how it is computed."""

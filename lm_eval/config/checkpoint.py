@@ -1,6 +1,6 @@
-"""What is loaded beside or in place of a model's own files, and how: the further keys of `model_args` (experiment §7).
+"""How a checkpoint is loaded: subfolder, tokenizer, adapter, quantisation; keys of `model_args` (experiment §7).
 
-Knows nothing of torch; `lm_eval.inference.loading` does what is said here.
+Knows nothing of torch; `lm_eval.inference.loading` loads accordingly.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from lm_eval.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """How a checkpoint is loaded where its name alone doesn't say it."""
+    """Options of loading a checkpoint."""
 
     subfolder: str | None = None
     """Folder, inside the model's, that holds the config and the weights."""
@@ -52,7 +52,7 @@ class Checkpoint:
 
     @classmethod
     def pick(cls, pairs: Mapping[str, str | None]) -> "Checkpoint":
-        """Build one of those pairs of `model_args` that are its own.
+        """Build one from the pairs of `model_args`, ignoring keys of other settings.
 
         Raises:
             ConfigurationError: a switch that is neither True nor False, or keys that exclude each other.

@@ -1,4 +1,4 @@
-"""Which hidden states of a model: `ENCODING_LAYER` and its like (experiment §4.2)."""
+"""Layers, as `ENCODING_LAYER` and `OUT_ENCODING_LAYER` name them (experiment §4.2)."""
 
 import re
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class Layer:
         Args:
             text: an integer, or one of the names.
             key: the setting's name, for the message.
-            names: those that the setting takes.
+            names: the names that the setting allows.
 
         Raises:
-            ConfigurationError: neither of the two.
+            ConfigurationError: neither an integer nor an allowed name.
         """
         if text in names:
             return cls(text)
@@ -48,7 +48,7 @@ class Layer:
         Args:
             num_layers: the model's blocks; there are `num_layers + 1` hidden states.
             key: the setting's name, for the message.
-            model: the model's.
+            model: name of the model, for the message.
 
         Raises:
             ConfigurationError: the index is outside the list.
@@ -66,6 +66,6 @@ class Layer:
 
 
 LAST = Layer(-1)
-"""What is taken where no layer is named."""
+"""The default layer."""
 OUTPUT_MATRIX = Layer("OE")
-"""A layer that only choices can have."""
+"""The output matrix, a layer that only choices can have."""

@@ -1,6 +1,6 @@
-"""A configuration: everything that decides a result, checked before any work starts (experiment §1, §6, §7).
+"""`RunConfig`: everything that decides a result, checked before any work starts (experiment §1, §6, §7).
 
-Knows nothing of tensors, files or results; what a task or a model family adds to the rules is checked there.
+Knows nothing of tensors, files or results; rules of a task or a model family are checked in their modules.
 """
 
 import re
@@ -27,16 +27,16 @@ ENCODING_SCHEMES = (
     "no_context",
 )
 NO_CONTEXT = "no_context"
-"""The control: choices are scored without any context, so that shots and description have nothing to do."""
+"""The control: choices are scored without any context, so that shots and description have no effect."""
 SEGMENTING_SCHEMES = tuple(scheme for scheme in ENCODING_SCHEMES if scheme not in ("cross_encoding", NO_CONTEXT))
-"""The ones that cut a context into segments."""
+"""The schemes that cut a context into segments."""
 _SIMILARITY_SCHEMES = (*SEGMENTING_SCHEMES, NO_CONTEXT)
-"""The ones that give vectors to compare."""
+"""The schemes for `dist_sim`, which give vectors to compare."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 MODEL_KEYS = ("pretrained", "revision", "dtype")
 EXECUTION_KEYS = ("device_map",)
-"""Keys of `model_args` that say how to run, read by `lm_eval.config.runtime`; no part of a configuration."""
+"""Keys of `model_args` about execution, read by `lm_eval.config.runtime`; no part of a configuration."""
 
 
 TASK_KEYS = ("encoding_scheme", "data_dir", "include_path")
@@ -54,7 +54,7 @@ class Limit:
         """Read an integer N (the first N) or `START:END`.
 
         Raises:
-            ConfigurationError: neither of the two forms, or a slice that is empty whatever the data.
+            ConfigurationError: neither of the two forms, or a slice that is always empty.
         """
         if isinstance(value, Limit):
             return value
@@ -98,11 +98,11 @@ class RunConfig:
     dtype: str | None = None
     """float32, float16 or bfloat16; None lets the hardware decide."""
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    """What else is loaded, and how."""
+    """How the checkpoint is loaded."""
     data_dir: str | None = None
     """Folder with `<dataset>/<split>.jsonl` (or Parquet, or saved datasets) to read in place of the hub."""
     include_path: str | None = None
-    """Folder with task files of the user's own; what they define counts, not where they lie."""
+    """Folder with the user's task files; their content decides the result, not the path."""
     description: str = ""
     """Text before the shots."""
 
@@ -170,7 +170,7 @@ class RunConfig:
         limit: str | int | None = None,
         description: str = "",
     ) -> "RunConfig":
-        """Build a configuration from what the command line, a result file or keywords say.
+        """Build a configuration from the texts of the command line or a result file, or from keywords.
 
         Args:
             model: dist_sim, dist_gen or hf.
@@ -215,8 +215,8 @@ def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) 
         raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}; choose from {', '.join(valid)}")
 
 
-def _that(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
-    """Return the settings of which that holds."""
+def _settings_where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
+    """Return the names of the settings for which a condition holds."""
     return tuple(key for key, setting in SETTINGS.items() if holds(setting))
 
 
@@ -257,20 +257,22 @@ def _check_similarity(config: RunConfig) -> None:
         raise ConfigurationError(
             f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {', '.join(SIMILARITIES)}"
         )
-    _refuse_set(config, _that(lambda setting: setting.only == "dist_gen"), "dist_sim decodes nothing")
+    _refuse_set(config, _settings_where(lambda setting: setting.only == "dist_gen"), "dist_sim decodes nothing")
     if not config.has_context:
-        keys = _that(lambda setting: setting.needs_context)
+        keys = _settings_where(lambda setting: setting.needs_context)
         _refuse_set(config, keys, "no_context has no segments, examples or places in a context")
 
 
 def _check_generation(config: RunConfig) -> None:
     _require_scheme(config, ENCODING_SCHEMES)
     if not config.is_segmented:
-        keys = _that(lambda setting: setting.needs_vectors)
+        keys = _settings_where(lambda setting: setting.needs_vectors)
         _refuse_set(config, keys, f"{config.encoding_scheme} aggregates nothing")
         return
     _require_token_aggregation(config, TOKEN_AGGREGATIONS)
-    _refuse_set(config, _that(lambda setting: setting.only == "dist_sim"), "this setting is for dist_sim only")
+    _refuse_set(
+        config, _settings_where(lambda setting: setting.only == "dist_sim"), "this setting is for dist_sim only"
+    )
     if config.vectors.example_agg_scheme == "soft_cluster":
         raise ConfigurationError("EXAMPLE_AGG_SCHEME=soft_cluster is for dist_sim only; choose from None, mean")
 

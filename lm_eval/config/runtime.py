@@ -1,4 +1,4 @@
-"""How a run is carried out: recorded in its result, but no part of what decides its number."""
+"""`Execution`: how a run is computed. Recorded in its result, but no part of what decides it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from lm_eval.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """Where and in what portions a run is computed."""
+    """Device, batch size and storage of samples of a run."""
 
     batch_size: int | None = None
     """Rows a batch; None leaves it to a budget of tokens."""
     device: str | None = None
     """A torch device; None takes a GPU where there is one."""
     spread: bool = False
-    """Whether the model is laid over all visible GPUs."""
+    """Whether the model is spread over all visible GPUs."""
     gpu_share: float = 1.0
-    """Of the GPU's memory that is this run's; below 1 others run there too."""
+    """Fraction of the GPU's memory that this run may use; below 1 where several runs share the GPU."""
     log_samples: bool = False
     """Whether the scores of every document are stored."""
 

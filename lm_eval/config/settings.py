@@ -1,7 +1,7 @@
 """The settings of concept vectors under the names users know, and their `KEY=value` form (experiment §4, §7).
 
-A setting is declared once, with all that is to be known of it beside its values; which settings go together is for
-`lm_eval.config.run_config`. Their text is read here and nowhere else.
+A setting is declared once, with its parser, label and scope; which settings go together is checked by
+`lm_eval.config.run_config`. Only this module parses their text.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Similarity = Literal["dot_product", "cosine_sim"]
 DecodingScheme = Literal["parameterless_attention"]
 
 _DECLARED = "setting"
-"""Key, in a field's metadata, of what is to be known of the setting."""
+"""Key of the `Setting` in a field's metadata."""
 
 T = TypeVar("T")
 
@@ -29,28 +29,28 @@ SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 
 @dataclass(frozen=True)
 class Setting:
-    """What is to be known of a setting."""
+    """The declaration of a setting: how it is parsed, labelled and where it applies."""
 
     read: Callable[[str, str], object]
-    """Makes its value of a text and, for the message, its public name."""
+    """Parses its value from a text and, for the message, its public name."""
     label: str
-    """What it is called where people read it."""
+    """Its label in tables and figures."""
     _: KW_ONLY
     short_label: str = ""
-    """The same where room is short, if it differs."""
+    """A shorter label for narrow columns; empty where it is the same."""
     unset: str = "none"
-    """What it means that it isn't set."""
+    """Shown where it isn't set: what that means."""
     only: Literal["dist_sim", "dist_gen"] | None = None
-    """The test that it belongs to; None where both have it."""
+    """The model kind that it belongs to; None for both."""
     needs_vectors: bool = True
-    """Whether it has nothing to do where contexts aren't segmented."""
+    """Whether it has no effect where contexts aren't segmented."""
     needs_context: bool = False
-    """Whether it has nothing to do where there are only choices."""
+    """Whether it has no effect without a context."""
     always_stated: bool = False
-    """Whether a result file states it even if it isn't set, as the first ones did."""
+    """Whether a result file states it even if it isn't set."""
 
     def metadata(self) -> dict[str, "Setting"]:
-        """Return it as a field of `VectorSettings` carries it."""
+        """Return it as metadata for a field of `VectorSettings`."""
         return {_DECLARED: self}
 
 
@@ -167,18 +167,18 @@ class VectorSettings:
 
     @property
     def context_layer(self) -> Layer:
-        """Where the vectors of contexts come from."""
+        """The layer of the vectors of contexts."""
         return self.encoding_layer or LAST
 
     @property
     def choice_layer(self) -> Layer:
-        """Where the vectors of choices come from."""
+        """The layer of the vectors of choices."""
         return self.out_encoding_layer or self.context_layer
 
     @property
     def context_aggregation(self) -> TokenAggregation:
-        """How the tokens of contexts become vectors; a configuration that makes vectors has it."""
-        return _given("WORD_AGG_SCHEME", self.word_agg_scheme)
+        """How the tokens of contexts become vectors; every configuration with vectors sets it."""
+        return _require("WORD_AGG_SCHEME", self.word_agg_scheme)
 
     @property
     def choice_aggregation(self) -> TokenAggregation:
@@ -187,11 +187,11 @@ class VectorSettings:
 
     @property
     def similarity(self) -> Similarity:
-        """How vectors of choices are compared; a configuration that compares them has it."""
-        return _given("SIMILARITY_FUNC", self.similarity_func)
+        """How vectors of choices are compared; every configuration of `dist_sim` sets it."""
+        return _require("SIMILARITY_FUNC", self.similarity_func)
 
 
-def _given(key: str, value: T | None) -> T:
+def _require(key: str, value: T | None) -> T:
     if value is None:
         raise ConfigurationError(f"{key}= is missing")
     return value

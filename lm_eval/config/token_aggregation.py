@@ -21,16 +21,16 @@ BaseAggregation = Literal["mean", "w1mean", "last", "concat"]
 ACTIVATION_PREFIXES: tuple[ActivationPrefix, ...] = get_args(ActivationPrefix)
 TOKEN_AGGREGATIONS: tuple[BaseAggregation, ...] = get_args(BaseAggregation)
 SINGLE_VECTOR_AGGREGATIONS: tuple[BaseAggregation, ...] = ("mean", "w1mean", "last")
-"""The ones that make one vector of a segment, however long it is."""
+"""The aggregations that make one vector of a segment, however long it is."""
 
 
 @dataclass(frozen=True)
 class TokenAggregation:
-    """A token aggregation, without the norm that follows it."""
+    """A token aggregation: an optional prefix and a base; the norm that follows isn't part of it."""
 
     base: BaseAggregation
     prefix: ActivationPrefix = ""
-    """What is done to each token before, with the model's own activation."""
+    """Function applied to each token first, with the activation function of the model's MLP."""
 
     @classmethod
     def parse(cls, text: str, key: str = "WORD_AGG_SCHEME") -> "TokenAggregation":
@@ -57,7 +57,7 @@ class TokenAggregation:
 
     @property
     def takes_norm(self) -> bool:
-        """Whether `NORM` follows; a token that is taken as it stands is left so (experiment §4.4)."""
+        """Whether `NORM` is applied; it isn't for `last`, which takes a token unchanged (experiment §4.4)."""
         return self.base != "last"
 
     def num_vectors(self, num_tokens: int) -> int:

@@ -1,1 +1,1 @@
-"""From documents to what a model is given: the encoding schemes, and their segments as tokens."""
+"""Documents → model input: encoding schemes cut contexts into segments, which are tokenised."""

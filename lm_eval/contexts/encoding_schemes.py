@@ -1,4 +1,4 @@
-"""From documents to contexts: the rules that cut text into samples and segments (experiment §3).
+"""The encoding schemes: rules that cut a document's context into samples and segments of text (experiment §3).
 
 Pure functions on strings; knows nothing of tokens or models.
 """
@@ -20,7 +20,7 @@ class Context:
     """Everything the model reads before the choices."""
 
     samples: tuple[Sample, ...]
-    """A sample a shot, then the query's; each a tuple of non-empty segments."""
+    """One sample for each shot, then one for the query; each a tuple of non-empty segments."""
 
 
 def split_sentences(text: str) -> list[str]:

@@ -1,12 +1,12 @@
-"""Contexts and choices tokenised the way EleutherAI's lm-evaluation-harness does, so that scores equal its scores.
+"""Context and choice tokenised together as in EleutherAI's lm-evaluation-harness, so that scores equal its scores.
 
-Blanks at the end of a context go to the choice; a decoder-only model then gets the tokens of both in one text, of which
-the choice's are those behind as many as the context has by itself. Special tokens are the tokenizer's own.
+Blanks at the end of a context move to the choice. For a decoder-only model both are tokenised as one text; its first n
+tokens are the context's, where n is what the context has by itself. Special tokens are those that the tokenizer adds.
 """
 
 from collections.abc import Sequence
 
-from lm_eval.contexts.special_tokens import Pair, behind_first_token, with_special_tokens
+from lm_eval.contexts.special_tokens import Pair, with_empty_context, with_special_tokens
 from lm_eval.models.language_model import LanguageModel
 
 
@@ -26,6 +26,6 @@ def encode_pairs(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list
         choices = [whole[len(context) :] for whole, context in zip(wholes, contexts, strict=True)]
     bare = iter(model.tokenize([choice for context, choice in moved if not context], special=False))
     return [
-        (tokens, choice) if context else behind_first_token(model, next(bare))
+        (tokens, choice) if context else with_empty_context(model, next(bare))
         for (context, _), tokens, choice in zip(moved, contexts, choices, strict=True)
     ]

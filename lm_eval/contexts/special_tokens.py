@@ -26,7 +26,7 @@ def tokenize_choices(model: LanguageModel, texts: Sequence[str], *, are_segments
 
 
 def with_special_tokens(model: LanguageModel, texts: Sequence[str]) -> list[Tokens]:
-    """Tokenise with the tokenizer's special tokens, but for texts that begin with the one that it would add."""
+    """Tokenise with the tokenizer's special tokens, except texts that already begin with the one it would add."""
     if model.is_encoder_decoder:
         return model.tokenize(texts, special=True)
     token = model.tokenizer.bos_token or model.tokenizer.eos_token
@@ -36,7 +36,7 @@ def with_special_tokens(model: LanguageModel, texts: Sequence[str]) -> list[Toke
     return [next(kept if has else added) for has in begins]
 
 
-def behind_first_token(model: LanguageModel, choice: Tokens) -> Pair:
+def with_empty_context(model: LanguageModel, choice: Tokens) -> Pair:
     """Return the token that stands for an empty context (BOS, or EOS where there is none), and the choice behind it.
 
     Raises:

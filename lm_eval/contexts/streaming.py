@@ -1,4 +1,4 @@
-"""A long row of texts or documents in pieces: tokenised ahead of the model, cut into windows that fit the memory."""
+"""Streaming texts or documents: tokenised in a thread ahead of the model, cut into windows that fit in memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,7 @@ Raw = TypeVar("Raw")
 Tokenised = TypeVar("Tokenised")
 
 _TOKENISED_TOGETHER = 256
-"""Items."""
+"""Items in a chunk."""
 _WINDOW_TOKENS = 1 << 17
 """Tokens of the items that are encoded together, sorted by length."""
 _WINDOW_BYTES = 1 << 29

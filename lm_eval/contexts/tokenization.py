@@ -1,6 +1,6 @@
-"""Contexts and choices as tokens: what a model is given of each document (experiment §4.1).
+"""Tokenising the contexts and choices of documents (experiment §4.1).
 
-The last place that sees text; from here on there are token ids and vectors.
+The last module that sees text; from here on there are token ids and vectors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from lm_eval.tasks.documents import Document
 from lm_eval.vectors.spec import Samples, Segment
 
 _Tokens = list[list[tuple[int, ...]]]
-"""A context's tokens, uncut: of each sample, of each of its segments."""
+"""A context's tokens before truncation: for each sample, for each of its segments."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class TokenisedDocument:
 
     document: Document
     samples: Samples
-    """The context; one segment in all where it isn't segmented, none where choices are compared with one another."""
+    """The context; a single segment where it isn't segmented, none where choices are compared with one another."""
     choices: tuple[Segment, ...]
     parts: tuple["TokenisedDocument", ...] = ()
-    """Where each choice has a context of its own: a document a choice; theirs together are this one's."""
+    """Where choices have different contexts: one document for each choice, whose samples and choices this one joins."""
 
     @property
     def context(self) -> tuple[Segment, ...]:
@@ -45,7 +45,7 @@ def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
 
 
 def _by_context(document: Document) -> list[Document]:
-    """Return the document, or one a choice where each of these has a context of its own."""
+    """Return the document, or one for each choice where choices have different contexts."""
     example = document.example
     if not example.contexts:
         return [document]
@@ -62,7 +62,7 @@ def _join(parts: list[TokenisedDocument], document: Document) -> TokenisedDocume
 
 @dataclass
 class Tokeniser:
-    """Turns documents into tokens by the rules of one configuration, and counts the segments that it cuts."""
+    """Turns documents into tokens by the rules of one configuration, and counts truncated segments."""
 
     model: LanguageModel
     config: RunConfig
@@ -76,7 +76,7 @@ class Tokeniser:
 
     @property
     def num_truncated(self) -> int:
-        """Segments that were cut, and contexts that are cut together with their choices."""
+        """Segments that were truncated, and contexts that are truncated together with their choices."""
         return self._placer.num_truncated + self._num_cut_with_choice
 
     def __call__(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
@@ -86,8 +86,8 @@ class Tokeniser:
             RunError: a segment or choice without tokens, or an ADD_POS offset beyond the model's positions.
         """
         alone = [one for document in documents for one in _by_context(document)]
-        found = iter(self._tokenise(alone))
-        return [_join([next(found) for _ in _by_context(document)], document) for document in documents]
+        tokenised = iter(self._tokenise(alone))
+        return [_join([next(tokenised) for _ in _by_context(document)], document) for document in documents]
 
     def _tokenise(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
         """Tokenise documents that have one context each."""
@@ -95,13 +95,13 @@ class Tokeniser:
             contexts, choices = self._pairs(documents)
         else:
             contexts, choices = self._contexts(documents), self._separate_choices(documents)
-        found = []
+        tokenised = []
         for document, context in zip(documents, contexts, strict=True):
             source = document.example.source or f"document {document.doc_id}"
             samples, end = self._place(context, source)
-            found.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
-            self._count_joint_cut(found[-1])
-        return found
+            tokenised.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
+            self._count_joint_cut(tokenised[-1])
+        return tokenised
 
     def _separate_choices(self, documents: Sequence[Document]) -> Iterator[tuple[int, ...]]:
         texts = [choice for document in documents for choice in document.example.choices]
@@ -116,14 +116,14 @@ class Tokeniser:
             for choice in document.example.choices
         ]
         tokens = encode_pairs(self.model, pairs)
-        contexts, place = [], 0
+        contexts, position = [], 0
         for document in documents:
-            contexts.append([[tokens[place][0]]])
-            place += len(document.example.choices)
+            contexts.append([[tokens[position][0]]])
+            position += len(document.example.choices)
         return contexts, iter([choice for _, choice in tokens])
 
     def _contexts(self, documents: Sequence[Document]) -> list[_Tokens]:
-        """Return the tokens of each document's context, uncut: a list of samples, each a list of segments."""
+        """Return the tokens of each document's context before truncation, as a list of samples of segments."""
         if not self.config.has_context:  # `dist_sim` compares choices with one another
             empty = [] if self.config.model == "dist_sim" else [[self.model.empty_context]]
             return [empty for _ in documents]
@@ -141,7 +141,7 @@ class Tokeniser:
         ]
 
     def _place(self, samples: _Tokens, source: str) -> tuple[Samples, int]:
-        """Cut the segments of a context and lay them end to end; also return where the context ends, in tokens."""
+        """Truncate the segments of a context and give them offsets; also return the context's length in tokens."""
         if not samples and self.config.has_context:
             raise RunError(f"{source}: the context is empty; there is nothing to score the choices against")
         return self._placer.place(samples, source)

@@ -13,17 +13,17 @@ from lm_eval.vectors.spec import Samples, Segment
 
 @dataclass
 class SegmentPlacer:
-    """Cuts segments to the model's length and lays those of a context end to end; counts what it cuts."""
+    """Truncates segments to the model's length, gives each its offset in the context, and counts truncations."""
 
     model: LanguageModel
     add_pos: bool
     """Whether a segment gets the position at which it starts in its context (ADD_POS)."""
     cuts: bool = True
-    """Whether segments are cut here; what stands in one sequence with a choice is cut with it, where it is scored."""
+    """Whether to truncate; a context in one sequence with its choice is truncated with it, when it is scored."""
     num_truncated: int = field(default=0, init=False)
 
     def place(self, samples: Sequence[Sequence[tuple[int, ...]]], source: str) -> tuple[Samples, int]:
-        """Return the segments of a context, and where the context ends, in tokens.
+        """Return the segments of a context, and its length in tokens.
 
         Raises:
             RunError: a segment without tokens, or an offset beyond the model's positions.
@@ -42,14 +42,14 @@ class SegmentPlacer:
         return tuple(placed), offset
 
     def cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
-        """Keep the end of what is longer than the model takes."""
+        """Keep the end of a sequence that is longer than the model takes."""
         if not self.cuts or len(tokens) <= self.model.max_length:
             return tokens
         self.num_truncated += 1
         return tokens[-self.model.max_length :]
 
     def offset(self, offset: int, source: str) -> int:
-        """Return the position that the tokens of a segment get beside their own."""
+        """Return the offset whose position embedding is added to a segment's tokens; 0 adds none."""
         if not self.add_pos:
             return 0
         if offset >= self.model.max_length:

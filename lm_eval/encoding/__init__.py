@@ -1,1 +1,1 @@
-"""Concept vectors of any texts, outside of any task."""
+"""Encoding arbitrary texts as concept vectors, without a task."""

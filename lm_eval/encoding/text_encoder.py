@@ -1,6 +1,6 @@
-"""Concept vectors of any texts, for work outside the harness: `lm_eval.encode` (experiment §4).
+"""`lm_eval.encode`: concept vectors of arbitrary texts, for work outside the harness (experiment §4).
 
-The way is the one that contexts go in both tests; only their questions and choices are missing.
+Texts are encoded like the contexts of both tests; there are only no questions and choices.
 """
 
 import logging
@@ -35,7 +35,7 @@ from lm_eval.vectors.spec import Samples
 logger = logging.getLogger(__name__)
 
 _KEPT_BYTES = 1 << 28
-"""Vectors of segments that are kept for later windows, in which they may come again."""
+"""Bytes of segment vectors that are kept for later windows, as segments may repeat."""
 
 Vectors = Float[np.ndarray, "dim"] | Float[np.ndarray, "vector dim"]
 
@@ -54,14 +54,14 @@ class TextEncoder:
     model: LanguageModel
     execution: Execution = field(default_factory=Execution)
     num_truncated: int = field(default=0, init=False)
-    """Segments so far that were longer than the model takes."""
+    """Segments so far that were truncated to the model's length."""
 
     @classmethod
     def load(cls, config: RunConfig, execution: Execution) -> "TextEncoder":
-        """Load the model of a configuration, at the commit that the hub's cache or the hub gives.
+        """Load the model of a configuration, at its current commit on the hub or in the cache.
 
         Raises:
-            ConfigurationError: the model is not to be had, or the settings don't suit it.
+            ConfigurationError: the model is not available, or the settings don't suit it.
         """
         facts = read_facts(config.pretrained, config.revision, config.checkpoint)
         check_against_model(config, facts, decodes=False)
@@ -74,7 +74,7 @@ class TextEncoder:
         return self.model.width_of(Recipe.of(self.config, self.model).spec.layer)
 
     def describe(self) -> dict[str, Any]:
-        """Return what decides the vectors, as plain data: model, dtype, settings, scheme."""
+        """Return everything that decides the vectors, as plain data: model, dtype, settings, scheme."""
         return {
             "pretrained": self.config.pretrained,
             "weights": dict(model_identity(self.config.pretrained, self.config.revision, self.config.checkpoint)),
@@ -89,11 +89,11 @@ class TextEncoder:
         """Yield the vectors of each text, in order; only a window of texts is held at once.
 
         Args:
-            texts: where each stands, for messages, and the text.
-            progress: told of finished texts.
+            texts: pairs of source, for messages, and text.
+            progress: advanced for finished texts.
 
         Raises:
-            DataError: a text is of no form, empty, or of another form than the first.
+            DataError: a text is invalid, empty, or of another form than the first.
             RunError: a segment has no tokens, or starts beyond the model's positions (ADD_POS).
         """
         recipe = Recipe.of(self.config, self.model)
@@ -127,11 +127,11 @@ class TextEncoder:
         cut = [cut_text(text, str(self.config.encoding_scheme)) for _, text in chunk]
         segments = [segment for samples in cut for sample in samples for segment in sample]
         tokens = iter(tokenize_segments(self.model, segments))
-        found = []
+        tokenised = []
         for (source, text), samples in zip(chunk, cut, strict=True):
             rows = [[next(tokens) for _ in sample] for sample in samples]
-            found.append(_Tokenised(placer.place(rows, source)[0], form_of(text, source)))
-        return found
+            tokenised.append(_Tokenised(placer.place(rows, source)[0], form_of(text, source)))
+        return tokenised
 
     def _bytes_of(self, text: _Tokenised) -> int:
         num_vectors = self.config.vectors.context_aggregation.num_vectors
@@ -174,16 +174,18 @@ def encode(
         encoding_scheme: concat_all_examples leaves a string whole, sentence_level_segmentation cuts it into sentences.
         batch_size: rows a batch; None leaves it to a budget of tokens.
         device: where the model goes; None takes a GPU where there is one.
-        settings: those of experiment §4 by their public names or in lower case (word_agg_scheme, which must be there,
+        settings: those of experiment §4 by their public names or in lower case (word_agg_scheme, which is required,
             segment_agg_scheme, example_agg_scheme, norm, encoding_layer, add_pos), and revision, dtype and what
             `lm_eval.config.checkpoint.Checkpoint` has.
 
     Raises:
-        ConfigurationError: the call is wrong; nothing was computed. (What is wrong with a text shows when its turn
-            comes.)
+        ConfigurationError: the call is wrong; nothing was computed. (Errors in a text are raised when it is
+            reached.)
     """
     if isinstance(texts, (str, bytes)):
-        raise ConfigurationError("encode: texts must be a list (or any iterable) of texts, got a single one; wrap it")
+        raise ConfigurationError(
+            "encode: texts must be a list (or any iterable) of texts, got a single text; put it in a list"
+        )
     if isinstance(model, LanguageModel):
         _refuse_loading(device, settings)
     named = _by_public_name(settings)
@@ -210,7 +212,7 @@ def _refuse_loading(device: str | None, settings: dict[str, Any]) -> None:
 
 
 def _by_public_name(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return keywords by the names that `model_args` has."""
+    """Return settings by their names in `model_args`."""
     named: dict[str, Any] = {}
     for key, value in settings.items():
         public = key.upper() if key.upper() in SETTING_NAMES else key

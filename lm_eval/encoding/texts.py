@@ -1,4 +1,4 @@
-"""Texts that are encoded outside of any task: their forms, how they are cut, and the settings that suit them.
+"""Texts to encode without a task: their forms, how they are cut into segments, and the settings allowed.
 
 Knows nothing of torch, so that a call can be checked before anything heavy is imported.
 """
@@ -19,25 +19,25 @@ Form = Literal["text", "segments", "samples"]
 
 WHOLE, SENTENCES = "concat_all_examples", "sentence_level_segmentation"
 TEXT_SCHEMES = (WHOLE, SENTENCES)
-"""The schemes that mean something for a bare text, which has no shots, no hint and no answer."""
+"""The schemes that apply to a bare text, which has no shots, no hint and no answer."""
 
 _FORMS = "a text, a list of texts (its segments) or a list of lists of texts (samples of segments)"
 
 
 def make_encoding(model_args: str | Mapping[str, object], encoding_scheme: str = WHOLE) -> RunConfig:
-    """Return the configuration by which texts are encoded: that of a context whose choices nobody asks for.
+    """Return the configuration that encodes texts: that of a context without choices.
 
     Args:
         model_args: `KEY=value,KEY=value`, or the same as keywords: the model and the settings of experiment §4.
         encoding_scheme: how a text that is a string is cut.
 
     Raises:
-        ConfigurationError: an unknown setting or value, or one that has nothing to do here.
+        ConfigurationError: an unknown setting or value, or one that has no effect here.
     """
     if encoding_scheme not in TEXT_SCHEMES:
-        why = " (it tells shots, question and answer apart)" if encoding_scheme in SEGMENTING_SCHEMES else ""
+        why = " (it separates shots, question and answer)" if encoding_scheme in SEGMENTING_SCHEMES else ""
         raise ConfigurationError(
-            f"encoding_scheme={encoding_scheme}: a text cannot be cut so{why}; choose from "
+            f"encoding_scheme={encoding_scheme}: this scheme cannot cut a bare text{why}; choose from "
             f"{', '.join(TEXT_SCHEMES)}, or give the segments of a text as a list"
         )
     pairs = read_pairs(model_args, "model_args")
@@ -56,7 +56,7 @@ def form_of(text: Any, source: str) -> Form:  # noqa: ANN401
     """Return the form of a text.
 
     Raises:
-        DataError: it is of none, or has nothing in it.
+        DataError: the text has none of the forms, or is empty.
     """
     form: Form
     if isinstance(text, str):
@@ -76,13 +76,15 @@ def form_of(text: Any, source: str) -> Form:  # noqa: ANN401
 
 
 def check_form(form: Form, first: Form, source: str) -> None:
-    """See that a text is of the form of the first one, so that all vectors have one shape.
+    """Check that a text has the form of the first one, so that all vectors have the same shape.
 
     Raises:
-        DataError: it is of another.
+        DataError: it has another form.
     """
     if form != first:
-        raise DataError(f"{source}: of the form {form!r}, but the first one is {first!r}; give all in one form")
+        raise DataError(
+            f"{source}: the text has the form {form!r}, but the first one is {first!r}; give all in one form"
+        )
 
 
 def _is_list(value: object) -> bool:
@@ -90,7 +92,7 @@ def _is_list(value: object) -> bool:
 
 
 def cut_text(text: Text, scheme: str) -> list[list[str]]:
-    """Return a text's samples of segments, empty ones left out; what is a list is cut already."""
+    """Cut a text into samples of segments, without empty ones; a list is cut already."""
     if isinstance(text, str):
         samples = [split_sentences(text) if scheme == SENTENCES else [text]]
     elif isinstance(text[0], str):

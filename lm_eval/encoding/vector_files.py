@@ -1,4 +1,4 @@
-"""Files around concept vectors: texts out of JSONL, vectors into Parquet or safetensors, a piece at a time."""
+"""Reading texts from JSONL and writing their vectors to Parquet or safetensors, piece by piece."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from lm_eval.encoding.texts import Form, Text, check_form, form_of
 from lm_eval.errors import DataError
 
 METADATA_KEY = "lm_eval"
-"""Under which a file states, as JSON, what decides its vectors."""
+"""Metadata key whose JSON value states everything that decides the vectors."""
 
 Id = int | str
 Write = Callable[[Id, np.ndarray], None]
@@ -31,13 +31,13 @@ class TextFile:
     path: Path
     field: str = "text"
     id_field: str | None = None
-    """The field that names a text; None takes the number of its line."""
+    """The field with the id of a text; None takes the number of its line."""
 
     def __iter__(self) -> Iterator[tuple[str, Id, Text]]:
-        """Yield where a text stands, its id and the text, line by line; empty lines are passed over.
+        """Yield source, id and text of each line; empty lines are skipped.
 
         Raises:
-            DataError: a line is no JSON object in UTF-8, or lacks a field, or its text or id is of no use.
+            DataError: a line is no JSON object in UTF-8, lacks a field, or has an invalid id.
         """
         with self.path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):
@@ -66,7 +66,7 @@ class TextFile:
         return text
 
     def check(self) -> "Contents":
-        """Read the whole file once, and return what is in it.
+        """Read and check the whole file once, and return a summary of its content.
 
         Raises:
             DataError: the file or a line of it cannot be used; names the line.
@@ -90,7 +90,7 @@ class TextFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file of texts holds."""
+    """A summary of a file of texts."""
 
     num_texts: int
     form: Form
@@ -112,31 +112,31 @@ def _read_line(line: bytes, source: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What is known of a file of vectors before the first one is written."""
+    """The layout of a file of vectors, known before the first one is written."""
 
     dim: int
     one_vector: bool
-    """Whether each text has one vector, else a list of them."""
+    """Whether each text has exactly one vector, rather than a list."""
     contents: Contents
     description: Mapping[str, Any]
-    """What decides the vectors."""
+    """Everything that decides the vectors, for the metadata."""
 
 
 @contextlib.contextmanager
 def vector_file(path: Path, layout: Layout) -> Iterator[Write]:
-    """Open a file for the vectors of texts; it is there at the end, whole, or not at all."""
+    """Open a file for the vectors of texts; it is written atomically when the `with` block ends."""
     write_to = _parquet if path.suffix == ".parquet" else _safetensors
     with written_whole(path) as temporary, write_to(temporary, layout) as write:
         yield write
 
 
 _ROW_GROUP_BYTES = 1 << 26
-"""Of vectors, about."""
+"""Bytes of vectors in a row group, approximately."""
 
 
 @contextlib.contextmanager
 def _parquet(path: Path, layout: Layout) -> Iterator[Write]:
-    """Write columns `id` and `vector` ([dim]), or `vectors` ([vector, dim]); a row a text."""
+    """Write columns `id` and `vector` ([dim]), or `vectors` ([vector, dim]); one row per text."""
     vector = pa.list_(pa.float32(), layout.dim)
     name, kind = ("vector", vector) if layout.one_vector else ("vectors", pa.list_(vector))
     schema = pa.schema({"id": pa.int64() if layout.contents.id_type is int else pa.string(), name: kind})
@@ -173,21 +173,21 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Write]:
 def _safetensors(path: Path, layout: Layout) -> Iterator[Write]:
     """Write `vectors` ([text, dim]), or `vectors` ([vector, dim]) and `offsets`: text i has rows offsets[i:i + 2].
 
-    The vectors wait in a file beside it, for their number stands in front of them.
+    The vectors are collected in a temporary file, as the format needs their number first.
     """
     from safetensors.numpy import save_file  # noqa: PLC0415
 
-    with tempfile.TemporaryFile(dir=path.parent) as waiting:
+    with tempfile.TemporaryFile(dir=path.parent) as buffer:
         ends = [0]
 
         def write(_name: Id, vectors: np.ndarray) -> None:
-            waiting.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+            buffer.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
             ends.append(ends[-1] + (1 if layout.one_vector else len(vectors)))
 
         yield write
-        waiting.flush()
+        buffer.flush()
         tensors: dict[str, np.ndarray] = {
-            "vectors": np.memmap(waiting, dtype="<f4", mode="r", shape=(ends[-1], layout.dim))
+            "vectors": np.memmap(buffer, dtype="<f4", mode="r", shape=(ends[-1], layout.dim))
         }
         if not layout.one_vector:
             tensors["offsets"] = np.array(ends, dtype="<i8")

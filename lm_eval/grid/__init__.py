@@ -1,4 +1,4 @@
-"""Grids: many configurations from one call. What a user's own grid script imports stands here.
+"""Grids: many configurations run by one call. Grid scripts import what they need from here.
 
 from lm_eval.grid import Grid, launch, list_models
 """

@@ -1,4 +1,4 @@
-"""Whether what runs need from outside, models and data, is available; everything missing is said in one message."""
+"""Checks that models and data are available, locally or on the hub; one message lists everything that is missing."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -7,14 +7,14 @@ from lm_eval.common.hub import answers, cached_snapshot, is_silent, lacking
 from lm_eval.common.text import say_cause
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import Given
+from lm_eval.grid.grid import CommonOptions
 from lm_eval.models.info import ModelFacts, is_local, read_facts
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.documents import documents_of
 
 
 def attempt(checks: Iterable[Callable[[], object]]) -> list[str]:
-    """Make every check, and return what is wrong; the same fault is named once."""
+    """Make all checks, and return the messages of those that fail, each once."""
     faults: dict[str, None] = {}
     for check in checks:
         try:
@@ -25,10 +25,10 @@ def attempt(checks: Iterable[Callable[[], object]]) -> list[str]:
 
 
 def refuse(faults: Sequence[str]) -> None:
-    """Raise what is wrong, if anything is.
+    """Raise an error if there are any faults.
 
     Raises:
-        ConfigurationError: with a line for each fault.
+        ConfigurationError: its message has a line for each fault.
     """
     if len(faults) == 1:
         raise ConfigurationError(faults[0])
@@ -36,31 +36,33 @@ def refuse(faults: Sequence[str]) -> None:
         raise ConfigurationError("\n  ".join([f"{len(faults)} things are not available or not usable:", *faults]))
 
 
-def read_models(names: Collection[str], given: Given, further: Callable[[], list[str]]) -> dict[str, ModelFacts]:
+def read_models(
+    names: Collection[str], common: CommonOptions, further: Callable[[], list[str]]
+) -> dict[str, ModelFacts]:
     """Read the configs of models.
 
     Args:
-        names: of the hub, or folders.
-        given: the revision, and what else is loaded.
-        further: says what else is wrong; asked only where a model is missing for want of a network, so that all that
-            the network would have given is said at once.
+        names: hub names or folders.
+        common: the options of all runs, of which revision and checkpoint are used.
+        further: returns further faults; called only where a model is missing because the hub can't be reached, so
+            that one message lists everything to fetch.
 
     Raises:
-        ConfigurationError: a model is not available; names all of them.
+        ConfigurationError: models are not available; the message names all of them.
     """
     facts: dict[str, ModelFacts] = {}
 
     def read(name: str) -> None:
-        facts[name] = read_facts(name, given.revision, given.checkpoint)
+        facts[name] = read_facts(name, common.revision, common.checkpoint)
 
     faults = attempt(partial(read, name) for name in names)
-    for_want_of_network = any(name not in facts and not is_local(name) for name in names) and is_silent()
-    refuse([*faults, *further()] if for_want_of_network else faults)
+    is_hub_missed = any(name not in facts and not is_local(name) for name in names) and is_silent()
+    refuse([*faults, *further()] if is_hub_missed else faults)
     return facts
 
 
 def check_data(tasks: Mapping[RunConfig, Task]) -> list[str]:
-    """Return what is wrong with the documents of configurations, each dataset looked at once."""
+    """Return what is wrong with the documents of configurations; each dataset is checked once."""
     distinct = {
         (task.dataset.name, form.num_fewshot, form.has_context): (form, task.dataset) for form, task in tasks.items()
     }
@@ -68,7 +70,7 @@ def check_data(tasks: Mapping[RunConfig, Task]) -> list[str]:
 
 
 def check_weights(configs: Iterable[RunConfig]) -> list[str]:
-    """Return which models of the hub a run could not load: not whole in the cache, and the hub doesn't answer."""
+    """Return an error for each hub model that is not complete in the cache and can't be fetched from the hub."""
     names = dict.fromkeys((c.pretrained, c.revision) for c in configs if not is_local(c.pretrained))
     return attempt(partial(_check_cached, *name) for name in names)
 
@@ -79,6 +81,6 @@ def _check_cached(name: str, revision: str | None) -> None:
     if missing and (fault := answers(name, "model", revision)) is not None:
         raise ConfigurationError(
             f"pretrained={name}: the cache lacks {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}, and the "
-            f"model hub gives nothing ({say_cause(fault)}); fetch it while there is a network "
+            f"model hub doesn't provide it ({say_cause(fault)}); fetch it while there is a network "
             "(scripts/prefetch.py), or give other models or folders (--models)"
         )

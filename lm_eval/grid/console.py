@@ -1,4 +1,4 @@
-"""What is printed when a grid has ended: the results as a table, what failed and why, what could not be written."""
+"""What a grid prints: its plan, progress, results as a table, failures with causes, results it could not write."""
 
 import contextlib
 import sys
@@ -8,7 +8,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from lm_eval.config.run_config import describe
-from lm_eval.grid.estimate import Prospect, describe_seconds
+from lm_eval.grid.estimate import Estimate, describe_seconds
 from lm_eval.grid.plan import Plan, plan_remarks
 from lm_eval.grid.summary import Summary
 from lm_eval.results.folder import ResultsFolder
@@ -18,7 +18,7 @@ from lm_eval.scheduling.heartbeat import Progress
 from lm_eval.scheduling.units import Outcome
 
 _LOG_LINES = 5
-"""Of a dead worker's log, that are shown."""
+"""Lines of a dead worker's log that are shown."""
 
 
 def print_counts(summary: Summary) -> None:
@@ -52,7 +52,7 @@ def print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
 
 
 def _print_failures(failures: Sequence[Outcome], when: str = "") -> None:
-    """Print every cause once, under the runs that it ended; of a worker that died, also the end of its log."""
+    """Print each cause once, below the runs that it failed; for a dead worker also the end of its log."""
     by_cause: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in failures:
         if (failure := outcome.failure) is not None:
@@ -72,21 +72,21 @@ def print_unwritten(summary: Summary, folder: ResultsFolder) -> None:
     print(f"NOT WRITTEN to {folder.path}: {len(summary.unwritten)} results", file=sys.stderr)
     for outcome in summary.unwritten:
         print(f"  {describe(outcome.config)}", file=sys.stderr)
-    where, rescued = summary.rescued_to, summary.num_rescued
+    rescue, rescued = summary.rescued_to, summary.num_rescued
     which = "they are" if rescued == len(summary.unwritten) else f"{rescued} of them are"
-    fate = "they are lost" if where is None else f"{which} in {where}; move its files there once there is room"
-    print(f"  {fate}", file=sys.stderr)
+    line = "they are lost" if rescue is None else f"{which} in {rescue}; move its files there once there is room"
+    print(f"  {line}", file=sys.stderr)
 
 
 _GRID_FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
 
 
 class GridProgress:
-    """Counts the runs of a grid; a line for each that ends, and a bar below them where somebody watches."""
+    """Shows the progress of a grid: a line for each run that ends, and in a terminal a bar below them."""
 
     def __init__(self, num_runs: int) -> None:
-        watched = sys.stderr.isatty()
-        self._bar = tqdm(total=num_runs, bar_format=_GRID_FORMAT, disable=not watched, dynamic_ncols=True)
+        is_terminal = sys.stderr.isatty()
+        self._bar = tqdm(total=num_runs, bar_format=_GRID_FORMAT, disable=not is_terminal, dynamic_ncols=True)
         self._bar.set_postfix_str("starting")
 
     def __enter__(self) -> "GridProgress":
@@ -103,7 +103,7 @@ class GridProgress:
             self._bar.close()
 
     def show(self, progress: Progress, line: str | None) -> None:
-        """Show how far the grid is, and a line about what has ended, if any."""
+        """Update the bar, and print a line about a run that has ended, if any."""
         with contextlib.suppress(OSError, ValueError):  # a log on a full disk, a pipe that nobody reads any more
             self._show(progress, line)
 
@@ -118,14 +118,14 @@ class GridProgress:
         self._bar.refresh()
 
 
-def print_plan(plan: Plan, folder: ResultsFolder, prospect: Prospect | None, notes: Sequence[str] = ()) -> None:
-    """Print what is to run, what is done, and what a user should know before trusting that.
+def print_plan(plan: Plan, folder: ResultsFolder, estimate: Estimate | None, notes: Sequence[str] = ()) -> None:
+    """Print how many runs are to run and done, remarks on the stored results, and the estimate.
 
     Args:
         plan: what is to run and why.
-        folder: the results there are.
-        prospect: who carries it out; None where nothing is to run.
-        notes: what the tasks leave out.
+        folder: the results folder.
+        estimate: workers and time; None where nothing is to run.
+        notes: what the task files ask for that is ignored.
     """
     for note in notes:
         print(note, file=sys.stderr)
@@ -136,6 +136,6 @@ def print_plan(plan: Plan, folder: ResultsFolder, prospect: Prospect | None, not
     outdated = f" ({plan.num_outdated} of them outdated)" if plan.num_outdated else ""
     failed = f", {len(plan.failed)} failed before (--retry_failed runs them again)" if plan.failed else ""
     print(f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}")
-    if prospect is not None:
-        print("\n".join(prospect.lines()))
+    if estimate is not None:
+        print("\n".join(estimate.lines()))
     sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""Carrying a plan out: outcomes become files as they come; leases, journal and logs are kept meanwhile.
+"""The driver of a grid: runs the plan, writes each outcome as a file, keeps leases, heartbeat and logs.
 
-The only one who writes into a results folder while a grid runs; workers, wherever they are, need not see it.
+Only the driver writes into the results folder; workers need no access to it.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from lm_eval.common.atomic import sweep_temporary_files
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.estimate import Prospect
+from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.ownership import Ownership
 from lm_eval.grid.plan import Plan
 from lm_eval.grid.result_writer import ResultWriter
@@ -23,34 +23,34 @@ from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import is_same_run
 from lm_eval.results.provenance import code_version, command_line
 from lm_eval.scheduling.executors.base import Executor
-from lm_eval.scheduling.heartbeat import Journal, Progress
+from lm_eval.scheduling.heartbeat import Heartbeat, Progress
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Ended, Event, Outcome, Started
 
 OnChange = Callable[[Progress, str | None], None]
-"""Is called with how far the grid is, and with a line about what has ended, if anything has."""
+"""Called with the progress, and with a line about a run that has ended, if any."""
 
-_SOMETHING_ELSE = Failure(
-    message="the model or the data were not what they were when the plan was made: changed meanwhile, or other ones on "
-    "the worker's machine; the result is stored as what it was computed from, call again for the rest"
+_CHANGED_SINCE_PLAN = Failure(
+    message="the model or the data differ from those of the plan: they changed meanwhile, or the worker's machine has "
+    "others; the result is stored under what it was computed from, call again to compute the planned run"
 )
 
 
 class Driver:
-    """Carries one plan out."""
+    """Runs one plan."""
 
     def __init__(
-        self, plan: Plan, folder: ResultsFolder, prospect: Prospect, on_change: OnChange, *, fail_fast: bool = False
+        self, plan: Plan, folder: ResultsFolder, estimate: Estimate, on_change: OnChange, *, fail_fast: bool = False
     ) -> None:
         self._plan = plan
         self._runs = {run.config: run for run in plan.to_run}
         self._folder = folder
-        self._prospect = prospect
+        self._estimate = estimate
         self._on_change = on_change
         self._fail_fast = fail_fast
         self._progress = Progress(planned=len(plan.to_run), skipped=len(plan.done))
-        self._journal = Journal(folder.path, self._progress)
-        self._ownership = Ownership(plan, folder, self._journal)
+        self._heartbeat = Heartbeat(folder.path, self._progress)
+        self._ownership = Ownership(plan, folder, self._heartbeat)
         self._writer = ResultWriter(folder, self._runs)
         self._causes: set[str] = set()
         self.summary = Summary(self._progress)
@@ -60,11 +60,11 @@ class Driver:
 
         Raises:
             ConfigurationError: the executor cannot run this; nothing ran.
-            KeyboardInterrupt: somebody wants it to stop; what is finished is written.
+            KeyboardInterrupt: the user interrupted it; finished runs are written.
         """
-        workforce = self._prospect.workforce
+        workforce = self._estimate.workforce
         queue = WorkQueue(
-            units=self._prospect.remaining.units,
+            units=self._estimate.remaining.units,
             claim=self._ownership.claim,
             sizes=workforce.sizes,
             larger_share=workforce.larger_share,
@@ -82,9 +82,9 @@ class Driver:
 
     @contextlib.contextmanager
     def _opened(self, queue: WorkQueue) -> Iterator[None]:
-        """Keep the journal while what is inside runs, and leave the folder in order however that ends."""
+        """Keep the heartbeat during the `with` block; afterwards write what is left and release all leases."""
         try:
-            self._journal.open()
+            self._heartbeat.open()
         except OSError as error:
             raise ConfigurationError(
                 f"results folder {self._folder.path}: cannot be written ({error}); choose another"
@@ -99,8 +99,8 @@ class Driver:
             ended = "interrupted"
             raise
         finally:
-            with contextlib.ExitStack() as last:  # each of these, whatever becomes of the others; the last one first
-                last.callback(lambda: self._journal.close(ended))
+            with contextlib.ExitStack() as last:  # all of them run, the last one first, even if some fail
+                last.callback(lambda: self._heartbeat.close(ended))
                 last.callback(lambda: sweep_temporary_files(self._folder.path))
                 last.callback(self._ownership.release_all)
                 last.callback(self._save_the_rest)
@@ -108,13 +108,13 @@ class Driver:
                 last.callback(lambda: self._take_rest(queue))
 
     def _take_rest(self, queue: WorkQueue) -> None:
-        """Take what workers have handed back and nobody has asked for; beyond the failure that ends it only results."""
+        """Take outcomes that are left in the queue; after a failure that stopped the grid, only results."""
         for outcome in queue.settled():
             if outcome.failure is None or not self.summary.stopped:
                 self._take_outcome(outcome)
 
     def _take(self, event: Event) -> None:
-        self._progress.remaining_s = self._prospect.remaining.remaining_s()
+        self._progress.remaining_s = self._estimate.remaining.remaining_s()
         if isinstance(event, Started):
             first, number = describe(event.unit.runs[0].config), len(event.unit.runs)
             self._progress.running[event.worker] = {"num_runs": number, "first": first, "since": time.time()}
@@ -132,7 +132,7 @@ class Driver:
         run = self._runs[outcome.config]
         if outcome.failure is not None:
             self._record(outcome, outcome.failure)
-        elif outcome.result is None or self._ownership.is_done_by_heir(run):
+        elif outcome.result is None or self._ownership.is_done_by_successor(run):
             self._progress.elsewhere += 1
             self._end(outcome.config, f"done elsewhere ({self._count()}): {describe(outcome.config)}")
         else:
@@ -150,12 +150,12 @@ class Driver:
             run["code"] = code_version()
 
     def _settle(self, written: Sequence[Outcome]) -> None:
-        """Take note of results that are in the folder now."""
+        """Count results that have been written, and remove earlier failures of their runs."""
         for outcome in written:
             assert outcome.result is not None  # noqa: S101
             run = self._runs[outcome.config]
             if not is_same_run(outcome.result["identity"][outcome.config.task], run.identity):
-                self._record(replace(outcome, failure=_SOMETHING_ELSE), _SOMETHING_ELSE)
+                self._record(replace(outcome, failure=_CHANGED_SINCE_PLAN), _CHANGED_SINCE_PLAN)
                 continue
             self._progress.finished += 1
             remove_failure(self._folder.path, run, self._plan.reasons[run.name].failure)
@@ -168,7 +168,7 @@ class Driver:
         self._progress.failed += 1
         self.summary.failures.append(outcome)
         self.summary.stopped = self._fail_fast
-        with contextlib.suppress(OSError):  # it is shown at the end too
+        with contextlib.suppress(OSError):  # the failure is also printed at the end
             write_failure(self._folder.path, self._runs[outcome.config], failure)
         cause = first_line(failure.message)
         shown = "as above" if cause in self._causes else f"{cause:.200}"
@@ -176,14 +176,14 @@ class Driver:
         self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {shown}")
 
     def _end(self, config: RunConfig, line: str) -> None:
-        self._prospect.remaining.finish(config)
+        self._estimate.remaining.finish(config)
         self._ownership.release(self._runs[config])
         self._on_change(self._progress, line)
 
     def _keep_log(self, event: Ended) -> None:
         if event.log:
             with contextlib.suppress(OSError):
-                path = self._folder.path / "logs" / self._journal.driver / f"{event.worker}.log"
+                path = self._folder.path / "logs" / self._heartbeat.driver / f"{event.worker}.log"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("a", encoding="utf-8") as stream:
                     stream.write(event.log)

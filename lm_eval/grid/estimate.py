@@ -1,4 +1,4 @@
-"""How long a grid will take, judged by the times that past results state."""
+"""Estimating how long a grid will take, from the times recorded in past results, and which workers it gets."""
 
 import statistics
 import time
@@ -13,7 +13,7 @@ from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult
 from lm_eval.scheduling.allocation import Workforce, describe_share, plan_workforce
 from lm_eval.scheduling.hardware import Machine
-from lm_eval.scheduling.units import ModelKey, Unit, make_units
+from lm_eval.scheduling.units import ModelKey, WorkUnit, make_units
 from lm_eval.tasks.documents import count_documents
 
 _Work = tuple[object, ...]
@@ -24,14 +24,14 @@ class _Cost:
     """Seconds of a pass."""
 
     encode: float
-    """For a document, whatever the configurations."""
+    """Per document, shared by all configurations."""
     score: float
-    """For a document and configuration."""
+    """Per document and configuration."""
     load: float
     parameters: float | None
 
     def scaled(self, parameters: float | None) -> "_Cost | None":
-        """Return the cost for a model of another size: work grows with it."""
+        """Return the cost for a model of another size, in proportion to its parameters."""
         if not parameters or not self.parameters:
             return None
         factor = parameters / self.parameters
@@ -39,32 +39,32 @@ class _Cost:
 
 
 def _work(config: RunConfig) -> _Work:
-    """Return what decides how long a document takes, beside the model."""
+    """Return what decides, besides the model, how long a document takes."""
     return config.task, config.encoding_scheme, config.num_fewshot
 
 
 class Timings:
-    """The time that work takes, by past results."""
+    """The times of past results, by model and work."""
 
     def __init__(self, results: Iterable[StoredResult], *, on_gpu: bool) -> None:
         self._exact: dict[tuple[str, _Work], list[_Cost]] = defaultdict(list)
-        self._alike: dict[_Work, list[_Cost]] = defaultdict(list)
+        self._any_model: dict[_Work, list[_Cost]] = defaultdict(list)
         self.num_results = 0
         for stored in results:
             cost = _read(stored, on_gpu=on_gpu)
             if cost is not None:
                 work = _work(stored.config)
                 self._exact[stored.config.model_name, work].append(cost)
-                self._alike[work].append(cost)
+                self._any_model[work].append(cost)
                 self.num_results += 1
 
-    def seconds(self, unit: Unit, parameters: float | None) -> float | None:
-        """Return how long a unit of work should take on one worker; None where nothing like it was done before."""
+    def seconds(self, unit: WorkUnit, parameters: float | None) -> float | None:
+        """Estimate the seconds of a work unit on one worker; None without a past result of the same work."""
         run = unit.runs[0]
         first = run.config
         costs = self._exact.get((first.model_name, _work(first)))
         if not costs:
-            scaled = (cost.scaled(parameters) for cost in self._alike.get(_work(first), ()))
+            scaled = (cost.scaled(parameters) for cost in self._any_model.get(_work(first), ()))
             costs = [cost for cost in scaled if cost is not None]
         if not costs:
             return None
@@ -85,14 +85,14 @@ def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
 
 @dataclass
 class RemainingTime:
-    """The time that a grid still takes: by the timings at first, by its own pace as it goes on."""
+    """The remaining time of a grid: estimated from past timings at first, from its own pace once runs have ended."""
 
-    units: Sequence[Unit]
+    units: Sequence[WorkUnit]
     timings: Timings
     sizes: Mapping[ModelKey, float]
     num_workers: int
     num_unknown: int = 0
-    """Units that nothing is known about."""
+    """Units without an estimate."""
     _total: float = 0.0
     _done: float = 0.0
     _weights: dict[RunConfig, float] = field(default_factory=dict)
@@ -109,17 +109,17 @@ class RemainingTime:
             self._weights.update(dict.fromkeys((run.config for run in unit.runs), weight / len(unit.runs)))
 
     def planned_s(self) -> float | None:
-        """Return how long the grid should take from the beginning; None where nothing like it was done before."""
+        """Estimate the seconds of the whole grid; None without past results of the same work."""
         if not self.units or self.num_unknown == len(self.units):
             return None
         return self._total / max(1, min(self.num_workers, len(self.units)))
 
     def finish(self, config: RunConfig) -> None:
-        """Take note of a run that has ended."""
+        """Count a run as ended."""
         self._done += self._weights.pop(config, 0.0)
 
     def remaining_s(self) -> float | None:
-        """Return the time to the end; None where there is nothing yet to judge by."""
+        """Estimate the seconds to the end; None without past results and before a run has ended."""
         elapsed, left = time.monotonic() - self._began, max(0.0, self._total - self._done)
         if self._done > 0:
             return elapsed * left / self._done
@@ -128,7 +128,7 @@ class RemainingTime:
 
 
 def describe_seconds(seconds: float) -> str:
-    """Return a time to one or two units."""
+    """Format a duration in one or two units, such as 3 min 20 s."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -142,15 +142,15 @@ def describe_seconds(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
-class Prospect:
-    """Who will carry a plan out, and how long it should take."""
+class Estimate:
+    """The workers of a plan, and how long it should take."""
 
     workforce: Workforce
     timings: Timings
     remaining: RemainingTime
 
     def lines(self) -> list[str]:
-        """Describe it."""
+        """Describe workers and time, line by line."""
         number = len(self.remaining.units)
         lines = [f"{number} pass{'' if number == 1 else 'es'} on {self.workforce.describe()}, {self._time()}"]
         if self.workforce.has_gpus:
@@ -163,13 +163,13 @@ class Prospect:
     def _time(self) -> str:
         planned = self.remaining.planned_s()
         if planned is None:
-            return "no estimate of the time (no past result like these)"
+            return "no estimate of the time (no past result of such runs)"
         text = (
             f"about {describe_seconds(planned)} by the times of {self.timings.num_results} past results, "
-            "and the start of the workers"
+            "plus the start of the workers"
         )
         unknown = self.remaining.num_unknown
-        return text + (f" ({unknown} passes are unlike any of them)" if unknown else "")
+        return text + (f" ({unknown} passes have no similar past result)" if unknown else "")
 
     def _size(self, key: ModelKey) -> str:
         if key not in self.workforce.needs_gib:
@@ -178,20 +178,20 @@ class Prospect:
         return f"{billions:.2g} billion parameters, about {self.workforce.needs_gib[key]:.1f} GiB"
 
 
-def look_ahead(
+def make_estimate(
     plan: Plan,
     folder: ResultsFolder,
     sizes: Mapping[str, int | None],
     machines: Sequence[Machine],
     num_gpus: int | None,
-) -> Prospect | None:
-    """Decide who carries a plan out; None where nothing is to run.
+) -> Estimate | None:
+    """Plan the workers and estimate the time; None where nothing is to run.
 
     Args:
         plan: what is to run.
-        folder: the results there are, whose times tell how long runs take.
+        folder: the results folder, whose results state how long they took.
         sizes: parameters of every model, by its name; None where they are not known.
-        machines: where.
+        machines: those to run on.
         num_gpus: GPUs of each worker; None takes the fewest that hold its model.
 
     Raises:
@@ -203,4 +203,4 @@ def look_ahead(
     workforce = plan_workforce(units, sizes, machines, num_gpus)
     timings = Timings(folder, on_gpu=workforce.has_gpus)
     remaining = RemainingTime(units, timings, workforce.sizes, workforce.num_workers)
-    return Prospect(workforce, timings, remaining)
+    return Estimate(workforce, timings, remaining)

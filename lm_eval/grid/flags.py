@@ -1,7 +1,7 @@
 """The flags of every grid script, each declared once: its type, its default, its line of help (experiment §6).
 
-Whatever else shows or checks flags is made of this: python-fire's signature and page, the short forms, the table in
-the docs. Knows nothing of command lines; `lm_eval.grid.options` reads them.
+Everything else that shows or checks flags is generated from this: python-fire's signature and help page, the short
+forms, the table in the docs. Knows nothing of command lines; `lm_eval.grid.options` reads them.
 """
 
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from lm_eval.common.field_docs import field_docs
 from lm_eval.config.run_config import DTYPES
 
-# An annotation says how a value is written; a switch has none.
+# The annotation shows how a value is written; a switch has none.
 Text = str | None
 Names = Annotated[Text, "A,B"]
 Folder = Annotated[Text, "DIR"]
@@ -58,17 +58,17 @@ class Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """A flag as pages and tables show it."""
+    """A flag, as shown in help pages and tables."""
 
     name: str
     value_type: type = bool
     """bool for a switch, int for a whole number, str for a text that is kept as it was written."""
     form: str = ""
-    """How its value is written; nothing for a switch."""
+    """How its value is written; empty for a switch."""
     default: bool | int | str | None = False
     help: str
     short: str | None = None
-    """Its one letter, where no other flag of every script begins with it."""
+    """Its single letter, where no other common flag begins with the same."""
 
 
 def _flags() -> tuple[Flag, ...]:
@@ -88,17 +88,17 @@ def _flags() -> tuple[Flag, ...]:
 
 
 def _value_type(hint: Any) -> type:  # noqa: ANN401
-    """Return bool, int or str: what an annotation says of a value that is given."""
+    """Return bool, int or str: the type of a flag's value, without None."""
     bare = get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
-    (given,) = [one for one in get_args(bare) or (bare,) if one is not type(None)]
-    return given  # type: ignore[no-any-return]
+    (value_type,) = [one for one in get_args(bare) or (bare,) if one is not type(None)]
+    return value_type  # type: ignore[no-any-return]
 
 
 FLAGS = _flags()
 
 
 def flag_rows() -> list[tuple[str, str, str, str, str]]:
-    """Return a row of plain text for each flag: the flag, its short form, its value, its default, its help."""
+    """Return for each flag a row of texts: the flag, its short form, its value, its default, its help."""
     return [
         (
             f"--{flag.name}",

@@ -1,4 +1,4 @@
-"""Grids: the product of lists of settings, equal combinations merged (experiment §6)."""
+"""`Grid`: lists of settings, whose product is run; combinations with equal meaning are merged (experiment §6)."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Grid:
     models: Sequence[str]
     """Hub names or local folders."""
     arch_type: Architecture | None
-    """What the models must be; None takes both."""
+    """The architecture that models must have; None allows both."""
     num_fewshot: Sequence[int] = (5, 0)
     encoding_scheme: Sequence[str]
     settings: Mapping[str, Sequence[str | int | None]] = field(default_factory=dict)
@@ -55,26 +55,26 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
-    """What a call says of all runs of its grids."""
+class CommonOptions:
+    """Options of a call that apply to all runs of its grids."""
 
     limit: Limit = field(default_factory=Limit)
     data_dir: str | None = None
     include_path: str | None = None
     """Folder of task files."""
     revision: str | None = None
-    """Of every model."""
+    """Branch, tag or commit of every model."""
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
-    """What else is loaded of every model, and how."""
+    """How every model's checkpoint is loaded."""
 
 
-def expand(grid: Grid, task: Task, given: Given = Given()) -> list[RunConfig]:
-    """Return the configurations of a grid in their one form, each once, in the order of its lists, models outermost.
+def expand(grid: Grid, task: Task, common: CommonOptions = CommonOptions()) -> list[RunConfig]:
+    """Return the configurations of a grid in canonical form, each once, in the order of its lists, models outermost.
 
     Args:
         grid: the grid.
-        task: the grid's.
-        given: what the call says of all runs.
+        task: the task of the grid.
+        common: the options of all runs.
 
     Raises:
         ConfigurationError: a combination that cannot be run.
@@ -88,11 +88,11 @@ def expand(grid: Grid, task: Task, given: Given = Given()) -> list[RunConfig]:
             task=grid.task,
             encoding_scheme=scheme,
             num_fewshot=num_fewshot,
-            limit=given.limit,
-            data_dir=given.data_dir,
-            include_path=given.include_path,
-            revision=given.revision,
-            checkpoint=given.checkpoint,
+            limit=common.limit,
+            data_dir=common.data_dir,
+            include_path=common.include_path,
+            revision=common.revision,
+            checkpoint=common.checkpoint,
             vectors=VectorSettings.parse(**dict(zip(grid.settings, values, strict=True))),
         )
         forms[canonical_in_grid(config, task.dataset)] = None
@@ -100,7 +100,7 @@ def expand(grid: Grid, task: Task, given: Given = Given()) -> list[RunConfig]:
 
 
 def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[tuple[Grid, Task]]:
-    """Return a grid for each task that is asked for in place of its own, with groups' tasks in place of groups.
+    """Return a copy of a grid for each task asked for, groups expanded; None asks for the grid's own task.
 
     Args:
         grid: the grid.
@@ -121,5 +121,5 @@ def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[
 
 
 def resolve_folder(include_path: str | None) -> str | None:
-    """Return a folder of task files as results state it."""
+    """Return the absolute path of a folder of task files, as results state it."""
     return None if include_path is None else str(Path(include_path).expanduser().resolve())

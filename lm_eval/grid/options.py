@@ -1,7 +1,7 @@
 """Reading the flags of a grid script, with python-fire, into a checked object before anything runs (experiment §6).
 
-Fire calls a function before it notices an unknown flag, so the function that it calls here only holds the values.
-Which flags there are stands in `lm_eval.grid.flags`.
+Fire calls a function before it notices an unknown flag, so the function that it calls here only returns the values.
+The flags are declared in `lm_eval.grid.flags`.
 """
 
 import inspect
@@ -22,16 +22,16 @@ _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Flags):
-    """What a user asks of a grid script: the flags as they were given, checked."""
+    """The flags of a grid script as the user gave them, checked."""
 
     has_num_gpus: bool = False
-    """Whether the number of GPUs was given, so that it holds whatever a model needs."""
+    """Whether the user set the number of GPUs, so that a model's memory need is ignored."""
     own_switches: frozenset[str] = frozenset()
-    """Those of the script's own switches that are on."""
+    """The script's own switches that are on."""
     revision: str | None = field(init=False)
     """The branch, tag or commit of every model; from `loading`."""
     checkpoint: Checkpoint = field(init=False)
-    """What else is loaded of every model, and how; from `loading`."""
+    """How every model's checkpoint is loaded; from `loading`."""
 
     def __post_init__(self) -> None:
         for flag in FLAGS:
@@ -62,13 +62,13 @@ def _parse_loading(text: str | None) -> tuple[str | None, Checkpoint]:
     """Return the revision and the checkpoint that `--loading` states.
 
     Raises:
-        ConfigurationError: a key that isn't about loading, or a value that it can't have.
+        ConfigurationError: an unknown key, or an invalid value.
     """
     pairs = parse_pairs(text, "--loading")
     if unknown := [key for key in pairs if key not in _MODEL_KEYS]:
         raise ConfigurationError(
             f"--loading: unknown key {', '.join(unknown)}; choose from {', '.join(_MODEL_KEYS)} "
-            "(settings of vectors stand in the grid at the top of the script)"
+            "(settings of vectors are set in the grid at the top of the script)"
         )
     return pairs.get("revision"), Checkpoint.pick(pairs)
 
@@ -103,7 +103,7 @@ def read_options(
 
 
 def _function_of(flags: Sequence[Flag], description: str) -> Callable[..., dict[str, object]]:
-    """Return a function with a parameter for each flag, which returns those that were given."""
+    """Return a function for fire, with a parameter for each flag, that returns the values given."""
 
     def hold(**given: object) -> dict[str, object]:
         return given
@@ -124,7 +124,7 @@ def _function_of(flags: Sequence[Flag], description: str) -> Callable[..., dict[
 
 
 def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str]:
-    """Return the arguments as `--flag=value`, with texts quoted, which fire would else read as numbers, tuples or sums.
+    """Return the arguments as `--flag=value`, with texts quoted: fire would read some as numbers, tuples or sums.
 
     Raises:
         ConfigurationError: an unknown flag, a text flag without its value, or an argument that belongs to no flag.

@@ -1,42 +1,42 @@
-"""Which runs of a results folder are this driver's, and which another driver has, has done or has failed.
+"""Deciding which runs this driver computes, where several drivers share a results folder.
 
-Leases say who computes what (`scheduling.leases`), the folder says what is done; this holds the two together.
+Leases say which driver computes a run (`scheduling.leases`), the folder says which runs are done; this combines both.
 """
 
 import contextlib
 from collections.abc import Sequence
 
-from lm_eval.common.console import tell
+from lm_eval.common.console import print_safely
 from lm_eval.grid.plan import Plan
 from lm_eval.results.failures import Failure, find_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
-from lm_eval.scheduling.heartbeat import Journal
+from lm_eval.scheduling.heartbeat import Heartbeat
 from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.units import Claim
 
 
 class Ownership:
-    """Claims runs for one driver, as its journal and the leases of the folder let it."""
+    """Claims runs for one driver, by the leases and the results of the folder."""
 
-    def __init__(self, plan: Plan, folder: ResultsFolder, journal: Journal) -> None:
+    def __init__(self, plan: Plan, folder: ResultsFolder, heartbeat: Heartbeat) -> None:
         self._plan = plan
         self._folder = folder
-        self._journal = journal
-        self._leases = Leases(folder.path, journal.driver)
+        self._heartbeat = heartbeat
+        self._leases = Leases(folder.path, heartbeat.driver)
         self._leases_fail = False
 
     def sweep(self) -> None:
-        """Remove the leases of drivers that are gone."""
+        """Remove the leases of dead drivers."""
         self._leases.sweep()
 
     def claim(self, runs: Sequence[Run]) -> Claim:
-        """Ask for runs, just before they are computed."""
+        """Claim runs, just before they are computed."""
         mine, done, held, failed = [], [], [], []
         for run in runs:
             if not self._lease(run):
                 held.append(run)
-            elif self.is_done(run):  # by another driver, which gave its lease back thereafter
+            elif self.is_done(run):  # by another driver, which has given its lease back
                 self.release(run)
                 done.append(run)
             elif (failure := self._find_failure(run)) is not None:
@@ -61,26 +61,26 @@ class Ownership:
         if not self._plan.reasons[run.name].replaces:
             return True
         with contextlib.suppress(OSError):
-            return stored.path.stat().st_mtime > self._journal.opened
+            return stored.path.stat().st_mtime > self._heartbeat.opened
         return False
 
-    def is_done_by_heir(self, run: Run) -> bool:
-        """Whether this driver counted as gone for a while, and another has done its run meanwhile."""
+    def is_done_by_successor(self, run: Run) -> bool:
+        """Whether another driver has taken over this driver's lease of a run, and has written its result."""
         return not self._leases.holds(run.name) and self.is_done(run)
 
     def _find_failure(self, run: Run) -> Failure | None:
         """Return the failure that another driver has recorded since this one began."""
         recorded = find_failure(self._folder.path, run)
         with contextlib.suppress(OSError):
-            if recorded is not None and recorded.path.stat().st_mtime > self._journal.opened:
+            if recorded is not None and recorded.path.stat().st_mtime > self._heartbeat.opened:
                 return recorded.failure
         return None
 
     def _lease(self, run: Run) -> bool:
         try:
             return self._leases.claim(run.name)
-        except OSError as error:  # better to compute something twice than not at all
+        except OSError as error:  # computing a run twice is better than not at all
             if not self._leases_fail:
                 self._leases_fail = True
-                tell(f"no lease can be taken ({error}): other drivers on this folder may do the same")
+                print_safely(f"no lease can be taken ({error}): other drivers on this folder may compute the same runs")
             return True

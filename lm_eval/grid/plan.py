@@ -1,4 +1,4 @@
-"""The plan of a grid: what is to run and why, what is done, what failed before (experiment §6)."""
+"""The plan of a grid: which runs are to run and why, are done, or failed before (experiment §6)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,23 +16,23 @@ from lm_eval.results.result_file import StoredResult
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """Why a run is to run."""
+    """Why a run is to run: nothing stored, an outdated result, an earlier failure, or the user's wish."""
 
     why: str = ""
-    """What there is instead of its result: an outdated one, or a failure."""
+    """In words; empty where nothing is stored."""
     replaces: bool = False
-    """Whether it is run though there is a result."""
+    """Whether its result exists and will be replaced."""
     failure: Path | None = None
     """The file that records an earlier failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a grid still needs."""
+    """The runs of a grid, divided into those to run, done, and failed before."""
 
     to_run: list[Run] = field(default_factory=list)
     reasons: dict[str, Reason] = field(default_factory=dict)
-    """Of those to run, by their names."""
+    """Why each run in `to_run` is run, by the run's name."""
     done: list[tuple[Run, StoredResult]] = field(default_factory=list)
     """Runs whose result is in the folder."""
     failed: list[tuple[Run, RecordedFailure]] = field(default_factory=list)
@@ -40,11 +40,11 @@ class Plan:
 
     @property
     def num_outdated(self) -> int:
-        """How many of those to run have an outdated result."""
+        """How many runs in `to_run` have an outdated result."""
         return sum(reason.why.startswith(OUTDATED) for reason in self.reasons.values())
 
     def add(self, run: Run, reason: Reason) -> None:
-        """Plan to run something."""
+        """Add a run to `to_run`."""
         self.to_run.append(run)
         self.reasons[run.name] = reason
 
@@ -57,14 +57,14 @@ def make_plan(
     retry_failed: bool,
     log_samples: bool = False,
 ) -> Plan:
-    """Divide runs into those to run, those that a folder's files already hold, and those that failed.
+    """Divide runs into those to run, those whose results are in the folder, and those that failed before.
 
     Args:
-        runs: the grid's.
-        folder: the results there are.
+        runs: the runs of the grid.
+        folder: the results folder.
         overwrite: run all of them again.
-        retry_failed: run those again that failed.
-        log_samples: run those again whose result lacks the scores of every document.
+        retry_failed: run failed ones again.
+        log_samples: run again where the result lacks the scores of every document.
     """
     failures, plan = read_failures(folder.path), Plan()
     for run in runs:
@@ -90,7 +90,7 @@ def _failed_before(failure: RecordedFailure) -> str:
 
 
 def describe_plan(plan: Plan, describe: Callable[[RunConfig], str]) -> list[str]:
-    """Return a line for every configuration."""
+    """Return a line for every run: to run, done or failed."""
     reasons = [(run, plan.reasons[run.name].why) for run in plan.to_run]
     lines = [f"to run: {describe(run.config)}{why and f' [{why}]'}" for run, why in reasons]
     lines += [f"done:   {describe(run.config)} ({stored.path.name})" for run, stored in plan.done]
@@ -102,12 +102,12 @@ def describe_plan(plan: Plan, describe: Callable[[RunConfig], str]) -> list[str]
 
 
 def plan_remarks(plan: Plan) -> list[str]:
-    """Return what a user should know before trusting a plan."""
+    """Return remarks on stored results that count as done though they may differ: older form, other code."""
     remarks = []
     if older := sum(stored.is_older_form for _, stored in plan.done):
         remarks.append(
-            f"{older} are in files of the older form, which don't state all that decides a number: "
-            "what they lack (data, dtype, the model's weights) counts as equal"
+            f"{older} are in files of the older form, which don't state everything that decides a number: "
+            "what they leave out (data, dtype, the model's weights) counts as equal"
         )
     partly = sum(not stored.is_older_form and _lacks(stored.identity) for _, stored in plan.done)
     if partly:

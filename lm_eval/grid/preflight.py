@@ -1,4 +1,4 @@
-"""What is settled before a grid runs: its runs, each resolved and checked once, and what is known of their models."""
+"""Preflight: expand grids into runs and check tasks, models and data before any model is loaded."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.availability import check_data, check_weights, read_models, refuse
-from lm_eval.grid.grid import Given, Grid, expand, resolve_folder, with_tasks
+from lm_eval.grid.grid import CommonOptions, Grid, expand, resolve_folder, with_tasks
 from lm_eval.grid.options import Options
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.families import Architecture
@@ -25,15 +25,15 @@ _SCRIPT_ENDINGS: dict[Architecture, str] = {"decoder-only": "_gpt.py", "encoder-
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
-    """What grids come to, checked as far as can be without loading weights."""
+class CheckedGrids:
+    """The runs of grids, checked as far as possible without loading weights, with their models and machines."""
 
     runs: Sequence[Run]
     """Each configuration once."""
     models: Mapping[str, ModelFacts]
-    """What is known of each model, by its name."""
+    """The facts of each model, by its name."""
     machines: Sequence[Machine]
-    """Where they will be run."""
+    """The machines to run on."""
 
     @cached_property
     def sizes(self) -> Mapping[str, int | None]:
@@ -42,29 +42,28 @@ class Checked:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What task files ask for that is left out, a line each."""
+        """What task files ask for that is ignored, a line each."""
         return list(dict.fromkeys(note for run in self.runs for note in run.task.notes))
 
 
-def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[], Sequence[Machine]]) -> Checked:
+def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[], Sequence[Machine]]) -> CheckedGrids:
     """Expand grids, look up their tasks and models, and check everything that can be known before a model is loaded.
 
-    What the hardware or the hub would decide when a run begins, its dtype and the model's commit, is decided here, so
-    that it is the same for all runs.
+    The dtype and the model's commit are fixed here rather than when a run begins, so that all runs have the same.
 
     Args:
-        grids: the lists to run over. Where several name a model, it is run in those that are for its architecture.
+        grids: the grids to run. A model that several of them name is run in those for its architecture.
         options: the flags.
-        find_machines: returns where the runs will be; asked once it is known that the models are there.
+        find_machines: returns the machines to run on; called after the models were found.
 
     Raises:
-        ConfigurationError: a model, a task or local data that is missing or doesn't fit.
+        ConfigurationError: a model, a task or local data is missing or doesn't fit.
     """
     grids = [_with_models(grid, options) for grid in grids]
-    given = _given(grids, options)
-    pairs = [pair for grid in grids for pair in with_tasks(grid, options.tasks, given.include_path)]
-    expanded = [(form, grid, task) for grid, task in pairs for form in expand(grid, task, given)]
-    models = _read_models(expanded, given)
+    common = _common_options(grids, options)
+    pairs = [pair for grid in grids for pair in with_tasks(grid, options.tasks, common.include_path)]
+    expanded = [(form, grid, task) for grid, task in pairs for form in expand(grid, task, common)]
+    models = _read_models(expanded, common)
     tasks = {
         form: task
         for form, grid, task in expanded
@@ -75,33 +74,33 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
     refuse(check_data({form: task for form, task in tasks.items() if form.data_dir is not None}))
     machines = find_machines()
     runs = _identify(tasks, models, options.dtype, machines)
-    return Checked(runs=runs, models=models, machines=machines)
+    return CheckedGrids(runs=runs, models=models, machines=machines)
 
 
 def _identify(
     tasks: Mapping[RunConfig, Task], models: Mapping[str, ModelFacts], dtype: str | None, machines: Sequence[Machine]
 ) -> list[Run]:
-    """Settle the dtype and the commit of each configuration, and identify it."""
+    """Fix the dtype and the model's commit of each configuration, and identify it."""
     dtypes = {name: dtype or grid_dtype(model.family, machines) for name, model in models.items()}
     resolver, runs = Resolver(), []
     for form, task in tasks.items():
         revision = models[form.pretrained].commit or form.revision
-        settled = replace(form, dtype=dtypes[form.pretrained], revision=revision)
-        runs.append(resolver.identify(settled, settled, task))
+        fixed = replace(form, dtype=dtypes[form.pretrained], revision=revision)
+        runs.append(resolver.identify(fixed, fixed, task))
     return runs
 
 
 def check_available(runs: Sequence[Run]) -> None:
-    """See that what runs read is there: their data, and their models whole, in a folder, the cache or on the hub.
+    """Check that the data and all model files of runs are available, in a folder, the cache or on the hub.
 
     Raises:
-        ConfigurationError: with all that is missing.
+        ConfigurationError: something is missing; the message names all of it.
     """
     refuse([*check_weights(run.config for run in runs), *check_data({run.form: run.task for run in runs})])
 
 
 def _with_models(grid: Grid, options: Options) -> Grid:
-    """Return a grid over the models that the call names in place of its own."""
+    """Return the grid, with the models of `--models` in place of its own where the flag is given."""
     if options.models is None:
         return grid
     models: list[str] = []
@@ -110,8 +109,8 @@ def _with_models(grid: Grid, options: Options) -> Grid:
     return replace(grid, models=[str(Path(name).expanduser().resolve()) if is_local(name) else name for name in models])
 
 
-def _given(grids: Sequence[Grid], options: Options) -> Given:
-    return Given(
+def _common_options(grids: Sequence[Grid], options: Options) -> CommonOptions:
+    return CommonOptions(
         limit=Limit.parse(options.limit),
         data_dir=_default_data_dir(grids, options),
         include_path=resolve_folder(options.include_path),
@@ -121,23 +120,23 @@ def _given(grids: Sequence[Grid], options: Options) -> Given:
 
 
 def _default_data_dir(grids: Sequence[Grid], options: Options) -> str | None:
-    """Return the folder asked for; the embedded models were trained on the embedded data, so they get it by default."""
+    """Return the folder of `--data_dir`; by default the demo data for the demo models, which were trained on it."""
     if options.data_dir is not None:
         return str(Path(options.data_dir).expanduser().resolve())
     only_demo = all(Path(model).parent == DEMO / "models" for grid in grids for model in grid.models)
     return str(DEMO / "data") if only_demo else None
 
 
-def _read_models(expanded: Sequence[tuple[RunConfig, Grid, Task]], given: Given) -> dict[str, ModelFacts]:
+def _read_models(expanded: Sequence[tuple[RunConfig, Grid, Task]], common: CommonOptions) -> dict[str, ModelFacts]:
     """Read the configs of the models that grids name.
 
     Raises:
-        ConfigurationError: a model is missing, or of an architecture that none of the grids naming it is for.
+        ConfigurationError: a model is missing, or no grid that names it is for its architecture.
     """
     wanted: dict[str, set[Architecture | None]] = defaultdict(set)
     for form, grid, _ in expanded:
         wanted[form.pretrained].add(grid.arch_type)
-    models = read_models(wanted, given, lambda: check_data({form: task for form, _, task in expanded}))
+    models = read_models(wanted, common, lambda: check_data({form: task for form, _, task in expanded}))
     unfit = [name for name, model in models.items() if not wanted[name] & {None, model.family.architecture}]
     if unfit:
         theirs = models[unfit[0]].family.architecture

@@ -1,4 +1,4 @@
-"""Results of a grid become files; what can't be written is kept and tried again."""
+"""Writing the results of a grid as files; those that cannot be written are kept in memory and retried."""
 
 import contextlib
 import tempfile
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lm_eval.common.console import tell
+from lm_eval.common.console import print_safely
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
@@ -16,21 +16,21 @@ from lm_eval.scheduling.units import Outcome
 RETRY_S = 5.0
 """Time between attempts to write what could not be written."""
 GIVE_UP_S = 60.0
-"""Time after the last run for which that goes on."""
+"""Time after the last run for which attempts go on."""
 
 
 @dataclass
 class ResultWriter:
-    """Writes results; what can't be written is kept and tried again."""
+    """Writes results; those that cannot be written are kept in memory and retried."""
 
     folder: ResultsFolder
     runs: Mapping[RunConfig, Run]
-    """Those that are computed, by their configurations."""
+    """The runs being computed, by their configurations."""
     waiting: list[Outcome] = field(default_factory=list)
     _tried: float = 0.0
 
     def write(self, outcome: Outcome) -> None:
-        """Write a result, or keep it for later; one that is being written when something interrupts is kept too."""
+        """Write a result, or keep it for later; it is also kept if the writing is interrupted."""
         self.waiting.append(outcome)
         if self._try(outcome):
             self.waiting.remove(outcome)
@@ -38,7 +38,7 @@ class ResultWriter:
             self._tried = time.monotonic()
 
     def retry(self, *, now: bool = False) -> list[Outcome]:
-        """Try again what is kept, if it is time, and return what is written now."""
+        """Retry the results that are kept, if `RETRY_S` have passed, and return those written now."""
         if not self.waiting or not (now or time.monotonic() - self._tried >= RETRY_S):
             return []
         self._tried = time.monotonic()
@@ -51,7 +51,7 @@ class ResultWriter:
         return written
 
     def retry_for_a_while(self) -> Iterator[list[Outcome]]:
-        """Go on trying after the last run has ended, and yield what is written each time."""
+        """Retry for `GIVE_UP_S` after the last run has ended, and yield the results written each time."""
         deadline = time.monotonic() + GIVE_UP_S
         while self.waiting and time.monotonic() < deadline:
             time.sleep(min(RETRY_S, 1.0))
@@ -63,7 +63,7 @@ class ResultWriter:
             self.folder.write(outcome.config, outcome.result, self.runs[outcome.config])
         except OSError as error:
             if not quiet:
-                tell(
+                print_safely(
                     f"CANNOT WRITE to {self.folder.path}: {error}; the result is kept in memory and tried again: "
                     f"{describe(outcome.config)}"
                 )
@@ -71,7 +71,7 @@ class ResultWriter:
         return True
 
     def rescue(self) -> tuple[Path | None, int]:
-        """Write what is kept into a temporary folder instead; return that, and how many results are there."""
+        """Write the results that are kept into a temporary folder; return it, and how many could be written."""
         path, written = None, 0
         with contextlib.suppress(OSError):
             rescue = ResultsFolder(Path(tempfile.mkdtemp(prefix="lm_eval-results-")))

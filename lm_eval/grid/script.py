@@ -1,6 +1,6 @@
-"""What the grid scripts do: read the flags, check the grids, plan, run, report, exit.
+"""`launch`, the main function of grid scripts: read the flags, check the grids, plan, run, report, exit.
 
-Whatever is wrong with the call ends in one message and exit status 2 before anything runs.
+Anything wrong with the call ends in one message and exit status 2 before anything runs.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.console import GridProgress, print_counts, print_plan, print_results, print_summary, print_unwritten
 from lm_eval.grid.driver import Driver
-from lm_eval.grid.estimate import Prospect, look_ahead
+from lm_eval.grid.estimate import Estimate, make_estimate
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.options import Options, read_options
 from lm_eval.grid.plan import Plan, describe_plan, make_plan
@@ -39,8 +39,8 @@ def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callabl
     Args:
         run: returns the grid; its docstring is the script's help.
         results_dir: the folder for result files unless `--results_dir` names another.
-        switches: functions that return further grids to be run beside the first; each is a switch of its name, which
-            this script alone has, with its docstring's first line as the help.
+        switches: functions that return further grids to run; each adds a switch of its name to this script, with its
+            docstring's first line as the help.
 
     The exit status is 0 when all is done or skipped, 1 when a run failed, 2 when the call was wrong and nothing ran.
     """
@@ -55,12 +55,12 @@ def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callabl
         grids = [_make(run), *(grid for switch in chosen for grid in _make(switch))]
         return carry_out(grids, options, results_dir)
 
-    left = "interrupted; what was finished is in the results folder, call again for the rest"
-    sys.exit(exit_status(work, interrupted=lambda: left))
+    message = "interrupted; what was finished is in the results folder, call again for the rest"
+    sys.exit(exit_status(work, interrupted=lambda: message))
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Interrupt the work; a second Ctrl-C must not interrupt the tidying up."""
+    """Interrupt the work; a second Ctrl-C must not interrupt the cleanup."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -72,7 +72,7 @@ _Made = TypeVar("_Made")
 def _make(run: Callable[[], _Made]) -> _Made:
     try:
         return run()
-    except TypeError as error:  # a keyword that a user misspelt
+    except TypeError as error:  # a misspelt keyword
         raise ConfigurationError(
             f"the grid at the top of {Path(sys.argv[0]).name} cannot be made: {error}; "
             f"its lists are {', '.join(item.name for item in fields(Grid))}"
@@ -83,10 +83,10 @@ def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executo
     """Run grids as one and return the exit status.
 
     Args:
-        grids: the lists to run over. Where several name a model, it is run in those that are for its architecture.
+        grids: the grids to run. A model that several of them name is run in those for its architecture.
         options: the flags.
         results_dir: the folder for result files unless the options name another.
-        executor: where to run; None takes Ray, as the options say.
+        executor: what computes the runs; None takes Ray on the cluster of the options.
 
     Raises:
         ConfigurationError: something is wrong with the call; nothing ran.
@@ -111,30 +111,30 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         log_samples=options.log_samples,
     )
     num_gpus = options.NUM_GPUS_PER_RUN if options.has_num_gpus else None
-    prospect = look_ahead(plan, folder, checked.sizes, checked.machines, num_gpus)
-    if prospect is not None:
+    estimate = make_estimate(plan, folder, checked.sizes, checked.machines, num_gpus)
+    if estimate is not None:
         executor.check_paths(sorted({path for run in plan.to_run for path in run.paths}))
-    print_plan(plan, folder, prospect, checked.notes)
+    print_plan(plan, folder, estimate, checked.notes)
     if options.dry_run:
         print("\n".join(describe_plan(plan, describe)))
         if options.shutdown_at_exit:
             print(f"at the end this machine would be shut down with: {' '.join(shutdown_command())}")
         return 0
-    if prospect is not None:
+    if estimate is not None:
         check_writable(folder.path)
         check_available(plan.to_run)
     with _shutting_down(asked=options.shutdown_at_exit):
-        summary = _run(plan, folder, executor, prospect, fail_fast=options.fail_fast)
+        summary = _run(plan, folder, executor, estimate, fail_fast=options.fail_fast)
         print_results(checked.runs, folder)
         return print_summary(plan, summary, folder)
 
 
 @contextlib.contextmanager
 def _shutting_down(*, asked: bool) -> Iterator[None]:
-    """Shut the machine down after what is inside, if that is asked for, also after a failure."""
+    """Shut the machine down after the `with` block, if asked to, also after a failure."""
     try:
         yield
-    except KeyboardInterrupt:  # a person is there, who wants it to stop
+    except KeyboardInterrupt:  # the user is at the terminal
         raise
     except BaseException:
         if asked:
@@ -145,12 +145,12 @@ def _shutting_down(*, asked: bool) -> Iterator[None]:
 
 
 def _run(
-    plan: Plan, folder: ResultsFolder, executor: Executor, prospect: Prospect | None, *, fail_fast: bool
+    plan: Plan, folder: ResultsFolder, executor: Executor, estimate: Estimate | None, *, fail_fast: bool
 ) -> Summary:
-    if prospect is None:
+    if estimate is None:
         return Summary(Progress(planned=0, skipped=len(plan.done)))
     with GridProgress(len(plan.to_run)) as bar:
-        driver = Driver(plan, folder, prospect, bar.show, fail_fast=fail_fast)
+        driver = Driver(plan, folder, estimate, bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
         except KeyboardInterrupt:

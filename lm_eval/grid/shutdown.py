@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from lm_eval.common.console import tell
+from lm_eval.common.console import print_safely
 
 
 def shutdown_command() -> list[str]:
@@ -20,7 +20,7 @@ def shut_down() -> None:
     try:
         status = subprocess.run(command, check=False).returncode  # noqa: S603
     except OSError as error:
-        tell(f"the machine cannot be shut down: {' '.join(command)}: {error}")
+        print_safely(f"the machine cannot be shut down: {' '.join(command)}: {error}")
     else:
         if status != 0:
-            tell(f"the machine was not shut down: {' '.join(command)} ended with status {status}")
+            print_safely(f"the machine was not shut down: {' '.join(command)} ended with status {status}")

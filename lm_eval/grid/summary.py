@@ -12,12 +12,12 @@ class Summary:
     """How a grid ended."""
 
     progress: Progress
-    """The counts, which the driver's file shows too."""
+    """The counts, which the heartbeat file has too."""
     failures: list[Outcome] = field(default_factory=list)
     unwritten: list[Outcome] = field(default_factory=list)
     """Results that could not be written into the folder."""
     rescued_to: Path | None = None
-    """Where those were written instead, as far as there was room."""
+    """Temporary folder that holds `num_rescued` of them; None where none could be written."""
     num_rescued: int = 0
     stopped: bool = False
-    """Whether the first failure ended it."""
+    """Whether it stopped at the first failure (`--fail_fast`)."""

@@ -1,1 +1,1 @@
-"""Results on the disk: when two are of the same configuration, reading, writing, finding them."""
+"""Results on disk: identity of configurations; reading, writing and finding result files."""

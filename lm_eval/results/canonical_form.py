@@ -1,6 +1,6 @@
-"""One form for configurations that compute the same numbers, and what their passes have in common (experiment §6).
+"""The canonical form of configurations, equal where they compute the same numbers; keys of passes (experiment §6).
 
-Only what is equal for every document and model is merged. Knows nothing of results or identities.
+Only configurations that are equal for every document and model are merged. Knows nothing of results or identities.
 """
 
 from dataclasses import fields, replace
@@ -12,10 +12,10 @@ from lm_eval.tasks.base import Dataset
 
 
 def canonical(config: RunConfig, dataset: Dataset) -> RunConfig:
-    """Return one form for configurations that compute the same numbers (experiment §6).
+    """Return the canonical form, which is the same for configurations that compute the same numbers (experiment §6).
 
-    Schemes that cut a context alike become the first of them in the table of experiment §3, aggregations of a single
-    vector become None.
+    Of schemes that cut a context into the same segments the first in the table of experiment §3 is taken; aggregations
+    of a single vector become None.
 
     Args:
         config: the configuration.
@@ -31,9 +31,9 @@ def canonical(config: RunConfig, dataset: Dataset) -> RunConfig:
 
 
 def canonical_in_grid(config: RunConfig, dataset: Dataset) -> RunConfig:
-    """Return the form that a grid runs: where the query is the only example, the mean over segments is enough.
+    """Return the canonical form that a grid runs, without example aggregation where the query is the only example.
 
-    Example aggregation is dropped there (experiment §6).
+    The mean over segments is enough there (experiment §6).
     """
     if config.is_segmented and not has_several_samples(config, dataset):
         config = replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
@@ -41,12 +41,12 @@ def canonical_in_grid(config: RunConfig, dataset: Dataset) -> RunConfig:
 
 
 def has_several_samples(config: RunConfig, dataset: Dataset) -> bool:
-    """Whether something stands before the query: shots, or a description of the call's or the task's own."""
+    """Whether the context has more samples than the query: shots, or a description from the call or the task."""
     return bool(config.num_fewshot or config.description or dataset.has_description)
 
 
 def _canonical_control(config: RunConfig) -> RunConfig:
-    """Drop what tells of a context where there is none: shots, description, and the context's side of the settings."""
+    """Drop what concerns the context, as `no_context` has none: shots, description, and its share of the settings."""
     vectors = config.vectors
     if config.model == "dist_sim":
         aggregation, layer = vectors.choice_aggregation, vectors.choice_layer
@@ -75,7 +75,7 @@ def _canonical_scheme(config: RunConfig, dataset: Dataset, *, has_samples: bool)
 def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> VectorSettings:
     vectors, aggregation = config.vectors, config.vectors.context_aggregation
     one_vector = aggregation.makes_one_vector
-    # the mean of one vector normalises it again, which is idle only where once is as good as twice (experiment §4.5)
+    # the mean of one vector normalises it again, which has no effect only if the norm is idempotent (experiment §4.5)
     norm_is_idle = vectors.norm is None or (aggregation.takes_norm and vectors.norm in ("L2", "varNorm"))
     segment_agg, example_agg = vectors.segment_agg_scheme, vectors.example_agg_scheme
     if scheme in ("concat_all_examples", "concat_each_example") and one_vector and norm_is_idle:
@@ -94,6 +94,6 @@ def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> 
 
 
 def pass_key(config: RunConfig) -> tuple[object, ...]:
-    """Return what decides the forward passes of a configuration; those with equal keys can be evaluated together."""
+    """Return what decides the forward passes; configurations with equal keys can be evaluated together."""
     shared = tuple(getattr(config, item.name) for item in fields(config) if item.name != "vectors")
     return (*shared, config.vectors.add_pos)

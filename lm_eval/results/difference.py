@@ -1,4 +1,4 @@
-"""In what a result differs from a configuration that it comes near to, in words for the plan."""
+"""Describing how the closest stored result differs from a run, for the plan."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +11,22 @@ _SHOWN = 12
 
 
 OUTDATED = "outdated"
-"""What the description of an outdated result begins with."""
+"""First word of the description of an outdated result."""
 
 
 def describe_nearest(nearest: tuple[StoredResult, Mapping[str, str]] | None) -> str:
-    """Return in words the result that comes nearest to a run which has none, and in what it differs; "" for none."""
+    """Describe the stored result that is closest to a run, and how it differs; "" where there is none."""
     if nearest is None:
         return ""
     stored, difference = nearest
     differences = ", ".join(f"{key}: {values}" for key, values in difference.items())
-    if difference.keys() <= {"limit", "dtype"}:  # both are as good as ever
-        return f"there is one of another {differences}"
-    return f"{OUTDATED}, other {differences} ({stored.path.name})"
+    if difference.keys() <= {"limit", "dtype"}:  # such a result is still valid
+        return f"a result exists that differs in {differences}"
+    return f"{OUTDATED}, differs in {differences} ({stored.path.name})"
 
 
 def find_difference(stored: StoredResult, run: Run) -> dict[str, str]:
-    """Return what differs between a result and a run of the same settings, each with both values."""
+    """Return the differences between a result and a run of the same settings, in words, by name."""
     pairs: dict[str, tuple[object, object]] = {
         "limit": (stored.config.limit, run.config.limit),
         "version of the task": (stored.version, run.task.version),

@@ -1,6 +1,6 @@
-"""Failed runs: why, and the file that records each beside the results (`<run>.error.json`).
+"""Failed runs: the cause, and the file that records it beside the results (`<run>.error.json`).
 
-A failure stands until the run succeeds or is asked for again; a result in the folder always comes before it.
+A recorded failure is kept until the run succeeds or is run again; a result in the folder takes precedence.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from lm_eval.common.atomic import write_json
 from lm_eval.common.json_files import read_json
 from lm_eval.common.typed_files import Text, read_as
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.identity import Resolver, Run, Stated
+from lm_eval.results.identity import Resolver, Run, StoredRun
 from lm_eval.results.provenance import code_version, command_line, now
 from lm_eval.results.result_file import FAILURE_ENDING, config_content, result_name
 from lm_eval.results.schema import ConfigFile, StatedIdentity
@@ -28,18 +28,18 @@ class Failure:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     message: Text
-    """For the user; one line where the cause is known."""
+    """The message for the user; one line where the cause is known."""
     kind: Kind = "run"
-    """Of the run itself, of loading its model, of the device's memory, or the death of its process."""
+    """What failed: the run itself, loading its model, the device's memory; or its process died."""
     traceback: Text | None = None
-    """Where the cause is a bug."""
+    """Given where the cause is a bug."""
     host: Text | None = None
     log_tail: Text = ""
-    """The last lines that its worker wrote."""
+    """The last lines of its worker's log."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RecordedFailure(Stated):
+class RecordedFailure(StoredRun):
     """A failure that a folder's file records."""
 
     path: Path
@@ -69,7 +69,7 @@ def write_failure(folder: Path, run: Run, failure: Failure) -> Path:
 
 
 def remove_failure(folder: Path, run: Run, recorded: Path | None = None) -> None:
-    """Forget a run's failure, now that it has a result.
+    """Remove a run's recorded failure, now that it has a result.
 
     Args:
         folder: the results folder.
@@ -90,21 +90,21 @@ def find_failure(folder: Path, run: Run) -> RecordedFailure | None:
 
 
 def read_failures(folder: Path) -> dict[str, RecordedFailure]:
-    """Return the failures that a folder records, by the fingerprint of their identity; what is no such file is left."""
-    found: dict[str, RecordedFailure] = {}
+    """Return the failures that a folder records, by the fingerprint of their identity; other files are skipped."""
+    failures: dict[str, RecordedFailure] = {}
     for path in sorted(folder.glob(f"*{FAILURE_ENDING}")) if folder.is_dir() else ():
         with contextlib.suppress(OSError, ValueError):
             recorded = _read(path)
-            found[recorded.as_run().name] = recorded
-    return found
+            failures[recorded.as_run().name] = recorded
+    return failures
 
 
 def is_current(recorded: RecordedFailure) -> bool:
-    """Whether a failure is still one of what its configuration means now: not of weights or data since mended."""
+    """Whether the model and data of a recorded failure are unchanged since, so that it would fail again."""
     try:
         run = recorded.as_run()
         return Resolver().identify(run.config, run.form, run.task).identity == recorded.identity
-    except ConfigurationError:  # its model or data are not there to be asked
+    except ConfigurationError:  # its model or data are not available
         return True
 
 
@@ -119,7 +119,7 @@ def _read(path: Path) -> RecordedFailure:
     """Read a record.
 
     Raises:
-        ValueError: the file is no record of a failure, or one of a task that is unknown here.
+        ValueError: the file is no record of a failure, or its task is unknown here.
         OSError: it cannot be read.
     """
     content: Any = read_json(path)

@@ -1,4 +1,4 @@
-"""What a results folder holds: found by configuration, whatever the files are called (experiment §7)."""
+"""`ResultsFolder`: finding results by configuration, whatever their file names, and writing them (experiment §7)."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ from lm_eval.results.result_file import (
 
 
 class ResultsFolder:
-    """The results that a folder holds, found by configuration."""
+    """The results of a folder, looked up by configuration."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,37 +45,37 @@ class ResultsFolder:
             self.unreadable[file] = str(error)
 
     def _add(self, stored: StoredResult) -> None:
-        alike = self._by_settings[settings_key(stored.form)] if stored.task is not None else []
+        same_settings = self._by_settings[settings_key(stored.form)] if stored.task is not None else []
         if not stored.is_older_form:
             name = fingerprint(stored.identity)
             earlier = self._by_identity.get(name)
             self._by_identity[name] = stored
-            if earlier is not None and earlier in alike:
-                alike[alike.index(earlier)] = stored
+            if earlier is not None and earlier in same_settings:
+                same_settings[same_settings.index(earlier)] = stored
                 return
-        alike.append(stored)
+        same_settings.append(stored)
 
     def __iter__(self) -> Iterator[StoredResult]:
-        """Yield every result but those of the older form that a newer one has superseded."""
-        for alike in self._by_settings.values():
-            for stored in alike:
-                if stored.is_older_form and not any(map(stored.is_superseded_by, alike)):
+        """Yield every result, except those of the older form that a newer one supersedes."""
+        for same_settings in self._by_settings.values():
+            for stored in same_settings:
+                if stored.is_older_form and not any(map(stored.is_superseded_by, same_settings)):
                     yield stored
         yield from self._by_identity.values()
 
     def find(self, run: Run) -> StoredResult | None:
         """Return the result of a run, or None.
 
-        Of several the one that states most is taken; what a file doesn't state counts as equal.
+        What a file doesn't state counts as equal; of several results the one that states most is returned.
         """
         exact = self._by_identity.get(run.name)
         if exact is not None:
             return exact
-        alike = [stored for stored in self._by_settings.get(settings_key(run.form), ()) if stored.is_of(run)]
-        return min(alike, key=lambda stored: stored.is_older_form, default=None)
+        matches = [stored for stored in self._by_settings.get(settings_key(run.form), ()) if stored.is_of(run)]
+        return min(matches, key=lambda stored: stored.is_older_form, default=None)
 
     def look_again(self, run: Run) -> StoredResult | None:
-        """Return the result of a run, which another process may have written since the folder was read."""
+        """Return the result of a run, also one that another process has written since the folder was read."""
         for path in self._paths(result_name(run.config, run.identity)):
             if not path.exists():
                 break
@@ -84,10 +84,10 @@ class ResultsFolder:
         return self.find(run)
 
     def find_outdated(self, run: Run) -> tuple[StoredResult, dict[str, str]] | None:
-        """Return the result that comes nearest to a run which has none, and in what it differs.
+        """Return the result closest to a run that has none, and how it differs.
 
-        Only results of the same settings of a model of the same name are compared; what differs is the limit, the
-        dtype, the data, the model's files or revision, or the version of the task.
+        Only results with the same settings and model name are compared; they may differ in the limit, the dtype, the
+        data, the model's files or revision, or the version of the task.
         """
         differences = (
             (stored, find_difference(stored, run))
@@ -97,12 +97,12 @@ class ResultsFolder:
         return min((pair for pair in differences if pair[1]), key=lambda pair: len(pair[1]), default=None)
 
     def write(self, config: RunConfig, result: Result, run: Run | None = None) -> Path:
-        """Write a result, in place of the one that it supersedes; nothing else is ever overwritten.
+        """Write a result; it replaces the one of the same identity, and no other file is ever overwritten.
 
         Args:
-            config: what the result was computed for.
-            result: with the identity that was found then: data or weights may have changed since.
-            run: the configuration as it was resolved, where it was.
+            config: the configuration of the result.
+            result: the content, with the identity at the time of computing: data or weights may have changed since.
+            run: the resolved configuration, where available.
 
         Raises:
             OSError: the file cannot be written; nothing is left behind.
@@ -116,7 +116,7 @@ class ResultsFolder:
         return path
 
     def _paths(self, name: str) -> Iterator[Path]:
-        """Yield the paths that a file of this name may get, where others are taken."""
+        """Yield possible paths for a file of this name: the name itself, then with a number."""
         yield self.path / name
         yield from (self.path / f"{Path(name).stem}-{number}.json" for number in itertools.count(2))
 
@@ -125,7 +125,7 @@ class ResultsFolder:
 
 
 def _read_again(stored: StoredResult) -> Result:
-    """Return a file's content as it is now; another process may have exchanged another task's result there."""
+    """Return a file's current content; another process may have replaced the result of another task in it."""
     with contextlib.suppress(OSError, ValueError):
         return read_results(stored.path)[0].content
     return stored.content

@@ -1,8 +1,8 @@
-"""When two configurations are the same: the one place that answers it (experiment §6, §7).
+"""The identity of a configuration, and the only place that decides whether two are the same (experiment §6, §7).
 
-A configuration is resolved once, to a `Run`: its task looked up, equal meanings merged, model and data known by their
-content, never by where they lie or what a file is called. `is_same_run` compares what a result states with what is
-wanted; `fingerprint` names an identity; `baseline_key` is what a run and its baseline have in common.
+A configuration is resolved once, to a `Run`: its task is looked up, its canonical form made, and model and data are
+identified by their content, never by path or file name. `is_same_run` compares the identity of a result with that of a
+run; `fingerprint` hashes an identity; `baseline_key` is what a run and its baseline have in common.
 """
 
 import functools
@@ -29,15 +29,15 @@ Identity = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
-    """A configuration, resolved once: its task, its one form, and what identifies it."""
+    """A resolved configuration: with its task, its canonical form and its identity."""
 
     config: RunConfig
-    """As it was asked for; what the result file states."""
+    """As the user asked for it; stated in the result file."""
     form: RunConfig
-    """The one form of all that compute the same numbers."""
+    """The canonical form, the same for all configurations that compute the same numbers."""
     task: Task
     identity: Identity
-    """With the content of model and data as they were when it was resolved."""
+    """Includes the content of model and data at the time of resolving."""
 
     @cached_property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def pass_key(self) -> tuple[object, ...]:
-        """What decides its forward passes; runs with equal keys can be evaluated together."""
+        """The key of its forward passes; runs with equal keys can be evaluated together."""
         return pass_key(self.config)
 
     @property
@@ -72,7 +72,7 @@ class Run:
 
 
 class Resolver:
-    """Makes runs of configurations, looking at each model and each data folder only once."""
+    """Resolves configurations to runs, reading each model and each data folder only once."""
 
     def __init__(self) -> None:
         self._weights = functools.cache(model_identity)
@@ -83,25 +83,25 @@ class Resolver:
 
         Args:
             config: the configuration.
-            dtype: that of the loaded weights, where the configuration leaves it to the hardware.
+            dtype: dtype of the loaded weights, where the configuration leaves it to the hardware.
 
         Raises:
-            ConfigurationError: its task, its model's folder or its data is not there.
+            ConfigurationError: its task, its model's folder or its data does not exist.
         """
         task = find_task(config.model, config.task, config.include_path)
         return self.identify(config, canonical(config, task.dataset), task, dtype=dtype)
 
     def identify(self, config: RunConfig, form: RunConfig, task: Task, *, dtype: str | None = None) -> Run:
-        """Identify a configuration whose task and form are known.
+        """Make the run of a configuration whose task and canonical form are known.
 
         Raises:
-            ConfigurationError: its model's folder or its data is not there.
+            ConfigurationError: its model's folder or its data does not exist.
         """
         weights = self._weights(form.pretrained, form.revision, form.checkpoint)
         data = self._data(task.dataset, form.num_fewshot, form.data_dir)
-        defined = {} if task.definition is None else {"task_definition": task.definition}
+        definition = {} if task.definition is None else {"task_definition": task.definition}
         identity = {
-            **defined,
+            **definition,
             "model": form.model,
             "weights": dict(weights),
             "dtype": dtype or form.dtype,
@@ -119,30 +119,30 @@ class Resolver:
 
 
 def identify_now(runs: Iterable[Run], dtype: str) -> list[Run]:
-    """Return runs with their models and data as they are now: they may have changed since these were resolved.
+    """Identify runs again, as model and data may have changed since they were resolved.
 
     Args:
         runs: the runs.
-        dtype: of the loaded weights, which the hardware decides where none was asked for.
+        dtype: dtype of the loaded weights.
     """
     resolver = Resolver()
     return [resolver.identify(run.config, run.form, run.task, dtype=dtype) for run in runs]
 
 
 def resolve(config: RunConfig) -> Run:
-    """Resolve one configuration; for many, a `Resolver` looks at each model and data folder only once."""
+    """Resolve one configuration; for several, use one `Resolver`, which reads each model and data folder only once."""
     return Resolver()(config)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stated:
-    """What a file states of a configuration, for a result or for a failure."""
+class StoredRun:
+    """A run as a file states it: the base of stored results and recorded failures."""
 
     config: RunConfig
     stated_identity: Identity | None
-    """None in files of the older form."""
+    """The identity in the file; None in files of the older form."""
     version: object = 0
-    """Of the task, which files of the older form state beside the rest."""
+    """The version of the task, which files of the older form state separately."""
 
     @property
     def is_older_form(self) -> bool:
@@ -151,17 +151,17 @@ class Stated:
 
     @cached_property
     def task(self) -> Task | None:
-        """The configuration's task; None where its definition is not at hand."""
+        """The configuration's task; None where its definition is not available."""
         return known_task(self.config.model, self.config.task, self.config.include_path)
 
     @cached_property
     def form(self) -> RunConfig:
-        """The one form of the configuration; as it is stated where its task isn't known."""
+        """The canonical form of the configuration; the configuration itself where its task isn't known."""
         return self.config if self.task is None else canonical(self.config, self.task.dataset)
 
     @cached_property
     def identity(self) -> Identity:
-        """What identifies it; of a file of the older form, what that states, with the rest left open."""
+        """The identity; for a file of the older form made from what it states, with None for the rest."""
         return upgraded_identity(self.form, self.version) if self.stated_identity is None else self.stated_identity
 
     def as_run(self) -> Run:
@@ -175,18 +175,18 @@ class Stated:
         return Run(config=self.config, form=self.form, task=self.task, identity=self.identity)
 
     def adopt(self, run: Run) -> None:
-        """Take task and form of the run that this was written for, rather than look them up again."""
+        """Take task and form from the run that this was written for, instead of looking them up again."""
         if self.config == run.config:
             self.__dict__.update(task=run.task, form=run.form)
 
-    def is_of(self, run: "Run | Stated") -> bool:
-        """Whether it is of a run; what it doesn't state counts as equal."""
+    def is_of(self, run: "Run | StoredRun") -> bool:
+        """Whether this is a result or failure of a run; what the file doesn't state counts as equal."""
         if self.is_older_form:
             return is_open_or_equal(self.identity, run.identity) and has_same_origin(self.config, run.config)
         return is_same_run(self.identity, run.identity)
 
-    def is_superseded_by(self, other: "Stated") -> bool:
-        """Whether it is of the older form, and another states all of the same configuration."""
+    def is_superseded_by(self, other: "StoredRun") -> bool:
+        """Whether this has the older form and another, of the newer form, is of the same configuration."""
         return self.is_older_form and not other.is_older_form and self.is_of(other)
 
 
@@ -196,21 +196,21 @@ def fingerprint(identity: Identity) -> str:
 
 
 def is_same_run(stated: Identity, wanted: Identity) -> bool:
-    """Whether two identities are of one run; what one of them leaves open counts as equal.
+    """Whether two identities are of one run; what one of them doesn't state counts as equal.
 
-    Open may be the model's revision, and the content of the hub's rows: files always state theirs.
+    The model's revision and the content of hub data may be missing; the content of local files is always stated.
     """
     return _always_stated(stated) == _always_stated(wanted) and _agree(stated, wanted)
 
 
 def _always_stated(identity: Identity) -> Identity:
-    """Return what every identity states: all but the data's content and the model's revision."""
+    """Return the part that every identity states: all but the data's content and the model's revision."""
     weights = {key: value for key, value in identity["weights"].items() if key != "revision"}
     return {**identity, "data": identity["data"].get("hub"), "weights": weights}
 
 
 def _agree(stated: Identity, wanted: Identity) -> bool:
-    """Whether two identities, equal in what every one states, differ in nothing that both state."""
+    """Whether revision and data content are equal as far as both identities state them."""
     revisions = stated["weights"].get("revision"), wanted["weights"].get("revision")
     contents = [(stated["data"].get(split), wanted["data"].get(split)) for split in {*stated["data"], *wanted["data"]}]
     if "hub" not in wanted["data"] and any(one != other for one, other in contents):
@@ -219,17 +219,17 @@ def _agree(stated: Identity, wanted: Identity) -> bool:
 
 
 def settings_key(form: RunConfig) -> tuple[object, ...]:
-    """Return what a run has in common with one of another limit, model or dtype, or of other data."""
+    """Return the key of a run's settings: equal for runs that differ only in limit, model, dtype or data."""
     return form.model, form.task, form.encoding_scheme, form.num_fewshot, form.description, form.vectors
 
 
 SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
-"""In a table of runs, the columns that a run and its baseline have in common; also dtype, where both state it."""
+"""Columns of a table of runs in which a run and its baseline are equal; also dtype, where both state it."""
 SAME_CONFIGURATION = (
     *("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES),
     *("dtype", "data", "description"),
 )
-"""In a table of runs, the columns in which two rows of one configuration are equal."""
+"""Columns of a table of runs in which two rows of one configuration are equal."""
 
 BaselineKey = tuple[object, ...]
 

@@ -1,4 +1,4 @@
-"""What settings and their values are called where people read them: the same in tables, reports and figures."""
+"""Labels of settings and their values, the same in tables, reports and figures."""
 
 from lm_eval.config.settings import SETTINGS
 
@@ -7,20 +7,20 @@ SHORT_LABELS = {
     "encoding_scheme": "scheme",
     **{key: setting.short_label or setting.label for key, setting in SETTINGS.items()},
 }
-"""Where room is short."""
+"""For narrow columns."""
 NOTHING = "-"
-"""In place of a number that there isn't, or of a setting that has nothing to do."""
+"""Shown for a missing number, or a setting without effect."""
 
 
 def say_value(setting: str, value: str | None) -> str:
-    """Return a setting's value; of one that isn't set, what that means."""
+    """Return the text of a setting's value; for one that isn't set, what that means, such as `last`."""
     if value is not None:
         return value
     return SETTINGS[setting].unset if setting in SETTINGS else "none"
 
 
 def say_cell(setting: str, value: str | None, *, kind: str, scheme: str | None) -> str:
-    """Return a setting's value in a row of a table.
+    """Return the text of a setting's value in a row of a table; `-` where the setting has no effect.
 
     Args:
         setting: its public name.

@@ -1,6 +1,6 @@
-"""The older form of result files, which states no identity, and what becomes of it in the one form (experiment §7).
+"""Reading result files of the older form, which state no identity (experiment §7).
 
-Everything that is known of that form stands here.
+All knowledge of that form is here.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ CHANCE = {"hellaswag": 0.25}
 
 
 def upgraded_identity(form: RunConfig, version: object = 0) -> dict[str, Any]:
-    """Return what an older file states of its identity, in the form of the newer ones.
+    """Return the identity of an older file in the newer form.
 
-    What it doesn't state is None, or has no entry in `weights` and `data`. The model's name and the data's folder are
-    no part of an identity, for they don't say what lay there; they stand in the configuration.
+    What the file doesn't state is None, or has no entry in `weights` and `data`. The model's name and the data folder
+    are no part of an identity, as their content may have changed; they are in the configuration.
 
     Args:
-        form: the one form of the configuration that the file states.
-        version: of the task, as the file states it.
+        form: the canonical form of the configuration in the file.
+        version: the version of the task in the file.
     """
     return {
         "task_definition": None,
@@ -42,16 +42,16 @@ def upgraded_identity(form: RunConfig, version: object = 0) -> dict[str, Any]:
 
 
 def is_open_or_equal(stated: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether an upgraded identity differs from another in nothing that it states."""
+    """Whether an upgraded identity equals another in everything that it states."""
     return all(value in (None, wanted.get(key)) for key, value in stated.items() if key not in ("weights", "data"))
 
 
 def has_same_origin(stated: RunConfig, wanted: RunConfig) -> bool:
-    """Whether a file of the older form was computed with the wanted model and data, as far as it says.
+    """Whether a file of the older form has the same model and data as a configuration, as far as it states them.
 
     Args:
-        stated: the file's configuration; what it doesn't state counts as equal.
-        wanted: another.
+        stated: the configuration in the file; what it doesn't state counts as equal.
+        wanted: the configuration to compare with.
     """
     if stated.checkpoint != wanted.checkpoint or stated.revision not in (None, wanted.revision):
         return False

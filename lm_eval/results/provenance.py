@@ -1,4 +1,4 @@
-"""How a number came about: code, packages, machine, command line, times. Recorded in its result, no part of what it is.
+"""Provenance of a result: code, packages, command line, times. Recorded in the file, but no part of the identity.
 
 Knows nothing of models; imports nothing heavy.
 """
@@ -25,15 +25,15 @@ _TOP = Path(__file__).resolve().parents[2]
 
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "ray", "numpy", "tokenizers")
 _GIT_TIMEOUT_S = 10
-_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
-"""Variables by which a git hook would have git look into the hook's repository instead."""
+_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+"""Environment variables, set inside a git hook, that would make git read the hook's repository instead."""
 
 Code = dict[str, str | bool | None]
 
 
 @functools.cache
 def code_version(top: Path = _TOP) -> Code:
-    """Return the version of this code, and of a checkout its commit and whether tracked files differ from it.
+    """Return the version of this code; for a checkout also its commit and whether tracked files have changed.
 
     Args:
         top: the folder that the code lies in.
@@ -45,7 +45,7 @@ def code_version(top: Path = _TOP) -> Code:
 def _git(top: Path, *arguments: str) -> str | None:
     if not (top / ".git").exists():
         return None
-    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    environment = {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES}
     try:
         ended = subprocess.run(  # noqa: S603
             ["git", "-C", str(top), *arguments],  # noqa: S607
@@ -88,29 +88,29 @@ def now() -> str:
 
 @dataclass(kw_only=True)
 class PassRecord:
-    """What the passes took that some configurations shared."""
+    """Time, tokens and memory of the passes that some configurations shared."""
 
     num_configurations: int
     """Configurations that were computed together."""
     started: str = field(default_factory=now)
     finished: str = ""
     seconds: float = 0.0
-    """In all, without loading the model."""
+    """Total, without loading the model."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Seconds of tokenise (beside the rest, in a thread of its own), encode and score."""
+    """Seconds of tokenise (in a separate thread, in parallel with the rest), encode and score."""
     num_documents: int = 0
     num_tokens: int = 0
-    """That went through the model, padding not counted."""
+    """Tokens that went through the model, padding not counted."""
     num_truncated: int = 0
     """Segments that were longer than the model takes."""
     batches: dict[str, int | None] = field(default_factory=dict)
     """Sizes of the batches."""
     peak_memory_gib: float = 0.0
-    """Of the GPUs together, or of the process where there is none."""
+    """Of all GPUs together, or of the process where there is no GPU."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Add what runs inside to a phase's seconds."""
+        """Add the time of the `with` block to a phase."""
         began = time.perf_counter()
         try:
             yield

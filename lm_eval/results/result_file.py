@@ -1,6 +1,6 @@
-"""Result files: their content and names, reading them, writing them whole or not at all (experiment §7).
+"""Result files: their names and content, merging and reading them (experiment §7).
 
-The only module that knows what a result file is called; `lm_eval.results.folder` finds them, by what they hold alone.
+The only module that knows how a result file is named; `lm_eval.results.folder` finds results by content alone.
 """
 
 import math
@@ -15,7 +15,7 @@ from lm_eval.common.json_files import read_json
 from lm_eval.common.typed_files import read_as
 from lm_eval.config.layer import LAST, Layer
 from lm_eval.config.run_config import Limit, RunConfig
-from lm_eval.results.identity import Identity, Stated, fingerprint
+from lm_eval.results.identity import Identity, StoredRun, fingerprint
 from lm_eval.results.older_form import CHANCE
 from lm_eval.results.provenance import Code, describe_code
 from lm_eval.results.schema import ConfigFile, ResultFile, RunRecord, StatedIdentity, Timing, check_metrics
@@ -24,7 +24,7 @@ from lm_eval.tasks.registry import dataset_name
 Result = Mapping[str, Any]
 
 FAILURE_ENDING = ".error.json"
-"""Of the file that records a failed run, beside the results; the rest of its name is the result's."""
+"""Ending of a file that records a failed run; the rest of its name is that of the result file."""
 
 _BY_TASK = ("results", "versions", "identity", "run", "samples", "verification")
 """Keys of a result file under which each task has its own entry."""
@@ -45,7 +45,7 @@ def merge_results(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def mean_of_tasks(merged: Result, tasks: Sequence[str]) -> dict[str, float]:
-    """Return the metrics that all of some tasks have, as means over the documents of all of them."""
+    """Return the metrics that all given tasks have, as means over all their documents."""
     counts = {task: merged["run"][task]["num_documents"] for task in tasks}
     means = {}
     for name in merged["results"][tasks[0]]:
@@ -57,19 +57,19 @@ def mean_of_tasks(merged: Result, tasks: Sequence[str]) -> dict[str, float]:
 
 
 def replace_task(existing: Result, result: Result) -> Result:
-    """Return a file's content with one task's result exchanged; the other tasks of the file stay."""
+    """Return a file's content with the result of one task replaced; the other tasks stay."""
     if len(existing["results"]) == 1:
         return result
     (task,) = result["results"]
-    others = {
+    other_tasks = {
         key: {name: of for name, of in value.items() if name != task} if key in _BY_TASK else value
         for key, value in existing.items()
     }
-    return merge_results([others, result])
+    return merge_results([other_tasks, result])
 
 
 _NAME_BYTES = 150
-"""Of a file name's readable part; file systems take 255 in all."""
+"""Longest readable part of a file name, in bytes; file systems allow 255 for the whole name."""
 
 
 def result_name(config: RunConfig, identity: Identity) -> str:
@@ -80,12 +80,12 @@ def result_name(config: RunConfig, identity: Identity) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StoredResult(Stated):
-    """A result file that could be read, and what it states of one of its tasks."""
+class StoredResult(StoredRun):
+    """The result of one task in a result file."""
 
     path: Path
     content: Result
-    """All that the file holds."""
+    """The whole content of the file."""
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
@@ -95,7 +95,7 @@ class StoredResult(Stated):
 
     @property
     def chance(self) -> float | None:
-        """The accuracy of guessing; None where neither the file says it nor the dataset is known."""
+        """The accuracy of guessing; None where the file doesn't state it and it isn't known for the dataset."""
         stated = self.metrics.get("rand_acc")
         return CHANCE.get(dataset_name(self.config)) if stated is None else stated
 
@@ -106,7 +106,7 @@ class StoredResult(Stated):
 
     @cached_property
     def record(self) -> RunRecord:
-        """How the result came about, as far as the file says so."""
+        """How the result was computed, as far as the file states it."""
         return read_as(RunRecord, self._run)
 
     @property
@@ -123,7 +123,7 @@ class StoredResult(Stated):
 
     @property
     def timing(self) -> Timing | None:
-        """The time that it took; None where the file doesn't say, or nothing that can be used."""
+        """The time that it took; None where the file doesn't state it, or not in a usable form."""
         try:
             return read_as(Timing, self._run)
         except ValueError:
@@ -149,7 +149,7 @@ def read_results(path: Path) -> list[StoredResult]:
         for task, metrics in file.results.items():
             check_metrics(metrics, task)
             if not isinstance(file.run.get(task, {}), dict):
-                raise ValueError(f"run of {task} is no object")
+                raise ValueError(f"run of {task} is not an object")
         config = read_as(ConfigFile, content).config
         identities = {task: _read_identity(file, task) if "identity" in content else None for task in file.results}
     except ValueError as error:
@@ -169,7 +169,7 @@ def read_results(path: Path) -> list[StoredResult]:
 
 
 def _read_identity(file: ResultFile, task: str) -> dict[str, Any]:
-    """Return what a result states of its identity; where no dtype was asked for, the one that the hardware decided."""
+    """Return the identity in a result; where it leaves the dtype open, with the dtype that was used."""
     stated: Any = file.identity.get(task)
     dtype = read_as(StatedIdentity, stated, f"identity of {task}").dtype
     identity = {**stated, "dtype": file.run.get(task, {}).get("dtype") if dtype is None else dtype}
@@ -179,7 +179,7 @@ def _read_identity(file: ResultFile, task: str) -> dict[str, Any]:
 
 
 def _with_plain_layers(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return an identity's settings as they are written now: indices in one spelling, the last layer not named."""
+    """Return an identity's settings in today's spelling: layer indices normalised, the last layer left out."""
     layers = {key: str(Layer.parse(settings[key], key)) for key in settings if key.endswith("ENCODING_LAYER")}
     last = str(LAST)
     rest = {key: value for key, value in {**settings, **layers}.items() if (key, value) != ("ENCODING_LAYER", last)}
@@ -189,7 +189,7 @@ def _with_plain_layers(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_content(config: RunConfig, *, batch_size: int | None = None, device: str | None = None) -> dict[str, Any]:
-    """Return how a result file states a configuration (experiment §7)."""
+    """Return the `config` entry of a result file (experiment §7)."""
     return {
         "model": config.model,
         "model_args": config.model_args(),

@@ -1,6 +1,6 @@
-"""What a result file states, as typed models of what is read of it (experiment §7).
+"""The schema of result files, as typed models of the keys that are read (experiment §7).
 
-Only what is used is checked: the scores of single documents stay as they are, and so does every other key.
+Only keys that are used are checked: the scores of single documents and all other keys stay as they are.
 """
 
 from typing import Annotated, Any, TypeVar
@@ -12,7 +12,7 @@ from lm_eval.config.run_config import RunConfig
 
 T = TypeVar("T")
 Object = dict[Any, T]
-"""A JSON object; its keys are texts as they are."""
+"""A JSON object, with keys of any text."""
 
 
 def _as_limit(value: object) -> str | int | None:
@@ -55,7 +55,7 @@ class ConfigFile(FileModel):
 
 
 class ResultFile(FileModel):
-    """What a file has for each of its tasks; the entries are looked at one by one."""
+    """The entries of each task; each entry is checked separately."""
 
     results: Object[Any]
     versions: Object[Any] = Field(default_factory=dict)
@@ -70,10 +70,10 @@ class _Metrics(FileModel):
 
 
 def check_metrics(metrics: object, task: str) -> None:
-    """See that the metrics of a task are finite numbers; only a standard error may be unknown, of a single document.
+    """Check that the metrics of a task are finite numbers; only a standard error may be None (a single document).
 
     Raises:
-        ValueError: they are not; the message names the metric.
+        ValueError: a metric is not; the message names it.
     """
     for name, value in (read_as(_Metrics, metrics, task).__pydantic_extra__ or {}).items():
         if value is None and not name.endswith("_stderr"):
@@ -81,7 +81,7 @@ def check_metrics(metrics: object, task: str) -> None:
 
 
 class StatedIdentity(FileModel):
-    """What a configuration is recognised by, as far as it must have a form."""
+    """The identity of a configuration: only the keys whose form is checked."""
 
     weights: Object[Any]
     data: Object[Any]
@@ -97,11 +97,11 @@ class CodeVersion(FileModel):
 
 
 class RunRecord(FileModel):
-    """How a number came about, as far as the file says so; nothing of it decides whether the result counts."""
+    """How a result was computed, as far as the file states it; invalid values here don't invalidate the result."""
 
     code: Annotated[CodeVersion | None, AS_STATED] = None
     lm_eval: TextIfStated = None
-    """The version of the code, as files stated it once."""
+    """The version of the code, in older files."""
     dtype: TextIfStated = None
     parameters: IntegerIfStated = None
     num_documents: IntegerIfStated = None

@@ -1,4 +1,4 @@
-"""Results as the rows of a table, beside their baselines."""
+"""Formatting results as a text table, with scores relative to their baselines."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -29,11 +29,11 @@ _ORIGINS: dict[str, Callable[[RunConfig], str]] = {
     "data": lambda config: str(config.data_dir),
     "description": lambda config: config.description,
 }
-"""What is shown only where rows differ in it."""
+"""Columns that are shown only where rows differ in them."""
 
 
 def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, float] | None = None) -> str:
-    """Return a table with a row a result: model, scheme, shots, the settings that are used, accuracy.
+    """Return a table with one row per result: model, scheme, shots, the settings in use, accuracy.
 
     Args:
         results: the results, in the order of the rows.
@@ -82,7 +82,7 @@ def _score_cells(stored: StoredResult, baseline: float | None) -> list[str]:
 
 
 def say_documents(results: Sequence[StoredResult]) -> str:
-    """Return, in words, how many documents stand behind each of the results."""
+    """Describe how many documents the results were computed on."""
     numbers = [stored.record.num_documents for stored in results]
     known = sorted({number for number in numbers if number is not None})
     if not known:

@@ -1,1 +1,1 @@
-"""Who computes what, where and when: units of work, machines, leases, the queue."""
+"""Scheduling runs on machines: work units, the queue, GPU placement, leases between drivers, executors."""

@@ -1,6 +1,6 @@
-"""How many workers carry a grid out, and what each takes: GPUs by the size of its model, or CPU cores.
+"""How many workers a grid gets, and how many GPUs (by the size of the model) or CPU cores each takes.
 
-Decided from models' configs and machines alone, before anything is loaded: the plan shows it, an executor follows it.
+Decided from models' configs and machines alone, before anything is loaded; the plan shows it, an executor follows it.
 """
 
 import math
@@ -16,35 +16,35 @@ from lm_eval.models.families import Family
 from lm_eval.scheduling.hardware import Machine
 from lm_eval.scheduling.memory_need import memory_gib
 from lm_eval.scheduling.placement import choose_share, larger_share
-from lm_eval.scheduling.units import ModelKey, Unit
+from lm_eval.scheduling.units import ModelKey, WorkUnit
 
 _MAX_THREADS = 4
-"""CPU cores a worker takes, without a GPU and with work for all workers: small models gain little from more."""
+"""CPU cores of a worker without a GPU while there is work for all workers: small models gain little from more."""
 _MANY_WORKERS = 8
-"""CPU workers from which on each takes more cores instead of there being more of them."""
+"""Number of CPU workers beyond which further cores go to the workers instead of to more workers."""
 
 
 def grid_dtype(family: Family, machines: Sequence[Machine]) -> str:
-    """Return the dtype for a model where none is asked for: the same on all machines, so that numbers don't mix."""
+    """Return the default dtype for a model: the same on all machines, so that results are comparable."""
     capabilities = [gpu.capability for machine in machines for gpu in machine.gpus]
     return suitable_dtype(capabilities, overflows_in_float16=family.overflows_in_float16)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workforce:
-    """The workers of a grid."""
+    """The workers of a grid: how many, and what each takes."""
 
     machines: Sequence[Machine]
     num_workers: int
-    """At once, at the most."""
+    """At most so many at a time."""
     threads: int
     """CPU threads of each."""
     shares: Mapping[ModelKey, float] = field(default_factory=dict)
-    """GPUs of a worker, by its model; empty where there is none."""
+    """GPUs of a worker, by its model; empty where no machine has a GPU."""
     needs_gib: Mapping[ModelKey, float] = field(default_factory=dict)
     """Memory of a worker, by its model, where the size is known."""
     is_forced: bool = False
-    """Whether the number of GPUs was given, so that it holds whatever a model needs."""
+    """Whether the user set the number of GPUs, so that a model's memory need is ignored."""
     sizes: Mapping[ModelKey, float] = field(default_factory=dict)
     """Parameters of each model whose size is known."""
 
@@ -53,7 +53,7 @@ class Workforce:
         """Whether workers run on GPUs."""
         return bool(self.shares)
 
-    def larger_share(self, unit: Unit) -> float | None:
+    def larger_share(self, unit: WorkUnit) -> float | None:
         """Return the GPUs to try for a unit that ran out of memory; None where there are no more."""
         if not self.has_gpus:
             return None
@@ -78,7 +78,7 @@ def _count(number: int, noun: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Need:
-    """What the workers of a model need."""
+    """The work and memory need of a model."""
 
     num_units: int
     dtype: str
@@ -89,14 +89,14 @@ class _Need:
 
 
 def plan_workforce(
-    units: Sequence[Unit], sizes: Mapping[str, int | None], machines: Sequence[Machine], num_gpus: int | None
+    units: Sequence[WorkUnit], sizes: Mapping[str, int | None], machines: Sequence[Machine], num_gpus: int | None
 ) -> Workforce:
-    """Decide on the workers of a grid.
+    """Decide how many workers a grid gets and what each takes.
 
     Args:
-        units: what is to be computed, at least one.
+        units: the work units, at least one.
         sizes: parameters of every model, by its name; None where they are not known.
-        machines: where.
+        machines: those to run on.
         num_gpus: GPUs of each worker; None takes the fewest that hold its model.
 
     Raises:
@@ -127,11 +127,11 @@ def _gpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine],
         for key, need in needs.items()
     }
     total = sum(len(machine.gpus) for machine in machines)
-    room = max(math.floor(total / share + 1e-6) for share in shares.values())
+    max_workers = max(math.floor(total / share + 1e-6) for share in shares.values())
     cores = sum(machine.num_cpus for machine in machines)
     return Workforce(
         machines=machines,
-        num_workers=max(1, min(room, sum(need.num_units for need in needs.values()))),
+        num_workers=max(1, min(max_workers, sum(need.num_units for need in needs.values()))),
         threads=max(1, min(_MAX_THREADS, cores // max(1, total))),
         shares=shares,
         is_forced=num_gpus is not None,
@@ -156,7 +156,7 @@ def _cpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine])
 
 
 def _known(needs: Mapping[ModelKey, _Need]) -> dict[str, Any]:
-    """Return what is known of the models' sizes, as a workforce states it."""
+    """Return the sizes and memory needs that are known, as fields of a `Workforce`."""
     return {
         "needs_gib": {key: need.gib for key, need in needs.items() if need.gib is not None},
         "sizes": {key: need.size for key, need in needs.items() if need.size is not None},

@@ -1,6 +1,6 @@
-"""Who gets what: which unit a worker that is free takes, and for which model a new worker is started, and where.
+"""Assigning work units to workers: which unit an idle worker gets, for which model a new worker starts, and where.
 
-Knows nothing of how workers are started or reached, so that any executor can go by it.
+Knows nothing of how workers are started or reached, so that any executor can use it.
 """
 
 import time
@@ -11,42 +11,42 @@ from lm_eval.config.runtime import Execution
 from lm_eval.results.failures import Failure
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.hardware import Gpu, Machine
-from lm_eval.scheduling.placement import Place, Room
+from lm_eval.scheduling.placement import FreeGpus, Placement
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import ModelKey, Unit
+from lm_eval.scheduling.units import ModelKey, WorkUnit
 
 GIVE_UP_S = 120.0
-"""Time for which the loss of all machines that could run a model is borne."""
+"""Time without any machine that could run a model, after which its runs fail."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """A worker to be started, and the unit that it begins with."""
+    """A worker to start, and its first work unit."""
 
-    unit: Unit
+    unit: WorkUnit
     key: ModelKey
     share: float
-    """Number of GPUs; where there is none, 1 stands for a worker's CPU cores."""
-    place: Place
+    """Number of GPUs; without GPUs, 1 stands for a worker's CPU cores."""
+    placement: Placement
 
     def execution(self, base: Execution, *, has_gpus: bool) -> Execution:
-        """Return how the worker computes."""
+        """Return the worker's execution settings."""
         device = None if has_gpus else "cpu"
         return replace(base, device=device, spread=self.share > 1, gpu_share=min(1.0, self.share))
 
 
 class Assigner:
-    """Assigns the units of a queue to workers: whichever is ready first gets the next."""
+    """Assigns the work units of a queue to workers; the first worker that is ready gets the next one."""
 
     def __init__(self, queue: WorkQueue, workforce: Workforce) -> None:
         self._queue = queue
         self._workforce = workforce
-        self._room = Room(_as_slots(workforce))
-        self._nowhere: dict[ModelKey, float] = {}
-        """Models that no machine could run any more, and since when."""
+        self._free_gpus = FreeGpus(_as_slots(workforce))
+        self._unplaceable_since: dict[ModelKey, float] = {}
+        """Since when no machine could run a model, by model."""
 
-    def next_unit(self, key: ModelKey, share: float) -> Unit | None:
-        """Take a unit that suits a worker of this model and share; None where there is none, so that it can end."""
+    def next_unit(self, key: ModelKey, share: float) -> WorkUnit | None:
+        """Take a work unit for a worker of this model and share; None if none is left, so that the worker can end."""
         if not self._queue.num_units(key) or self._queue.next_share(key) not in (None, share):
             return None
         return self._queue.take(key)
@@ -54,14 +54,14 @@ class Assigner:
     def next_worker(
         self, workers: Mapping[ModelKey, int], num_busy: int, find_alive: Callable[[], set[int]]
     ) -> Assignment | None:
-        """Decide on a worker to start: for the most urgent model that there is room for; None where there is none.
+        """Choose a worker to start: for the most urgent model that fits on free GPUs; None where none fits.
 
-        For a model that waits for GPUs and has no worker yet, a machine is kept free of others.
+        For a model that waits for GPUs and has no worker yet, one machine is kept free of other models.
 
         Args:
             workers: how many workers each model has.
-            num_busy: how many workers compute.
-            find_alive: returns the machines, by their indices, that are there now.
+            num_busy: how many workers are computing.
+            find_alive: returns the indices of the machines that are up now.
         """
         if num_busy >= self._workforce.num_workers and not self._workforce.has_gpus:
             return None
@@ -71,46 +71,46 @@ class Assigner:
             suitable = self._suitable(key, share, find_alive())
             if not suitable:
                 continue
-            place = self._room.take(share, self._needs(key, share), among=suitable - kept_free)
-            if place is None:
+            placement = self._free_gpus.take(share, self._needs(key, share), among=suitable - kept_free)
+            if placement is None:
                 if not workers.get(key):
-                    kept_free.add(max(suitable - kept_free or suitable, key=self._room.num_free))
+                    kept_free.add(max(suitable - kept_free or suitable, key=self._free_gpus.num_free))
                 continue
             unit = self._queue.take(key)
             if unit is not None:
-                return Assignment(unit=unit, key=key, share=share, place=place)
-            self._room.give_back(place)
+                return Assignment(unit=unit, key=key, share=share, placement=placement)
+            self._free_gpus.give_back(placement)
         return None
 
-    def give_back(self, place: Place) -> None:
-        """Free the room of a worker that has ended."""
-        self._room.give_back(place)
+    def give_back(self, placement: Placement) -> None:
+        """Free the GPUs of a worker that has ended."""
+        self._free_gpus.give_back(placement)
 
     def give_up_lost_models(self) -> None:
-        """Fail what waits for models that no machine could run for a while."""
-        for key, since in list(self._nowhere.items()):
+        """Fail the runs of models that no machine could run for `GIVE_UP_S`."""
+        for key, since in list(self._unplaceable_since.items()):
             if time.monotonic() - since > GIVE_UP_S:
-                message = f"no machine of the cluster that could run it has been there for {GIVE_UP_S:.0f} s"
+                message = f"no machine that could run it has been in the cluster for {GIVE_UP_S:.0f} s"
                 self._queue.give_up(key, Failure(message=message, kind="death"))
-                del self._nowhere[key]
+                del self._unplaceable_since[key]
 
     def _suitable(self, key: ModelKey, share: float, alive: set[int]) -> set[int]:
-        """Return the machines that are there and could run a model, were they free; note where there is none."""
-        suitable = alive & set(self._room.suitable(share, self._needs(key, share)))
+        """Return the machines that are up and could run a model if they were free; note since when there is none."""
+        suitable = alive & set(self._free_gpus.suitable(share, self._needs(key, share)))
         if suitable:
-            self._nowhere.pop(key, None)
+            self._unplaceable_since.pop(key, None)
         else:
-            self._nowhere.setdefault(key, time.monotonic())
+            self._unplaceable_since.setdefault(key, time.monotonic())
         return suitable
 
     def _needs(self, key: ModelKey, share: float) -> float:
-        """Return what the GPUs of a share must hold, in GiB."""
-        holds_anywhere = not self._workforce.has_gpus or self._workforce.is_forced or share > 1
-        return 0.0 if holds_anywhere else self._workforce.needs_gib.get(key, 0.0)
+        """Return the memory that the GPUs of a share must have, in GiB."""
+        fits_anywhere = not self._workforce.has_gpus or self._workforce.is_forced or share > 1
+        return 0.0 if fits_anywhere else self._workforce.needs_gib.get(key, 0.0)
 
 
 def _as_slots(workforce: Workforce) -> Sequence[Machine]:
-    """Return machines whose GPUs are room for a worker each; CPU cores, where there is no GPU, are counted as such."""
+    """Return machines with a slot (a GPU) for each worker; without GPUs, `threads` CPU cores count as one GPU."""
     if workforce.has_gpus:
         return workforce.machines
     slot = Gpu(name="CPU cores", memory_gib=None, capability=None)

@@ -1,4 +1,4 @@
-"""How many CPU cores and how much memory this process may use, which its control group may make less than there is."""
+"""The CPU cores and memory that this process may use, within the limits of its control group (cgroup)."""
 
 import math
 import os
@@ -9,7 +9,7 @@ import psutil
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
-    """Return the CPU cores that this process may use: those it may run on, or fewer where its control group has less.
+    """Return how many CPU cores this process may use, by its CPU affinity and the quotas of its control group.
 
     Args:
         root: the folder that holds `proc` and `sys`.
@@ -19,7 +19,7 @@ def usable_cpus(root: Path = Path("/")) -> int:
 
 
 def _cpu_quotas(root: Path) -> Iterator[float]:
-    """Yield the CPU quotas, in cores, of the process's control group and of those around it, in versions 2 and 1."""
+    """Yield the CPU quotas, in cores, of the process's control group and its parents, in cgroup versions 2 and 1."""
     for folder in _group_folders(root, "cpu"):
         try:
             if (folder / "cpu.max").exists():
@@ -29,12 +29,12 @@ def _cpu_quotas(root: Path) -> Iterator[float]:
                 period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
             if float(quota) > 0:
                 yield float(quota) / float(period)
-        except (OSError, ValueError):  # there is none, or it says "max"
+        except (OSError, ValueError):  # no such file, or it says "max"
             continue
 
 
 def host_memory_bytes(root: Path = Path("/")) -> int:
-    """Return the bytes of memory that this process may use: the machine's, or less where its control group has less.
+    """Return how many bytes of memory this process may use: the machine's, or the limit of its control group.
 
     Args:
         root: the folder that holds `proc` and `sys`.
@@ -44,17 +44,17 @@ def host_memory_bytes(root: Path = Path("/")) -> int:
 
 
 def _group_limits(root: Path) -> Iterator[int]:
-    """Yield the memory limits, in bytes, of the process's control group and of those around it, in versions 2 and 1."""
+    """Yield the memory limits, in bytes, of the process's control group and its parents, in cgroup versions 2 and 1."""
     for folder in _group_folders(root, "memory"):
         for file in ("memory.max", "memory.limit_in_bytes"):
             try:
                 yield int((folder / file).read_text(encoding="ascii"))
-            except (OSError, ValueError):  # there is none, or it says "max"
+            except (OSError, ValueError):  # no such file, or it says "max"
                 continue
 
 
 def _group_folders(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the folders of the process's control group and of those around it, in versions 2 and 1."""
+    """Yield the folders of the process's control group and its parents, in cgroup versions 2 and 1."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -69,5 +69,5 @@ def _group_folders(root: Path, controller: str) -> Iterator[Path]:
             top = top if top.exists() else root / "sys/fs/cgroup" / controller
         else:
             continue
-        path = PurePosixPath(group.strip("/"))  # inside a container it may be one that only its host has
+        path = PurePosixPath(group.strip("/"))  # inside a container it may exist on the host only
         yield from (top / place for place in (path, *path.parents))

@@ -1,4 +1,4 @@
-"""What a driver's file states, as typed models: all that is shown of it, and the little that tells whether it lives."""
+"""The typed content of a driver's heartbeat file: the full record, and the few fields that show if it is alive."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ _Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class LifeSigns(FileModel):
-    """By what others judge whether a driver lives; what has another form counts as not stated."""
+    """The fields that show whether a driver is alive; a field of the wrong type counts as missing."""
 
     ended: Any = None
     machine: TextIfStated = None
@@ -30,16 +30,16 @@ class LifeSigns(FileModel):
 
 
 class RunningUnit(FileModel):
-    """What a worker does."""
+    """The work unit that a worker is computing."""
 
     num_runs: _Count
     first: Text
-    """The first of its runs, in words."""
+    """Description of its first run."""
     since: float
 
 
 class DriverRecord(FileModel):
-    """Who a driver is, and how far its grid is."""
+    """A driver's process and the progress of its grid."""
 
     host: Text
     pid: _Count

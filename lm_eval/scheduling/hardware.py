@@ -1,8 +1,8 @@
-"""What a machine can compute on: its CPU cores, its memory and its GPUs.
+"""The hardware of a machine: its CPU cores, its memory and its GPUs.
 
-Knows nothing of torch or Ray, so that a plan need not wait for them: it asks the driver's own library, NVML, for GPUs.
-Doesn't know what is in use, the parts of a GPU that is split (MIG; an entry of `CUDA_VISIBLE_DEVICES` that names one
-counts as invalid), or `CUDA_DEVICE_ORDER`: GPUs are numbered by their place on the bus.
+Knows nothing of torch or Ray, so that a plan need not wait for their import: GPUs are read by NVML, the GPU driver's
+library. Ignores memory in use, MIG instances (in `CUDA_VISIBLE_DEVICES` they count as invalid entries), and
+`CUDA_DEVICE_ORDER`: GPUs are numbered in bus order.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """A GPU; what is unknown of one that was only declared to Ray is None."""
+    """A GPU; memory and capability are None where a GPU was only declared to Ray."""
 
     name: str
     memory_gib: float | None
@@ -31,7 +31,7 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A machine, or as much of it as this process may use."""
+    """A machine, or the part of it that this process may use."""
 
     host: str
     num_cpus: int
@@ -50,7 +50,7 @@ def local_machine() -> Machine:
 
 
 def local_gpus() -> tuple[Gpu, ...]:
-    """Return the GPUs that CUDA programs started here see: none where the driver's library is missing or fails."""
+    """Return the GPUs that CUDA programs started here see; none where NVML is missing or fails."""
     import pynvml  # noqa: PLC0415  (8,000 lines, for which `--help` and the import of a grid need not wait)
 
     try:
@@ -74,7 +74,7 @@ def _describe(handle: Any) -> Gpu:  # noqa: ANN401
 
     try:
         memory_gib = pynvml.nvmlDeviceGetMemoryInfo(handle).total / _GIB
-    except pynvml.NVMLError:  # GPUs that share the host's memory have none of their own
+    except pynvml.NVMLError:  # GPUs that share the host's memory report none
         memory_gib = None
     return Gpu(
         name=_text(pynvml.nvmlDeviceGetName(handle)),
@@ -84,7 +84,7 @@ def _describe(handle: Any) -> Gpu:  # noqa: ANN401
 
 
 def _text(answer: str | bytes) -> str:
-    """Return an answer of the library as text; whether it is bytes depends on the library's release."""
+    """Return a text from NVML, which some releases return as bytes."""
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
 
 
@@ -111,7 +111,7 @@ def visible_indices(variable: str | None, uuids: Sequence[str]) -> tuple[int, ..
 
 def _find_gpu(entry: str, uuids: Sequence[str]) -> int | None:
     if entry.startswith("GPU-"):
-        found = [index for index, uuid in enumerate(uuids) if uuid.startswith(entry)]
-        return found[0] if len(found) == 1 else None
+        matches = [index for index, uuid in enumerate(uuids) if uuid.startswith(entry)]
+        return matches[0] if len(matches) == 1 else None
     number = re.match(r"\+?\d+", entry, re.ASCII)  # CUDA reads with strtoul, which lets anything follow
     return int(number[0]) if number and int(number[0]) < len(uuids) else None

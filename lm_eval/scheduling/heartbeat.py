@@ -1,6 +1,6 @@
-"""The file that a driver keeps fresh: who it is, what is running, how far the grid is.
+"""The heartbeat of a driver: a file, written every few seconds, with its process, its progress and what is running.
 
-Other drivers tell by it whether this one lives (`lm_eval.scheduling.leases`); `scripts/status.py` shows it.
+Other drivers see by it whether this one is alive (`lm_eval.scheduling.leases`); `scripts/status.py` shows it.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from lm_eval.scheduling.driver_file import DriverRecord, LifeSigns
 from lm_eval.scheduling.processes import process_started
 
 LEASE_S = 180.0
-"""Time after which a driver that has not been heard of counts as gone; network file systems may be a minute behind."""
+"""Age of its file from which a driver counts as dead; network file systems may be a minute behind."""
 STALLED_S = 1800.0
-"""The same for one whose process is seen to exist on this machine, but stands still."""
+"""The same for a driver whose process exists on this machine but may be suspended."""
 
 _BEAT_S = min(5.0, LEASE_S / 6)
 _KEPT = 20
-"""Files of drivers that have ended."""
+"""Files of ended drivers that are kept."""
 
 
 def state_folder(results: Path) -> Path:
-    """Return the folder that holds what drivers tell each other, inside a results folder."""
+    """Return the subfolder of a results folder that holds heartbeats and leases."""
     return results / ".grid"
 
 
 def this_machine() -> str:
-    """Return a name for where process numbers mean the same: host, boot and namespace of processes."""
+    """Return a name of the scope in which process ids are unique: host, boot and process namespace."""
     parts = [platform.node()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
@@ -45,7 +45,7 @@ def this_machine() -> str:
 
 
 def is_alive(file: Path, now: float) -> bool:
-    """Whether the driver of a file still runs; one that can't be judged counts as running.
+    """Whether the driver of a heartbeat file is alive; if that can't be determined, it counts as alive.
 
     Args:
         file: the driver's file.
@@ -60,7 +60,7 @@ def is_alive(file: Path, now: float) -> bool:
         return True
     try:
         signs = read_as(LifeSigns, parse_json(text))
-    except ValueError:  # damaged: its owner will write it again soon, if it lives
+    except ValueError:  # damaged: its driver will write it again soon, if it is alive
         return age < LEASE_S
     if signs.ended is not None:
         return False
@@ -72,24 +72,24 @@ def is_alive(file: Path, now: float) -> bool:
 
 @dataclass
 class Progress:
-    """How far a grid is."""
+    """The progress of a grid."""
 
     planned: int
     """Configurations to run when the driver began."""
     skipped: int
-    """Configurations that were done before."""
+    """Configurations whose results existed before."""
     finished: int = 0
     elsewhere: int = 0
-    """Finished by another driver meanwhile."""
+    """Finished by another driver."""
     failed: int = 0
     remaining_s: float | None = None
-    """Estimated time to the end; None where there is nothing to judge by."""
+    """Estimated time to the end; None without an estimate."""
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What each worker does: runs, since when, where."""
+    """What each worker computes: number of runs, the first of them, since when."""
 
     @property
     def ended(self) -> int:
-        """Runs that have ended, in whatever way."""
+        """Runs that have finished or failed, here or elsewhere."""
         return self.finished + self.elsewhere + self.failed
 
     @property
@@ -98,8 +98,8 @@ class Progress:
         return self.planned - self.ended
 
 
-class Journal:
-    """Keeps a driver's file fresh, in a thread of its own, while it is open."""
+class Heartbeat:
+    """Writes a driver's heartbeat file from a background thread, from `open` to `close`."""
 
     def __init__(self, results: Path, progress: Progress) -> None:
         self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -119,10 +119,10 @@ class Journal:
             "started": now(),
         }
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def open(self) -> None:
-        """Begin.
+        """Write the file and start the thread.
 
         Raises:
             OSError: the folder cannot be written.
@@ -134,7 +134,7 @@ class Journal:
         self._thread.start()
 
     def close(self, ended: str) -> None:
-        """End, saying how."""
+        """Stop the thread and record how the driver ended."""
         self._ended = ended
         self.progress.running.clear()
         self._stop.set()
@@ -147,7 +147,7 @@ class Journal:
         while not self._stop.wait(_BEAT_S):
             try:
                 self._write()
-            except (OSError, RuntimeError):  # a full disk; a run that ended just while it was copied
+            except (OSError, RuntimeError):  # a full disk; a run that ended while the progress was copied
                 with contextlib.suppress(OSError):
                     os.utime(self._folder / f"{self.driver}.json")
 
@@ -157,8 +157,8 @@ class Journal:
         write_json(self._folder / f"{self.driver}.json", content)
 
     def _prune(self) -> None:
-        """Remove the files of drivers that are long gone."""
-        with contextlib.suppress(FileNotFoundError):  # another driver does the same just now
+        """Remove the files of drivers that ended long ago."""
+        with contextlib.suppress(FileNotFoundError):  # another driver removes them at the same time
             files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
             for file in files[_KEPT:]:
                 if time.time() - file.stat().st_mtime > LEASE_S * 60:
@@ -167,23 +167,23 @@ class Journal:
 
 @dataclass(frozen=True, kw_only=True)
 class Driver:
-    """A driver of a results folder, as its file shows it."""
+    """A driver of a results folder, as read from its file."""
 
     name: str
     record: DriverRecord | None
-    """What its file states; None where that cannot be understood."""
+    """The content of its file; None where it is not valid."""
     is_alive: bool
     updated: float
     """When the file was written, by the file system's clock."""
 
 
 def read_drivers(results: Path) -> list[Driver]:
-    """Return the drivers of a results folder, newest first; those whose files are not understood come last."""
-    found = []
+    """Return the drivers of a results folder, newest first, those with invalid files last."""
+    drivers = []
     for file in (state_folder(results) / "drivers").glob("*.json"):
         try:
             record = _read_driver(file)
-            found.append(
+            drivers.append(
                 Driver(
                     name=file.stem,
                     record=record,
@@ -191,9 +191,9 @@ def read_drivers(results: Path) -> list[Driver]:
                     updated=file.stat().st_mtime,
                 )
             )
-        except OSError:  # tidied up meanwhile
+        except OSError:  # removed meanwhile
             continue
-    return sorted(found, key=lambda driver: driver.record.started if driver.record else "", reverse=True)
+    return sorted(drivers, key=lambda driver: driver.record.started if driver.record else "", reverse=True)
 
 
 def _read_driver(file: Path) -> DriverRecord | None:

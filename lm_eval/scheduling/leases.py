@@ -1,8 +1,8 @@
-"""Leases: which driver computes which configuration of a results folder, so that two never compute the same one.
+"""Leases: files that make sure that two drivers on one results folder never compute the same configuration.
 
-A lease is a file that only one driver can make. It holds as long as its driver lives: every driver keeps a file of
-its own fresh (`scheduling.heartbeat`), and where both run on one machine, the process itself is looked for. A lease
-whose driver is gone is taken over. Times are the file system's own, so that clocks of machines need not agree.
+A lease is a file that only one driver can create. It is valid while its driver is alive, which others see by the
+driver's heartbeat (`scheduling.heartbeat`) or, on the same machine, by its process. The lease of a dead driver is taken
+over. All times are the file system's, so that clocks of machines need not agree.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 from lm_eval.scheduling.heartbeat import LEASE_S, is_alive, state_folder
 
 _VERDICT_S = 1.0
-"""Time for which it is taken for granted that another driver lives or not."""
+"""Time for which a verdict on whether another driver is alive is reused."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Leases:
 
     results: Path
     driver: str
-    """The driver's name, which is its file's too."""
+    """The driver's name, which is also the stem of its heartbeat file."""
     _mine: set[str] = field(default_factory=set)
     _verdicts: dict[str, tuple[float, bool]] = field(default_factory=dict)
 
@@ -32,11 +32,11 @@ class Leases:
         return state_folder(self.results) / "leases"
 
     def driver_file(self, driver: str) -> Path:
-        """Return the file of a driver."""
+        """Return the heartbeat file of a driver."""
         return state_folder(self.results) / "drivers" / f"{driver}.json"
 
     def claim(self, name: str) -> bool:
-        """Take the lease of a configuration, and return whether it is this driver's now.
+        """Try to take the lease of a configuration; return whether this driver has it.
 
         Args:
             name: the fingerprint of the configuration's identity.
@@ -50,10 +50,10 @@ class Leases:
         if not self._make(path):
             try:
                 owner = self._read(path)
-                if owner is None or (owner != self.driver and self._lives(owner, path)):
+                if owner is None or (owner != self.driver and self._is_alive(owner, path)):
                     return False
                 is_free = self._evict(path, owner)
-            except OSError:  # it can't be judged, so it holds
+            except OSError:  # unknown whether its driver is alive, so the lease stays valid
                 return False
             if not (is_free and self._make(path)):
                 return False
@@ -61,15 +61,15 @@ class Leases:
         return True
 
     def sweep(self) -> None:
-        """Remove the leases of drivers that are gone, such as those of runs that these had just finished."""
+        """Remove the leases of dead drivers, such as those that finished a run but couldn't give its lease back."""
         with contextlib.suppress(OSError):
             for path in self._folder.iterdir():
                 owner = self._read(path)
-                if owner is not None and owner != self.driver and not self._lives(owner, path):
+                if owner is not None and owner != self.driver and not self._is_alive(owner, path):
                     self._evict(path, owner)
 
     def holds(self, name: str) -> bool:
-        """Whether a lease is still this driver's: it may have counted as gone for a while."""
+        """Whether this driver still has a lease; another may have taken it over if this one seemed dead for a while."""
         with contextlib.suppress(OSError):
             return self._read(self._folder / name) == self.driver
         return True
@@ -80,7 +80,7 @@ class Leases:
             self._mine.discard(name)
             path = self._folder / name
             with contextlib.suppress(OSError):
-                if self._read(path) == self.driver:  # else this driver counted as gone, and another has it now
+                if self._read(path) == self.driver:  # else another driver has taken it over
                     path.unlink()
 
     def release_all(self) -> None:
@@ -98,7 +98,7 @@ class Leases:
             return self._make(path)
         try:
             os.write(handle, self.driver.encode())
-        except OSError:  # the disk is full: a lease without an owner would only be in the way
+        except OSError:  # the disk is full: don't leave a lease without an owner
             path.unlink(missing_ok=True)
             raise
         finally:
@@ -112,8 +112,8 @@ class Leases:
         except FileNotFoundError:  # given back meanwhile
             return None
 
-    def _lives(self, owner: str, lease: Path) -> bool:
-        if not owner:  # it is just being made, or its maker died over it
+    def _is_alive(self, owner: str, lease: Path) -> bool:
+        if not owner:  # being created now, or its driver died while creating it
             with contextlib.suppress(FileNotFoundError):
                 return self._now() - lease.stat().st_mtime < LEASE_S
             return True  # given back meanwhile
@@ -133,18 +133,18 @@ class Leases:
         return now
 
     def _evict(self, path: Path, owner: str) -> bool:
-        """Remove the lease of a driver that is gone; of several that try, one succeeds.
+        """Remove the lease of a dead driver; of several drivers that try, one succeeds.
 
-        A guard keeps the others out meanwhile: somebody slower would remove the lease that has taken this one's place.
+        A guard file keeps the rest out: a slower driver would otherwise remove the lease of the one that was faster.
         """
         guard = path.with_name(f".{path.name}")
         if not self._make(guard):
             holder = self._read(guard)
-            if holder is not None and (holder == self.driver or not self._lives(holder, guard)):
-                guard.unlink(missing_ok=True)  # that of a driver that died over it; the lease is for the next who asks
+            if holder is not None and (holder == self.driver or not self._is_alive(holder, guard)):
+                guard.unlink(missing_ok=True)  # its driver died; whoever asks next can take the lease
             return False
         try:
-            if self._read(path) != owner:  # somebody was faster and holds it rightly now, or has given it back
+            if self._read(path) != owner:  # another driver was faster, or the lease was given back
                 return False
             path.unlink(missing_ok=True)
             return True

@@ -1,7 +1,7 @@
-"""Which share of the GPUs a run takes, and which GPUs are free for it.
+"""How many GPUs a worker takes (its share), and which GPUs are free for it.
 
-Pure bookkeeping: knows nothing of Ray, of processes, or of the memory that is really in use. A share is a number of
-GPUs: a whole one, all on one machine, or a fraction of one GPU.
+Pure bookkeeping: knows nothing of Ray, of processes, or of the memory that is really in use. A share is a whole number
+of GPUs on one machine, or a fraction of one GPU.
 """
 
 import math
@@ -13,13 +13,13 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.hardware import Gpu, Machine
 
 _USABLE = 0.9
-"""Of a GPU's memory; the driver and fragments take the rest."""
+"""Usable part of a GPU's memory; the driver and fragmentation take the rest."""
 _MAX_PACKED = 4
-"""Runs that share a GPU, at the most."""
+"""Most workers that share a GPU."""
 
 
-def _most_gib(gpu: Gpu, share: float) -> float:
-    """Return what a share holds at the most, in GiB, if each of its GPUs is like this one; unknown memory holds all."""
+def _usable_gib(gpu: Gpu, share: float) -> float:
+    """Return the usable memory of a share, in GiB, if all its GPUs are like this one; infinite where it is unknown."""
     return math.inf if gpu.memory_gib is None else _USABLE * gpu.memory_gib * share
 
 
@@ -32,15 +32,15 @@ def choose_share(
     name: str,
     dtype: str,
 ) -> float:
-    """Return the GPUs of a worker: as many as asked for, else the fewest that hold the model, else a fraction of one.
+    """Choose the GPUs of a worker: the number asked for, else the fewest that hold the model, or a fraction of one.
 
     Args:
-        memory_gib: what the model and its batches need, in GiB; None where that isn't known.
-        machines: the cluster's, of which at least one has a GPU.
+        memory_gib: what the model and its batches need, in GiB; None where unknown.
+        machines: those of the cluster; at least one has a GPU.
         num_gpus: the number asked for; None leaves it to the memory.
-        num_units: units of work that wait for the model; a GPU is shared only where there are more than GPUs.
-        name: the model's, for the message.
-        dtype: that of its weights, for the message.
+        num_units: work units of the model; a GPU is shared only if there are more of them than GPUs.
+        name: name of the model, for the message.
+        dtype: dtype of its weights, for the message.
 
     Raises:
         ConfigurationError: no machine has so many GPUs, or none holds the model.
@@ -69,19 +69,19 @@ def _most_gpus(machines: Iterable[Machine]) -> int:
 
 
 def _held_by(machine: Machine, share: int) -> float:
-    """Return what so many GPUs of a machine hold, in GiB: layers are spread evenly, so the smallest counts."""
-    held = sorted((_most_gib(gpu, share) for gpu in machine.gpus), reverse=True)
+    """Return the usable GiB of so many GPUs of a machine: layers are spread evenly, so the smallest GPU counts."""
+    held = sorted((_usable_gib(gpu, share) for gpu in machine.gpus), reverse=True)
     return held[share - 1] if share <= len(held) else 0.0
 
 
 def _num_packed(memory_gib: float, machines: Iterable[Machine], num_units: int) -> int:
-    """Return how many runs share a GPU: no more than fit on any, and than it takes to have all units run at once."""
+    """Return how many workers share a GPU: at most as many as fit on every GPU, and as there are units for."""
     gpus = [gpu for machine in machines for gpu in machine.gpus]
     if any(gpu.memory_gib is None for gpu in gpus):
         return 1
-    wanted = min(_MAX_PACKED, math.ceil(num_units / len(gpus)))
-    held = {number: min(_most_gib(gpu, 1 / number) for gpu in gpus) for number in range(2, wanted + 1)}
-    return max((number for number in held if held[number] >= memory_gib), default=1)
+    most = min(_MAX_PACKED, math.ceil(num_units / len(gpus)))
+    held_gib = {number: min(_usable_gib(gpu, 1 / number) for gpu in gpus) for number in range(2, most + 1)}
+    return max((number for number in held_gib if held_gib[number] >= memory_gib), default=1)
 
 
 def larger_share(share: float, machines: Sequence[Machine]) -> float | None:
@@ -89,7 +89,7 @@ def larger_share(share: float, machines: Sequence[Machine]) -> float | None:
 
     Args:
         share: the one that was too small.
-        machines: the cluster's.
+        machines: those of the cluster.
     """
     largest = _most_gpus(machines)
     if share >= largest:
@@ -98,8 +98,8 @@ def larger_share(share: float, machines: Sequence[Machine]) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a run is."""
+class Placement:
+    """The GPUs of a worker."""
 
     machine: int
     """Index of the machine."""
@@ -109,16 +109,16 @@ class Place:
     """Number of GPUs; below 1, the part of its only GPU."""
 
 
-class Room:
-    """The free GPUs of each machine."""
+class FreeGpus:
+    """Keeps track of which GPUs, or parts of them, are free on each machine."""
 
     def __init__(self, machines: Sequence[Machine]) -> None:
         self._machines = machines
         self._free = [[Fraction(1)] * len(machine.gpus) for machine in machines]
-        self._taken: list[Place] = []
+        self._taken: list[Placement] = []
 
     def suitable(self, share: float, memory_gib: float = 0.0) -> list[int]:
-        """Return the machines that have such a share at all, free or not."""
+        """Return the machines that have such a share, free or not."""
         exact = _exact(share)
         return [
             machine
@@ -130,45 +130,45 @@ class Room:
         """Return how many GPUs of a machine are wholly free."""
         return sum(left == 1 for left in self._free[machine])
 
-    def take(self, share: float, memory_gib: float = 0.0, among: Collection[int] | None = None) -> Place | None:
-        """Take a share where it leaves the most room for others; None where it doesn't fit at present.
+    def take(self, share: float, memory_gib: float = 0.0, among: Collection[int] | None = None) -> Placement | None:
+        """Take a share where it leaves the most free for further ones; None where it doesn't fit at present.
 
         A fraction goes to the fullest GPU that has it left, a whole number to the machine with the fewest free GPUs
         that suffice.
 
         Args:
             share: number of GPUs: a whole number, or a fraction below 1.
-            memory_gib: what the share must hold, in GiB, so that GPUs too small for it are left alone; 0 where the
-                share was forced. A share from `choose_share` always has such GPUs, free or not.
-            among: the machines that come into question; None takes all.
+            memory_gib: what the share must hold, in GiB, so that GPUs too small for it are skipped; 0 where the
+                user set the share. A share from `choose_share` always has such GPUs, free or not.
+            among: indices of the machines to choose from; None takes all.
 
         Raises:
-            ValueError: a share that is neither.
+            ValueError: an invalid share.
         """
         exact = _exact(share)
-        found = self._fractions(exact, memory_gib) if exact < 1 else self._wholes(exact, memory_gib)
-        places = [place for place in found if among is None or place[1] in among]
-        if not places:
+        candidates = self._fractions(exact, memory_gib) if exact < 1 else self._wholes(exact, memory_gib)
+        allowed = [candidate for candidate in candidates if among is None or candidate[1] in among]
+        if not allowed:
             return None
-        _, machine, gpus = min(places)
-        place = Place(machine=machine, gpus=gpus, share=share)
-        self._change(place, -1)
-        self._taken.append(place)
-        return place
+        _, machine, gpus = min(allowed)
+        placement = Placement(machine=machine, gpus=gpus, share=share)
+        self._change(placement, -1)
+        self._taken.append(placement)
+        return placement
 
-    def give_back(self, place: Place) -> None:
-        """Free a place.
+    def give_back(self, placement: Placement) -> None:
+        """Free the GPUs of a placement.
 
         Raises:
-            ValueError: the place isn't taken.
+            ValueError: the placement isn't taken.
         """
-        if place not in self._taken:
-            raise ValueError(f"{place} is not taken, so it can't be given back")
-        self._taken.remove(place)
-        self._change(place, 1)
+        if placement not in self._taken:
+            raise ValueError(f"{placement} is not taken, so it can't be given back")
+        self._taken.remove(placement)
+        self._change(placement, 1)
 
     def _fractions(self, share: Fraction, memory_gib: float) -> list[tuple[Fraction, int, tuple[int, ...]]]:
-        """Return the free part, machine and GPU of every place for a fraction."""
+        """Return, for every GPU with a fraction free, the free part, the machine and the GPU."""
         return [
             (left, machine, (gpu,))
             for machine, free in enumerate(self._free)
@@ -177,21 +177,21 @@ class Room:
         ]
 
     def _wholes(self, share: Fraction, memory_gib: float) -> list[tuple[int, int, tuple[int, ...]]]:
-        """Return the number of free GPUs, the machine and its first suitable GPUs of every machine with enough."""
-        places = []
+        """Return, for every machine with enough free GPUs, their number, the machine and its first suitable GPUs."""
+        candidates = []
         for machine, free in enumerate(self._free):
             empty = [gpu for gpu, left in enumerate(free) if left == 1]
             fitting = [gpu for gpu in empty if self._holds(machine, gpu, share, memory_gib)]
             if len(fitting) >= share:
-                places.append((len(empty), machine, tuple(fitting[: int(share)])))
-        return places
+                candidates.append((len(empty), machine, tuple(fitting[: int(share)])))
+        return candidates
 
     def _holds(self, machine: int, gpu: int, share: Fraction, memory_gib: float) -> bool:
-        return _most_gib(self._machines[machine].gpus[gpu], float(share)) >= memory_gib
+        return _usable_gib(self._machines[machine].gpus[gpu], float(share)) >= memory_gib
 
-    def _change(self, place: Place, sign: int) -> None:
-        for gpu in place.gpus:
-            self._free[place.machine][gpu] += sign * min(_exact(place.share), Fraction(1))
+    def _change(self, placement: Placement, sign: int) -> None:
+        for gpu in placement.gpus:
+            self._free[placement.machine][gpu] += sign * min(_exact(placement.share), Fraction(1))
 
 
 def _exact(share: float) -> Fraction:

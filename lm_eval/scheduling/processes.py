@@ -1,7 +1,7 @@
-"""Processes, distinguished from later ones of the same number by when they started.
+"""Identifying processes by id and start time, and a small program that kills processes when its parent dies.
 
-As a program it kills those it is given once its standard input ends, unless a line comes first. It imports the standard
-library alone, so it starts at once by its path, also where the package isn't installed.
+The program kills the processes it is given once its standard input closes, unless it reads a line first. It imports
+only the standard library, so it starts quickly by its path, even where the package isn't installed.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def process_started(pid: object) -> str | None:
-    """Return a text that tells a process from a later one of the same number; None where it is gone or unknown."""
+    """Return the start time of a process, as text, which differs if its id is reused; None if no such process runs."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -22,10 +22,10 @@ def process_started(pid: object) -> str | None:
 
 
 def kill_after_input_ends(processes: Sequence[str]) -> None:
-    """Wait at the standard input: a line means that nothing is to be done, its end that the processes are to be killed.
+    """Wait for the standard input: on a line do nothing, on its end kill the processes.
 
     Args:
-        processes: number and start of each, joined by `=`.
+        processes: id and start time of each, joined by `=`.
     """
     if sys.stdin.readline():
         return

@@ -1,8 +1,7 @@
-"""The queue of a grid's work, and the executor within this process. Knows neither files nor Ray.
+"""The work queue of a grid: which units wait, which are retried, which have failed. Knows neither files nor Ray.
 
-A unit of work is what shares a pass. An executor takes units from the queue, has workers compute them, and hands back
-reports or deaths; the queue says what comes of them: an outcome, or another attempt. `executors.ray` has the
-parallel executor.
+A work unit is the runs that share a pass. An executor takes units from the queue, has workers compute them, and hands
+back reports or deaths of workers; the queue turns each into outcomes or another attempt.
 """
 
 import time
@@ -12,55 +11,55 @@ from dataclasses import dataclass, field, replace
 
 from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
-from lm_eval.scheduling.units import Claim, ModelKey, Outcome, Report, Unit, claim_all
+from lm_eval.scheduling.units import Claim, ModelKey, Outcome, Report, WorkUnit, claim_all
 
 MAX_ATTEMPTS = 3
-"""Of a run whose workers die: it is queued again twice."""
+"""Attempts at a run whose workers die: it is queued again twice."""
 HELD_POLL_S = 2.0
-"""Time between looks at what another driver holds."""
+"""Time between checks of the runs that another driver holds."""
 
 
 @dataclass(kw_only=True)
 class WorkQueue:
-    """The units that wait, by model; what failed, died or is held by another driver comes back here."""
+    """The waiting work units, by model, including those to retry and those that another driver holds."""
 
-    units: Sequence[Unit]
+    units: Sequence[WorkUnit]
     claim: Callable[[Sequence[Run]], Claim] = claim_all
-    """Asks for runs just before they are computed."""
+    """Claims runs just before they are computed."""
     sizes: Mapping[ModelKey, float] = field(default_factory=dict)
     """Parameters of each model: the largest go first."""
-    larger_share: Callable[[Unit], float | None] = lambda unit: None  # noqa: ARG005
-    """What to try after a lack of memory; None gives the run up."""
-    _pending: dict[ModelKey, deque[Unit]] = field(default_factory=dict, init=False)
-    _held: list[Unit] = field(default_factory=list, init=False)
-    _looked: float = field(default=0.0, init=False)
+    larger_share: Callable[[WorkUnit], float | None] = lambda unit: None  # noqa: ARG005
+    """Returns the GPUs to try after a unit ran out of memory; None makes it fail."""
+    _pending: dict[ModelKey, deque[WorkUnit]] = field(default_factory=dict, init=False)
+    _held: list[WorkUnit] = field(default_factory=list, init=False)
+    _checked_held: float = field(default=0.0, init=False)
     _settled: deque[Outcome] = field(default_factory=deque, init=False)
     _loaded: set[ModelKey] = field(default_factory=set, init=False)
-    """Models that some worker could load."""
+    """Models that a worker has loaded successfully."""
 
     def __post_init__(self) -> None:
         self._put(self.units)
 
     def __bool__(self) -> bool:
-        """Whether anything waits, here or for another driver."""
+        """Whether any unit waits, for a worker here or for another driver."""
         return bool(self._pending or self._held)
 
     def __len__(self) -> int:
         return sum(map(len, self._pending.values())) + len(self._held)
 
-    def _put(self, units: Iterable[Unit]) -> None:
+    def _put(self, units: Iterable[WorkUnit]) -> None:
         for unit in units:
             self._pending.setdefault(unit.key, deque()).append(unit)
 
     def settled(self) -> Iterator[Outcome]:
-        """Hand out the outcomes that are due."""
+        """Yield the outcomes that have been decided since the last call."""
         while self._settled:
             yield self._settled.popleft()
 
     def look_again(self) -> None:
-        """Queue what other drivers held, if the last look at it was long enough ago."""
-        if self._held and time.monotonic() - self._looked >= HELD_POLL_S:
-            self._looked = time.monotonic()
+        """Queue the units that other drivers held, if the last check was `HELD_POLL_S` ago."""
+        if self._held and time.monotonic() - self._checked_held >= HELD_POLL_S:
+            self._checked_held = time.monotonic()
             held, self._held = self._held, []
             self._put(held)
 
@@ -73,7 +72,7 @@ class WorkQueue:
         return self._pending[key][0].share
 
     def by_urgency(self, workers: Mapping[ModelKey, int]) -> list[ModelKey]:
-        """Return the models that wait, the one with the most work a worker first.
+        """Return the models with waiting units, the one with the most work per worker first.
 
         Args:
             workers: how many workers each model has.
@@ -84,31 +83,33 @@ class WorkQueue:
 
         return sorted(self._pending, key=work, reverse=True)
 
-    def take(self, key: ModelKey) -> Unit | None:
-        """Take the next unit of a model, without what another driver has or does; None where that leaves nothing."""
+    def take(self, key: ModelKey) -> WorkUnit | None:
+        """Take the next unit of a model, without runs that another driver has or has done; None if nothing is left."""
         while key in self._pending:
             unit = self._pending[key].popleft()
             if not self._pending[key]:
                 del self._pending[key]
-            claim = self._ask_for(unit)
+            claim = self._claim(unit)
             if claim.held:
                 self._held.append(replace(unit, runs=claim.held))
-                self._looked = time.monotonic()
+                self._checked_held = time.monotonic()
             if claim.mine:
                 return replace(unit, runs=claim.mine)
         return None
 
-    def _ask_for(self, unit: Unit) -> Claim:
-        """Claim a unit; what others have done of it is settled."""
+    def _claim(self, unit: WorkUnit) -> Claim:
+        """Claim the runs of a unit; those that another driver has done or failed become outcomes."""
         claim = self.claim(unit.runs)
         self._settled.extend(Outcome(config=run.config, elsewhere=True) for run in claim.done)
         self._settled.extend(Outcome(config=run.config, failure=failure) for run, failure in claim.failed)
         return claim
 
-    def report(self, unit: Unit, report: Report) -> None:
-        """Take a worker's report: outcomes, and what is to be tried again, with more memory or somewhere else."""
+    def report(self, unit: WorkUnit, report: Report) -> None:
+        """Take a worker's report: keep its outcomes, and queue again what lacked memory or a working machine."""
         failure = report.outcomes[0].failure
-        if not report.could_load and unit.key in self._loaded and failure is not None:  # it is that worker's machine
+        if (
+            not report.could_load and unit.key in self._loaded and failure is not None
+        ):  # the cause is that worker's machine
             self.died(unit, failure)
             return
         short = [outcome for outcome in report.outcomes if outcome.failure and outcome.failure.kind == "memory"]
@@ -125,19 +126,19 @@ class WorkQueue:
             self._loaded.add(unit.key)
 
     def give_up(self, key: ModelKey, failure: Failure | None) -> None:
-        """Fail what waits for a model that can't be had, without trying again."""
+        """Fail all waiting runs of a model that cannot be loaded, without trying again."""
         for unit in self._pending.pop(key, ()):
-            claim = self._ask_for(unit)
+            claim = self._claim(unit)
             self._settled.extend(Outcome(config=run.config, failure=failure) for run in claim.mine)
             if claim.held:
                 self._held.append(replace(unit, runs=claim.held))
 
-    def died(self, unit: Unit, failure: Failure) -> None:
-        """Take the death of a worker: its unit is queued again, at last each run on its own, or given up."""
+    def died(self, unit: WorkUnit, failure: Failure) -> None:
+        """Handle the death of a worker: queue its unit again, in the last attempt each run separately, or fail it."""
         deaths = unit.deaths + 1
         if deaths >= MAX_ATTEMPTS:
             self._settled.extend(Outcome(config=run.config, failure=failure) for run in unit.runs)
-        elif deaths == MAX_ATTEMPTS - 1:  # the one to blame must take no other with it
+        elif deaths == MAX_ATTEMPTS - 1:  # the run that is the cause must not fail the rest
             self._put(replace(unit, runs=(run,), deaths=deaths) for run in unit.runs)
         else:
             self._put([replace(unit, deaths=deaths)])

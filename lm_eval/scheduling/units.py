@@ -1,4 +1,4 @@
-"""What goes to a worker and what comes back: units of work, outcomes, events, claims."""
+"""What goes to a worker and comes back: work units, reports, outcomes, events; and claims of runs."""
 
 import platform
 from collections import defaultdict
@@ -12,23 +12,23 @@ from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
 
 ModelKey = tuple[str, str | None, str | None, Checkpoint]
-"""What decides the loaded model: name, revision, dtype, what else is loaded."""
+"""What decides which model is loaded: name, revision, dtype, checkpoint options."""
 
 
 def model_key(config: RunConfig) -> ModelKey:
-    """Return what decides the loaded model of a configuration."""
+    """Return the key of the model that a configuration needs."""
     return config.pretrained, config.revision, config.dtype, config.checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unit:
-    """Runs that share a pass, on their way to a worker."""
+class WorkUnit:
+    """Runs that share a pass, computed together by one worker."""
 
     runs: tuple[Run, ...]
     deaths: int = 0
-    """Workers that have died over it."""
+    """How many workers have died computing it."""
     share: float | None = None
-    """GPUs that it asks for after a lack of memory; None takes what its model is given."""
+    """GPUs that it needs after it ran out of memory; None takes the share of its model."""
 
     @property
     def key(self) -> ModelKey:
@@ -38,22 +38,23 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a run ended: with the content of its result file, with a failure, or with a result of another driver's."""
+    """How a run ended: with a result, with a failure, or computed by another driver."""
 
     config: RunConfig
     result: dict[str, Any] | None = None
+    """The content of its result file."""
     failure: Failure | None = None
     elsewhere: bool = False
-    """Whether another driver has written its result meanwhile."""
+    """Whether another driver has written its result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a worker hands back for a unit."""
+    """What a worker returns for a unit."""
 
     outcomes: list[Outcome]
     could_load: bool = True
-    """Whether the model could be loaded; else no other unit of it needs to be tried."""
+    """Whether the model could be loaded; if not, no other unit of it needs to be tried."""
     log: str = ""
     """What the worker has written since the last report."""
     log_end: int = 0
@@ -63,15 +64,15 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A worker has begun with a unit."""
+    """A worker has started a unit."""
 
-    unit: Unit
+    unit: WorkUnit
     worker: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A worker is done with a unit, in whatever way; `log` is what it wrote meanwhile."""
+    """A worker has ended a unit, successfully or not; `log` is what it wrote meanwhile."""
 
     worker: str
     log: str
@@ -87,7 +88,7 @@ Event = Started | Ended | Waiting | Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What comes of asking for runs."""
+    """The answer to claiming runs: which this driver may compute, and what has become of the rest."""
 
     mine: tuple[Run, ...]
     done: tuple[Run, ...] = ()
@@ -95,17 +96,17 @@ class Claim:
     held: tuple[Run, ...] = ()
     """Another driver computes them now."""
     failed: tuple[tuple[Run, Failure], ...] = ()
-    """Another driver has computed them in vain."""
+    """Another driver has computed them, and they failed."""
 
 
 def claim_all(runs: Sequence[Run]) -> Claim:
-    """Claim without asking: nobody else is there."""
+    """Claim all runs, where no other driver works on the folder."""
     return Claim(mine=tuple(runs))
 
 
-def make_units(runs: Sequence[Run]) -> list[Unit]:
-    """Group runs that share a pass, in the order of their first."""
+def make_units(runs: Sequence[Run]) -> list[WorkUnit]:
+    """Group runs that share a pass into work units, in the order of their first runs."""
     units: dict[object, list[Run]] = defaultdict(list)
     for run in runs:
         units[run.pass_key].append(run)
-    return [Unit(runs=tuple(together)) for together in units.values()]
+    return [WorkUnit(runs=tuple(shared)) for shared in units.values()]

@@ -1,1 +1,1 @@
-"""All configurations that share a pass, from their documents to metrics and the content of result files."""
+"""Scoring: from the documents of configurations that share a pass to metrics and result content."""

@@ -1,4 +1,4 @@
-"""What a run finds out, and the content of its result file (experiment §5, §7)."""
+"""`Evaluation`: the scores and metrics of a run, and the content of its result file (experiment §5, §7)."""
 
 import math
 import platform
@@ -21,17 +21,17 @@ from lm_eval.scoring.metrics import DocumentScores, Tally
 
 @dataclass(kw_only=True)
 class Evaluation:
-    """What a run finds out."""
+    """The scores of a run, collected document by document."""
 
     run: Run
     """Identified when the pass began: data or weights may change while it runs."""
     num_kept: int | None
     """Documents whose scores are kept; None keeps all."""
     record: PassRecord
-    """Of the passes that it shared with others."""
+    """The record of its passes, shared with other runs."""
     num_documents: int = 0
     documents: list[DocumentScores] = field(default_factory=list)
-    """The first ones, in document order."""
+    """The scores of the first `num_kept` documents, in document order."""
     _failure: str | None = None
 
     @cached_property
@@ -39,10 +39,10 @@ class Evaluation:
         return Tally(self.run.task.metrics)
 
     def add(self, documents: Sequence[DocumentScores]) -> None:
-        """Take the scores of the next documents."""
+        """Add the scores of the next documents."""
         self.num_documents += len(documents)
-        room = len(documents) if self.num_kept is None else max(0, self.num_kept - len(self.documents))
-        self.documents.extend(documents[:room])
+        num_free = len(documents) if self.num_kept is None else max(0, self.num_kept - len(self.documents))
+        self.documents.extend(documents[:num_free])
         for document in documents:
             if self._failure is None:
                 self._failure = _find_nan(self.run.config, document)
@@ -59,7 +59,7 @@ class Evaluation:
         return self._tally.aggregate()
 
     def samples(self) -> list[dict[str, Any]]:
-        """Return one dict a document, in document order."""
+        """Return one dict per document, in document order."""
         return [_sample(document) for document in self.documents]
 
 
@@ -76,7 +76,7 @@ def _sample(document: DocumentScores) -> dict[str, Any]:
 
 
 def _find_nan(config: RunConfig, document: DocumentScores) -> str | None:
-    """Return what is wrong with a document's scores, or None."""
+    """Return an error message if one of a document's scores is not finite, or None."""
     for index, score in enumerate(document.scores):
         if not math.isfinite(score):
             return (

@@ -10,18 +10,18 @@ from lm_eval.tasks.base import Example
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentScores:
-    """What a run finds out about one document."""
+    """The scores of one document's choices."""
 
     doc_id: int
     example: Example
     scores: tuple[float, ...]
-    """One a choice: a probability (similarity) or a log-probability (generation)."""
+    """One per choice: a probability (similarity) or a log-probability (generation)."""
     is_exact_match: tuple[bool, ...] | None = None
-    """For generation: whether each choice is what greedy decoding gives."""
+    """For generation: whether greedy decoding gives this choice, for each choice."""
 
 
 def _is_gold(document: DocumentScores, scores: Sequence[float]) -> float:
-    best = max(range(len(scores)), key=scores.__getitem__)  # the first of equals
+    best = max(range(len(scores)), key=scores.__getitem__)  # the first one of a tie
     return float(best in document.example.gold)
 
 
@@ -41,12 +41,12 @@ def _exact_match(document: DocumentScores) -> float:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of one document, under the name that results use."""
+    """A number computed for each document and averaged, with its name in results."""
 
     name: str
     of: Callable[[DocumentScores], float]
     finish: Callable[[float], tuple[float, float]] = lambda mean: (mean, 1.0)
-    """Makes the figure of the mean, and says how many times faster than the mean it changes, for its error."""
+    """Turns the mean into the metric, and returns its derivative by the mean, for the standard error."""
 
 
 def _perplexity(mean: float) -> tuple[float, float]:
@@ -55,7 +55,7 @@ def _perplexity(mean: float) -> tuple[float, float]:
 
 
 _MAX_EXPONENT = 700.0
-"""Beyond, exp is more than a float holds."""
+"""Beyond this exponent exp overflows a float."""
 
 
 METRICS: dict[str, Metric] = {
@@ -71,20 +71,20 @@ METRICS: dict[str, Metric] = {
 
 
 class Tally:
-    """The metrics of a run, taken document by document; holds how often each value occurs rather than all values."""
+    """Accumulates the metrics of a run; stores how often each value occurs rather than all values."""
 
     def __init__(self, metrics: Sequence[str]) -> None:
         self._counts: dict[str, Counter[float]] = {name: Counter() for name in metrics}
 
     def add(self, document: DocumentScores) -> None:
-        """Take the metrics of a document."""
+        """Add the metrics of a document."""
         for name, counts in self._counts.items():
             counts[METRICS[name].of(document)] += 1
 
     def aggregate(self) -> dict[str, float | None]:
-        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; no error of a single document.
+        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; the error of one document is None.
 
-        A figure that is a function of the mean (perplexity) has the error that the mean's leads to.
+        The error of a function of the mean (perplexity) is that of the mean times the derivative.
         """
         results: dict[str, float | None] = {}
         for name, counts in self._counts.items():

@@ -1,4 +1,4 @@
-"""Runs that share a pass, from their documents to evaluations."""
+"""`evaluate_many`: evaluate runs that share a pass, from documents to evaluations."""
 
 import logging
 import time
@@ -21,8 +21,8 @@ from lm_eval.tasks.documents import Document
 logger = logging.getLogger(__name__)
 
 _KEPT_BYTES = 1 << 29
-"""Vectors of segments that are kept for later windows. Beyond the model a pass so takes about a batch
-(`inference/memory`), this and a window (`contexts/streaming`), however many documents and configurations there are.
+"""Bytes of segment vectors that are kept for later windows. Besides the model, a pass thus takes the memory of a batch
+(`inference/memory`), this, and a window (`contexts/streaming`), for any number of documents and configurations.
 """
 
 
@@ -37,14 +37,14 @@ def evaluate_many(
     """Evaluate runs that share their passes.
 
     Args:
-        runs: configurations with equal `pass_key`, resolved; they are identified anew, as model and data are now.
+        runs: runs with equal `pass_key`; they are identified again, by the current content of model and data.
         model: the loaded model.
         execution: how to run.
-        keep_documents: of how many documents the scores are kept; None keeps all of them, however many there are.
+        keep_documents: how many documents' scores are kept; None keeps all of them.
         show_progress: whether a progress bar is drawn.
 
     Returns:
-        One evaluation a run, in their order.
+        One evaluation per run, in the same order.
 
     Raises:
         ConfigurationError: a configuration does not fit the model or the data.
@@ -81,8 +81,8 @@ def _score(
 
     for window in windows(tokenised_ahead(tokenise_chunk, documents), count_tokens, shared.bytes_held):
         advance = progress.start_window(len(window), shared.work_in_tokens(window))
-        for place, scores in shared.score(window, advance):
-            evaluations[place].add(scores)
+        for index, scores in shared.score(window, advance):
+            evaluations[index].add(scores)
         progress.finish_window(len(window))
 
 

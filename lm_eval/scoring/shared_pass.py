@@ -1,4 +1,4 @@
-"""Concept vectors → scores: both tests and the baseline, for all that share a pass (experiment §4, §5)."""
+"""`SharedPass`: score documents for all configurations that share a pass, in both tests (experiment §4, §5)."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
 
 OnBatch = Callable[[int], None]
 Scored = tuple[int, list[DocumentScores]]
-"""The place of a configuration among those that share the pass, and its scores of a window of documents."""
+"""The index of a configuration among those that share the pass, and its scores of a window of documents."""
 
 
 def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
@@ -36,23 +36,23 @@ def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SharedPass:
-    """The forward passes that configurations share, window of documents after window."""
+    """The forward passes that configurations share, for one window of documents after another."""
 
     runs: Sequence[Run]
-    """With equal `pass_key`."""
+    """Runs with equal `pass_key`."""
     model: LanguageModel
     batcher: Batcher
     max_kept_bytes: int
-    """Vectors of segments that are kept from one window to the next."""
+    """Bytes of segment vectors that are kept from one window to the next."""
     record: PassRecord
-    """Takes the time that encoding takes."""
+    """Records the time of encoding."""
 
     def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Score a window of documents for each configuration.
 
         Args:
             documents: the window.
-            on_batch: told the tokens of each finished batch, `work_in_tokens` in all.
+            on_batch: called with the tokens of each finished batch, `work_in_tokens` in total.
         """
         if self._first.model == "dist_sim":
             return self._score_similarities(documents, on_batch)
@@ -60,16 +60,16 @@ class SharedPass:
 
     @property
     def _first(self) -> RunConfig:
-        """What all of them have in common can be asked of it."""
+        """The first configuration; settings that all share are read from it."""
         return self.runs[0].config
 
     @cached_property
     def _by_recipe(self) -> list[tuple[Recipe, list[int]]]:
-        """The distinct recipes, with the places of their configurations."""
-        found: dict[Recipe, list[int]] = defaultdict(list)
-        for place, run in enumerate(self.runs):
-            found[Recipe.of(run.form, self.model)].append(place)
-        return list(found.items())
+        """The distinct recipes, each with the indices of its configurations."""
+        indices: dict[Recipe, list[int]] = defaultdict(list)
+        for index, run in enumerate(self.runs):
+            indices[Recipe.of(run.form, self.model)].append(index)
+        return list(indices.items())
 
     @cached_property
     def _encode(self) -> SegmentEncoder:
@@ -94,13 +94,13 @@ class SharedPass:
             spec: Contexts(torch.cat([of_choices[c][spec] for document in documents for c in document.choices]), counts)
             for spec in self._encode_choices.specs
         }
-        for contexts, places in self._compared(documents, vectors, choices):
-            for place in places:
-                config = self.runs[place].config
+        for contexts, indices in self._compared(documents, vectors, choices):
+            for index in indices:
+                config = self.runs[index].config
                 similarity, example_agg = config.vectors.similarity, config.vectors.example_agg_scheme
                 compared = choices[choice_spec(config, self.model)]
                 rows = score_similarity(contexts, compared, similarity, example_agg, numbers)
-                yield place, [_collect(d, row.tolist()) for d, row in zip(whole, rows, strict=True)]
+                yield index, [_collect(d, row.tolist()) for d, row in zip(whole, rows, strict=True)]
 
     def _compared(
         self,
@@ -108,33 +108,33 @@ class SharedPass:
         vectors: dict[Segment, Vectors],
         choices: dict[VectorSpec, Contexts],
     ) -> Iterator[tuple[Contexts, list[int]]]:
-        """Yield what choices are compared with, and the places of the configurations that compare with it."""
+        """Yield the vectors that choices are compared with, and the indices of the configurations that use them."""
         if self._first.has_context:
             samples = [document.samples for document in documents]
-            yield from ((recipe.make(samples, vectors), places) for recipe, places in self._by_recipe)
+            yield from ((recipe.make(samples, vectors), indices) for recipe, indices in self._by_recipe)
             return
-        for place, run in enumerate(self.runs):
-            yield choices[choice_spec(run.config, self.model)].means(), [place]
+        for index, run in enumerate(self.runs):
+            yield choices[choice_spec(run.config, self.model)].means(), [index]
 
     def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
-        """Test 1 and ordinary scoring: score each choice by its log-probability behind the context."""
+        """Test 1 and ordinary scoring: score each choice by its log-probability after the context."""
         whole, documents = documents, _parts(documents)
         wanted: dict[tuple[Recipe, bool], list[int]] = defaultdict(list)
-        for recipe, places in self._by_recipe:
-            for place in places:
-                wanted[recipe, self.runs[place].config.vectors.decoding_scheme is not None].append(place)
+        for recipe, indices in self._by_recipe:
+            for index in indices:
+                wanted[recipe, self.runs[index].config.vectors.decoding_scheme is not None].append(index)
         prompts = [
             Prompt(context=context, choices=tuple(choice.tokens for choice in document.choices), parameterless=bare)
             for (recipe, bare), contexts in zip(wanted, self._make_contexts(wanted, documents, on_batch), strict=True)
             for document, context in zip(documents, contexts, strict=True)
         ]
-        found = iter(score_prompts(self.model, prompts, self.batcher, on_batch))
-        for places in wanted.values():
+        prompt_scores = iter(score_prompts(self.model, prompts, self.batcher, on_batch))
+        for indices in wanted.values():
             scores = [
-                _collect_choices(document, [score for _ in document.parts or (document,) for score in next(found)])
+                _collect_choices(document, [s for _ in document.parts or (document,) for s in next(prompt_scores)])
                 for document in whole
             ]
-            yield from ((place, scores) for place in places)
+            yield from ((index, scores) for index in indices)
 
     def _make_contexts(
         self, wanted: Iterable[tuple[Recipe, bool]], documents: Sequence[TokenisedDocument], on_batch: OnBatch
@@ -148,7 +148,7 @@ class SharedPass:
         return [made[recipe] for recipe, _ in wanted]
 
     def work_in_tokens(self, documents: Sequence[TokenisedDocument]) -> int:
-        """Return about how many tokens scoring will report, so that progress can be shown within a window."""
+        """Estimate how many tokens scoring a window will report, to show progress within it."""
         choices = sum(len(choice.tokens) for document in documents for choice in document.choices)
         segments: set[Segment] = {segment for document in documents for segment in document.context}
         encoded = sum(len(segment.tokens) for segment in segments)
@@ -159,7 +159,7 @@ class SharedPass:
         return choices * len(self._by_recipe) + encoded
 
     def bytes_held(self, document: TokenisedDocument) -> int:
-        """Return about how much memory a document's vectors take."""
+        """Estimate the bytes that a document's vectors take."""
         if takes_tokens(self._first, self.model):
             return 0
         size = {
@@ -175,7 +175,7 @@ class SharedPass:
 
 
 def _parts(documents: Sequence[TokenisedDocument]) -> list[TokenisedDocument]:
-    """Return documents of one context each: the parts of those whose choices have contexts of their own."""
+    """Return documents with one context each: the parts of a document whose choices have different contexts."""
     return [part for document in documents for part in document.parts or (document,)]
 
 

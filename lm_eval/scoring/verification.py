@@ -1,7 +1,7 @@
-"""`--verify N`: the first documents of a run once more, in the plain way, to be held against what the engine found.
+"""`--verify N`: score the first documents of a run again in the plain way, and compare.
 
-The plain way: a segment and a choice at a time, each with a whole forward pass of the model as transformers runs it; no
-batches, no padding, no shared contexts, no hooks, every logit computed. Only the arithmetic on vectors is the engine's.
+The plain way: one segment or choice at a time, each with a complete forward pass of the model as transformers runs it;
+no batches, no padding, no shared contexts, no hooks, every logit computed. Only the arithmetic on vectors is shared.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from lm_eval.vectors.similarity import score_similarity
 
 @dataclass(kw_only=True)
 class Verification:
-    """How far a run's scores are from the plain way's."""
+    """How much a run's scores differ from those of the plain way."""
 
     num_documents: int = 0
     largest_difference: float = 0.0
-    """Of a score; relative where the score is larger than 1."""
+    """Largest difference of a score; relative where the score is larger than 1."""
     flipped: list[int] = field(default_factory=list)
-    """Documents, by `doc_id`, whose best choice is another."""
+    """The `doc_id` of documents whose best choice differs."""
 
     def compare(self, doc_id: int, scores: Sequence[float], plain: Sequence[float]) -> None:
-        """Take a document's scores."""
+        """Compare the scores of a document."""
         self.num_documents += 1
         differences = (abs(a - b) / max(1.0, abs(b)) for a, b in zip(scores, plain, strict=True))
         self.largest_difference = max(self.largest_difference, *differences)
@@ -41,7 +41,7 @@ class Verification:
             self.flipped.append(doc_id)
 
     def __str__(self) -> str:
-        flipped = f"other answers for documents {self.flipped}" if self.flipped else "no other answer"
+        flipped = f"different answers for documents {self.flipped}" if self.flipped else "the same answers"
         documents = f"{self.num_documents} documents"
         return f"verified {documents} the plain way: largest difference {self.largest_difference:.1e}, {flipped}"
 

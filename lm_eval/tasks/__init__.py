@@ -1,1 +1,1 @@
-"""The tasks: what a dataset's rows become, the built-in ones, and those of a user's own files."""
+"""Tasks: reading dataset rows as examples, the built-in tasks, and tasks from YAML files."""

@@ -1,4 +1,4 @@
-"""What a task is: a dataset's rows read as examples, and the form in which they are scored (experiment §2).
+"""The types of a task: `Example`, `Dataset`, `Task`, and checks on the fields of a row (experiment §2).
 
 Knows nothing of encoding schemes, tokens or models.
 """
@@ -26,13 +26,13 @@ class Example:
     gold: tuple[int, ...]
     """Indices of the right choices; a shot shows the first."""
     contexts: tuple[str, ...] = ()
-    """Where choices differ in what stands before them (WinoGrande): the question of each, in place of `question`."""
+    """A question for each choice, in place of `question`, where choices differ in their context (WinoGrande)."""
     description: str = ""
     """The task's own words before the shots."""
     lengths: tuple[int, ...] = ()
-    """Characters of each choice without its delimiter, where the standard form's `acc_norm` counts these."""
+    """Characters of each choice without its delimiter, for the standard form's `acc_norm`."""
     source: str = field(default="", compare=False)
-    """Where the row stands (file and line), for messages; not part of the content."""
+    """File and line of the row, for messages; not part of the content."""
 
     def __post_init__(self) -> None:
         if not self.gold or not all(0 <= index < len(self.choices) for index in self.gold):
@@ -43,7 +43,7 @@ class Example:
             raise DataError(f"{self.source}: {len(self.contexts)} contexts for {len(self.choices)} choices")
 
     def of_choice(self, index: int) -> "Example":
-        """Return the example as one choice sees it: with the question that stands before it, and itself alone."""
+        """Return the example with one choice alone, and the question that belongs to it."""
         if not self.contexts:
             return self
         return replace(
@@ -63,7 +63,7 @@ class Dataset:
     hub_path: str
     """Name on the dataset hub."""
     hub_name: str | None = None
-    """Which part of it, where it has several."""
+    """Its configuration on the hub, where it has several."""
     hub_arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Further arguments of `datasets.load_dataset`."""
     training_split: str | None
@@ -83,33 +83,33 @@ class Dataset:
     has_description: bool = False
     """Whether examples bring a description of their own."""
     process_rows: ProcessRows | None = None
-    """What is done to the rows of a split, read from the given source, before they are examples."""
+    """Transforms the rows of a split, given with their source, before they become examples."""
     shots_in_order: bool = False
     """Whether shots are the first rows rather than drawn."""
     own_shots: tuple[Example, ...] | None = None
     """Shots that the task brings itself, in place of a split's rows."""
     no_shots_because: str = ""
-    """Why it cannot have shots; empty where it can."""
+    """Why the dataset cannot have shots; empty where it can."""
 
     @property
     def hub_title(self) -> str:
-        """The name on the hub, with the part's."""
+        """The name on the hub, with the configuration's."""
         return self.hub_path if self.hub_name is None else f"{self.hub_path} {self.hub_name}"
 
     def examples(self, rows: Iterable[tuple[Row, str]]) -> tuple[Example, ...]:
-        """Make examples of a split's rows, each given with its source.
+        """Make an example of each row of a split; every row comes with its source.
 
         Raises:
-            DataError: a row cannot be one.
+            DataError: no example can be made of a row.
         """
         if self.process_rows is None:
             return tuple(self.read_row(row, source) for row, source in rows)
-        known = list(rows)
-        place = known[0][1].rpartition(",")[0] if known else self.name
-        processed = self.process_rows([row for row, _ in known], place)
-        sources = [source for _, source in known]
-        if len(processed) != len(known):
-            sources = [f"{place}, row {index} of what process_docs returned" for index in range(len(processed))]
+        sourced_rows = list(rows)
+        file = sourced_rows[0][1].rpartition(",")[0] if sourced_rows else self.name
+        processed = self.process_rows([row for row, _ in sourced_rows], file)
+        sources = [source for _, source in sourced_rows]
+        if len(processed) != len(sourced_rows):
+            sources = [f"{file}, row {index} of what process_docs returned" for index in range(len(processed))]
         return tuple(self.read_row(row, source) for row, source in zip(processed, sources, strict=True))
 
 
@@ -126,9 +126,9 @@ class Task:
     tokens_jointly: bool = False
     """Whether the standard form tokenises context and choice together, as the upstream harness does."""
     definition: str | None = None
-    """Fingerprint of the file that defines it; None for a task that is a module."""
+    """Fingerprint of the YAML file that defines the task; None for a task that is a Python module."""
     notes: tuple[str, ...] = ()
-    """What its file asks for that is left out, a line each."""
+    """What the task file asks for that is ignored here, a line each."""
 
 
 def require(row: Row, key: str, kind: type, source: str) -> Any:  # noqa: ANN401

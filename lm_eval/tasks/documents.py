@@ -1,4 +1,4 @@
-"""From a dataset to the documents of a run: examples, their order, the limit, the shots of each (experiment §2).
+"""The documents of a run: a dataset's examples shuffled, limited, and given their shots (experiment §2).
 
 Knows nothing of how rows are stored (`rows`) nor of how they are scored.
 """
@@ -24,7 +24,7 @@ class Document:
     """An example to be scored, with the shots that its context shows."""
 
     doc_id: int
-    """Place in the shuffled order of all documents, from 0, whatever the limit."""
+    """Position in the shuffled order of all documents, from 0, whatever the limit."""
     example: Example
     shots: tuple[Example, ...]
 
@@ -43,7 +43,7 @@ def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Exam
     """Return all examples of a split, from a folder where one is given, else from the hub.
 
     Raises:
-        DataError: the rows cannot be read, or one of them is broken; names its place.
+        DataError: the rows cannot be read, or one of them is invalid; the message names file and line.
     """
     if data_dir is None:
         return _read_hub(dataset, split)
@@ -52,7 +52,7 @@ def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Exam
 
 
 def needed_splits(dataset: Dataset, num_fewshot: int) -> tuple[str, ...]:
-    """Return the splits that decide a run's documents: without shots the training rows don't."""
+    """Return the splits that decide a run's documents; the training split only if shots are drawn from it."""
     if num_fewshot and dataset.training_split is not None and dataset.own_shots is None:
         return dataset.evaluation_split, dataset.training_split
     return (dataset.evaluation_split,)
@@ -143,15 +143,15 @@ def documents_of(form: RunConfig, dataset: Dataset) -> list[Document]:
 
 
 def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
-    """Refuse to score without a context what differs in its contexts alone.
+    """Refuse `no_context` where the choices differ in their contexts alone.
 
     Raises:
         ConfigurationError: `no_context`, with choices that are the same text behind different contexts.
     """
-    alike = next((document for document in documents if document.example.contexts), None)
-    if scheme == NO_CONTEXT and alike is not None:
+    with_contexts = next((document for document in documents if document.example.contexts), None)
+    if scheme == NO_CONTEXT and with_contexts is not None:
         raise ConfigurationError(
-            f"encoding_scheme={NO_CONTEXT}: the choices of {alike.example.source} are one text behind different "
+            f"encoding_scheme={NO_CONTEXT}: the choices of {with_contexts.example.source} are one text after different "
             "contexts, so nothing is left to compare; choose another scheme"
         )
 
@@ -171,12 +171,12 @@ def _draw_shots(
     drawn = rnd.sample(range(len(pool)), num_fewshot + spare)
     shots = [index for index in drawn if pool[index] != example][:num_fewshot]
     if len(shots) < num_fewshot:
-        others = [index for index, row in enumerate(pool) if row != example and index not in shots]
-        if len(others) < num_fewshot - len(shots):
+        unused = [index for index, row in enumerate(pool) if row != example and index not in shots]
+        if len(unused) < num_fewshot - len(shots):
             raise ConfigurationError(
-                f"num_fewshot={num_fewshot}: only {len(others) + len(shots)} rows differ from {example.source}"
+                f"num_fewshot={num_fewshot}: only {len(unused) + len(shots)} rows differ from {example.source}"
             )
-        # from a generator of its own: later documents' shots must not depend on it
-        own = random.Random(f"{SEED} {shots} {example.question}")  # noqa: S311
-        shots += own.sample(others, num_fewshot - len(shots))
+        # a separate generator: later documents' shots must not depend on this draw
+        separate = random.Random(f"{SEED} {shots} {example.question}")  # noqa: S311
+        shots += separate.sample(unused, num_fewshot - len(shots))
     return tuple(pool[index] for index in shots)

@@ -1,6 +1,6 @@
-"""The tasks by name: each dataset in the forms that make sense for it (experiment §2, task names).
+"""Tasks by name: the built-in ones and those of `include_path`, each dataset in all its forms (experiment §2).
 
-Two datasets are modules, the others task files in `builtin/`, of the form that a user's own have.
+Two built-in datasets are Python modules, the rest are YAML files in `builtin/`, like those that users write.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from lm_eval.tasks.base import FORM_OF_MODEL, Form, Task
 from lm_eval.tasks.hellaswag import HELLASWAG
 from lm_eval.tasks.webqs import WEBQS
 from lm_eval.tasks.yaml_tasks.build import SUFFIXES, make_tasks
-from lm_eval.tasks.yaml_tasks.index import Library, open_library
+from lm_eval.tasks.yaml_tasks.index import TaskIndex, open_index
 from lm_eval.tasks.yaml_tasks.parser import read_task_file
 
 _MODULES = (
@@ -42,7 +42,7 @@ def find_task(kind: str, name: str, include_path: str | None = None) -> Task:
     """
     form = FORM_OF_MODEL[kind]
     if include_path is not None:
-        task = _find_in(open_library(include_path), kind, name)
+        task = _find_in(open_index(include_path), kind, name)
         if task is not None:
             return task
     if name in TASKS and TASKS[name].form == form:
@@ -54,17 +54,17 @@ def find_task(kind: str, name: str, include_path: str | None = None) -> Task:
     raise ConfigurationError(_unknown(name, form, include_path))
 
 
-def _find_in(library: Library, kind: str, name: str) -> Task | None:
-    """Return the task of a library, or None where no file defines it."""
+def _find_in(index: TaskIndex, kind: str, name: str) -> Task | None:
+    """Return the task that a file of the index defines, or None."""
     form = FORM_OF_MODEL[kind]
     base = name.removesuffix(SUFFIXES[form])
-    if base + SUFFIXES[form] == name and (tasks := library.tasks(base)) is not None:
+    if base + SUFFIXES[form] == name and (tasks := index.tasks(base)) is not None:
         if form not in tasks:
             raise _wrong_form(tasks["standard"], kind, [])
         return tasks[form]
     for other, suffix in SUFFIXES.items():
         base = name.removesuffix(suffix)
-        if other != form and base + suffix == name and (tasks := library.tasks(base)) is not None:
+        if other != form and base + suffix == name and (tasks := index.tasks(base)) is not None:
             raise _wrong_form(tasks.get(other, tasks["standard"]), kind, [tasks[form].name] if form in tasks else [])
     return None
 
@@ -82,17 +82,17 @@ def _unknown(name: str, form: Form, include_path: str | None) -> str:
     base = without_form(name)
     valid = f"for {form} choose from {', '.join(fitting)}"
     if include_path is not None:
-        library = open_library(include_path)
+        index = open_index(include_path)
         return (
-            f"unknown task {name!r}{library.remarks(base)}; {valid}, or from the {len(library.names)} names in "
-            f"{library.folder}"
+            f"unknown task {name!r}{index.remarks(base)}; {valid}, or from the {len(index.names)} names in "
+            f"{index.folder}"
         )
     near = did_you_mean(base, {without_form(other): other for other in fitting})
     return f"unknown task {name!r}{near}; {valid}, or name a folder with task files (include_path)"
 
 
 def without_form(name: str) -> str:
-    """Return a task's name without what tells its form."""
+    """Return a task's name without the suffix of its form (`_d`, `_dg`)."""
     return name.removesuffix("_dg").removesuffix("_d")
 
 
@@ -110,19 +110,19 @@ def find_groups(names: Sequence[str], model: str, include_path: str | None) -> d
     form = FORM_OF_MODEL.get(model)
     if include_path is None or form is None:
         return {}
-    library, suffix = open_library(include_path), SUFFIXES[form]
+    index, suffix = open_index(include_path), SUFFIXES[form]
     groups = {}
     for name in names:
         base = name.removesuffix(suffix)
-        is_task = base + suffix != name or library.tasks(base) is not None or name in TASKS
-        members = None if is_task else library.members(base)
+        is_task = base + suffix != name or index.tasks(base) is not None or name in TASKS
+        members = None if is_task else index.members(base)
         if members is not None:
             groups[name] = [member + suffix for member in members]
     return groups
 
 
 def expand_tasks(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return names with the tasks of groups in place of these, each once."""
+    """Return task names, each once, with every group replaced by its tasks."""
     return list(dict.fromkeys(task for name in names for task in groups.get(name, [name])))
 
 
@@ -133,7 +133,7 @@ def in_form(name: str, model: str) -> str:
 
 
 def known_task(kind: str, name: str, include_path: str | None = None) -> Task | None:
-    """Return a task, such as a stored result's, or None where its definition is not at hand."""
+    """Return a task, such as that of a stored result, or None where its definition is not available."""
     try:
         return find_task(kind, name, include_path)
     except ConfigurationError:
@@ -141,7 +141,7 @@ def known_task(kind: str, name: str, include_path: str | None = None) -> Task | 
 
 
 def dataset_name(config: RunConfig) -> str:
-    """Return what a task is called in all its forms, whether or not its definition is at hand."""
+    """Return the name that a task has in all its forms, whether or not its definition is available."""
     task: Task | None = TASKS.get(config.task)
     if task is not None:
         return task.dataset.name

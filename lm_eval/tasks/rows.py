@@ -1,6 +1,6 @@
-"""The rows of a dataset's split as plain records: out of a folder of the user's, or from the hub.
+"""Reading the rows of a dataset split: from a local folder (JSONL, Parquet, saved dataset) or the hub.
 
-Knows formats of files, nothing of what a row means.
+Knows file formats, nothing of what a row means.
 """
 
 import functools
@@ -17,10 +17,10 @@ from lm_eval.common.text import first_line, say_cause
 from lm_eval.errors import DataError
 
 SourcedRow = tuple[Mapping[str, Any], str]
-"""A row and where it stands, for messages."""
+"""A row and its source (file and line), for messages."""
 
 PACKAGED_READERS = ("json", "csv", "parquet", "arrow", "text")
-"""Names that `datasets` takes for files of one's own; the hub isn't asked for them."""
+"""Names that `datasets.load_dataset` takes for local files; the hub isn't asked for them."""
 _SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 
 
@@ -31,7 +31,7 @@ class LocalSplit:
     kind: str
     """jsonl, parquet or saved (a folder that `save_to_disk` of the datasets library made)."""
     files: tuple[Path, ...]
-    """What holds the rows, in their order."""
+    """The files that hold the rows, in order."""
 
     @classmethod
     def find(cls, data_dir: str, name: str, split: str) -> "LocalSplit":
@@ -46,48 +46,49 @@ class LocalSplit:
             DataError: there is no such folder or file, files of several formats, or a part of the rows is missing.
         """
         folder = Path(data_dir).expanduser() / name
-        found = [local for local in _candidates(folder, split) if local.files]
-        if not found:
+        matches = [local for local in _candidates(folder, split) if local.files]
+        if not matches:
             raise DataError(
                 f"data_dir={data_dir}: {folder / f'{split}.jsonl'} does not exist; "
                 f"it must hold the {split} rows of {name}, a JSON object a line (or {split}.parquet, "
                 f"{split}-*.parquet, or a folder {split} made by save_to_disk of the datasets library)"
             )
-        if len(found) > 1:
-            paths = " and ".join(str(local.files[0]) for local in found)
+        if len(matches) > 1:
+            paths = " and ".join(str(local.files[0]) for local in matches)
             raise DataError(f"data_dir={data_dir}: {paths} both hold the {split} rows of {name}; remove one of them")
-        found[0].check_shards()
-        return found[0]
+        matches[0].check_shards()
+        return matches[0]
 
     def check_shards(self) -> None:
-        """Refuse Parquet files of which some are missing, as seen from `-00000-of-00003` in their names.
+        """Check that no Parquet shard is missing, by the `-00000-of-00003` in their names.
 
         Raises:
-            DataError: some are.
+            DataError: some are missing.
         """
         numbers = [match.groups() for path in self.files if (match := _SHARD.search(path.stem))]
-        wanted = max((int(total) for _, total in numbers), default=0)
-        if self.kind == "parquet" and numbers and len(self.files) != wanted:
+        expected = max((int(total) for _, total in numbers), default=0)
+        if self.kind == "parquet" and numbers and len(self.files) != expected:
             raise DataError(
-                f"{self.files[0].parent}: {len(self.files)} of {wanted} files {self.files[0].name} … are there; "
+                f"{self.files[0].parent}: {len(self.files)} of {expected} files {self.files[0].name} … are there; "
                 "copy the missing ones too"
             )
 
     @property
     def version(self) -> tuple[tuple[int, int], ...]:
-        """What changes when a file is written again."""
+        """Modification time and size of each file: they change when a file is written again."""
         stats = [path.stat() for path in self.files]
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the content: of the file, or of its parts' in their order."""
+        """Return the SHA-256 of the file, or of the hashes of all files in order."""
         return _fingerprint(self, self.version)
 
     def rows(self) -> Iterator[SourcedRow]:
         """Yield every row.
 
         Raises:
-            DataError: a file that cannot be read, a line that is no JSON object, or no rows at all; names the place.
+            DataError: a file that cannot be read, a line that is no JSON object, or no rows at all; the message names
+                file and line.
         """
         number = 0
         for number, row in enumerate(_READERS[self.kind](self), start=1):  # noqa: B007
@@ -178,34 +179,34 @@ _READERS = {"jsonl": _read_jsonl, "parquet": _read_parquet, "saved": _read_saved
 
 
 def _cause(error: Exception) -> str:
-    """Return why a dataset cannot be had; a hub that doesn't answer is not asked, which datasets calls offline mode."""
+    """Return why a dataset cannot be loaded; `datasets` says "offline mode" also where the hub just didn't answer."""
     return first_line(error).replace("(OfflineModeIsEnabled)", "(it doesn't answer, or offline mode is on)")
 
 
-def is_own_data(path: str) -> bool:
-    """Whether a `dataset_path` stands for files of the user's own rather than for a name on the hub."""
+def is_local_data(path: str) -> bool:
+    """Whether a `dataset_path` stands for local files rather than a dataset on the hub."""
     return path in PACKAGED_READERS or Path(path).is_dir()
 
 
 def read_hub(path: str, name: str | None, arguments: Mapping[str, Any], split: str) -> list[SourcedRow]:
-    """Return the rows of a split from the hub or its cache, or from files of one's own that `arguments` names.
+    """Return the rows of a split from the hub or its cache, or from the local files that `arguments` names.
 
     Args:
         path: the dataset's name on the hub, or one of `PACKAGED_READERS`.
-        name: which of its parts, where it has several.
+        name: its configuration on the hub, where it has several.
         arguments: further arguments of `datasets.load_dataset`, such as `data_files`.
         split: the split's name.
 
     Raises:
-        DataError: it cannot be loaded.
+        DataError: the split cannot be loaded.
     """
     import datasets  # noqa: PLC0415  (seconds to import, and only the hub needs it)
 
-    is_own = is_own_data(path)
+    is_local = is_local_data(path)
     chosen = (path,) if name is None else (path, name)
     shown = " ".join(chosen)
     try:
-        if is_own:
+        if is_local:
             rows = datasets.load_dataset(*chosen, split=split, **arguments)
         else:
             with hub_or_cache(path, "dataset"):
@@ -213,11 +214,11 @@ def read_hub(path: str, name: str | None, arguments: Mapping[str, Any], split: s
     except Exception as error:
         remedy = (
             "see that the files which dataset_kwargs names are there and hold this split"
-            if is_own
+            if is_local
             else "without a network give a folder of your own (data_dir= in task_args, --data_dir to a script), or "
             "fetch it while there is one (scripts/prefetch.py)"
         )
-        place = "cannot be loaded" if is_own else "cannot be loaded from the dataset hub or its cache"
+        place = "cannot be loaded" if is_local else "cannot be loaded from the dataset hub or its cache"
         raise DataError(
             f"{shown}: the {split} split {place} ({type(error).__name__}: {_cause(error)}); {remedy}"
         ) from error

@@ -1,1 +1,1 @@
-"""Concept vectors: which are made of a segment, how they are aggregated, how similar they are."""
+"""Concept vectors: which vectors a segment gives, how they are aggregated, and their similarity."""

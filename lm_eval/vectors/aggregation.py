@@ -78,27 +78,27 @@ def aggregate_tokens(
     reductions: Collection[Reduction],
     activation: Activation,
 ) -> dict[Reduction, Float[Tensor, "_ dim"]]:
-    """Aggregate right-padded segments in float32; what several reductions have in common is computed once.
+    """Aggregate right-padded segments in float32; work shared by several reductions is done once.
 
     Args:
         tokens: token vectors of one layer.
         mask: True at real tokens.
-        reductions: the ones wanted.
-        activation: of the model's own MLP, for the prefixes.
+        reductions: the reductions to compute.
+        activation: activation function of the model's MLP, for the prefixes.
 
     Returns:
-        For each reduction a matrix of all segments' vectors: `num_vectors` rows a segment.
+        For each reduction a matrix of all segments' vectors: `num_vectors` rows per segment.
     """
     tokens = tokens.float()
     aggregations = dict.fromkeys(reduction.aggregation for reduction in reductions)
-    found = {}
+    reduced = {}
     for prefix in dict.fromkeys(aggregation.prefix for aggregation in aggregations):
         activated = PREFIXES[prefix](activation, tokens)
         for aggregation in (one for one in aggregations if one.prefix == prefix):
             vectors = BASES[aggregation.base](activated, mask)
             for reduction in (one for one in reductions if one.aggregation == aggregation):
-                found[reduction] = normalise(vectors, reduction.norm)
-    return found
+                reduced[reduction] = normalise(vectors, reduction.norm)
+    return reduced
 
 
 def normalise(vectors: Float[Tensor, "*rows dim"], norm: Norm | None) -> Float[Tensor, "*rows dim"]:
@@ -109,7 +109,7 @@ def normalise(vectors: Float[Tensor, "*rows dim"], norm: Norm | None) -> Float[T
 def mean_of_groups(vectors: Float[Tensor, "vector dim"], counts: Int[Tensor, " group"]) -> Float[Tensor, "group dim"]:
     """Average groups of adjoining vectors; `counts` says how many each has, none of them 0.
 
-    Sums are in float64: vectors of large components would otherwise lose digits that the softmax of scores shows.
+    Sums are in float64: vectors with large components would otherwise lose digits that change the softmax of scores.
     """
     groups = torch.arange(len(counts)).repeat_interleave(counts)
     totals = torch.zeros(len(counts), vectors.shape[1], dtype=torch.float64).index_add_(0, groups, vectors.double())
@@ -118,11 +118,11 @@ def mean_of_groups(vectors: Float[Tensor, "vector dim"], counts: Int[Tensor, " g
 
 @dataclass(frozen=True)
 class Contexts:
-    """The concept vectors of many documents' contexts, one below the other."""
+    """The concept vectors of many documents' contexts, stacked in one matrix."""
 
     vectors: Float[Tensor, "vector dim"]
     counts: Int[Tensor, " document"]
-    """Vectors of each document."""
+    """Number of vectors of each document."""
 
     def split(self) -> tuple[Float[Tensor, "vector dim"], ...]:
         """Return the concept vectors of each document."""
@@ -145,7 +145,7 @@ def aggregate_contexts(
     """Turn the vectors of segments into the concept vectors of documents (experiment §4.5, §4.6).
 
     Args:
-        vectors: of all segments, in the order of documents, samples and segments.
+        vectors: vectors of all segments, in the order of documents, samples and segments.
         per_sample: how many of them each sample has.
         samples: how many samples each document's context has.
         segment_agg: `mean` averages all vectors of a sample; None keeps them.

@@ -1,4 +1,4 @@
-"""How a configuration makes concept vectors of the segments of contexts (experiment §4)."""
+"""`Recipe`: how a configuration turns the vectors of segments into concept vectors of contexts (experiment §4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from lm_eval.vectors.spec import Samples, Segment, Vectors, VectorSpec
 
 
 def context_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
-    """Return which vectors of a segment a configuration's contexts are made of."""
+    """Return the layer and reduction of the vectors that a configuration's contexts are made of."""
     vectors = config.vectors
-    if not config.is_segmented:  # the ordinary way, said in the terms of the experiment (experiment §5)
-        return VectorSpec(model.num_layers if model.is_encoder_decoder else "E", _AS_THEY_ARE)
+    if not config.is_segmented:  # ordinary scoring, in terms of the experiment (experiment §5)
+        return VectorSpec(model.num_layers if model.is_encoder_decoder else "E", _ALL_TOKENS)
     layer = vectors.context_layer.resolve(model.num_layers)
     return VectorSpec(layer, Reduction.of(vectors.context_aggregation, vectors.norm))
 
 
-_AS_THEY_ARE = Reduction(TokenAggregation("concat"))
+_ALL_TOKENS = Reduction(TokenAggregation("concat"))
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Recipe:
     """How a configuration makes concept vectors; many configurations of a grid share one."""
 
     spec: VectorSpec
-    """Which vectors of a segment."""
+    """The layer and reduction of segments."""
     segment_agg: SegmentAggregation | None
     example_agg: ExampleAggregation | None
     norm: Norm | None
@@ -39,11 +39,13 @@ class Recipe:
     def of(cls, config: RunConfig, model: LanguageModel) -> "Recipe":
         """Return the recipe of a configuration."""
         vectors = config.vectors
-        example_agg = vectors.example_agg_scheme if vectors.example_agg_scheme == "mean" else None  # soft_cluster waits
+        example_agg = (
+            vectors.example_agg_scheme if vectors.example_agg_scheme == "mean" else None
+        )  # soft_cluster is applied when choices are compared
         return cls(context_spec(config, model), vectors.segment_agg_scheme, example_agg, vectors.norm)
 
     def make(self, contexts: Sequence[Samples], vectors: Mapping[Segment, Vectors]) -> Contexts:
-        """Return the concept vectors of contexts, from those of their segments."""
+        """Return the concept vectors of contexts, given the vectors of their segments."""
         samples = [sample for context in contexts for sample in context]
         matrix = torch.cat([vectors[segment][self.spec] for sample in samples for segment in sample])
         counts = [self._count(sample) for sample in samples]

@@ -1,7 +1,7 @@
 """Test 2: the similarity of choices to their contexts' concept vectors (experiment §5, `dist_sim`).
 
-Documents are compared together; those with fewer vectors or choices than others are padded. All in float64: the
-dot products of last layers, some hundreds, would otherwise be rounded by as much as scores are compared to.
+Documents are compared in one batch, padded to the largest number of vectors and choices. All in float64: the dot
+products of last layers, some hundreds, would otherwise have rounding errors as large as differences between scores.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ PREPARATIONS: dict[Similarity, Callable[[Tensor], Tensor]] = {
     "dot_product": lambda vectors: vectors,
     "cosine_sim": lambda vectors: functional.normalize(vectors, dim=-1),
 }
-"""What is done to vectors before their dot product is the similarity."""
+"""Applied to vectors before their dot product, which is then the similarity."""
 
 
 def score_similarity(
@@ -33,11 +33,11 @@ def score_similarity(
 
     Args:
         contexts: the concept vectors of each document.
-        choices: one vector a choice, for each document.
+        choices: one vector per choice, for each document.
         similarity_func: dot_product or cosine_sim.
         example_agg: `soft_cluster` compares each choice with a context vector of its own.
-        parts: how many of these documents, one after the other, are one whose choices have contexts of their own; None
-            where each is one by itself.
+        parts: how many consecutive entries belong to one document, where its choices have different contexts; None
+            where every entry is a document.
     """
     prepare = PREPARATIONS[similarity_func]
     context, is_vector = _pad(contexts)
@@ -61,7 +61,7 @@ def soft_cluster(
     is_vector: Bool[Tensor, "document vector"],
     choices: Float[Tensor, "document choice dim"],
 ) -> Float[Tensor, "document choice dim"]:
-    """Return a context vector a choice: the context's vectors weighted by the softmax of their dot products with it.
+    """Return one context vector per choice: the context's vectors, weighted by the softmax of dot products with it.
 
     The dot product decides whatever `SIMILARITY_FUNC` is (experiment §4.6).
     """

@@ -1,4 +1,4 @@
-"""What is asked of an encoder: segments of tokens, and which vectors are made of each."""
+"""The input of an encoder: segments of tokens, and the vectors wanted of each."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,20 @@ from lm_eval.vectors.aggregation import Reduction
 
 @dataclass(frozen=True)
 class Segment:
-    """The tokens that the model encodes on their own."""
+    """Tokens that the model encodes in a sequence of their own."""
 
     tokens: tuple[int, ...]
     offset: int = 0
-    """Place in the context whose position embedding is added to every token (ADD_POS); 0 adds none."""
+    """Position in the context whose position embedding is added to every token (ADD_POS); 0 adds none."""
 
 
 @dataclass(frozen=True)
 class VectorSpec:
-    """Which vectors are wanted of a segment."""
+    """The layer and the reduction of the vectors wanted of a segment."""
 
     layer: ResolvedLayer
     reduction: Reduction
-    """Of the segment's token vectors."""
+    """How the token vectors of the segment are aggregated."""
 
 
 Vectors = dict[VectorSpec, Float[Tensor, "vector dim"]]

@@ -11,7 +11,7 @@ import pytest
 from lm_eval.analysis.runs import METRICS, describe_columns, family_of, read_runs
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import Given
+from lm_eval.grid.grid import CommonOptions
 from lm_eval.results.failures import Failure, write_failure
 from tests.support.grids import expand, grid
 from tests.support.results import put, result_of
@@ -20,7 +20,7 @@ from tests.support.runs import fake_runs
 
 @pytest.fixture
 def config() -> RunConfig:
-    (config,) = expand(grid(models=["some/tiny-70m"], num_fewshot=[2]), Given(limit=Limit(0, 4)))
+    (config,) = expand(grid(models=["some/tiny-70m"], num_fewshot=[2]), CommonOptions(limit=Limit(0, 4)))
     return config
 
 

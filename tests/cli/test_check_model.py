@@ -41,7 +41,7 @@ def test_a_model_of_the_table_is_described_and_tried(tmp_path):
         "bfloat16, about 1.5 GiB: takes 1/4 of 11 GiB",
         "ok      hidden states are numbered as expected",
         "ok      choices stand side by side behind their context",
-        "(other)  the cache of a context is repeated for its choices: would do too, but isn't used",
+        "(other)  the cache of a context is repeated for its choices: works too, but isn't used",
         "it fits",
     ):
         assert told in shown.stdout
@@ -58,7 +58,7 @@ def test_a_way_that_does_not_suit_a_model_is_told(check_here, tmp_path):
     status, shown = check_here(str(save_tiny("falcon_alibi", tmp_path / "falcon")))
     assert status == 0
     assert "ok      the cache of a context is repeated for its choices" in shown
-    assert "(other)  choices stand side by side behind their context: doesn't suit this model" in shown
+    assert "(other)  choices stand side by side behind their context: doesn't work for this model" in shown
 
 
 @pytest.mark.parametrize(

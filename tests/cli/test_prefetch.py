@@ -87,7 +87,7 @@ def test_what_was_fetched_ahead_runs_when_the_hub_is_gone_whether_told_so_or_not
         assert {content["identity"]["hellaswag_d"]["weights"]["revision"] for content in contents} == {COMMIT}
     offline_again = call(*prefetch, **gone)
     assert offline_again.returncode == 0
-    assert "in the cache, but whether there is a newer one could not be asked: some/tiny" in offline_again.stderr
+    assert "in the cache, but the hub could not be asked for a newer version: some/tiny" in offline_again.stderr
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_all_that_is_missing_is_told_at_once_with_the_flags_that_help(hub, tmp_p
         home=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 2
-    assert "pretrained=some/tiny: the cache lacks the weights, and the model hub gives nothing" in ended.stderr
+    assert "pretrained=some/tiny: the cache lacks the weights, and the model hub doesn't provide it" in ended.stderr
     assert "(scripts/prefetch.py), or give other models or folders (--models)" in ended.stderr
     assert not (tmp_path / "results").exists() or not list((tmp_path / "results").glob("*.json"))
 

@@ -19,7 +19,7 @@ from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import resolve
 from lm_eval.results.result_file import config_content
-from lm_eval.scheduling.heartbeat import Journal, Progress, this_machine
+from lm_eval.scheduling.heartbeat import Heartbeat, Progress, this_machine
 from lm_eval.scheduling.processes import process_started
 from tests.support.clusters import call
 from tests.support.paths import TOP
@@ -57,15 +57,15 @@ def told(folder: Path, *, table: bool = False) -> list[str]:
 
 
 @pytest.fixture
-def running(tmp_path) -> Iterator[Journal]:
-    """The journal of a driver that runs in this process: of nine runs three are done, one elsewhere, one failed."""
-    journal = Journal(tmp_path, Progress(planned=9, skipped=7, finished=3, elsewhere=1, failed=1, remaining_s=90.0))
+def running(tmp_path) -> Iterator[Heartbeat]:
+    """The heartbeat of a driver that runs in this process: of nine runs three are done, one elsewhere, one failed."""
+    heartbeat = Heartbeat(tmp_path, Progress(planned=9, skipped=7, finished=3, elsewhere=1, failed=1, remaining_s=90.0))
     since = time.time() - 65
-    journal.progress.running["worker-2"] = {"num_runs": 3, "first": "the second run", "since": since}
-    journal.progress.running["worker-1"] = {"num_runs": 1, "first": "the first run", "since": since}
-    journal.open()
-    yield journal
-    journal.close("finished")
+    heartbeat.progress.running["worker-2"] = {"num_runs": 3, "first": "the second run", "since": since}
+    heartbeat.progress.running["worker-1"] = {"num_runs": 1, "first": "the first run", "since": since}
+    heartbeat.open()
+    yield heartbeat
+    heartbeat.close("finished")
 
 
 def write_driver(folder: Path, name: str, **changes) -> None:
@@ -199,7 +199,7 @@ def test_running_drivers_come_first_then_the_last_three_that_ended(running, tmp_
     lines = told(tmp_path)[1:]
     assert lines[0].startswith("running: ")
     assert [line.strip() for line in lines if line.startswith("    day")] == ["day 5", "day 4", "day 3"]
-    assert lines[-1] == "2 earlier ones"
+    assert lines[-1] == "2 earlier drivers"
 
 
 def test_what_a_driver_whose_clock_is_ahead_has_just_begun_has_taken_no_time(running, tmp_path):
@@ -215,7 +215,7 @@ def test_a_damaged_file_of_a_driver_hides_no_other(tmp_path, content):
     lines = told(tmp_path)[1:]
     assert len([line for line in lines if line.startswith("finished: node7")]) == 1
     others = [line for line in lines if not line.startswith(("finished: node7", "    "))]
-    assert all(line.startswith("a driver whose file cannot be understood: ") for line in others)
+    assert all(line.startswith("a driver whose file is not valid: ") for line in others)
     assert len(others) <= 1
 
 

@@ -150,8 +150,14 @@ def test_settings_and_form_decide_whether_a_text_has_one_vector(settings, texts,
         ({"word_agg_scheme": "mean", "encoding_layer": 9}, "ENCODING_LAYER=9: out of range"),
         ({"word_agg_scheme": "mean", "WORD_AGG_SCHEME": "mean"}, "WORD_AGG_SCHEME is given twice"),
         ({"word_agg_scheme": "mean", "decoding_scheme": "parameterless_attention"}, "DECODING_SCHEME: nothing is deco"),
-        ({"word_agg_scheme": "mean", "encoding_scheme": "segment_each_example"}, "a text cannot be cut so .*as a list"),
-        ({"word_agg_scheme": "mean", "encoding_scheme": "cross_encoding"}, "a text cannot be cut so; choose from"),
+        (
+            {"word_agg_scheme": "mean", "encoding_scheme": "segment_each_example"},
+            "this scheme cannot cut a bare text .*as a list",
+        ),
+        (
+            {"word_agg_scheme": "mean", "encoding_scheme": "cross_encoding"},
+            "this scheme cannot cut a bare text; choose from",
+        ),
         ({"word_agg_scheme": "mean", "batch_size": 0}, "batch_size must be a positive integer"),
         ({"word_agg_scheme": "mean", "dtype": "float16"}, "encode: dtype: the model is loaded already"),
     ],
@@ -165,7 +171,10 @@ def test_a_wrong_call_is_refused_before_anything_is_computed(wrong, message):
     ("texts", "message"),
     [
         (["a", ""], r"texts\[1\]: the text is empty, so it has no vector"),
-        (["a", ["a"]], r"texts\[1\]: of the form 'segments', but the first one is 'text'; give all in one form"),
+        (
+            ["a", ["a"]],
+            r"texts\[1\]: the text has the form 'segments', but the first one is 'text'; give all in one form",
+        ),
         (["\ud800"], r"texts\[0\]: the text holds half a character"),
     ],
 )
@@ -293,7 +302,7 @@ def test_what_is_there_is_replaced_only_when_asked_to(checkpoint, tmp_path, caps
         ('["a"]', "in.jsonl, line 2: expected a JSON object"),
         ('{"txt": "a"}', "line 2: field 'text' is missing; the row has txt; name the one with the text by --field"),
         ('{"text": ""}', "line 2: the text is empty, so it has no vector"),
-        ('{"text": ["a"]}', "line 2: of the form 'segments', but the first one is 'text'"),
+        ('{"text": ["a"]}', "line 2: the text has the form 'segments', but the first one is 'text'"),
         ('{"text": "\\ud800"}', "line 2: the text holds half a character"),
     ],
 )
@@ -314,7 +323,7 @@ def test_a_bad_line_is_named_before_a_model_is_loaded(line, message, tmp_path, c
         ("out.safetensors", ["--id_field", "id"], "safetensors hold numbers alone"),
         ("out.parquet", ["--id_field", "id"], "line 1: field 'id' must be a string or an integer, got None"),
         ("out.parquet", ["--batch_size", "x"], "batch_size must be a positive integer"),
-        ("out.parquet", ["--encoding_scheme", "words"], "encoding_scheme=words: a text cannot be cut so"),
+        ("out.parquet", ["--encoding_scheme", "words"], "encoding_scheme=words: this scheme cannot cut a bare text"),
     ],
 )
 def test_a_wrong_command_is_one_message_and_status_2(name, flags, message, checkpoint, tmp_path, capsys):

@@ -13,7 +13,7 @@ from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import DataError
 from lm_eval.grid.estimate import RemainingTime, Timings, describe_seconds
 from lm_eval.results.result_file import StoredResult
-from lm_eval.scheduling.units import Unit
+from lm_eval.scheduling.units import WorkUnit
 from tests.support.runs import fake_runs
 
 MILLION = 1_000_000
@@ -50,10 +50,10 @@ def stored(config: RunConfig, run: object) -> StoredResult:
     return StoredResult(path=Path("unused.json"), content=content, config=config, stated_identity=None)
 
 
-def unit(config: RunConfig, num_configs: int = 1) -> Unit:
+def unit(config: RunConfig, num_configs: int = 1) -> WorkUnit:
     """A unit of a configuration and others of other layers."""
     others = [replace(config.vectors, encoding_layer=Layer(layer)) for layer in range(1, num_configs)]
-    return Unit(runs=tuple(fake_runs([config, *(replace(config, vectors=vectors) for vectors in others)])))
+    return WorkUnit(runs=tuple(fake_runs([config, *(replace(config, vectors=vectors) for vectors in others)])))
 
 
 def timings(*results: StoredResult, on_gpu: bool = False) -> Timings:
@@ -194,12 +194,12 @@ def clock(monkeypatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def units(config) -> list[Unit]:
+def units(config) -> list[WorkUnit]:
     """A unit of 9.25 s and, of a new model of the same size, one of two configurations and 10.5 s."""
     return [unit(config), unit(replace(config, pretrained="new"), 2)]
 
 
-def remaining(units: list[Unit], *results: StoredResult, num_workers: int = 1) -> RemainingTime:
+def remaining(units: list[WorkUnit], *results: StoredResult, num_workers: int = 1) -> RemainingTime:
     sizes = {("new", None, None, Checkpoint()): 10.0 * MILLION}
     return RemainingTime(units, timings(*results), sizes, num_workers, _began=BEGAN)
 

@@ -11,7 +11,7 @@ from lm_eval.config.layer import Layer
 from lm_eval.config.run_config import Limit
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.grid import Given, Grid
+from lm_eval.grid.grid import CommonOptions, Grid
 from tests.support.grids import expand, grid
 from tests.support.paths import TOP
 from tests.support.runs import canonical
@@ -127,7 +127,7 @@ def test_a_grid_expands_in_the_order_of_its_lists_with_models_outermost():
 
 
 def test_limit_and_data_are_the_same_for_all():
-    configs = expand(grid(), Given(limit=Limit(2, 4), data_dir="data"))
+    configs = expand(grid(), CommonOptions(limit=Limit(2, 4), data_dir="data"))
     assert {(config.limit, config.data_dir) for config in configs} == {(Limit(2, 4), "data")}
 
 

@@ -165,7 +165,7 @@ def test_a_result_of_the_commit_is_done_and_one_of_an_earlier_commit_is_outdated
     write_cache(cache, NEW, head=NEW)
     shown = dry_run(tmp_path, data_dir, HF_HUB_CACHE=str(cache))
     assert shown.stdout.splitlines()[0].endswith("results: 2 to run (1 of them outdated), 0 done")
-    assert f"[outdated, other model (revision): {OLD[:12]} there, {NEW[:12]} here (" in shown.stdout
+    assert f"[outdated, differs in model (revision): {OLD[:12]} there, {NEW[:12]} here (" in shown.stdout
 
 
 def test_an_impossible_grid_is_refused_though_the_weights_are_elsewhere(cache, data_dir, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lm_eval.config.run_config import Limit, RunConfig, describe
-from lm_eval.grid.grid import Given
+from lm_eval.grid.grid import CommonOptions
 from lm_eval.grid.plan import Plan, describe_plan, make_plan, plan_remarks
 from lm_eval.models.info import model_identity
 from lm_eval.results.failures import Failure, write_failure
@@ -39,7 +39,9 @@ def planned(tmp_path, data_dir) -> tuple[list[Run], ResultsFolder]:
     """Three runs, the second of which is done."""
     model = str(write_model_folder(tmp_path / "model"))
     schemes = ["concat_each_example", "merge_all_segments", "sentence_level_segmentation"]
-    configs = expand(grid(models=[model], num_fewshot=[2], encoding_scheme=schemes), Given(data_dir=str(data_dir)))
+    configs = expand(
+        grid(models=[model], num_fewshot=[2], encoding_scheme=schemes), CommonOptions(data_dir=str(data_dir))
+    )
     folder = ResultsFolder(tmp_path / "results")
     folder.write(configs[1], result_of(configs[1]))
     return resolved(configs), ResultsFolder(tmp_path / "results")
@@ -108,7 +110,7 @@ def done(tmp_path) -> tuple[RunConfig, Path]:
     """A configuration with its result, on data and a model that a test may change."""
     (config,) = expand(
         grid(models=[str(write_model_folder(tmp_path / "model"))], num_fewshot=[2]),
-        Given(data_dir=str(write_world(tmp_path / "data")), limit=Limit(0, 4)),
+        CommonOptions(data_dir=str(write_world(tmp_path / "data")), limit=Limit(0, 4)),
     )
     config = replace(config, dtype="float32")
     ResultsFolder(tmp_path / "results").write(config, result_of(config))
@@ -118,12 +120,12 @@ def done(tmp_path) -> tuple[RunConfig, Path]:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"dtype": "bfloat16"}, "there is one of another dtype: float32 there, bfloat16 here"),
+        ({"dtype": "bfloat16"}, "a result exists that differs in dtype: float32 there, bfloat16 here"),
         (
             {"dtype": "float16", "limit": Limit(0, 5)},
-            "there is one of another limit: 4 there, 5 here, dtype: float32 there, fl",
+            "a result exists that differs in limit: 4 there, 5 here, dtype: float32 there, fl",
         ),
-        ({"limit": Limit(2, 5)}, "there is one of another limit: 4 there, 2:5 here"),
+        ({"limit": Limit(2, 5)}, "a result exists that differs in limit: 4 there, 2:5 here"),
         ({"num_fewshot": 1}, ""),
         ({"encoding_scheme": "segment_each_example"}, ""),
         ({"pretrained": "some/other"}, ""),
@@ -142,7 +144,7 @@ def test_changed_data_and_weights_make_a_result_outdated(done, tmp_path):
     (tmp_path / "model" / "model.safetensors").write_text("retrained")
     plan = plan_of([config], folder)
     assert plan.num_outdated == 1
-    assert why(plan).startswith("outdated, other data (train): ")
+    assert why(plan).startswith("outdated, differs in data (train): ")
     assert "model (content): " in why(plan)
 
 
@@ -153,7 +155,7 @@ def test_a_changed_version_of_the_task_makes_a_result_outdated(done):
     content["versions"] = {config.task: 1}
     content["identity"][config.task]["task_version"] = 1
     path.write_text(json.dumps(content))
-    assert why(plan_of([config], folder)).startswith("outdated, other version of the task: 1 there, 0 here (")
+    assert why(plan_of([config], folder)).startswith("outdated, differs in version of the task: 1 there, 0 here (")
 
 
 def test_the_dtype_that_the_hardware_decided_is_part_of_what_a_result_is(done):

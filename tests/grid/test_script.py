@@ -584,7 +584,7 @@ def test_results_of_another_model_than_planned_are_kept_and_told_as_failures(gpt
             yield from super().run(queue, workforce)
 
     assert carry_out([small_grid(model)], options(data_dir, tmp_path / "results"), "unused", Other()) == 1
-    assert "were not what they were when the plan was made" in capsys.readouterr().err
+    assert "the model or the data differ from those of the plan" in capsys.readouterr().err
     assert len(files_of(tmp_path / "results")) == 3
     assert run(small_grid(model), options(data_dir, tmp_path / "results")) == 0
 

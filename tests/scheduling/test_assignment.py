@@ -38,7 +38,7 @@ def test_the_most_urgent_model_gets_the_gpus_it_needs_and_the_next_what_is_left(
     second = assigner.next_worker({BIG: 1}, 1, lambda: {0})
     assert first is not None
     assert second is not None
-    assert [(first.key, len(first.place.gpus)), (second.key, len(second.place.gpus))] == [(BIG, 2), (SMALL, 1)]
+    assert [(first.key, len(first.placement.gpus)), (second.key, len(second.placement.gpus))] == [(BIG, 2), (SMALL, 1)]
     assert assigner.next_worker({BIG: 1, SMALL: 1}, 2, lambda: {0}) is None
 
 
@@ -48,7 +48,7 @@ def test_a_machine_is_kept_free_for_a_model_that_waits_for_all_of_it():
     assert small is not None
     assert small.key == SMALL
     assert assigner.next_worker({SMALL: 1}, 1, lambda: {0}) is None  # the free GPU waits for its fellow
-    assigner.give_back(small.place)
+    assigner.give_back(small.placement)
     big = assigner.next_worker({}, 0, lambda: {0})
     assert big is not None
     assert big.key == BIG

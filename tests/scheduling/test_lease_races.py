@@ -18,8 +18,8 @@ class Slow(Leases):
 
     meanwhile: list = []  # noqa: RUF012  (set by the test)
 
-    def _lives(self, owner, lease):
-        lives = super()._lives(owner, lease)
+    def _is_alive(self, owner, lease):
+        lives = super()._is_alive(owner, lease)
         if self.meanwhile:
             self.meanwhile.pop(0)()
         return lives

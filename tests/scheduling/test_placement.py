@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.hardware import Gpu, Machine
-from lm_eval.scheduling.placement import Place, Room, choose_share, larger_share
+from lm_eval.scheduling.placement import FreeGpus, Placement, choose_share, larger_share
 
 
 def machine(*memories_gib):
@@ -112,11 +112,11 @@ def test_after_a_lack_of_memory_the_gpus_double_up_to_the_largest_machine(share,
 
 
 def place(machine_index, *gpus, share=1.0):
-    return Place(machine=machine_index, gpus=gpus, share=share)
+    return Placement(machine=machine_index, gpus=gpus, share=share)
 
 
 def test_a_fraction_goes_to_the_fullest_gpu_that_has_it_left():
-    room = Room([machine(10, 10)])
+    room = FreeGpus([machine(10, 10)])
     assert room.take(1 / 4) == place(0, 0, share=1 / 4)
     assert room.take(1 / 2) == place(0, 0, share=1 / 2)
     assert room.take(1 / 2) == place(0, 1, share=1 / 2)
@@ -126,7 +126,7 @@ def test_a_fraction_goes_to_the_fullest_gpu_that_has_it_left():
 
 
 def test_three_thirds_make_a_whole():
-    room = Room([machine(10)])
+    room = FreeGpus([machine(10)])
     thirds = [room.take(1 / 3) for _ in range(3)]
     assert thirds == [place(0, 0, share=1 / 3)] * 3
     assert room.take(1 / 3) is None
@@ -136,13 +136,13 @@ def test_three_thirds_make_a_whole():
 
 
 def test_a_whole_number_needs_wholly_free_gpus_of_one_machine():
-    room = Room([machine(10, 10), machine(10)])
+    room = FreeGpus([machine(10, 10), machine(10)])
     assert room.take(1 / 2) == place(0, 0, share=1 / 2)
     assert room.take(2) is None
 
 
 def test_a_whole_number_goes_to_the_machine_with_the_fewest_free_gpus_that_suffice():
-    room = Room([machine(*[10] * 4), machine(10, 10), machine(10)])
+    room = FreeGpus([machine(*[10] * 4), machine(10, 10), machine(10)])
     assert room.take(2) == place(1, 0, 1, share=2)
     assert room.take(1) == place(2, 0)
     assert room.take(3) == place(0, 0, 1, 2, share=3)
@@ -151,7 +151,7 @@ def test_a_whole_number_goes_to_the_machine_with_the_fewest_free_gpus_that_suffi
 
 
 def test_gpus_too_small_for_a_model_are_left_alone():
-    room = Room([machine(10), machine(40, 10)])
+    room = FreeGpus([machine(10), machine(40, 10)])
     assert room.take(1, 30.0) == place(1, 0)
     assert room.take(1, 30.0) is None
     assert room.take(1, 9.0) == place(0, 0)
@@ -162,11 +162,11 @@ def test_gpus_too_small_for_a_model_are_left_alone():
 @pytest.mark.parametrize("share", [0, -1, 1.5, 2.25])
 def test_a_share_is_whole_or_below_one(share):
     with pytest.raises(ValueError, match=f"whole number of GPUs or a fraction below 1, got {share}$"):
-        Room([machine(10, 10, 10)]).take(share)
+        FreeGpus([machine(10, 10, 10)]).take(share)
 
 
 def test_what_is_not_taken_cannot_be_given_back():
-    room = Room([machine(10)])
+    room = FreeGpus([machine(10)])
     taken = room.take(1)
     room.give_back(taken)
     with pytest.raises(ValueError, match=r"gpus=\(0,\), share=1\) is not taken, so it can't be given back$"):
@@ -197,7 +197,7 @@ def fits(share, counts, parts):
 @given(counts=st.lists(st.integers(0, 4), max_size=3), steps=STEPS)
 def test_no_gpu_is_given_away_twice_and_none_is_withheld(counts, steps):
     machines = [machine(*[10] * count) for count in counts]
-    room, places = Room(machines), []
+    room, places = FreeGpus(machines), []
     for step in steps:
         if isinstance(step, Fraction):
             fitting = fits(step, counts, used(places, len(counts)))
@@ -227,10 +227,10 @@ def test_an_empty_cluster_has_room_for_every_share_chosen(memory_gib, sizes_gib,
     try:
         share = chosen(memory_gib, machines, num_units=num_units)
     except ConfigurationError:
-        assert all(Room(machines).take(number, memory_gib) is None for number in range(1, 5))
+        assert all(FreeGpus(machines).take(number, memory_gib) is None for number in range(1, 5))
         return
-    assert Room(machines).take(share, memory_gib) is not None
-    assert all(Room(machines).take(number, memory_gib) is None for number in range(1, int(share)))
+    assert FreeGpus(machines).take(share, memory_gib) is not None
+    assert all(FreeGpus(machines).take(number, memory_gib) is None for number in range(1, int(share)))
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])
@@ -238,7 +238,7 @@ def test_as_many_copies_as_were_chosen_fit_at_once_even_at_the_limit(number):
     machines = [machine(11, 11)]
     memory_gib = 0.9 * 11 * (1 / number)
     share = chosen(memory_gib, machines, num_units=100)
-    room = Room(machines)
+    room = FreeGpus(machines)
     assert share == 1 / number
     assert None not in [room.take(share, memory_gib) for _ in range(2 * number)]
 
@@ -253,7 +253,7 @@ def test_planning_loads_nothing_heavy():
 
 
 def test_machines_that_have_a_share_at_all_are_told_free_or_not():
-    room = Room([machine(80), machine(24, 24), machine(24, 24, 24)])
+    room = FreeGpus([machine(80), machine(24, 24), machine(24, 24, 24)])
     assert room.suitable(1, 40) == [0]
     assert room.suitable(2) == [1, 2]
     assert room.suitable(1 / 2, 10) == [0, 1, 2]
@@ -264,8 +264,8 @@ def test_machines_that_have_a_share_at_all_are_told_free_or_not():
 
 
 def test_a_share_is_only_taken_among_the_machines_that_come_into_question():
-    room = Room([machine(24), machine(24, 24)])
-    place = room.take(1, among=[1])
-    assert place is not None
-    assert place.machine == 1
+    room = FreeGpus([machine(24), machine(24, 24)])
+    placement = room.take(1, among=[1])
+    assert placement is not None
+    assert placement.machine == 1
     assert room.take(2, among=[0]) is None

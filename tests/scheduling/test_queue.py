@@ -13,7 +13,7 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
 from lm_eval.scheduling.queue import MAX_ATTEMPTS, WorkQueue
-from lm_eval.scheduling.units import Claim, Outcome, Report, Unit, make_units
+from lm_eval.scheduling.units import Claim, Outcome, Report, WorkUnit, make_units
 from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
@@ -170,7 +170,7 @@ def test_whatever_happens_every_run_ends_with_exactly_one_outcome(events, num_sh
     for _ in range(1000):
         if not queue:
             break
-        queue._looked = -1e9  # as if the time for another look had come
+        queue._checked_held = -1e9  # as if the time for another look had come
         queue.look_again()
         unit = queue.take(queue.by_urgency({})[0])
         ended.update(outcome.config for outcome in queue.settled())
@@ -181,7 +181,7 @@ def test_whatever_happens_every_run_ends_with_exactly_one_outcome(events, num_sh
     assert ended == Counter(run.config for run in everything)
 
 
-def _let_happen(queue: WorkQueue, unit: Unit, event: str) -> None:
+def _let_happen(queue: WorkQueue, unit: WorkUnit, event: str) -> None:
     if event == "death":
         queue.died(unit, Failure(message="killed", kind="death"))
     elif event == "load":

@@ -100,9 +100,9 @@ def begun(*folders: Path) -> Counter[str]:
         for folder in folders
         for log in folder.rglob("*.log")
         for line in log.read_text(errors="replace").splitlines()
-        if " begun: " in line
+        if " started: " in line
     }
-    return Counter(line.partition(" begun: ")[2] for line in lines)
+    return Counter(line.partition(" started: ")[2] for line in lines)
 
 
 def wait_for_results(driver: "subprocess.Popen[str]", folder: Path, number: int) -> None:

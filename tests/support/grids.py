@@ -5,7 +5,7 @@ from typing import Any
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.grid import grid as grids
-from lm_eval.grid.grid import Given, Grid
+from lm_eval.grid.grid import CommonOptions, Grid
 from lm_eval.grid.options import Options
 from lm_eval.tasks.registry import find_task
 
@@ -61,7 +61,7 @@ def grid(**changes: Any) -> Grid:
     return Grid(**{**fields, **changes})
 
 
-def expand(made: Grid, given: Given | None = None) -> list[RunConfig]:
+def expand(made: Grid, given: CommonOptions | None = None) -> list[RunConfig]:
     """The configurations of a grid, its task looked up."""
-    given = given or Given()
+    given = given or CommonOptions()
     return grids.expand(made, find_task(made.model, made.task, given.include_path), given)

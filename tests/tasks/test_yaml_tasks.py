@@ -325,7 +325,7 @@ WRONG_FILES = [
     ({"test_split": None}, "neither test_split nor validation_split is there"),
     ({"output_type": "generate_until"}, "output_type is 'generate_until', which is not supported; only tasks of multiple_"),  # noqa: E501
     ({"output_type": None}, "output_type is missing, which means generate_until, which is not supported"),
-    ({"process_results": "!function a.b"}, "process_results is not supported, and scores without it would be other ones"),  # noqa: E501
+    ({"process_results": "!function a.b"}, "process_results is not supported, and scores without it would differ"),
     ({"metric_list": "[{metric: f1}]"}, "metric_list: none of f1 is supported for multiple_choice; choose from acc, acc_norm"),  # noqa: E501
     ({"metric_list": "[acc]"}, "metric_list[0] must have a metric: NAME, got 'acc'"),
     ({"include": "other.yaml"}, "include: {folder}/other.yaml cannot be read (No such file or directory); correct the path"),  # noqa: E501

@@ -1,1 +1,1 @@
-"""What carries units of work out: this process, or Ray."""
+"""Executors compute work units: in this process, or in Ray workers."""

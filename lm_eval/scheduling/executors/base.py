@@ -1,4 +1,4 @@
-"""What every executor can do."""
+"""The interface of executors."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -11,24 +11,24 @@ from lm_eval.scheduling.units import Event
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs units of work."""
+    """Computes the work units of a queue."""
 
     def machines(self) -> list[Machine]:
-        """Return the machines that it runs on."""
+        """Return the machines to run on."""
         ...
 
     def check_paths(self, paths: Sequence[str]) -> None:
-        """See that every machine has these folders and files.
+        """Check that every machine has these folders and files.
 
         Raises:
-            ConfigurationError: some are missing somewhere.
+            ConfigurationError: a machine lacks some of them.
         """
         ...
 
     def run(self, queue: WorkQueue, workforce: "Workforce") -> Iterator[Event]:
-        """Yield the outcome of every configuration, and what workers do meanwhile."""
+        """Compute all work units; yield the outcome of every configuration, and events of the workers."""
         ...
 
     def close(self) -> None:
-        """Let go of the machines."""
+        """Release the machines."""
         ...

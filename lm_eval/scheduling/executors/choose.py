@@ -1,4 +1,4 @@
-"""Which executor a call asks for; Ray is imported only once there is something to run on it."""
+"""Choosing the executor by the `--cluster` flag; Ray is imported only once there is something to run."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class _LocalRay:
         return [local_machine()]
 
     def check_paths(self, paths: Sequence[str]) -> None:
-        """Whatever this process sees, its workers see."""
+        """Workers on this machine see the same files as this process."""
 
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
         from lm_eval.scheduling.executors.ray.executor import RayExecutor  # noqa: PLC0415
@@ -45,7 +45,7 @@ class _LocalRay:
         yield from RayExecutor(cluster="local", log_samples=self._log_samples).run(queue, workforce)
 
     def close(self) -> None:
-        """Running closes it."""
+        """`run` has closed it."""
 
 
 def _use_token() -> None:

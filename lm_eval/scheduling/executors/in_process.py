@@ -1,4 +1,4 @@
-"""The executor within this process: one unit after the other."""
+"""The executor that computes one work unit after another in this process."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from lm_eval.scheduling.units import Ended, Event, Started, Waiting
 
 @dataclass(frozen=True, kw_only=True)
 class InProcessExecutor:
-    """Runs one unit after the other in this process."""
+    """Computes one work unit after another in this process."""
 
     execution: Execution = field(default_factory=Execution)
 
@@ -23,13 +23,13 @@ class InProcessExecutor:
         return [local_machine()]
 
     def check_paths(self, paths: Sequence[str]) -> None:
-        """Whatever this process sees, it sees."""
+        """The files are this process's own."""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
     def run(self, queue: WorkQueue, workforce: "Workforce") -> Iterator[Event]:  # noqa: ARG002
-        """Yield the outcome of every configuration, and what is begun."""
+        """Compute all work units; yield the outcome of every configuration, and an event for each start and end."""
         worker = Worker(self.execution, None)
         while queue:
             queue.look_again()

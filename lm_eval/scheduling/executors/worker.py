@@ -1,4 +1,4 @@
-"""The process that computes: it keeps a model loaded and runs units of work on it. Knows nothing of files or queues."""
+"""The worker: keeps one model loaded and computes work units with it. Knows nothing of files or queues."""
 
 import platform
 import traceback
@@ -14,10 +14,10 @@ from lm_eval.scheduling.units import ModelKey, Outcome, Report, model_key
 
 
 class Worker:
-    """Keeps one model loaded and runs units of work on it."""
+    """Keeps one model loaded and computes work units with it."""
 
     def __init__(self, execution: Execution, num_threads: int | None) -> None:
-        import torch  # noqa: PLC0415  (here it is loaded in the worker's process alone)
+        import torch  # noqa: PLC0415  (loaded in the worker's process alone)
 
         if num_threads is not None:
             torch.set_num_threads(num_threads)
@@ -29,11 +29,11 @@ class Worker:
         self._load_failure: Failure | None = None
 
     def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> Report:
-        """Run configurations that share a pass; what goes wrong is an outcome, never an exception.
+        """Run configurations that share a pass; an error becomes an outcome, never an exception.
 
         Args:
             configs: the configurations.
-            resolve: gives the run of each: known already, or resolved by what this process sees.
+            resolve: returns the run of each: known already, or resolved by this process.
         """
         if self._key != model_key(configs[0]):
             self._load(configs[0])
@@ -63,10 +63,10 @@ class Worker:
         keep = None if self._execution.log_samples else 0
         try:
             evaluations = evaluate_many(runs, self._model, self._execution, keep_documents=keep)
-        except (ConfigurationError, RunError) as error:  # of the documents, which all of them share, or of the memory
+        except (ConfigurationError, RunError) as error:  # of the documents, which all runs share, or of the memory
             return [Outcome(config=run.config, failure=_failure(error)) for run in runs]
         except Exception as error:
-            if len(runs) > 1:  # one of them may be to blame: it is looked for in halves
+            if len(runs) > 1:  # one of them may be the cause: search for it by halves
                 middle = len(runs) // 2
                 return self._run_together(runs[:middle]) + self._run_together(runs[middle:])
             return [Outcome(config=runs[0].config, failure=_failure(error))]
@@ -75,13 +75,13 @@ class Worker:
             try:
                 result = make_result(evaluation, self._model, self._execution)
                 outcomes.append(Outcome(config=evaluation.run.config, result=result))
-            except Exception as error:  # of its own scores
+            except Exception as error:  # this run's scores are at fault
                 outcomes.append(Outcome(config=evaluation.run.config, failure=_failure(error)))
         return outcomes
 
 
 def _failure(error: Exception, kind: Kind = "run") -> Failure:
-    """Return a message for what the user can mend, and a traceback for what is a bug."""
+    """Return a failure: with a message alone where the user can fix the cause, with a traceback for a bug."""
     import torch  # noqa: PLC0415
 
     if isinstance(error, (MemoryShortageError, torch.OutOfMemoryError)):

@@ -1,4 +1,4 @@
-"""A task out of a task file: a question, its choices and the right ones, in each form that makes sense (experiment §2).
+"""Tasks from a task file: its dataset, shots and metrics, in each form that it can be scored in (experiment §2).
 
 Prompts and metrics of the standard form are those of EleutherAI's lm-evaluation-harness at 0 shots.
 """
@@ -27,7 +27,7 @@ from lm_eval.tasks.yaml_tasks.schema import (
 )
 
 SUFFIXES = {"standard": "", "similarity": "_d", "generation": "_dg"}
-"""What the name of a form ends in."""
+"""Ending of a task's name, by form."""
 
 
 def make_tasks(file: TaskFile) -> dict[str, Task]:
@@ -72,16 +72,16 @@ def _version(file: TaskFile) -> int | float | str:
     return version if isinstance(version, (int, float, str)) else str(version)
 
 
-_SAID_ELSEWHERE = ("task", "metadata", "dataset_path", "dataset_name", "dataset_kwargs")
-"""What an identity states beside the definition: task, version and data."""
+_IDENTIFIED_ELSEWHERE = ("task", "metadata", "dataset_path", "dataset_name", "dataset_kwargs")
+"""Keys that an identity states apart from the definition: task, version and data."""
 
 
 def _fingerprint(file: TaskFile) -> str:
-    """Return what identifies a definition: all that decides a number, with the content of its functions' files."""
+    """Return the SHA-256 of all keys that affect a score, with the content of the files of their functions."""
     deciding = {
         key: plain(value)
         for key, value in file.keys.items()
-        if key not in (*WITHOUT_EFFECT, *LEFT_OUT, *_SAID_ELSEWHERE) and value is not None
+        if key not in (*WITHOUT_EFFECT, *LEFT_OUT, *_IDENTIFIED_ELSEWHERE) and value is not None
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -143,22 +143,22 @@ def _process_rows(file: TaskFile) -> ProcessRows | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shots:
-    """What a file says of shots."""
+    """The shots of a task, as its file defines them."""
 
     split: str | None
     examples: tuple[Example, ...] | None
     in_order: bool
     delimiter: str
     refusal: str
-    """Why there cannot be any; empty where there can."""
+    """Why there cannot be shots; empty where there can."""
 
     @classmethod
     def of(cls, file: TaskFile, reader: RowReader) -> "_Shots":
         chosen, path = file.keys.get("fewshot_config") or {}, file.origins.get("fewshot_config", file.path)
         for key in chosen:
             refuse_unknown(f"{path}: fewshot_config", key, (*FEWSHOT_KEYS, *UPSTREAM_FEWSHOT_KEYS))
-        others = [key for key, value in chosen.items() if key not in FEWSHOT_KEYS and value is not None]
-        refusal = f"{path}: fewshot_config: {', '.join(others)} is not supported" if others else ""
+        unsupported = [key for key, value in chosen.items() if key not in FEWSHOT_KEYS and value is not None]
+        refusal = f"{path}: fewshot_config: {', '.join(unsupported)} is not supported" if unsupported else ""
         sampler = chosen.get("sampler", "default")
         if sampler not in SAMPLERS:
             shown = sampler.reference if isinstance(sampler, Function) else sampler
@@ -173,7 +173,7 @@ class _Shots:
         if samples is not None:
             try:
                 examples = _own_shots(samples, path, reader)
-            except ConfigurationError as error:  # without shots it does no harm
+            except ConfigurationError as error:  # it matters only where shots are asked for
                 refusal = str(error)
         return cls(
             split=split,

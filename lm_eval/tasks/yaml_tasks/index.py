@@ -1,7 +1,7 @@
-"""A folder of task files: which file defines a task, which tasks a group or a tag stands for.
+"""The index of a folder of task files: which file defines a task, which tasks a group or a tag contains.
 
-The folder may be a whole checkout of EleutherAI's lm-evaluation-harness, thousands of files. Only those that hold a
-name are parsed when it is asked for, and what is wrong with the others doesn't matter.
+The folder may be a whole checkout of EleutherAI's lm-evaluation-harness, thousands of files. Only those that contain a
+name are parsed when it is asked for, so that errors in the rest of the files don't matter.
 """
 
 import functools
@@ -16,11 +16,11 @@ from lm_eval.tasks.yaml_tasks.build import make_tasks
 from lm_eval.tasks.yaml_tasks.parser import parse, read_task_file
 
 _ENTRY_KEYS = {"task", "task_alias", "group", "group_alias", "aggregate_metric_list", "metadata", "num_fewshot"}
-"""What an entry of a group's list may say; all of it but the names is about how results are summed up."""
+"""Keys of an entry in a group's list; all but the names are about how results are summed up."""
 
 
-class Library:
-    """The task files of a folder."""
+class TaskIndex:
+    """Finds tasks, groups and tags in the task files of a folder."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -28,37 +28,37 @@ class Library:
         self.folder = folder
         paths = sorted(path for path in folder.rglob("*.yaml") if path.is_file())
         self._texts = {path.resolve(): path.read_bytes() for path in paths}
-        self._places: dict[tuple[str, str], list[Path]] = {}
+        self._paths: dict[tuple[str, str], list[Path]] = {}
         self._tasks: dict[Path, tuple[dict[Path, tuple[int, int]], dict[str, Task]]] = {}
         if not paths:
             raise ConfigurationError(f"include_path: {folder} holds no task file (*.yaml); give another folder")
 
     @functools.cached_property
     def _keys(self) -> dict[Path, dict[str, Any] | ConfigurationError]:
-        """The own keys of each file, or what is wrong with it."""
+        """The keys of each file, without those of included files; or the error where it cannot be parsed."""
         return {path: _try_to_parse(path, text) for path, text in self._texts.items()}
 
     def _defining(self, key: str, name: str) -> list[Path]:
-        """Return the files whose own `task` or `group` is a name."""
-        wanted = name.encode()
-        holding = [path for path, text in self._texts.items() if wanted in text]
-        return [path for path in holding if _name(_try_to_parse(path, self._texts[path]), key) == name]
+        """Return the files whose `task` or `group` is this name, without looking into included files."""
+        encoded = name.encode()
+        candidates = [path for path, text in self._texts.items() if encoded in text]
+        return [path for path in candidates if _name(_try_to_parse(path, self._texts[path]), key) == name]
 
-    def _one(self, key: str, name: str) -> Path | None:
+    def _find_file(self, key: str, name: str) -> Path | None:
         """Return the file that defines a name.
 
         Raises:
-            ConfigurationError: several do.
+            ConfigurationError: several files define it.
         """
-        if (key, name) not in self._places:
-            self._places[key, name] = self._defining(key, name)
-        found = self._places[key, name]
-        if len(found) > 1:
-            paths = " and ".join(str(path) for path in found)
+        if (key, name) not in self._paths:
+            self._paths[key, name] = self._defining(key, name)
+        paths = self._paths[key, name]
+        if len(paths) > 1:
             raise ConfigurationError(
-                f"{key}: {name!r} is defined by {paths}; rename one of them, or give a narrower include_path"
+                f"{key}: {name!r} is defined by {' and '.join(map(str, paths))}; rename one of them, or give a "
+                "narrower include_path"
             )
-        return found[0] if found else None
+        return paths[0] if paths else None
 
     def tasks(self, name: str) -> Mapping[str, Task] | None:
         """Return a task's forms, or None where no file defines it.
@@ -66,7 +66,7 @@ class Library:
         Raises:
             ConfigurationError: several files define it, or the file is wrong.
         """
-        path = self._one("task", name)
+        path = self._find_file("task", name)
         if path is None:
             return None
         state, tasks = self._tasks.get(path, ({}, {}))
@@ -77,52 +77,52 @@ class Library:
         return tasks
 
     def members(self, name: str) -> list[str] | None:
-        """Return the tasks that a group or a tag stands for, each once, or None where there is no such name.
+        """Return the tasks of a group or a tag, each once, or None where there is no such name.
 
         Raises:
-            ConfigurationError: a group's list that cannot be followed, or a group of itself.
+            ConfigurationError: a group's list that cannot be followed, or a group that contains itself.
         """
-        found = self._members(name, ())
-        return None if found is None else list(dict.fromkeys(found))
+        members = self._members(name, ())
+        return None if members is None else list(dict.fromkeys(members))
 
     def _members(self, name: str, within: tuple[str, ...]) -> list[str] | None:
         if name in within:
             raise ConfigurationError(f"group {name!r} is part of itself ({' → '.join((*within, name))})")
-        path = self._one("group", name)
+        path = self._find_file("group", name)
         if path is None:
             return list(self._tagged(name)) or None
         entries = read_task_file(path).keys.get("task")
         return self._follow(entries if isinstance(entries, list) else [entries], path, (*within, name))
 
     def _follow(self, entries: Sequence[Any], path: Path, within: tuple[str, ...]) -> list[str]:
-        found: list[str] = []
+        tasks: list[str] = []
         for entry in entries:
             where = f"{path}: task of group {within[-1]!r}"
             if isinstance(entry, Mapping):
-                if others := [key for key in entry if key not in _ENTRY_KEYS]:
+                if unsupported := [key for key in entry if key not in _ENTRY_KEYS]:
                     raise ConfigurationError(
-                        f"{where}: an entry with {', '.join(map(str, others))} changes a task, which is not supported; "
-                        "write a file of its own with include"
+                        f"{where}: an entry with {', '.join(map(str, unsupported))} changes a task, which is not "
+                        "supported; write a file of its own with include"
                     )
                 if isinstance(entry.get("task"), list):
-                    found += self._follow(entry["task"], path, within)
+                    tasks += self._follow(entry["task"], path, within)
                     continue
                 entry = entry.get("task", entry.get("group"))  # noqa: PLW2901
             if not isinstance(entry, str):
                 raise ConfigurationError(f"{where}: each entry must be a name, got {entry!r:.80}")
             if self._defining("task", entry):
-                found.append(entry)
+                tasks.append(entry)
                 continue
             members = self._members(entry, within)
             if members is None:
                 raise ConfigurationError(
                     f"{where}: {entry!r} is neither a task, a group nor a tag in {self.folder}{self.remarks(entry)}"
                 )
-            found += members
-        return found
+            tasks += members
+        return tasks
 
     def _tagged(self, tag: str) -> Iterator[str]:
-        """Yield the tasks that carry a tag, in a file's own lines or an included one's."""
+        """Yield the tasks that have a tag, in their own file or an included one."""
         for path, keys in self._keys.items():
             name = _name(keys, "task")
             if name is not None and tag in _tags(keys, path, self._keys):
@@ -131,11 +131,11 @@ class Library:
     @property
     def names(self) -> list[str]:
         """All tasks and groups, sorted."""
-        found = {_name(keys, key) for keys in self._keys.values() for key in ("task", "group")}
-        return sorted(name for name in found if name is not None)
+        names = {_name(keys, key) for keys in self._keys.values() for key in ("task", "group")}
+        return sorted(name for name in names if name is not None)
 
     def remarks(self, name: str) -> str:
-        """Return what helps where a name is not found: what is spelt alike, and files that cannot be read."""
+        """Return hints for a name that is not found: the closest name, and files that cannot be read."""
         broken = {path: str(keys) for path, keys in self._keys.items() if isinstance(keys, ConfigurationError)}
         with_name = [text for path, text in broken.items() if name.encode() in self._texts[path]]
         shown = (with_name or list(broken.values()))[:2]
@@ -168,32 +168,32 @@ def _tags(keys: dict[str, Any] | ConfigurationError, path: Path, known: Mapping[
     if own:
         return {own} if isinstance(own, str) else {tag for tag in own if isinstance(tag, str)}
     included = keys.get("include") or []
-    found: set[str] = set()
+    tags: set[str] = set()
     for name in [included] if isinstance(included, str) else included:
         other = (path.parent / str(name)).resolve()
         if other not in known and other.is_file():
             other_keys = _try_to_parse(other, other.read_bytes())
         else:
             other_keys = known.get(other, {})
-        found |= _tags(other_keys, other, known, depth + 1)
-    return found
+        tags |= _tags(other_keys, other, known, depth + 1)
+    return tags
 
 
 def _state(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
-    """Return what changes when one of the files is written again."""
+    """Return time and size of each file: they change when it is written again."""
     stats = {path: path.stat() for path in paths if path.is_file()}
     return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in stats.items()}
 
 
 @functools.lru_cache(maxsize=8)
-def _library(folder: Path) -> Library:
-    return Library(folder)
+def _index(folder: Path) -> TaskIndex:
+    return TaskIndex(folder)
 
 
-def open_library(include_path: str) -> Library:
-    """Return the library of a folder; it is looked through once a process.
+def open_index(include_path: str) -> TaskIndex:
+    """Return the index of a folder; each folder is read once a process.
 
     Raises:
         ConfigurationError: there is no such folder, or no task file in it.
     """
-    return _library(Path(include_path).expanduser().resolve())
+    return _index(Path(include_path).expanduser().resolve())

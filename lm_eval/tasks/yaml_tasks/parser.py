@@ -1,4 +1,4 @@
-"""Task files as YAML has them: parsed, `include` followed, `!function` found beside the file; nothing understood yet.
+"""Parsing YAML task files: `include` is merged, `!function` located; what keys mean is left to `build` and `schema`.
 
 The format is the one of EleutherAI's lm-evaluation-harness.
 """
@@ -25,9 +25,9 @@ class Function:
     """A function of a Python file beside a task file: `!function module.name`."""
 
     reference: str
-    """As the task file writes it."""
+    """`module.name`, as the task file has it."""
     yaml_file: Path
-    """Where it is written."""
+    """The task file."""
 
     @property
     def module_file(self) -> Path:
@@ -60,16 +60,16 @@ class Function:
             raise ConfigurationError(
                 f"{where}: {self.module_file} cannot be imported ({type(error).__name__}: {error}); {remedy}"
             ) from error
-        found = getattr(module, self.name, None)
-        if not callable(found):
+        function = getattr(module, self.name, None)
+        if not callable(function):
             names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
             raise ConfigurationError(
                 f"{where}: {self.module_file} has no function {self.name!r}; it has {', '.join(names) or 'none'}"
             )
-        return found  # type: ignore[no-any-return]
+        return function  # type: ignore[no-any-return]
 
     def fingerprint(self) -> str:
-        """Return what identifies it: its name and the content of all Python files beside it, which it may import."""
+        """Return its name and a hash of all Python files in its folder, which it may import."""
         total = hashlib.sha256(self.module_file.name.encode())
         for file in sorted(self.module_file.parent.glob("*.py")):
             total.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
@@ -77,7 +77,7 @@ class Function:
 
 
 def _import(path: Path) -> ModuleType:
-    """Import a file under a name that its content decides, so that files of one name stay apart."""
+    """Import a file under a name made of its path and content, so that files with equal names don't collide."""
     name = f"lm_eval_task_{hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -95,7 +95,7 @@ def _import(path: Path) -> ModuleType:
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """Safe YAML with `!function`; refuses a key that is given twice, unless both say the same."""
+    """Safe YAML with `!function`; refuses a key that is given twice with different values."""
 
     path: Path
 
@@ -148,7 +148,7 @@ class TaskFile:
     path: Path
     keys: Mapping[str, Any]
     origins: Mapping[str, Path]
-    """For each key, the file that it stands in."""
+    """For each key, the file that it comes from."""
 
     @property
     def files(self) -> list[Path]:
@@ -194,7 +194,7 @@ def _functions(value: object) -> list[Function]:
 
 
 def plain(value: object) -> object:
-    """Return a definition as data that JSON can hold, with functions as what identifies them."""
+    """Return a definition as JSON data, with functions replaced by their fingerprints."""
     if isinstance(value, Function):
         return {"!function": value.fingerprint()}
     if isinstance(value, Mapping):

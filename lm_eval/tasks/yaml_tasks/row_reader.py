@@ -1,6 +1,6 @@
-"""What a task file makes of a row: question, choices and the right ones, out of `doc_to_text` and its like.
+"""Row → `Example` by the keys of a task file: `doc_to_text`, `doc_to_choice`, `doc_to_target`.
 
-Values are taken as EleutherAI's lm-evaluation-harness takes them; what cannot be scored is refused with row, file, key.
+Values are read as in EleutherAI's lm-evaluation-harness; an error about a row names row, file and key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class RowReader:
 
     @classmethod
     def of(cls, file: TaskFile, *, has_choices: bool) -> "RowReader":
-        """Prepare the values that a task file gives of rows.
+        """Prepare the templates and functions of a task file.
 
         Args:
             file: the task file.
@@ -90,19 +90,19 @@ class RowReader:
 
     def _choices(self, row: Row, source: str) -> list[str]:
         value = self.choices
-        assert value is not None  # noqa: S101  (asked for multiple choice alone)
-        found = value(row, source)
+        assert value is not None  # noqa: S101  (only called for multiple choice)
+        choices = value(row, source)
         if value.is_rendered(row):
-            found = as_list(found, lenient=True)
-        if isinstance(found, Mapping):
-            found = list(found.values())
-        if not isinstance(found, Sequence) or isinstance(found, str) or not found:
-            raise value.wrong(source, "must give a list of texts", found)
-        for index, choice in enumerate(found):
+            choices = as_list(choices, lenient=True)
+        if isinstance(choices, Mapping):
+            choices = list(choices.values())
+        if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
+            raise value.wrong(source, "must give a list of texts", choices)
+        for index, choice in enumerate(choices):
             if not isinstance(choice, str) or not choice.strip():
                 raise value.wrong(source, f"must give a list of texts, none of them empty: [{index}] is not", choice)
             _check_whole(choice, value, source)
-        return list(found)
+        return list(choices)
 
     def _gold(self, row: Row, target: object, choices: list[str], source: str) -> tuple[int, ...]:
         if self.target.is_rendered(row):
@@ -122,7 +122,7 @@ class RowReader:
     def _with_contexts(
         self, contexts: list[str], position: int, target: object, described: str, source: str
     ) -> Example:
-        """Make an example whose choices are contexts, before one common continuation."""
+        """Make an example whose choices are contexts, each followed by the same continuation."""
         if not isinstance(target, str) or not target.strip():
             raise self.target.wrong(
                 source, "must be the text behind all choices, where doc_to_text is a number", target
@@ -141,7 +141,7 @@ class RowReader:
         )
 
     def _continuation(self, text: object, target: object, described: str, source: str) -> Example:
-        """Make an example of one right answer, which stands as it is, without the delimiter."""
+        """Make an example with the target as its only choice, without the delimiter."""
         if not isinstance(target, str) or not target.strip():
             raise self.target.wrong(source, "must give the text that is scored", target)
         _check_whole(target, self.target, source)
@@ -150,7 +150,7 @@ class RowReader:
 
 
 def _is_text_of_none(target: object, choices: list[str]) -> bool:
-    """Whether a target is neither an index nor a choice: then it is what stands behind all of them."""
+    """Whether a target is neither an index nor a choice: then it is the text that follows every choice."""
     return isinstance(target, str) and isinstance(as_index(target), str) and target not in choices
 
 

@@ -1,4 +1,4 @@
-"""The keys of a task file: which there are, of what type, and what becomes of those that are not followed here."""
+"""The keys of a task file: their types, and which are supported, ignored or refused."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,33 +34,33 @@ KEYS: dict[str, dict[type, str]] = {
     "output_type": _TEXT,
     "metadata": {dict: "KEY: value lines", type(None): "null"},
 }
-"""What is followed. `answer_hint` is this program's own: the end of `doc_to_text` that is a segment with the answer."""
+"""Supported keys. `answer_hint`, not an upstream key, is the end of `doc_to_text` that joins the answer's segment."""
 
 WITHOUT_EFFECT = (
     "task_alias", "tag", "group", "group_alias", "aggregate_metric_list", "should_decontaminate",
     "doc_to_decontamination_query", "recipe",
 )  # fmt: skip
-"""What changes no number."""
+"""Keys that are ignored: they change no score."""
 
 LEFT_OUT = {
     "num_fewshot": "shots are what --num_fewshot says",
     "generation_kwargs": "no text is generated",
     "repeats": "every document is scored once",
 }
-"""What is named and left out, and why that does no harm."""
+"""Keys that are ignored with a note, and why that changes no score."""
 
 NOT_SUPPORTED = (
     "process_results", "filter_list", "use_prompt", "custom_dataset", "gen_prefix", "doc_to_image", "doc_to_audio",
     "class", "unsafe_code", "task_list",
 )  # fmt: skip
-"""What would give other numbers if it were left out."""
+"""Keys that are refused: scores without them would differ."""
 
 FEWSHOT_KEYS = ("sampler", "split", "samples", "fewshot_delimiter")
 UPSTREAM_FEWSHOT_KEYS = (
     "num_fewshot", "process_docs", "fewshot_indices", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix",
     "target_delimiter",
 )  # fmt: skip
-"""Those that the harness follows and this program doesn't; they stand in the way of shots only."""
+"""Keys that upstream supports and this program doesn't; they only rule out shots."""
 _METRIC_KEYS = (
     "metric", "aggregation", "higher_is_better", "hf_evaluate", "ignore_case", "ignore_punctuation", "ignore_numbers",
     "regexes_to_ignore", "kwargs",
@@ -72,26 +72,25 @@ METRICS = {
     "multiple_choice": {"acc": "acc", "acc_norm": "acc_norm_own"},
     "loglikelihood": {"acc": "acc_em", "perplexity": "perplexity"},
 }
-"""For each output type the metrics of `metric_list` that there are, and their names in `lm_eval.scoring.metrics`."""
+"""For each output type the supported metrics of `metric_list`, and their names in `lm_eval.scoring.metrics`."""
 
 
 def check_keys(file: TaskFile) -> list[str]:
-    """Check a task file's keys and return what it asks for that is left out.
+    """Check a task file's keys and return a note for each that is ignored.
 
     Raises:
-        ConfigurationError: an unknown key, a value of the wrong type, or a key that cannot be left out.
+        ConfigurationError: an unknown key, a value of the wrong type, or a key that is not supported.
     """
     known = (*KEYS, *WITHOUT_EFFECT, *LEFT_OUT, *NOT_SUPPORTED)
     if file.keys.get("output_type") in _GENERATING and "class" not in file.keys:
-        choose_output_type(file)  # says more than that one of its keys is not supported
+        choose_output_type(file)  # its error says more than that a key is not supported
     for key, value in file.keys.items():
         path = file.origins[key]
         if key not in known:
             raise ConfigurationError(f"{path}: unknown key {key!r}{did_you_mean(key, known)}; {_valid()}")
         if key in NOT_SUPPORTED and value not in (None, False):
             raise ConfigurationError(
-                f"{path}: {key} is not supported, and scores without it would be other ones; remove it or choose "
-                "another task"
+                f"{path}: {key} is not supported, and scores without it would differ; remove it or choose another task"
             )
         if key in KEYS and type(value) not in KEYS[key] and not (value is None and key not in ("task", "dataset_path")):
             raise ConfigurationError(f"{path}: {key} must be {_either(KEYS[key].values())}, got {value!r:.80}")
@@ -103,10 +102,10 @@ def check_keys(file: TaskFile) -> list[str]:
 
 
 def refuse_unknown(where: str, key: object, known: Sequence[str]) -> None:
-    """Refuse a key that nobody knows.
+    """Refuse an unknown key.
 
     Raises:
-        ConfigurationError: it is none of the known ones.
+        ConfigurationError: the key is not a known one.
     """
     if key not in known:
         raise ConfigurationError(
@@ -126,12 +125,12 @@ def choose_metrics(file: TaskFile, output_type: str) -> tuple[tuple[str, ...], l
     """Return the metrics that a task file asks for, by their names in `lm_eval.scoring.metrics`, and what is left out.
 
     Raises:
-        ConfigurationError: an entry without a metric's name, or none that there is.
+        ConfigurationError: an entry without a metric's name, or no supported metric.
     """
-    there = METRICS[output_type]
+    supported = METRICS[output_type]
     entries = file.keys.get("metric_list")
     if entries is None:
-        return tuple(there.values()), []
+        return tuple(supported.values()), []
     path = file.origins["metric_list"]
     for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), (str, Function)):
@@ -139,21 +138,21 @@ def choose_metrics(file: TaskFile, output_type: str) -> tuple[tuple[str, ...], l
         for key in entry:
             refuse_unknown(f"{path}: metric_list[{number}]", key, _METRIC_KEYS)
     names = [_metric_name(entry) for entry in entries]
-    if not set(names) & set(there):
+    if not set(names) & set(supported):
         raise ConfigurationError(
             f"{path}: metric_list: none of {', '.join(names) or 'its entries'} is supported for {output_type}; "
-            f"choose from {', '.join(tuple(there))}"
+            f"choose from {', '.join(tuple(supported))}"
         )
     notes = [
-        f"{path}: metric_list: {name} is left out: there are {', '.join(tuple(there))}"
+        f"{path}: metric_list: {name} is left out: there are {', '.join(tuple(supported))}"
         for name in names
-        if name not in there
+        if name not in supported
     ]
-    return tuple(dict.fromkeys(there[name] for name in names if name in there)), notes
+    return tuple(dict.fromkeys(supported[name] for name in names if name in supported)), notes
 
 
 def _metric_name(entry: Mapping[str, Any]) -> str:
-    """Return what an entry is called; one that is summed up in a way of its own is another metric."""
+    """Return an entry's name; a metric with another aggregation than the mean counts as another metric."""
     metric, aggregation = entry["metric"], entry.get("aggregation")
     if isinstance(metric, Function):
         return metric.name
@@ -166,13 +165,13 @@ def choose_output_type(file: TaskFile) -> str:
     """Return a task file's output type.
 
     Raises:
-        ConfigurationError: it is another than those that are supported; without one, text would be generated.
+        ConfigurationError: it is not a supported one; a file without output_type means generate_until.
     """
-    found = file.keys.get("output_type")
-    if found not in OUTPUT_TYPES:
+    output_type = file.keys.get("output_type")
+    if output_type not in OUTPUT_TYPES:
         path = file.origins.get("output_type", file.path)
-        said = "is missing, which means generate_until" if found is None else f"is {found!r}"
+        problem = "is missing, which means generate_until" if output_type is None else f"is {output_type!r}"
         raise ConfigurationError(
-            f"{path}: output_type {said}, which is not supported; only tasks of {', '.join(OUTPUT_TYPES)} are"
+            f"{path}: output_type {problem}, which is not supported; only tasks of {', '.join(OUTPUT_TYPES)} are"
         )
-    return str(found)
+    return str(output_type)

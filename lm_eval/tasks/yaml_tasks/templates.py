@@ -1,4 +1,4 @@
-"""The values that a task file takes from a row: Jinja templates, names of fields, lists, or functions."""
+"""Evaluating keys of a task file on a row: Jinja templates, names of fields, lists, or functions."""
 
 import ast
 import functools
@@ -36,11 +36,11 @@ def _environment() -> jinja2.Environment:
 
 @dataclass(frozen=True)
 class Value:
-    """What a key such as `doc_to_text` gives of a row."""
+    """A key such as `doc_to_text`, ready to compute its value for a row."""
 
     key: str
     path: Path
-    """The file that the key stands in."""
+    """The task file that has the key."""
     written: Any
     """As the file has it: a template, a field's name, a number, a list, a mapping or a `Function`."""
     make: Callable[[Row], Any]
@@ -65,7 +65,7 @@ class Value:
         return cls(key, path, written, lambda row: row[written] if written in row else template.render(row))
 
     def is_rendered(self, row: Row) -> bool:
-        """Whether it is what a template makes of the row, rather than a field as it stands."""
+        """Whether the value is a rendered template, rather than a field of the row."""
         return isinstance(self.written, str) and self.written not in row
 
     def __call__(self, row: Row, source: str) -> Any:  # noqa: ANN401
@@ -84,7 +84,7 @@ class Value:
         raise DataError(f"{source}: {self.key} of {self.path}: {problem}; correct {how} or the row")
 
     def wrong(self, source: str, rule: str, value: object) -> DataError:
-        """Return the error that a row's value breaks a rule."""
+        """Return the error for a value that breaks a rule."""
         return DataError(f"{source}: {self.key} of {self.path} {rule}, got {value!r:.80}; correct it or the row")
 
 
@@ -98,7 +98,7 @@ def as_list(text: object, *, lenient: bool = False) -> object:
 
     Args:
         text: what the template gave.
-        lenient: whether blanks may stand around it and a tuple will do, as where nothing but a list makes sense.
+        lenient: whether to accept surrounding blanks and a tuple, as where only a list makes sense.
     """
     if not isinstance(text, str):
         return text

@@ -102,4 +102,4 @@ def test_a_machine_that_lacks_a_package_is_named_and_runs_without_one_are_given_
     assert "of the cluster cannot take part (" in told["lacking"]
     assert "No module named 'torch'" in told["lacking"]
     assert told["lacking"].endswith("it needs the same environment, see env_files")
-    assert told["lost"] == ["no machine of the cluster that could run it has been there for 0 s"]
+    assert told["lost"] == ["no machine that could run it has been in the cluster for 0 s"]

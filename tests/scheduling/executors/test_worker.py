@@ -12,7 +12,7 @@ import lm_eval.scoring.evaluation
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import MemoryShortageError, RunError
-from lm_eval.grid.grid import Given
+from lm_eval.grid.grid import CommonOptions
 from lm_eval.results.identity import resolve
 from lm_eval.scheduling.executors.worker import Worker
 from lm_eval.scoring.run_pass import evaluate_many
@@ -33,7 +33,8 @@ def together(gpt2, data_dir) -> list[RunConfig]:
     """Eight configurations that share a pass."""
     settings = {"WORD_AGG_SCHEME": ["mean", "w1mean"], "NORM": [None, "L2"], "ENCODING_LAYER": ["0", "1"]}
     return expand(
-        grid(models=[gpt2], num_fewshot=[1], settings=settings), Given(data_dir=str(data_dir), limit=Limit(0, 2))
+        grid(models=[gpt2], num_fewshot=[1], settings=settings),
+        CommonOptions(data_dir=str(data_dir), limit=Limit(0, 2)),
     )
 
 

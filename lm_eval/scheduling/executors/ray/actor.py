@@ -1,4 +1,4 @@
-"""A worker as a Ray actor: its output goes into a file on its machine and is sent along with its reports."""
+"""The worker as a Ray actor; its output goes to a log file on its machine and is sent with each report."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lm_eval.common.console import tell
+from lm_eval.common.console import print_safely
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.config.runtime import Execution
 from lm_eval.results.identity import Resolver
@@ -24,11 +24,11 @@ _MAX_LOG_BYTES = 1 << 20
 
 
 def read_tail(path: str, start: int) -> str:
-    """Return the end of a log.
+    """Return the end of a log file.
 
     Args:
         path: the file.
-        start: bytes at its beginning to leave out, as they are known already.
+        start: bytes at its beginning to skip, as they were read before.
     """
     with Path(path).open("rb") as stream:
         end = stream.seek(0, os.SEEK_END)
@@ -47,7 +47,7 @@ def _redirect_output() -> str:
 
 
 def _note(text: str) -> None:
-    tell(f"{now()} {text}")
+    print_safely(f"{now()} {text}")
 
 
 def _describe(configs: Sequence[RunConfig]) -> str:
@@ -56,7 +56,7 @@ def _describe(configs: Sequence[RunConfig]) -> str:
 
 
 class RayWorker:
-    """Runs units of work in a process of its own."""
+    """Computes work units in a separate process."""
 
     def __init__(self, execution: Execution, num_threads: int | None) -> None:
         self._log, self._read = "", 0
@@ -70,7 +70,7 @@ class RayWorker:
 
     def run(self, configs: Sequence[RunConfig]) -> Report:
         """Run configurations that share a pass; an error becomes an outcome, never an exception."""
-        _note(f"begun: {_describe(configs)}")
+        _note(f"started: {_describe(configs)}")
         report = self._worker.run(configs, Resolver())
         _note(f"ended: {_describe(configs)}, {sum(outcome.failure is not None for outcome in report.outcomes)} failed")
         log = self._new_log()

@@ -1,4 +1,4 @@
-"""Should this process be killed, the ones it has started are killed too: Ray's helpers would stay for minutes."""
+"""Killing Ray's processes together with this one; otherwise they would stay for minutes after it was killed."""
 
 import subprocess
 import sys
@@ -13,10 +13,11 @@ from lm_eval.scheduling.processes import process_started
 
 @contextmanager
 def children_guarded() -> Iterator[None]:
-    """Guard the processes that are below this one now, while what runs inside lasts.
+    """Have the current child processes killed if this process is killed inside the `with` block.
 
-    A small program waits at a pipe whose other end only this process holds: a line ends it, the end of the pipe, which
-    comes when this process is gone, has it kill the others. Its session is its own, so that Ctrl-C doesn't reach it.
+    A small program waits on a pipe whose other end only this process holds. A line makes it exit; if the pipe closes
+    without one, because this process was killed, it kills the children. It has its own session, so that Ctrl-C doesn't
+    reach it.
     """
     below = [(child.pid, process_started(child.pid)) for child in psutil.Process().children(recursive=True)]
     guarded = [f"{pid}={started}" for pid, started in below if started is not None]
@@ -39,7 +40,7 @@ def children_guarded() -> Iterator[None]:
 
 @contextmanager
 def children_ended() -> Iterator[None]:
-    """End the processes that are below this one now, if what runs inside leaves any of them."""
+    """Kill those of the current child processes that are still running after the `with` block."""
     children = psutil.Process().children(recursive=True)
     yield
     for child in children:

@@ -1,4 +1,4 @@
-"""A Ray cluster: joining it, describing its machines, and finding what they lack."""
+"""Joining a Ray cluster, describing its machines, and finding files that they lack."""
 
 import hashlib
 import os
@@ -51,9 +51,9 @@ def connect(cluster: str) -> None:
 
 
 def _let_workers_import_this() -> None:
-    """Let the processes that Ray starts here import the very package that runs, wherever the script was called from.
+    """Put this package on `PYTHONPATH`, so that Ray's workers import the same code as this process.
 
-    A checkout need not be installed: its scripts find it beside themselves, and Ray's workers wouldn't.
+    A checkout need not be installed: its scripts add it to `sys.path`, which Ray's workers don't do.
     """
     if "site-packages" in _PACKAGE.parts:
         return
@@ -65,7 +65,7 @@ def check_address(cluster: str) -> None:
     """Refuse an address where nothing listens: ray would keep trying to connect.
 
     Raises:
-        ConfigurationError: it is not an address, or nothing listens there.
+        ConfigurationError: not an address, or nothing listens there.
     """
     if cluster in ("local", "auto"):
         return
@@ -79,7 +79,7 @@ def check_address(cluster: str) -> None:
 
 
 def probe_machines() -> tuple[list[str], list[Machine]]:
-    """Return the ids and the descriptions of the machines that can run something.
+    """Return the ids and the descriptions of the machines that have CPUs for workers.
 
     Raises:
         ConfigurationError: a machine does not answer, or lacks a package.

@@ -1,4 +1,4 @@
-"""Runs in parallel on a Ray cluster. Only the driver writes files, so the machines need not share a disk."""
+"""The executor that runs in parallel on Ray. Only the driver writes files, so the machines need not share a disk."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from lm_eval.scheduling.units import Event
 
 @dataclass(kw_only=True)
 class RayExecutor:
-    """Runs units of work on a Ray cluster."""
+    """Computes work units on a Ray cluster."""
 
     cluster: str = "local"
     """`local` starts a cluster of this machine, `auto` joins the one that runs here, an address joins another."""
@@ -45,7 +45,7 @@ class RayExecutor:
         """Check that every machine of the cluster has the folders of models and data.
 
         Raises:
-            ConfigurationError: some are missing somewhere.
+            ConfigurationError: a machine lacks some of them.
         """
         if self.cluster != "local" and paths:
             missing = find_missing(self._nodes, paths)
@@ -72,7 +72,7 @@ class RayExecutor:
             ray.shutdown()
 
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
-        """Yield the outcome of every configuration, and events of the workers meanwhile."""
+        """Compute all work units; yield the outcome of every configuration, and events of the workers."""
         try:
             self._connect()
             if not self._nodes:

@@ -1,7 +1,7 @@
-"""Workers as Ray actors: one for every few GPUs, or for a few CPU cores where there is no GPU.
+"""The pool of Ray workers: starts actors on GPUs or CPU cores, gives them work units, collects their reports.
 
-Who gets what is decided by `scheduling.assignment`. A worker keeps its model; it is replaced when no unit of its model
-is left, since only the end of a process frees all of a GPU's memory.
+Which worker gets which unit is decided by `scheduling.assignment`. A worker keeps its model; it is replaced when no
+unit of its model is left, since only the end of a process frees all of a GPU's memory.
 """
 
 import contextlib
@@ -18,45 +18,45 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lm_eval.common.console import tell
+from lm_eval.common.console import print_safely
 from lm_eval.common.text import first_line
 from lm_eval.config.runtime import Execution
 from lm_eval.results.failures import Failure
 from lm_eval.scheduling.allocation import Workforce, describe_share
 from lm_eval.scheduling.assignment import Assigner, Assignment
 from lm_eval.scheduling.executors.ray.actor import RayWorker, read_tail
-from lm_eval.scheduling.placement import Place
+from lm_eval.scheduling.placement import Placement
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import Ended, Event, ModelKey, Started, Unit, Waiting
+from lm_eval.scheduling.units import Ended, Event, ModelKey, Started, Waiting, WorkUnit
 
 _TICK_S = 1.0
-"""Time after which the driver looks up though no worker is ready."""
+"""Longest wait for a worker before the driver looks at the queue again."""
 _PATIENCE_S = 60.0
-"""Time after which a message says that a worker has not begun."""
+"""Time after which a message says that a worker has not started."""
 _ANSWER_S = 5.0
-"""Time for a dead worker's machine to show its log."""
+"""Time limit for reading the log of a dead worker."""
 
 
 @dataclass(eq=False)
 class _Slot:
-    """A worker, what it has loaded, and the room that it takes."""
+    """A worker, the model that it has loaded, and the GPUs that it takes."""
 
     name: str
     actor: Any
     key: ModelKey
     share: float
-    place: Place
+    placement: Placement
     log_place: Any
-    """Promise of where it writes its log, kept once its process runs."""
+    """Future of the log's host and path; ready once the worker's process runs."""
     log_end: int = 0
-    """Bytes of it that are known."""
+    """Bytes of the log that were read."""
     started: float = field(default_factory=time.monotonic)
     is_announced: bool = False
-    """Whether it runs, or the user knows that it doesn't."""
+    """Whether it runs, or the user has been warned that it doesn't."""
 
 
 class WorkerPool:
-    """Workers as Ray actors, which compute the units of a queue."""
+    """Ray actors that compute the work units of a queue."""
 
     def __init__(self, queue: WorkQueue, workforce: Workforce, nodes: Sequence[str], execution: Execution) -> None:
         self._queue = queue
@@ -65,15 +65,15 @@ class WorkerPool:
         self._execution = execution
         self._assigner = Assigner(queue, workforce)
         self._idle: list[_Slot] = []
-        self._busy: dict[Any, tuple[_Slot, Unit]] = {}
+        self._busy: dict[Any, tuple[_Slot, WorkUnit]] = {}
         self._numbers = itertools.count(1)
 
     def run(self) -> Iterator[Event]:
-        """Yield what happens until the queue is empty, and end all workers then, or when that is broken off."""
+        """Yield events until the queue is empty; end all workers then, or when the iteration is interrupted."""
         try:
             yield from self._run()
         finally:
-            self._take_what_is_ready()
+            self._take_ready_reports()
             for slot in [*self._idle, *(slot for slot, _ in self._busy.values())]:
                 self._release(slot)
 
@@ -84,44 +84,46 @@ class WorkerPool:
             self._assigner.give_up_lost_models()
             yield from self._queue.settled()
             if not self._busy:
-                if self._queue:  # another driver does the rest, or a machine is waited for
+                if self._queue:  # another driver computes the rest, or no machine is up
                     time.sleep(_TICK_S)
                     yield Waiting()
                 continue
             ready, _ = ray.wait(list(self._busy), num_returns=1, timeout=_TICK_S)
             if not ready:
-                self._look_for_late_workers()
+                self._warn_of_late_workers()
                 yield Waiting()
-            for promise in ready:
-                yield from self._collect(promise)
+            for future in ready:
+                yield from self._collect(future)
                 yield from self._queue.settled()
 
-    def _take_what_is_ready(self) -> None:
-        """Take the reports of workers that are done, though nobody will ask for more."""
+    def _take_ready_reports(self) -> None:
+        """Take the reports of workers that have finished, so that their results are kept."""
         if self._busy:
             with contextlib.suppress(RayError):
                 ready, _ = ray.wait(list(self._busy), num_returns=len(self._busy), timeout=0)
-                for promise in ready:
-                    slot, unit = self._busy[promise]
-                    self._queue.report(unit, ray.get(promise))
-                    del self._busy[promise]
+                for future in ready:
+                    slot, unit = self._busy[future]
+                    self._queue.report(unit, ray.get(future))
+                    del self._busy[future]
                     self._idle.append(slot)
 
-    def _look_for_late_workers(self) -> None:
-        """Tell the user of workers that Ray cannot start, as when another job holds the GPUs."""
+    def _warn_of_late_workers(self) -> None:
+        """Warn of workers that Ray hasn't started yet, as when another job holds the GPUs."""
         for slot, _ in self._busy.values():
             if not slot.is_announced and time.monotonic() - slot.started > _PATIENCE_S:
                 slot.is_announced = True
                 if not ray.wait([slot.log_place], timeout=0)[0]:
                     share = describe_share(slot.share) if self._workforce.has_gpus else "CPU cores"
-                    host = self._workforce.machines[slot.place.machine].host
-                    tell(f"{slot.name} has been waiting for {share} of {host}; something else may hold what it needs")
+                    host = self._workforce.machines[slot.placement.machine].host
+                    print_safely(
+                        f"{slot.name} has been waiting for {share} of {host}; another job may hold what it needs"
+                    )
 
     def _workers(self) -> Counter[ModelKey]:
         return Counter(slot.key for slot in [*self._idle, *(slot for slot, _ in self._busy.values())])
 
     def _hand_out(self) -> Iterator[Event]:
-        """Give every idle worker a unit of its model, and start workers where there is room."""
+        """Give every idle worker a unit of its model, and start workers on free GPUs."""
         for slot in list(self._idle):
             unit = self._assigner.next_unit(slot.key, slot.share)
             self._idle.remove(slot)
@@ -140,7 +142,7 @@ class WorkerPool:
         threads, has_gpus, share = self._workforce.threads, self._workforce.has_gpus, assignment.share
         # an actor with GPUs would otherwise also hold a CPU for life, and there may be more GPUs than CPUs
         resources = {"num_gpus": share, "num_cpus": 0} if has_gpus else {"num_cpus": threads}
-        options = {"max_restarts": 0, "scheduling_strategy": self._on(assignment.place), **resources}
+        options = {"max_restarts": 0, "scheduling_strategy": self._on(assignment.placement), **resources}
         execution = assignment.execution(self._execution, has_gpus=has_gpus)
         actor: Any = ray.remote(RayWorker).options(**options).remote(execution, threads)
         return _Slot(
@@ -148,23 +150,23 @@ class WorkerPool:
             actor=actor,
             key=assignment.key,
             share=share,
-            place=assignment.place,
+            placement=assignment.placement,
             log_place=actor.log_place.remote(),
         )
 
-    def _on(self, place: Place) -> NodeAffinitySchedulingStrategy:
-        return NodeAffinitySchedulingStrategy(self._nodes[place.machine], soft=False)
+    def _on(self, placement: Placement) -> NodeAffinitySchedulingStrategy:
+        return NodeAffinitySchedulingStrategy(self._nodes[placement.machine], soft=False)
 
-    def _begin(self, slot: _Slot, unit: Unit) -> Started:
+    def _begin(self, slot: _Slot, unit: WorkUnit) -> Started:
         self._busy[slot.actor.run.remote([run.config for run in unit.runs])] = slot, unit
         return Started(unit=unit, worker=slot.name)
 
-    def _collect(self, promise: Any) -> Iterator[Event]:  # noqa: ANN401
-        slot, unit = self._busy.pop(promise)
+    def _collect(self, future: Any) -> Iterator[Event]:  # noqa: ANN401
+        slot, unit = self._busy.pop(future)
         try:
-            report = ray.get(promise)
+            report = ray.get(future)
         except RayError as error:
-            host, log = self._last_words(slot)
+            host, log = self._read_dead_workers_log(slot)
             self._release(slot)
             cause = first_line(error)
             message = f"its worker died ({cause or type(error).__name__}) {unit.deaths + 1} times"
@@ -180,24 +182,24 @@ class WorkerPool:
             yield Ended(worker=slot.name, log=report.log)
 
     def _release(self, slot: _Slot) -> None:
-        """End the worker's process and free its room."""
+        """End the worker's process and free its GPUs."""
         ray.kill(slot.actor)
         _remove_log(slot)
-        self._assigner.give_back(slot.place)
+        self._assigner.give_back(slot.placement)
 
-    def _last_words(self, slot: _Slot) -> tuple[str | None, str]:
-        """Return a dead worker's host and the end of its log, as far as they are available."""
+    def _read_dead_workers_log(self, slot: _Slot) -> tuple[str | None, str]:
+        """Return a dead worker's host and the end of its log; None and "" if its machine doesn't answer."""
         with contextlib.suppress(RayError):
             host, path = ray.get(slot.log_place, timeout=_ANSWER_S)
             if host == platform.node() and Path(path).exists():
                 return host, read_tail(path, slot.log_end)
-            read = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=self._on(slot.place))
+            read = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=self._on(slot.placement))
             return host, ray.get(read.remote(path, slot.log_end), timeout=_ANSWER_S)
         return None, ""
 
 
 def _remove_log(slot: _Slot) -> None:
-    """Remove a worker's file, which was read; one on another machine stays there."""
+    """Remove a worker's log file, which has been read; one on another machine stays."""
     with contextlib.suppress(RayError, OSError):
         host, path = ray.get(slot.log_place, timeout=0)
         if host == platform.node():
