@@ -29,7 +29,7 @@ from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.hardware import local_machine
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import Ended, Event, Outcome, Report, Started, make_units
+from lm_eval.scheduling.units import Ended, Event, Outcome, Started, UnitReport, make_units
 from lm_eval.tasks.registry import find_task
 
 
@@ -65,7 +65,7 @@ class NothingToDo(InProcessExecutor):
             if unit is not None:
                 yield Started(unit=unit, worker="nobody")
                 configs = [run.config for run in unit.runs]
-                queue.report(unit, Report(outcomes=[Outcome(config=c, result=self.results[c]) for c in configs]))
+                queue.report(unit, UnitReport(outcomes=[Outcome(config=c, result=self.results[c]) for c in configs]))
                 yield Ended(worker="nobody", log="")
             yield from queue.settled()
 

@@ -12,12 +12,13 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.inference.loading import load_for
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.info import read_facts
+from lm_eval.results.canonical_form import canonical
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.results.result_file import mean_of_tasks, merge_results
 from lm_eval.scoring.evaluation import make_result
 from lm_eval.scoring.run_pass import evaluate_many
 from lm_eval.scoring.verification import verify as verify_documents
-from lm_eval.tasks.registry import expand_tasks, find_groups
+from lm_eval.tasks.registry import expand_tasks, find_groups, find_task
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +117,14 @@ def _resolve(configs: Sequence[RunConfig]) -> list[Run]:
     Raises:
         ConfigurationError: missing model folder, unknown task, layer out of range, missing or broken data, empty limit.
     """
+    tasks = [find_task(config.model, config.task, config.include_path) for config in configs]
     facts = read_facts(configs[0].pretrained, configs[0].revision, configs[0].checkpoint)
-    resolve = Resolver()
-    runs = [resolve(replace(config, revision=facts.commit or config.revision)) for config in configs]
+    configs = [replace(config, revision=facts.commit or config.revision) for config in configs]
+    resolver = Resolver()
+    runs = [
+        resolver.identify(config, canonical(config, task.dataset), task)
+        for config, task in zip(configs, tasks, strict=True)
+    ]
     for run in runs:
         check_against_model(run.config, facts)
         run.documents()

@@ -13,7 +13,7 @@ from lm_eval.results.failures import RecordedFailure, is_current, read_failures
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.table import format_results, say_documents, sort_results
 from lm_eval.scheduling.driver_file import DriverRecord
-from lm_eval.scheduling.heartbeat import Driver, read_drivers
+from lm_eval.scheduling.heartbeat import DriverState, read_drivers
 
 _OLD_SHOWN = 3
 """How many ended drivers are shown."""
@@ -47,7 +47,7 @@ def describe_status(path: Path, *, table: bool) -> list[str]:
     return lines
 
 
-def _describe_drivers(drivers: Sequence[Driver]) -> Iterator[str]:
+def _describe_drivers(drivers: Sequence[DriverState]) -> Iterator[str]:
     alive = [driver for driver in drivers if driver.is_alive]
     ended = [driver for driver in drivers if not driver.is_alive]
     if not drivers:
@@ -61,7 +61,7 @@ def _describe_drivers(drivers: Sequence[Driver]) -> Iterator[str]:
         yield f"{len(ended) - _OLD_SHOWN} earlier drivers"
 
 
-def _describe_driver(driver: Driver, record: DriverRecord) -> Iterator[str]:
+def _describe_driver(driver: DriverState, record: DriverRecord) -> Iterator[str]:
     done = record.finished + record.elsewhere
     left = record.planned - done - record.failed
     state = "running" if driver.is_alive else record.ended or "exited without a final record (killed?)"

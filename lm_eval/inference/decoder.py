@@ -1,7 +1,7 @@
 """Test 1 and the baseline: log-probabilities of choices behind a context of tokens or concept vectors (experiment §5).
 
 A context is read once for all its choices, in the way that the family allows (`Family.sharing`). One that is too long
-for a decoder-only model is truncated from the left (`_make_jobs`); segments are in `lm_eval.contexts.tokenization`.
+for a decoder-only model is truncated from the left (`_make_jobs`); segments are in `lm_eval.contexts.truncation`.
 """
 
 from collections.abc import Callable, Iterator, Sequence

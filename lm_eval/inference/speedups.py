@@ -1,4 +1,4 @@
-"""Faster passes, equal to rounding: fused activations, and freed memory kept on a CPU; undone after the pass."""
+"""Faster passes, equal to rounding: fused activations, undone after the pass."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

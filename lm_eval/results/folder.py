@@ -45,7 +45,9 @@ class ResultsFolder:
             self.unreadable[file] = str(error)
 
     def _add(self, stored: StoredResult) -> None:
-        same_settings = self._by_settings[settings_key(stored.form)] if stored.task is not None else []
+        if stored.is_older_form and stored.task is None:
+            return
+        same_settings = self._by_settings[settings_key(stored.identity)]
         if not stored.is_older_form:
             name = fingerprint(stored.identity)
             earlier = self._by_identity.get(name)
@@ -71,7 +73,7 @@ class ResultsFolder:
         exact = self._by_identity.get(run.name)
         if exact is not None:
             return exact
-        matches = [stored for stored in self._by_settings.get(settings_key(run.form), ()) if stored.is_of(run)]
+        matches = [stored for stored in self._by_settings.get(settings_key(run.identity), ()) if stored.is_of(run)]
         return min(matches, key=lambda stored: stored.is_older_form, default=None)
 
     def look_again(self, run: Run) -> StoredResult | None:
@@ -91,7 +93,7 @@ class ResultsFolder:
         """
         differences = (
             (stored, find_difference(stored, run))
-            for stored in self._by_settings.get(settings_key(run.form), ())
+            for stored in self._by_settings.get(settings_key(run.identity), ())
             if stored.form.model_name == run.form.model_name
         )
         return min((pair for pair in differences if pair[1]), key=lambda pair: len(pair[1]), default=None)

@@ -187,7 +187,9 @@ class StoredRun:
 
     def is_superseded_by(self, other: "StoredRun") -> bool:
         """Whether this has the older form and another, of the newer form, is of the same configuration."""
-        return self.is_older_form and not other.is_older_form and self.is_of(other)
+        stated = {key: value for key, value in self.identity.items() if key != "task_version"}
+        is_candidate = self.is_older_form and not other.is_older_form
+        return is_candidate and is_open_or_equal(stated, other.identity) and has_same_origin(self.config, other.config)
 
 
 def fingerprint(identity: Identity) -> str:
@@ -218,9 +220,10 @@ def _agree(stated: Identity, wanted: Identity) -> bool:
     return all(one == other or None in (one, other) for one, other in [revisions, *contents])
 
 
-def settings_key(form: RunConfig) -> tuple[object, ...]:
-    """Return the key of a run's settings: equal for runs that differ only in limit, model, dtype or data."""
-    return form.model, form.task, form.encoding_scheme, form.num_fewshot, form.description, form.vectors
+def settings_key(identity: Identity) -> str:
+    """Return what a run has in common with one of another limit, model or dtype, or of other data."""
+    keys = ("model", "task", "encoding_scheme", "num_fewshot", "description", "settings")
+    return fingerprint({key: identity.get(key) for key in keys})
 
 
 SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")

@@ -1,4 +1,8 @@
-"""Labels of settings and their values, the same in tables, reports and figures."""
+"""Labels of settings and their values, the same in tables, reports and figures.
+
+The words stand beside each setting, in `lm_eval.config.settings`; what else a figure says, in
+`lm_eval.analysis.figures.labels`.
+"""
 
 from lm_eval.config.settings import SETTINGS
 

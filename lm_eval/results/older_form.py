@@ -41,9 +41,17 @@ def upgraded_identity(form: RunConfig, version: object = 0) -> dict[str, Any]:
     }
 
 
+_OPEN = ("task_definition", "dtype", "seed")
+"""What an older file may leave open, beside the content of model and data."""
+
+
 def is_open_or_equal(stated: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether an upgraded identity equals another in everything that it states."""
-    return all(value in (None, wanted.get(key)) for key, value in stated.items() if key not in ("weights", "data"))
+    return all(
+        value == wanted.get(key) or (value is None and key in _OPEN)
+        for key, value in stated.items()
+        if key not in ("weights", "data")
+    )
 
 
 def has_same_origin(stated: RunConfig, wanted: RunConfig) -> bool:

@@ -180,7 +180,11 @@ def _read_identity(file: ResultFile, task: str) -> dict[str, Any]:
 
 def _with_plain_layers(settings: dict[str, Any]) -> dict[str, Any]:
     """Return an identity's settings in today's spelling: layer indices normalised, the last layer left out."""
-    layers = {key: str(Layer.parse(settings[key], key)) for key in settings if key.endswith("ENCODING_LAYER")}
+    layers = {
+        key: str(Layer.parse(value, key))
+        for key, value in settings.items()
+        if key.endswith("ENCODING_LAYER") and isinstance(value, str)
+    }
     last = str(LAST)
     rest = {key: value for key, value in {**settings, **layers}.items() if (key, value) != ("ENCODING_LAYER", last)}
     if "ENCODING_LAYER" not in rest and rest.get("OUT_ENCODING_LAYER") == last:

@@ -114,7 +114,7 @@ _Seconds = Annotated[float, Field(ge=0)]
 _Count = Annotated[int, Field(gt=0)]
 
 
-class SharedPass(FileModel):
+class PassTiming(FileModel):
     """The pass that some configurations shared."""
 
     num_configurations: _Count
@@ -128,4 +128,4 @@ class Timing(FileModel):
     num_documents: _Count
     load_s: _Seconds
     parameters: Annotated[float, Field(ge=0)] | None = None
-    shared: SharedPass = Field(alias="pass")
+    shared: PassTiming = Field(alias="pass")

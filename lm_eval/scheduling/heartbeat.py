@@ -166,7 +166,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Driver:
+class DriverState:
     """A driver of a results folder, as read from its file."""
 
     name: str
@@ -177,14 +177,14 @@ class Driver:
     """When the file was written, by the file system's clock."""
 
 
-def read_drivers(results: Path) -> list[Driver]:
+def read_drivers(results: Path) -> list[DriverState]:
     """Return the drivers of a results folder, newest first, those with invalid files last."""
     drivers = []
     for file in (state_folder(results) / "drivers").glob("*.json"):
         try:
             record = _read_driver(file)
             drivers.append(
-                Driver(
+                DriverState(
                     name=file.stem,
                     record=record,
                     is_alive=is_alive(file, time.time()),

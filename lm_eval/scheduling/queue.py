@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
-from lm_eval.scheduling.units import Claim, ModelKey, Outcome, Report, WorkUnit, claim_all
+from lm_eval.scheduling.units import Claim, ModelKey, Outcome, UnitReport, WorkUnit, claim_all
 
 MAX_ATTEMPTS = 3
 """Attempts at a run whose workers die: it is queued again twice."""
@@ -104,7 +104,7 @@ class WorkQueue:
         self._settled.extend(Outcome(config=run.config, failure=failure) for run, failure in claim.failed)
         return claim
 
-    def report(self, unit: WorkUnit, report: Report) -> None:
+    def report(self, unit: WorkUnit, report: UnitReport) -> None:
         """Take a worker's report: keep its outcomes, and queue again what lacked memory or a working machine."""
         failure = report.outcomes[0].failure
         if (

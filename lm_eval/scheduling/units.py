@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class UnitReport:
     """What a worker returns for a unit."""
 
     outcomes: list[Outcome]

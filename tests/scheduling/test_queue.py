@@ -13,7 +13,7 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.results.failures import Failure
 from lm_eval.results.identity import Run
 from lm_eval.scheduling.queue import MAX_ATTEMPTS, WorkQueue
-from lm_eval.scheduling.units import Claim, Outcome, Report, WorkUnit, make_units
+from lm_eval.scheduling.units import Claim, Outcome, UnitReport, WorkUnit, make_units
 from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
@@ -95,7 +95,7 @@ def test_a_run_that_lacks_memory_is_tried_with_more_gpus_until_there_are_no_more
     asked = []
     while (taken := queue.take(BIG)) is not None:
         asked.append((taken.share, len(taken.runs)))
-        queue.report(taken, Report(outcomes=[failed(taken.runs[0], "memory"), *map(done, taken.runs[1:])]))
+        queue.report(taken, UnitReport(outcomes=[failed(taken.runs[0], "memory"), *map(done, taken.runs[1:])]))
     assert asked == [(None, 2), (1.0, 1), (2.0, 1)]
     assert [(o.config, o.failure is None) for o in queue.settled()] == [
         (unit.runs[1].config, True),
@@ -109,7 +109,7 @@ def test_a_model_that_cannot_be_loaded_fails_all_its_runs_and_no_other_models():
     assert unit is not None
     failure = Failure(message="no weights", kind="load")
     outcomes = [Outcome(config=run.config, failure=failure) for run in unit.runs]
-    queue.report(unit, Report(outcomes=outcomes, could_load=False))
+    queue.report(unit, UnitReport(outcomes=outcomes, could_load=False))
     settled = list(queue.settled())
     assert [outcome.failure for outcome in settled] == [failure] * 6
     assert {outcome.config.pretrained for outcome in settled} == {"some/big"}
@@ -121,9 +121,9 @@ def test_a_model_that_one_worker_has_loaded_is_not_given_up_because_another_cann
     first, second = queue.take(BIG), queue.take(BIG)
     assert first is not None
     assert second is not None
-    queue.report(first, Report(outcomes=[done(run) for run in first.runs]))
+    queue.report(first, UnitReport(outcomes=[done(run) for run in first.runs]))
     outcomes = [failed(run, "load") for run in second.runs]
-    queue.report(second, Report(outcomes=outcomes, could_load=False))
+    queue.report(second, UnitReport(outcomes=outcomes, could_load=False))
     assert [outcome.failure for outcome in queue.settled()] == [None, None]
     assert queue.num_units(BIG) == 2
 
@@ -186,13 +186,13 @@ def _let_happen(queue: WorkQueue, unit: WorkUnit, event: str) -> None:
         queue.died(unit, Failure(message="killed", kind="death"))
     elif event == "load":
         outcomes = [failed(run, "load") for run in unit.runs]
-        queue.report(unit, Report(outcomes=outcomes, could_load=False))
+        queue.report(unit, UnitReport(outcomes=outcomes, could_load=False))
     elif event in ("failed", "memory"):
         kind = "run" if event == "failed" else "memory"
         first, *others = unit.runs
-        queue.report(unit, Report(outcomes=[failed(first, kind), *map(done, others)]))
+        queue.report(unit, UnitReport(outcomes=[failed(first, kind), *map(done, others)]))
     else:
-        queue.report(unit, Report(outcomes=[done(run) for run in unit.runs]))
+        queue.report(unit, UnitReport(outcomes=[done(run) for run in unit.runs]))
 
 
 @pytest.mark.parametrize("share", [None, 2.0])

@@ -9,9 +9,7 @@ PATIENCE_S = 300.0
 """Far longer than anything here takes on an idle machine: what isn't there by then never comes."""
 
 
-def wait_for(
-    condition: Callable[[], object], what: str = "it", *, step_s: float = 0.1, timeout_s: float = PATIENCE_S
-) -> None:
+def wait_for(condition: Callable[[], object], what: str = "it", *, timeout_s: float = PATIENCE_S) -> None:
     """Return once a condition holds; fail with what was waited for if it never does."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -10,7 +10,7 @@ from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
 from lm_eval.results.failures import Failure, Kind
 from lm_eval.results.identity import Run
-from lm_eval.scheduling.units import ModelKey, Outcome, Report, model_key
+from lm_eval.scheduling.units import ModelKey, Outcome, UnitReport, model_key
 
 
 class Worker:
@@ -28,7 +28,7 @@ class Worker:
         self._model: Any = None
         self._load_failure: Failure | None = None
 
-    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> Report:
+    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> UnitReport:
         """Run configurations that share a pass; an error becomes an outcome, never an exception.
 
         Args:
@@ -40,12 +40,12 @@ class Worker:
         failure = self._load_failure
         if failure is not None:
             outcomes = [Outcome(config=config, failure=failure) for config in configs]
-            return Report(outcomes=outcomes, could_load=failure.kind == "memory")
+            return UnitReport(outcomes=outcomes, could_load=failure.kind == "memory")
         try:
             runs = [resolve(config) for config in configs]
         except Exception as error:
-            return Report(outcomes=[Outcome(config=config, failure=_failure(error)) for config in configs])
-        return Report(outcomes=self._run_together(runs))
+            return UnitReport(outcomes=[Outcome(config=config, failure=_failure(error)) for config in configs])
+        return UnitReport(outcomes=self._run_together(runs))
 
     def _load(self, config: RunConfig) -> None:
         from lm_eval.inference.loading import load_for  # noqa: PLC0415

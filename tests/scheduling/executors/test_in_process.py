@@ -16,7 +16,7 @@ from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import Claim, Ended, Outcome, Report, Started, Waiting, make_units, model_key
+from lm_eval.scheduling.units import Claim, Ended, Outcome, Started, UnitReport, Waiting, make_units, model_key
 from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
@@ -36,19 +36,19 @@ class FakeWorker:
         self.unloadable: set[object] = set()
         FakeWorker.ran = []
 
-    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> Report:
+    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> UnitReport:
         FakeWorker.ran.append(tuple(configs))
         key, fate = model_key(configs[0]), next(FakeWorker.fates, "done")
         if fate == "load" or key in self.unloadable:
             self.unloadable.add(key)
             failure = Failure(message="no weights", kind="load")
-            return Report(outcomes=[Outcome(config=c, failure=failure) for c in configs], could_load=False)
+            return UnitReport(outcomes=[Outcome(config=c, failure=failure) for c in configs], could_load=False)
         if fate == "done":
-            return Report(outcomes=[Outcome(config=c, result={}) for c in configs])
+            return UnitReport(outcomes=[Outcome(config=c, result={}) for c in configs])
         failure = Failure(message="no luck", kind="memory" if fate == "memory" else "run")
         first, *others = configs
         outcomes = [Outcome(config=first, failure=failure), *(Outcome(config=c, result={}) for c in others)]
-        return Report(outcomes=outcomes)
+        return UnitReport(outcomes=outcomes)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from lm_eval.config.runtime import Execution
 from lm_eval.results.identity import Resolver
 from lm_eval.results.provenance import now
 from lm_eval.scheduling.executors.worker import Worker
-from lm_eval.scheduling.units import Report
+from lm_eval.scheduling.units import UnitReport
 
 _TAIL_BYTES = 8000
 """Bytes at the end of a log that a failure quotes."""
@@ -68,7 +68,7 @@ class RayWorker:
         """Return this host and the path of the log on it."""
         return platform.node(), self._log
 
-    def run(self, configs: Sequence[RunConfig]) -> Report:
+    def run(self, configs: Sequence[RunConfig]) -> UnitReport:
         """Run configurations that share a pass; an error becomes an outcome, never an exception."""
         _note(f"started: {_describe(configs)}")
         report = self._worker.run(configs, Resolver())
