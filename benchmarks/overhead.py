@@ -17,18 +17,20 @@ from benchmarks.command_line import make_parser, positive, write_figures
 from benchmarks.engine import resolve_all
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
-from lm_eval.grid.driver import Driver
-from lm_eval.grid.estimate import Estimate, RemainingTime, Timings
+from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.grid import CommonOptions, Grid, expand
 from lm_eval.grid.plan import make_plan
 from lm_eval.models.model_list import DEMO
+from lm_eval.results.canonical_form import canonical_in_grid
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
 from lm_eval.results.result_file import config_content
 from lm_eval.scheduling.allocation import Workforce
+from lm_eval.scheduling.driver import Driver
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.hardware import local_machine
 from lm_eval.scheduling.queue import WorkQueue
+from lm_eval.scheduling.timing import RemainingTime, Timings
 from lm_eval.scheduling.units import Ended, Event, Outcome, Started, UnitReport, make_units
 from lm_eval.tasks.registry import find_task
 
@@ -46,7 +48,9 @@ def many_configs(number: int) -> list[RunConfig]:
             "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
         },
     )  # fmt: skip
-    configs = expand(grid, find_task(grid.model, grid.task), CommonOptions(data_dir=str(DEMO / "data")))
+    dataset = find_task(grid.model, grid.task).dataset
+    expanded = expand(grid, CommonOptions(data_dir=str(DEMO / "data")))
+    configs = list(dict.fromkeys(canonical_in_grid(config, dataset) for config in expanded))
     if len(configs) < number:
         raise SystemExit(f"error: --runs: there are only {len(configs)} configurations")
     return configs[:number]
@@ -87,7 +91,13 @@ def carry_out(runs: Sequence[Run], folder: Path) -> float:
     units = [unit for run in runs for unit in make_units([run])]
     timings = Timings(results, on_gpu=False)
     estimate = Estimate(workforce, timings, RemainingTime(units, timings, {}, 1))
-    driver = Driver(plan, results, estimate, lambda progress, line: None)  # noqa: ARG005
+    driver = Driver(
+        plan.order,
+        results,
+        estimate.workforce,
+        estimate.remaining,
+        lambda progress, line: None,  # noqa: ARG005
+    )
     began = time.perf_counter()
     driver.run(executor)
     return (time.perf_counter() - began) / len(runs)

@@ -75,8 +75,8 @@ class Requirements:
             ConfigurationError: a grid that cannot be run.
         """
         names = tuple(dict.fromkeys(models or [name for grid, _ in grids for name in grid.models]))
-        for grid, task in grids:
-            expand(grid, task, CommonOptions(include_path=include_path))  # refuses a grid that cannot be run
+        for grid, _ in grids:
+            expand(grid, CommonOptions(include_path=include_path))  # refuses a grid that cannot be run
         datasets = {task.dataset.name: task.dataset for _, task in grids}
         folders = tuple(name for name in names if is_local(name))
         return cls(tuple(name for name in names if name not in folders), folders, tuple(datasets.values()), data_dir)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.estimate import describe_seconds
 from lm_eval.results.failures import RecordedFailure, is_current, read_failures
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.table import format_results, say_documents, sort_results

@@ -76,3 +76,17 @@ def read_pairs(settings: str | Mapping[str, object] | None, what: str) -> dict[s
 def format_pairs(pairs: Mapping[str, object]) -> str:
     """Write `KEY=value,KEY=value`, the inverse of `parse_pairs`."""
     return ",".join(f"{key}={value}" for key, value in pairs.items())
+
+
+def describe_seconds(seconds: float) -> str:
+    """Format a duration in one or two units, such as 3 min 20 s."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(whole / 60)
+    hours = minutes // 60
+    if hours == 0:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

@@ -37,18 +37,19 @@ def refuse(faults: Sequence[str]) -> None:
 
 
 def read_models(
-    names: Collection[str], common: CommonOptions, further: Callable[[], list[str]]
+    names: Collection[str], common: CommonOptions, tasks: Mapping[RunConfig, Task]
 ) -> dict[str, ModelFacts]:
-    """Read the configs of models.
+    """Read the configs of models, and check the local data, so that one message lists everything that is missing.
+
+    Data of the hub is looked at only where a model is missing because the hub can't be reached.
 
     Args:
         names: hub names or folders.
         common: the options of all runs, of which revision and checkpoint are used.
-        further: returns further faults; called only where a model is missing because the hub can't be reached, so
-            that one message lists everything to fetch.
+        tasks: the configurations that need the data, each with its task.
 
     Raises:
-        ConfigurationError: models are not available; the message names all of them.
+        ConfigurationError: models or data are not available; the message names all of them.
     """
     facts: dict[str, ModelFacts] = {}
 
@@ -57,7 +58,8 @@ def read_models(
 
     faults = attempt(partial(read, name) for name in names)
     is_hub_missed = any(name not in facts and not is_local(name) for name in names) and is_silent()
-    refuse([*faults, *further()] if is_hub_missed else faults)
+    checked = {form: task for form, task in tasks.items() if is_hub_missed or form.data_dir is not None}
+    refuse([*faults, *check_data(checked)])
     return facts
 
 

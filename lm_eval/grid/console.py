@@ -2,19 +2,20 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from tqdm import tqdm
 
+from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import describe
-from lm_eval.grid.estimate import Estimate, describe_seconds
+from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.plan import Plan, plan_remarks
-from lm_eval.grid.summary import Summary
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
 from lm_eval.results.table import format_results, say_documents
 from lm_eval.scheduling.heartbeat import Progress
+from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.units import Outcome
 
 _LOG_LINES = 5
@@ -30,52 +31,48 @@ def print_counts(summary: Summary) -> None:
 
 def print_results(runs: Sequence[Run], folder: ResultsFolder) -> None:
     """Print the results of runs as a table."""
-    stored = [result for run in runs if (result := folder.find(run)) is not None]
-    if stored:
-        print(format_results(stored))
-        print(say_documents(stored))
+    results = [stored for run in runs if (stored := folder.find(run)) is not None]
+    if results:
+        print(format_results(results))
+        print(say_documents(results))
 
 
-def print_summary(plan: Plan, summary: Summary, folder: ResultsFolder) -> int:
-    """Print what failed, and return the exit status."""
-    if summary.stopped:
-        print_counts(summary)
-    _print_failures([Outcome(config=run.config, failure=recorded.failure) for run, recorded in plan.failed], "before")
-    _print_failures(summary.failures)
+def describe_failures(plan: Plan, summary: Summary, folder: ResultsFolder) -> list[str]:
+    """Return, line by line, what failed now or before and why, and what could not be written; empty for none."""
+    before = [Outcome(config=run.config, failure=recorded.failure) for run, recorded in plan.failed]
+    lines = [*_describe_causes(before, "failed before"), *_describe_causes(summary.failures, "failed")]
     if summary.failures:
-        print(
-            f"each is recorded in {folder.path}, in a file ending in .error.json; --retry_failed runs them again",
-            file=sys.stderr,
+        lines.append(
+            f"each is recorded in {folder.path}, in a file ending in .error.json; --retry_failed runs them again"
         )
-    print_unwritten(summary, folder)
-    return 1 if summary.failures or summary.unwritten or plan.failed else 0
+    return lines + describe_unwritten(summary, folder)
 
 
-def _print_failures(failures: Sequence[Outcome], when: str = "") -> None:
-    """Print each cause once, below the runs that it failed; for a dead worker also the end of its log."""
+def _describe_causes(failures: Sequence[Outcome], state: str) -> Iterator[str]:
+    """Yield each cause once, below the runs that it failed; for a dead worker also the end of its log."""
     by_cause: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in failures:
         if (failure := outcome.failure) is not None:
             by_cause.setdefault((failure.message, failure.traceback or ""), []).append(outcome)
     for (message, traceback), outcomes in by_cause.items():
-        for outcome in outcomes:
-            print(f"failed{when and f' {when}'}: {describe(outcome.config)}", file=sys.stderr)
+        yield from (f"{state}: {describe(outcome.config)}" for outcome in outcomes)
+        yield f"  {traceback or message}"
         first = outcomes[0].failure
-        log = first.log_tail.strip().splitlines()[-_LOG_LINES:] if first is not None and first.kind == "death" else []
-        print("\n".join([f"  {traceback or message}", *(f"  | {line}" for line in log)]), file=sys.stderr)
+        if first is not None and first.kind == "death":
+            yield from (f"  | {line}" for line in first.log_tail.strip().splitlines()[-_LOG_LINES:])
 
 
-def print_unwritten(summary: Summary, folder: ResultsFolder) -> None:
-    """Print which results could not be written, and where they are instead."""
+def describe_unwritten(summary: Summary, folder: ResultsFolder) -> list[str]:
+    """Return, line by line, which results could not be written, and where they are instead."""
     if not summary.unwritten:
-        return
-    print(f"NOT WRITTEN to {folder.path}: {len(summary.unwritten)} results", file=sys.stderr)
-    for outcome in summary.unwritten:
-        print(f"  {describe(outcome.config)}", file=sys.stderr)
+        return []
     rescue, rescued = summary.rescued_to, summary.num_rescued
     which = "they are" if rescued == len(summary.unwritten) else f"{rescued} of them are"
-    line = "they are lost" if rescue is None else f"{which} in {rescue}; move its files there once there is room"
-    print(f"  {line}", file=sys.stderr)
+    return [
+        f"NOT WRITTEN to {folder.path}: {len(summary.unwritten)} results",
+        *(f"  {describe(outcome.config)}" for outcome in summary.unwritten),
+        "  they are lost" if rescue is None else f"  {which} in {rescue}; move its files there once there is room",
+    ]
 
 
 _GRID_FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"

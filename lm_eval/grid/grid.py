@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture
-from lm_eval.results.canonical_form import canonical_in_grid
 from lm_eval.tasks.base import FORM_OF_MODEL, Task
 from lm_eval.tasks.registry import expand_tasks, find_groups, find_task, in_form
 
@@ -53,6 +53,12 @@ class Grid:
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
                 raise ConfigurationError(f"grid: {key} must be a list with at least one value, got {values!r}")
 
+    @cached_property
+    def vectors(self) -> Sequence[VectorSettings]:
+        """The product of the settings' lists."""
+        products = itertools.product(*self.settings.values())
+        return [VectorSettings.parse(**dict(zip(self.settings, values, strict=True))) for values in products]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
@@ -68,21 +74,14 @@ class CommonOptions:
     """How every model's checkpoint is loaded."""
 
 
-def expand(grid: Grid, task: Task, common: CommonOptions = CommonOptions()) -> list[RunConfig]:
-    """Return the configurations of a grid in canonical form, each once, in the order of its lists, models outermost.
-
-    Args:
-        grid: the grid.
-        task: the task of the grid.
-        common: the options of all runs.
+def expand(grid: Grid, common: CommonOptions = CommonOptions()) -> list[RunConfig]:
+    """Return the product of a grid's lists, models outermost; `canonical_in_grid` merges what means the same run.
 
     Raises:
         ConfigurationError: a combination that cannot be run.
     """
-    lists: tuple[Sequence[Any], ...] = (grid.models, grid.num_fewshot, grid.encoding_scheme, *grid.settings.values())
-    forms: dict[RunConfig, None] = {}
-    for pretrained, num_fewshot, scheme, *values in itertools.product(*lists):
-        config = RunConfig(
+    return [
+        RunConfig(
             model=grid.model,
             pretrained=pretrained,
             task=grid.task,
@@ -93,10 +92,12 @@ def expand(grid: Grid, task: Task, common: CommonOptions = CommonOptions()) -> l
             include_path=common.include_path,
             revision=common.revision,
             checkpoint=common.checkpoint,
-            vectors=VectorSettings.parse(**dict(zip(grid.settings, values, strict=True))),
+            vectors=vectors,
         )
-        forms[canonical_in_grid(config, task.dataset)] = None
-    return list(forms)
+        for pretrained, num_fewshot, scheme, vectors in itertools.product(
+            grid.models, grid.num_fewshot, grid.encoding_scheme, grid.vectors
+        )
+    ]
 
 
 def with_tasks(grid: Grid, tasks: str | None, include_path: str | None) -> list[tuple[Grid, Task]]:

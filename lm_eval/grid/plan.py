@@ -12,6 +12,7 @@ from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Identity, Run
 from lm_eval.results.provenance import code_version, describe_code
 from lm_eval.results.result_file import StoredResult
+from lm_eval.scheduling.units import Order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,16 @@ class Plan:
     def num_outdated(self) -> int:
         """How many runs in `to_run` have an outdated result."""
         return sum(reason.why.startswith(OUTDATED) for reason in self.reasons.values())
+
+    @property
+    def order(self) -> Order:
+        """What a driver is to carry out."""
+        return Order(
+            runs=self.to_run,
+            num_done=len(self.done),
+            replaced=frozenset(name for name, reason in self.reasons.items() if reason.replaces),
+            failure_files={name: file for name, reason in self.reasons.items() if (file := reason.failure)},
+        )
 
     def add(self, run: Run, reason: Reason) -> None:
         """Add a run to `to_run`."""

@@ -16,6 +16,7 @@ from lm_eval.models.families import Architecture
 from lm_eval.models.info import ModelFacts, is_local
 from lm_eval.models.model_list import DEMO, demo_models
 from lm_eval.models.size import find_size
+from lm_eval.results.canonical_form import canonical_in_grid
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.scheduling.allocation import grid_dtype
 from lm_eval.scheduling.hardware import Machine
@@ -54,7 +55,7 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
     Args:
         grids: the grids to run. A model that several of them name is run in those for its architecture.
         options: the flags.
-        find_machines: returns the machines to run on; called after the models were found.
+        find_machines: returns the machines to run on; called after models and local data were found.
 
     Raises:
         ConfigurationError: a model, a task or local data is missing or doesn't fit.
@@ -62,16 +63,15 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
     grids = [_with_models(grid, options) for grid in grids]
     common = _common_options(grids, options)
     pairs = [pair for grid in grids for pair in with_tasks(grid, options.tasks, common.include_path)]
-    expanded = [(form, grid, task) for grid, task in pairs for form in expand(grid, task, common)]
+    expanded = [(config, grid, task) for grid, task in pairs for config in expand(grid, common)]
     models = _read_models(expanded, common)
     tasks = {
-        form: task
-        for form, grid, task in expanded
-        if grid.arch_type in (None, models[form.pretrained].family.architecture)
+        config: task
+        for config, grid, task in expanded
+        if grid.arch_type in (None, models[config.pretrained].family.architecture)
     }
-    for form in tasks:
-        check_against_model(form, models[form.pretrained])
-    refuse(check_data({form: task for form, task in tasks.items() if form.data_dir is not None}))
+    for config in tasks:
+        check_against_model(config, models[config.pretrained])
     machines = find_machines()
     runs = _identify(tasks, models, options.dtype, machines)
     return CheckedGrids(runs=runs, models=models, machines=machines)
@@ -80,14 +80,15 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
 def _identify(
     tasks: Mapping[RunConfig, Task], models: Mapping[str, ModelFacts], dtype: str | None, machines: Sequence[Machine]
 ) -> list[Run]:
-    """Fix the dtype and the model's commit of each configuration, and identify it."""
+    """Fix the dtype and the commit of each configuration, merge those that mean the same run, and identify these."""
     dtypes = {name: dtype or grid_dtype(model.family, machines) for name, model in models.items()}
-    resolver, runs = Resolver(), []
-    for form, task in tasks.items():
-        revision = models[form.pretrained].commit or form.revision
-        fixed = replace(form, dtype=dtypes[form.pretrained], revision=revision)
-        runs.append(resolver.identify(fixed, fixed, task))
-    return runs
+    forms: dict[RunConfig, Task] = {}
+    for config, task in tasks.items():
+        revision = models[config.pretrained].commit or config.revision
+        fixed = replace(config, dtype=dtypes[config.pretrained], revision=revision)
+        forms[canonical_in_grid(fixed, task.dataset)] = task
+    resolver = Resolver()
+    return [resolver.identify(form, form, task) for form, task in forms.items()]
 
 
 def check_available(runs: Sequence[Run]) -> None:
@@ -128,15 +129,15 @@ def _default_data_dir(grids: Sequence[Grid], options: Options) -> str | None:
 
 
 def _read_models(expanded: Sequence[tuple[RunConfig, Grid, Task]], common: CommonOptions) -> dict[str, ModelFacts]:
-    """Read the configs of the models that grids name.
+    """Read the configs of the models that grids name; local data is checked with them.
 
     Raises:
-        ConfigurationError: a model is missing, or no grid that names it is for its architecture.
+        ConfigurationError: a model or local data is missing, or no grid that names it is for its architecture.
     """
     wanted: dict[str, set[Architecture | None]] = defaultdict(set)
-    for form, grid, _ in expanded:
-        wanted[form.pretrained].add(grid.arch_type)
-    models = read_models(wanted, common, lambda: check_data({form: task for form, _, task in expanded}))
+    for config, grid, _ in expanded:
+        wanted[config.pretrained].add(grid.arch_type)
+    models = read_models(wanted, common, {config: task for config, _, task in expanded})
     unfit = [name for name, model in models.items() if not wanted[name] & {None, model.family.architecture}]
     if unfit:
         theirs = models[unfit[0]].family.architecture

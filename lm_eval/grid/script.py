@@ -18,19 +18,26 @@ from lm_eval.common.command import exit_status
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.console import GridProgress, print_counts, print_plan, print_results, print_summary, print_unwritten
-from lm_eval.grid.driver import Driver
+from lm_eval.grid.console import (
+    GridProgress,
+    describe_failures,
+    describe_unwritten,
+    print_counts,
+    print_plan,
+    print_results,
+)
 from lm_eval.grid.estimate import Estimate, make_estimate
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.options import Options, read_options
 from lm_eval.grid.plan import Plan, describe_plan, make_plan
 from lm_eval.grid.preflight import check_available, preflight
 from lm_eval.grid.shutdown import shut_down, shutdown_command
-from lm_eval.grid.summary import Summary
 from lm_eval.results.folder import ResultsFolder
+from lm_eval.scheduling.driver import Driver
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.choose import choose_executor
 from lm_eval.scheduling.heartbeat import Progress
+from lm_eval.scheduling.summary import Summary
 
 
 def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callable[[], Sequence[Grid]]] = ()) -> None:
@@ -125,8 +132,12 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         check_available(plan.to_run)
     with _shutting_down(asked=options.shutdown_at_exit):
         summary = _run(plan, folder, executor, estimate, fail_fast=options.fail_fast)
+        failures = describe_failures(plan, summary, folder)
+        if summary.stopped:
+            print_counts(summary)
         print_results(checked.runs, folder)
-        return print_summary(plan, summary, folder)
+        print("".join(f"{line}\n" for line in failures), end="", file=sys.stderr)
+        return 1 if failures else 0
 
 
 @contextlib.contextmanager
@@ -150,11 +161,11 @@ def _run(
     if estimate is None:
         return Summary(Progress(planned=0, skipped=len(plan.done)))
     with GridProgress(len(plan.to_run)) as bar:
-        driver = Driver(plan, folder, estimate, bar.show, fail_fast=fail_fast)
+        driver = Driver(plan.order, folder, estimate.workforce, estimate.remaining, bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
         except KeyboardInterrupt:
             bar.close()
             print_counts(driver.summary)
-            print_unwritten(driver.summary, folder)
+            print("".join(f"{line}\n" for line in describe_unwritten(driver.summary, folder)), end="", file=sys.stderr)
             raise

@@ -2,8 +2,9 @@
 
 import platform
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lm_eval.config.checkpoint import Checkpoint
@@ -110,3 +111,16 @@ def make_units(runs: Sequence[Run]) -> list[WorkUnit]:
     for run in runs:
         units[run.pass_key].append(run)
     return [WorkUnit(runs=tuple(shared)) for shared in units.values()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a driver is to carry out."""
+
+    runs: Sequence[Run]
+    num_done: int = 0
+    """Runs whose results existed before."""
+    replaced: frozenset[str] = frozenset()
+    """Names of runs that have a result, which is to be replaced."""
+    failure_files: Mapping[str, Path] = field(default_factory=dict)
+    """Files that record earlier failures, by the run's name."""

@@ -313,8 +313,8 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, is_full) -> None:
         write(path, content)
 
     monkeypatch.setattr("lm_eval.results.folder.write_json", write_if_room)
-    monkeypatch.setattr("lm_eval.grid.result_writer.RETRY_S", 0.05)
-    monkeypatch.setattr("lm_eval.grid.result_writer.GIVE_UP_S", 1.0)
+    monkeypatch.setattr("lm_eval.scheduling.result_writer.RETRY_S", 0.05)
+    monkeypatch.setattr("lm_eval.scheduling.result_writer.GIVE_UP_S", 1.0)
 
 
 def test_results_for_which_there_is_no_room_are_told_and_written_elsewhere(

@@ -7,6 +7,7 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.grid import grid as grids
 from lm_eval.grid.grid import CommonOptions, Grid
 from lm_eval.grid.options import Options
+from lm_eval.results.canonical_form import canonical_in_grid
 from lm_eval.tasks.registry import find_task
 
 
@@ -61,7 +62,8 @@ def grid(**changes: Any) -> Grid:
     return Grid(**{**fields, **changes})
 
 
-def expand(made: Grid, given: CommonOptions | None = None) -> list[RunConfig]:
-    """The configurations of a grid, its task looked up."""
-    given = given or CommonOptions()
-    return grids.expand(made, find_task(made.model, made.task, given.include_path), given)
+def expand(made: Grid, common: CommonOptions | None = None) -> list[RunConfig]:
+    """The distinct configurations of a grid in their canonical form."""
+    common = common or CommonOptions()
+    dataset = find_task(made.model, made.task, common.include_path).dataset
+    return list(dict.fromkeys(canonical_in_grid(config, dataset) for config in grids.expand(made, common)))

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from lm_eval.common.text import describe_seconds
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.layer import Layer
 from lm_eval.config.run_config import Limit, RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import DataError
-from lm_eval.grid.estimate import RemainingTime, Timings, describe_seconds
 from lm_eval.results.result_file import StoredResult
+from lm_eval.scheduling.timing import RemainingTime, Timings
 from lm_eval.scheduling.units import WorkUnit
 from tests.support.runs import fake_runs
 
@@ -189,7 +190,7 @@ def clock(monkeypatch) -> SimpleNamespace:
     """A clock that a test sets."""
     clock = SimpleNamespace(now=BEGAN)
     clock.monotonic = lambda: clock.now
-    monkeypatch.setattr("lm_eval.grid.estimate.time", clock)
+    monkeypatch.setattr("lm_eval.scheduling.timing.time", clock)
     return clock
 
 

@@ -13,19 +13,19 @@ from lm_eval.common.atomic import sweep_temporary_files
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.estimate import Estimate
-from lm_eval.grid.ownership import Ownership
-from lm_eval.grid.plan import Plan
-from lm_eval.grid.result_writer import ResultWriter
-from lm_eval.grid.summary import Summary
 from lm_eval.results.failures import Failure, remove_failure, write_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import is_same_run
 from lm_eval.results.provenance import code_version, command_line
+from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.heartbeat import Heartbeat, Progress
+from lm_eval.scheduling.ownership import Ownership
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import Ended, Event, Outcome, Started
+from lm_eval.scheduling.result_writer import ResultWriter
+from lm_eval.scheduling.summary import Summary
+from lm_eval.scheduling.timing import RemainingTime
+from lm_eval.scheduling.units import Ended, Event, Order, Outcome, Started
 
 OnChange = Callable[[Progress, str | None], None]
 """Called with the progress, and with a line about a run that has ended, if any."""
@@ -37,20 +37,28 @@ _CHANGED_SINCE_PLAN = Failure(
 
 
 class Driver:
-    """Runs one plan."""
+    """Carries out one order."""
 
     def __init__(
-        self, plan: Plan, folder: ResultsFolder, estimate: Estimate, on_change: OnChange, *, fail_fast: bool = False
+        self,
+        order: Order,
+        folder: ResultsFolder,
+        workforce: Workforce,
+        remaining: RemainingTime,
+        on_change: OnChange,
+        *,
+        fail_fast: bool = False,
     ) -> None:
-        self._plan = plan
-        self._runs = {run.config: run for run in plan.to_run}
+        self._order = order
+        self._runs = {run.config: run for run in order.runs}
         self._folder = folder
-        self._estimate = estimate
+        self._workforce = workforce
+        self._remaining = remaining
         self._on_change = on_change
         self._fail_fast = fail_fast
-        self._progress = Progress(planned=len(plan.to_run), skipped=len(plan.done))
+        self._progress = Progress(planned=len(order.runs), skipped=order.num_done)
         self._heartbeat = Heartbeat(folder.path, self._progress)
-        self._ownership = Ownership(plan, folder, self._heartbeat)
+        self._ownership = Ownership(order, folder, self._heartbeat)
         self._writer = ResultWriter(folder, self._runs)
         self._causes: set[str] = set()
         self.summary = Summary(self._progress)
@@ -62,15 +70,14 @@ class Driver:
             ConfigurationError: the executor cannot run this; nothing ran.
             KeyboardInterrupt: the user interrupted it; finished runs are written.
         """
-        workforce = self._estimate.workforce
         queue = WorkQueue(
-            units=self._estimate.remaining.units,
+            units=self._remaining.units,
             claim=self._ownership.claim,
-            sizes=workforce.sizes,
-            larger_share=workforce.larger_share,
+            sizes=self._workforce.sizes,
+            larger_share=self._workforce.larger_share,
         )
         with self._opened(queue):
-            with contextlib.closing(executor.run(queue, workforce)) as events:  # type: ignore[type-var]
+            with contextlib.closing(executor.run(queue, self._workforce)) as events:  # type: ignore[type-var]
                 for event in events:
                     self._take(event)
                     if self.summary.stopped:
@@ -114,7 +121,7 @@ class Driver:
                 self._take_outcome(outcome)
 
     def _take(self, event: Event) -> None:
-        self._progress.remaining_s = self._estimate.remaining.remaining_s()
+        self._progress.remaining_s = self._remaining.remaining_s()
         if isinstance(event, Started):
             first, number = describe(event.unit.runs[0].config), len(event.unit.runs)
             self._progress.running[event.worker] = {"num_runs": number, "first": first, "since": time.time()}
@@ -158,7 +165,7 @@ class Driver:
                 self._record(replace(outcome, failure=_CHANGED_SINCE_PLAN), _CHANGED_SINCE_PLAN)
                 continue
             self._progress.finished += 1
-            remove_failure(self._folder.path, run, self._plan.reasons[run.name].failure)
+            remove_failure(self._folder.path, run, self._order.failure_files.get(run.name))
             self._end(outcome.config, f"done ({self._count()}): {describe(outcome.config)}{_remark(outcome)}")
 
     def _count(self) -> str:
@@ -176,7 +183,7 @@ class Driver:
         self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {shown}")
 
     def _end(self, config: RunConfig, line: str) -> None:
-        self._estimate.remaining.finish(config)
+        self._remaining.finish(config)
         self._ownership.release(self._runs[config])
         self._on_change(self._progress, line)
 

@@ -7,20 +7,19 @@ import contextlib
 from collections.abc import Sequence
 
 from lm_eval.common.console import print_safely
-from lm_eval.grid.plan import Plan
 from lm_eval.results.failures import Failure, find_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
 from lm_eval.scheduling.heartbeat import Heartbeat
 from lm_eval.scheduling.leases import Leases
-from lm_eval.scheduling.units import Claim
+from lm_eval.scheduling.units import Claim, Order
 
 
 class Ownership:
     """Claims runs for one driver, by the leases and the results of the folder."""
 
-    def __init__(self, plan: Plan, folder: ResultsFolder, heartbeat: Heartbeat) -> None:
-        self._plan = plan
+    def __init__(self, order: Order, folder: ResultsFolder, heartbeat: Heartbeat) -> None:
+        self._replaced = order.replaced
         self._folder = folder
         self._heartbeat = heartbeat
         self._leases = Leases(folder.path, heartbeat.driver)
@@ -58,7 +57,7 @@ class Ownership:
         stored = self._folder.look_again(run)
         if stored is None:
             return False
-        if not self._plan.reasons[run.name].replaces:
+        if run.name not in self._replaced:
             return True
         with contextlib.suppress(OSError):
             return stored.path.stat().st_mtime > self._heartbeat.opened

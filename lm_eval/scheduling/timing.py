@@ -1,0 +1,122 @@
+"""How long work units take, from the times recorded in past results, and how long a grid still takes."""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lm_eval.config.run_config import RunConfig
+from lm_eval.results.result_file import StoredResult
+from lm_eval.scheduling.units import ModelKey, WorkUnit
+from lm_eval.tasks.documents import count_documents
+
+_Work = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds of a pass."""
+
+    encode: float
+    """Per document, shared by all configurations."""
+    score: float
+    """Per document and configuration."""
+    load: float
+    parameters: float | None
+
+    def scaled(self, parameters: float | None) -> "_Cost | None":
+        """Return the cost for a model of another size, in proportion to its parameters."""
+        if not parameters or not self.parameters:
+            return None
+        factor = parameters / self.parameters
+        return _Cost(self.encode * factor, self.score * factor, self.load * factor, parameters)
+
+
+def _work(config: RunConfig) -> _Work:
+    """Return what decides, besides the model, how long a document takes."""
+    return config.task, config.encoding_scheme, config.num_fewshot
+
+
+class Timings:
+    """The times of past results, by model and work."""
+
+    def __init__(self, results: Iterable[StoredResult], *, on_gpu: bool) -> None:
+        self._exact: dict[tuple[str, _Work], list[_Cost]] = defaultdict(list)
+        self._any_model: dict[_Work, list[_Cost]] = defaultdict(list)
+        self.num_results = 0
+        for stored in results:
+            cost = _read(stored, on_gpu=on_gpu)
+            if cost is not None:
+                work = _work(stored.config)
+                self._exact[stored.config.model_name, work].append(cost)
+                self._any_model[work].append(cost)
+                self.num_results += 1
+
+    def seconds(self, unit: WorkUnit, parameters: float | None) -> float | None:
+        """Estimate the seconds of a work unit on one worker; None without a past result of the same work."""
+        run = unit.runs[0]
+        first = run.config
+        costs = self._exact.get((first.model_name, _work(first)))
+        if not costs:
+            scaled = (cost.scaled(parameters) for cost in self._any_model.get(_work(first), ()))
+            costs = [cost for cost in scaled if cost is not None]
+        if not costs:
+            return None
+        encode = statistics.median(cost.encode for cost in costs)
+        score = statistics.median(cost.score for cost in costs)
+        documents = count_documents(run.task.dataset, first.data_dir, first.limit)
+        return documents * (encode + score * len(unit.runs)) + statistics.median(cost.load for cost in costs)
+
+
+def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
+    timing = stored.timing
+    if timing is None or str(timing.device).startswith("cuda") is not on_gpu or "score" not in timing.shared.phases_s:
+        return None
+    encode = timing.shared.phases_s.get("encode", 0.0) / timing.num_documents
+    score = timing.shared.phases_s["score"] / timing.num_documents / timing.shared.num_configurations
+    return _Cost(encode, score, timing.load_s, timing.parameters)
+
+
+@dataclass
+class RemainingTime:
+    """The remaining time of a grid: estimated from past timings at first, from its own pace once runs have ended."""
+
+    units: Sequence[WorkUnit]
+    timings: Timings
+    sizes: Mapping[ModelKey, float]
+    num_workers: int
+    num_unknown: int = 0
+    """Units without an estimate."""
+    _total: float = 0.0
+    _done: float = 0.0
+    _weights: dict[RunConfig, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        known = [self.timings.seconds(unit, self.sizes.get(unit.key)) for unit in self.units]
+        stated = [seconds for seconds in known if seconds is not None]
+        usual = statistics.mean(stated) if stated else 1.0
+        self.num_unknown = known.count(None)
+        for unit, seconds in zip(self.units, known, strict=True):
+            weight = usual if seconds is None else seconds
+            self._total += weight
+            self._weights.update(dict.fromkeys((run.config for run in unit.runs), weight / len(unit.runs)))
+
+    def planned_s(self) -> float | None:
+        """Estimate the seconds of the whole grid; None without past results of the same work."""
+        if not self.units or self.num_unknown == len(self.units):
+            return None
+        return self._total / max(1, min(self.num_workers, len(self.units)))
+
+    def finish(self, config: RunConfig) -> None:
+        """Count a run as ended."""
+        self._done += self._weights.pop(config, 0.0)
+
+    def remaining_s(self) -> float | None:
+        """Estimate the seconds to the end; None without past results and before a run has ended."""
+        elapsed, left = time.monotonic() - self._began, max(0.0, self._total - self._done)
+        if self._done > 0:
+            return elapsed * left / self._done
+        planned = self.planned_s()
+        return None if planned is None else max(0.0, planned - elapsed)
