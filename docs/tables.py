@@ -49,7 +49,7 @@ def values_of(setting: str) -> tuple[list[str], list[str]]:
     try:
         RunConfig.parse(model="dist_gen", model_args=wrong, task="", task_args="", num_fewshot=0)
     except ConfigurationError as error:
-        values, _, prefixes = str(error).partition("choose from ")[2].partition(", optionally behind one of ")
+        values, _, prefixes = str(error).partition("choose from ")[2].partition(", optionally after one of ")
     named = [value.removeprefix("or ") for value in values.split(", ")]
     return list(dict.fromkeys(["None", *named])), prefixes.split(", ") if prefixes else []
 

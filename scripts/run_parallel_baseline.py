@@ -14,7 +14,7 @@ from lm_eval.models.families import Architecture
 
 
 def run() -> Grid:
-    """Score HellaSwag's endings behind the context's own tokens (cross_encoding), on models of both architectures."""
+    """Score HellaSwag's endings after the context's own tokens (cross_encoding), on models of both architectures."""
     return Grid(
         model="dist_gen",
         task="hellaswag_dg",

@@ -10,7 +10,7 @@ from lm_eval.grid import Grid, launch, list_models
 
 
 def run() -> Grid:
-    """Score HellaSwag's endings behind concept vectors, on encoder-decoder models."""
+    """Score HellaSwag's endings after concept vectors, on encoder-decoder models."""
     return Grid(
         model="dist_gen",
         task="hellaswag_dg",

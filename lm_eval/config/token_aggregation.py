@@ -34,7 +34,7 @@ class TokenAggregation:
 
     @classmethod
     def parse(cls, text: str, key: str = "WORD_AGG_SCHEME") -> "TokenAggregation":
-        """Read the value of a setting: an aggregation, optionally behind a prefix.
+        """Read the value of a setting: an aggregation, optionally after a prefix.
 
         Raises:
             ConfigurationError: an unknown aggregation or prefix.
@@ -43,7 +43,7 @@ class TokenAggregation:
         if base not in TOKEN_AGGREGATIONS or prefix + bar not in ACTIVATION_PREFIXES:
             raise ConfigurationError(
                 f"{key}: unknown value {text!r}; choose from {', '.join(TOKEN_AGGREGATIONS)}, "
-                f"optionally behind one of {', '.join(ACTIVATION_PREFIXES[1:])}"
+                f"optionally after one of {', '.join(ACTIVATION_PREFIXES[1:])}"
             )
         return cls(base, cast("ActivationPrefix", prefix + bar))
 

@@ -11,7 +11,7 @@ from lm_eval.models.language_model import LanguageModel
 
 
 def encode_pairs(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[Pair]:
-    """Return the tokens of contexts and of the choices behind them.
+    """Return the tokens of contexts and of the choices that follow them.
 
     Args:
         model: says how text becomes tokens.

@@ -36,7 +36,7 @@ def code_version(top: Path = _TOP) -> Code:
     """Return the version of this code; for a checkout also its commit and whether tracked files have changed.
 
     Args:
-        top: the folder that the code lies in.
+        top: the folder that contains the code.
     """
     commit, status = _git(top, "rev-parse", "HEAD"), _git(top, "status", "--porcelain", "--untracked-files=no")
     return {"version": __version__, "commit": commit, "changed": None if status is None else bool(status)}

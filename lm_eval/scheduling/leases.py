@@ -141,7 +141,7 @@ class Leases:
         if not self._make(guard):
             holder = self._read(guard)
             if holder is not None and (holder == self.driver or not self._is_alive(holder, guard)):
-                guard.unlink(missing_ok=True)  # its driver died; whoever asks next can take the lease
+                guard.unlink(missing_ok=True)  # its driver died; the next driver that asks can take the lease
             return False
         try:
             if self._read(path) != owner:  # another driver was faster, or the lease was given back

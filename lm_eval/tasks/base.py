@@ -81,7 +81,7 @@ class Dataset:
     question_is_one_segment: bool = True
     """Whether the query alone, without shots, is one segment in `segment_each_example`."""
     has_description: bool = False
-    """Whether examples bring a description of their own."""
+    """Whether examples have a description."""
     process_rows: ProcessRows | None = None
     """Transforms the rows of a split, given with their source, before they become examples."""
     shots_in_order: bool = False

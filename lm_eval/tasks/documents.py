@@ -146,7 +146,7 @@ def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
     """Refuse `no_context` where the choices differ in their contexts alone.
 
     Raises:
-        ConfigurationError: `no_context`, with choices that are the same text behind different contexts.
+        ConfigurationError: `no_context`, with choices that are the same text after different contexts.
     """
     with_contexts = next((document for document in documents if document.example.contexts), None)
     if scheme == NO_CONTEXT and with_contexts is not None:

@@ -35,7 +35,7 @@ def score_similarity(
         contexts: the concept vectors of each document.
         choices: one vector per choice, for each document.
         similarity_func: dot_product or cosine_sim.
-        example_agg: `soft_cluster` compares each choice with a context vector of its own.
+        example_agg: `soft_cluster` compares each choice with its own context vector.
         parts: how many consecutive entries belong to one document, where its choices have different contexts; None
             where every entry is a document.
     """

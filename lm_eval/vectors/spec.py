@@ -11,7 +11,7 @@ from lm_eval.vectors.aggregation import Reduction
 
 @dataclass(frozen=True)
 class Segment:
-    """Tokens that the model encodes in a sequence of their own."""
+    """Tokens that the model encodes as a separate sequence."""
 
     tokens: tuple[int, ...]
     offset: int = 0

@@ -141,7 +141,7 @@ def test_what_a_configuration_must_have_is_named_where_it_is_missing():
         _ = VectorSettings().similarity
 
 
-_TOKEN_AGGREGATIONS = "choose from mean, w1mean, last, concat, optionally behind one of relu|, relu+|, -relu|, -relu+|"
+_TOKEN_AGGREGATIONS = "choose from mean, w1mean, last, concat, optionally after one of relu|, relu+|, -relu|, -relu+|"
 
 INVALID = [
     *(

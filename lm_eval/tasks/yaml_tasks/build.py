@@ -129,7 +129,7 @@ def _process_rows(file: TaskFile) -> ProcessRows | None:
         datasets.disable_progress_bars()
         try:
             return list(process(datasets.Dataset.from_list([dict(row) for row in rows])))
-        except Exception as error:  # whatever a user's function does
+        except Exception as error:  # whatever a user's function raises
             raise DataError(
                 f"{source}: process_docs of {path}: {type(error).__name__}: {error}; "
                 f"correct {function.reference} or the rows"
@@ -190,7 +190,7 @@ def _own_shots(samples: Any, path: Path, reader: RowReader) -> tuple[Example, ..
         make = samples.load("fewshot_config: samples")
         try:
             samples = make()
-        except Exception as error:  # whatever a user's function does
+        except Exception as error:  # whatever a user's function raises
             raise ConfigurationError(f"{where}: {type(error).__name__}: {error}; correct the function") from error
     if not isinstance(samples, list) or not all(isinstance(row, Mapping) for row in samples):
         raise ConfigurationError(f"{where} must be a list of rows, each KEY: value lines, got {samples!r:.80}")

@@ -102,7 +102,7 @@ class TaskIndex:
                 if unsupported := [key for key in entry if key not in _ENTRY_KEYS]:
                     raise ConfigurationError(
                         f"{where}: an entry with {', '.join(map(str, unsupported))} changes a task, which is not "
-                        "supported; write a file of its own with include"
+                        "supported; write a separate file with include"
                     )
                 if isinstance(entry.get("task"), list):
                     tasks += self._follow(entry["task"], path, within)

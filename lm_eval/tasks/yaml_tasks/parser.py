@@ -51,7 +51,7 @@ class Function:
             raise ConfigurationError(f"{where}: {self.module_file} does not exist; write MODULE.FUNCTION")
         try:
             module = _import(self.module_file)
-        except Exception as error:  # whatever the user's file does
+        except Exception as error:  # whatever the user's file raises
             remedy = "correct it"
             if isinstance(error, ModuleNotFoundError):
                 remedy = f"install {error.name}"

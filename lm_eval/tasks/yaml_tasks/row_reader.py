@@ -125,7 +125,7 @@ class RowReader:
         """Make an example whose choices are contexts, each followed by the same continuation."""
         if not isinstance(target, str) or not target.strip():
             raise self.target.wrong(
-                source, "must be the text behind all choices, where doc_to_text is a number", target
+                source, "must be the text that follows all choices, where doc_to_text is a number", target
             )
         if not 0 <= position < len(contexts):
             raise self.text.wrong(source, f"must be an index into {len(contexts)} choices, from 0", position)

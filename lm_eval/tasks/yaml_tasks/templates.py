@@ -78,7 +78,7 @@ class Value:
             return self.make(row)
         except jinja2.UndefinedError as error:
             problem = f"{error.message}; the row has {', '.join(map(str, row)) or 'no fields'}"
-        except Exception as error:  # whatever a user's template or function does
+        except Exception as error:  # whatever a user's template or function raises
             problem = f"{type(error).__name__}: {error}"
         how = f"!function {self.written.reference}" if isinstance(self.written, Function) else f"{self.written!r:.80}"
         raise DataError(f"{source}: {self.key} of {self.path}: {problem}; correct {how} or the row")

@@ -42,7 +42,7 @@ def connect(cluster: str) -> None:
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=cluster, **options)
-        signal.signal(signal.SIGTERM, on_termination)  # ray puts a handler of its own there
+        signal.signal(signal.SIGTERM, on_termination)  # ray installs its own handler
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigurationError(
             f"--cluster {cluster}: no Ray cluster can be joined there ({str(error).strip()}); "
