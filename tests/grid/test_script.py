@@ -183,7 +183,7 @@ def test_older_results_are_taken_with_a_remark_and_superseded_when_run_again(gpt
     assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
     printed = capsys.readouterr()
     assert "0 to run, 3 done" in printed.out
-    assert "3 are told by files of the older form" in printed.err
+    assert "3 are in files of the older form" in printed.err
     run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True))
     assert len(files_of(tmp_path)) == 6
     assert len(list(ResultsFolder(tmp_path))) == 3
