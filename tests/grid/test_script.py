@@ -259,7 +259,7 @@ def test_grids_of_several_kinds_run_as_one_each_model_in_those_of_its_architectu
     assert carry_out(grids, options(data_dir, tmp_path), "unused", InProcessExecutor()) == 0
     assert "4 to run, 0 done" in capsys.readouterr().out
     assert {
-        (c.task, Path(c.pretrained).name, c.num_fewshot, str(c.vectors.word_agg_scheme))
+        (c.task, c.model_name, c.num_fewshot, c.vectors.public()["WORD_AGG_SCHEME"])
         for c in (stored.config for stored in ResultsFolder(tmp_path))
     } == {
         ("hellaswag_dg", "tiny-gpt2", 0, None),

@@ -350,7 +350,7 @@ def test_the_older_files_of_the_reference_are_all_read_and_found(reference):
     stored = list(results)
     assert len(stored) == len(list(path.glob("*.json"))) == 13
     for item in stored:
-        assert (item.config.limit, item.identity) == (Limit(0, 24), None)
+        assert (item.config.limit, item.is_older_form) == (Limit(0, 24), True)
         wanted = replace(
             item.config,
             pretrained=str(reference / "models" / item.config.pretrained),
