@@ -3,13 +3,13 @@
 Knows nothing of tensors, files or results; rules of a task or a model family are checked in their modules.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lm_eval.common.text import format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
+from lm_eval.config.limit import Limit
 from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
 from lm_eval.config.token_aggregation import SINGLE_VECTOR_AGGREGATIONS, TOKEN_AGGREGATIONS
 from lm_eval.errors import ConfigurationError
@@ -42,39 +42,6 @@ EXECUTION_KEYS = ("device_map",)
 TASK_KEYS = ("encoding_scheme", "data_dir", "include_path")
 
 
-@dataclass(frozen=True)
-class Limit:
-    """A slice of the shuffled documents (experiment §2)."""
-
-    start: int = 0
-    end: int | None = None
-
-    @classmethod
-    def parse(cls, value: "str | int | Limit | None") -> "Limit":
-        """Read an integer N (the first N) or `START:END`.
-
-        Raises:
-            ConfigurationError: neither of the two forms, or a slice that is always empty.
-        """
-        if isinstance(value, Limit):
-            return value
-        if value is None or value == "None":
-            return cls()
-        match = re.fullmatch(r"\s*(?:(\d+)|(\d*):(\d*))\s*", str(value))
-        if match is None or isinstance(value, bool):
-            raise ConfigurationError(f"limit must be an integer N or START:END, both non-negative, got {value!r}")
-        first, start, end = match.groups()
-        limit = cls(0, int(first)) if first is not None else cls(int(start or 0), int(end) if end else None)
-        if limit.end is not None and limit.end <= limit.start:
-            raise ConfigurationError(f"limit {value!r} selects no document; START must be below END")
-        return limit
-
-    def __str__(self) -> str:
-        if self.start == 0:
-            return "None" if self.end is None else str(self.end)
-        return f"{self.start}:{'' if self.end is None else self.end}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One configuration: everything that decides a result (experiment §1)."""
@@ -89,7 +56,7 @@ class RunConfig:
     """How a context is cut (experiment §3); None only for `hf`."""
     num_fewshot: int = 0
     """Shots in a context."""
-    limit: Limit = Limit()
+    limit: Limit = field(default_factory=Limit)
     """Slice of the shuffled documents."""
     vectors: VectorSettings = field(default_factory=VectorSettings)
     """Aggregations, layers, similarity."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.config.checkpoint import Checkpoint
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture

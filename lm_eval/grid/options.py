@@ -12,7 +12,8 @@ import fire
 
 from lm_eval.common.text import did_you_mean, parse_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
-from lm_eval.config.run_config import DTYPES, Limit
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import DTYPES
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.availability import check_data, check_weights, read_models, refuse
 from lm_eval.grid.grid import CommonOptions, Grid, expand, resolve_folder, with_tasks

@@ -14,7 +14,8 @@ from typing import Any
 from lm_eval.common.json_files import read_json
 from lm_eval.common.typed_files import read_as
 from lm_eval.config.layer import LAST, Layer
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.results.identity import Identity, StoredRun, fingerprint
 from lm_eval.results.older_form import CHANCE
 from lm_eval.results.provenance import Code, describe_code

@@ -11,7 +11,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lm_eval.config.run_config import NO_CONTEXT, Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import NO_CONTEXT, RunConfig
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Dataset, Example
 from lm_eval.tasks.rows import LocalSplit, read_hub

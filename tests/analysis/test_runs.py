@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from lm_eval.analysis.runs import METRICS, describe_columns, family_of, read_runs
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import CommonOptions
 from lm_eval.results.failures import Failure, write_failure

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lm_eval.cli.status import describe_status
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval.config.run_config import ENCODING_SCHEMES, SEGMENTING_SCHEMES, Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import ENCODING_SCHEMES, SEGMENTING_SCHEMES, RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval.config.run_config import ENCODING_SCHEMES, Limit
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import ENCODING_SCHEMES
 from lm_eval.contexts.encoding_schemes import SCHEMES, build_context, split_sentences
 from lm_eval.tasks.base import Example
 from lm_eval.tasks.documents import select_documents

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lm_eval.config.layer import Layer
-from lm_eval.config.run_config import Limit
+from lm_eval.config.limit import Limit
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import CommonOptions, Grid

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lm_eval.config.run_config import Limit, RunConfig, describe
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.grid.grid import CommonOptions
 from lm_eval.grid.plan import Plan, describe_plan, make_plan, plan_remarks
 from lm_eval.models.info import model_identity

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lm_eval.common.atomic import check_writable, sweep_temporary_files, write_json
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.folder import ResultsFolder
@@ -332,6 +333,29 @@ def test_an_older_file_of_a_hub_model_is_found_by_its_full_name_alone(folder, co
 def test_an_older_file_of_another_version_of_the_task_is_not_found(folder, config):
     put(folder / "old.json", {**older_result(config), "versions": {config.task: 1}})
     assert ResultsFolder(folder).find(resolve(config)) is None
+
+
+def test_an_older_file_that_states_no_version_of_the_task_is_not_found(folder, config):
+    put(folder / "old.json", {**older_result(config), "versions": {config.task: None}})
+    assert ResultsFolder(folder).find(resolve(config)) is None
+
+
+def test_an_older_file_is_superseded_whatever_the_version_of_the_newer_ones_task(folder, config):
+    put(folder / "old.json", older_result(config))
+    newer = result(config)
+    newer["identity"][config.task] = {**newer["identity"][config.task], "task_version": 1}
+    put(folder / "new.json", {**newer, "versions": {config.task: 1}})
+    assert [stored.path.name for stored in ResultsFolder(folder)] == ["new.json"]
+
+
+def test_a_result_whose_task_files_have_moved_is_found_though_rows_are_left_open(folder, config):
+    run = resolve(config)
+    stated = replace(config, include_path="/moved/away", task="mine_d")
+    identity = {**run.identity, "task": "mine_d", "task_definition": "1f" * 32, "data": {"hub": "x", "test": "2e" * 32}}
+    put(folder / "a.json", {**older_result(stated), "identity": {"mine_d": identity}})
+    wanted = replace(run, identity={**identity, "data": {"hub": "x"}})
+    assert ResultsFolder(folder).find(wanted) is not None
+    assert ResultsFolder(folder).find(replace(run, identity={**identity, "task_definition": "3d" * 32})) is None
 
 
 def test_an_older_file_of_a_task_that_is_unknown_here_concerns_nobody(folder, config):

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lm_eval.config.run_config import SEGMENTING_SCHEMES, Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import SEGMENTING_SCHEMES, RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.errors import ConfigurationError

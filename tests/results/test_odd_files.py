@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm_eval.cli.status import describe_status
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import VectorSettings
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import resolve
@@ -42,16 +44,24 @@ DRIVER = {
 }
 
 
-@pytest.fixture(scope="module")
-def config(data_dir) -> RunConfig:
-    return RunConfig(
-        model="hf",
-        pretrained="someone/small",
-        task="hellaswag",
-        num_fewshot=2,
-        limit=Limit(0, 4),
-        data_dir=str(data_dir),
+@pytest.fixture(scope="module", params=["hf", "dist_sim"])
+def config(request, data_dir) -> RunConfig:
+    """One configuration without vectors, and one with every setting of them."""
+    named = {"pretrained": "someone/small", "num_fewshot": 2, "limit": Limit(0, 4), "data_dir": str(data_dir)}
+    if request.param == "hf":
+        return RunConfig(model="hf", task="hellaswag", **named)
+    vectors = VectorSettings.parse(
+        WORD_AGG_SCHEME="relu|mean",
+        SEGMENT_AGG_SCHEME="mean",
+        EXAMPLE_AGG_SCHEME="mean",
+        NORM="zNorm",
+        SIMILARITY_FUNC="dot_product",
+        ENCODING_LAYER="3",
+        OUT_WORD_AGG_SCHEME="last",
+        OUT_ENCODING_LAYER="OE",
     )
+    scheme = "sentence_level_segmentation"
+    return RunConfig(model="dist_sim", task="hellaswag_d", encoding_scheme=scheme, vectors=vectors, **named)
 
 
 def result(config: RunConfig, identity: dict[str, Any]) -> dict[str, Any]:
@@ -101,11 +111,15 @@ def spoil(data: st.DataObject, path: Path, content: object) -> None:
     path.write_text(json.dumps(with_value(content, place, data.draw(st.sampled_from(ODD)))))
 
 
-@settings(max_examples=300)
+@pytest.mark.parametrize("form", ["newer", "older"])
+@settings(max_examples=150)
 @given(data=st.data())
-def test_an_odd_value_in_a_result_is_read_or_refused(config, tmp_path_factory, data):
+def test_an_odd_value_in_a_result_is_read_or_refused(form, config, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("results")
-    spoil(data, folder / "a.json", result(config, resolve(config).identity))
+    content = result(config, resolve(config).identity)
+    if form == "older":
+        del content["identity"]
+    spoil(data, folder / "a.json", content)
     try:
         found = read_results(folder / "a.json")
     except (OSError, ValueError) as error:
@@ -141,7 +155,7 @@ def test_hostile_nesting_is_an_unreadable_file(config, tmp_path):
         read_results(tmp_path / "a.json")
 
 
-def test_what_a_file_has_in_vain_is_named_with_rule_and_value(config, tmp_path):
+def test_a_wrong_value_is_named_with_rule_and_value(config, tmp_path):
     content = with_value(result(config, resolve(config).identity), ("config", "num_fewshot"), "two")
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"\(num_fewshot of config must be an integer, got 'two'\)"):

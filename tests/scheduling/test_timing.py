@@ -9,7 +9,8 @@ import pytest
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.layer import Layer
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import DataError
 from lm_eval.results.result_file import StoredResult

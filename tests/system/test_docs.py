@@ -72,6 +72,7 @@ def test_every_file_that_a_page_names_is_there(page):
 def test_the_readme_has_at_most_700_words_and_leads_to_all_subpackages():
     text = (TOP / "README.md").read_text()
     assert len(text.split()) <= 700
+    assert "{{" not in text
     subpackages = {path.parent.name for path in (TOP / "lm_eval").glob("*/__init__.py")}
     assert set(re.findall(r"^\| `(\w+)/` \| [^| ]", text, re.MULTILINE)) == subpackages
 

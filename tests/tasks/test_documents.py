@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lm_eval.config.run_config import Limit
+from lm_eval.config.limit import Limit
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks import documents, rows
 from lm_eval.tasks.documents import data_identity, needed_splits, read_split, select_documents

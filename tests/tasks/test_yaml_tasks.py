@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.errors import ConfigurationError, DataError

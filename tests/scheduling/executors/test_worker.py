@@ -9,7 +9,8 @@ import torch
 
 import lm_eval.inference.loading
 import lm_eval.scoring.evaluation
-from lm_eval.config.run_config import Limit, RunConfig
+from lm_eval.config.limit import Limit
+from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import MemoryShortageError, RunError
 from lm_eval.grid.grid import CommonOptions

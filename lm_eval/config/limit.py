@@ -1,0 +1,39 @@
+"""`--limit`: a slice of the shuffled documents (experiment §2)."""
+
+import re
+from dataclasses import dataclass
+
+from lm_eval.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A slice of the shuffled documents (experiment §2)."""
+
+    start: int = 0
+    end: int | None = None
+
+    @classmethod
+    def parse(cls, value: "str | int | Limit | None") -> "Limit":
+        """Read an integer N (the first N) or `START:END`.
+
+        Raises:
+            ConfigurationError: neither of the two forms, or a slice that is always empty.
+        """
+        if isinstance(value, Limit):
+            return value
+        if value is None or value == "None":
+            return cls()
+        match = re.fullmatch(r"\s*(?:(\d+)|(\d*):(\d*))\s*", str(value))
+        if match is None or isinstance(value, bool):
+            raise ConfigurationError(f"limit must be an integer N or START:END, both non-negative, got {value!r}")
+        first, start, end = match.groups()
+        limit = cls(0, int(first)) if first is not None else cls(int(start or 0), int(end) if end else None)
+        if limit.end is not None and limit.end <= limit.start:
+            raise ConfigurationError(f"limit {value!r} selects no document; START must be below END")
+        return limit
+
+    def __str__(self) -> str:
+        if self.start == 0:
+            return "None" if self.end is None else str(self.end)
+        return f"{self.start}:{'' if self.end is None else self.end}"
