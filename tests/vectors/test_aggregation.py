@@ -6,19 +6,16 @@ from jaxtyping import TypeCheckError
 
 from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, TokenAggregation
 from lm_eval.vectors.aggregation import (
-    NORMS,
     PREFIXES,
     Reduction,
     aggregate_contexts,
     aggregate_tokens,
-    l2_norm,
     last,
     mean,
     mean_of_groups,
-    var_norm,
     w1mean,
-    z_norm,
 )
+from lm_eval.vectors.norms import NORMS, l2_norm, var_norm, z_norm
 
 SCHEMES = [prefix + base for prefix in ACTIVATION_PREFIXES for base in ("mean", "w1mean", "last", "concat")]
 
