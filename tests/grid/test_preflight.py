@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,12 +14,6 @@ from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.hardware import local_machine
 from lm_eval.tasks import registry
 from tests.support.grids import options, small_grid
-from tests.support.tiny_models import save_tiny
-
-
-@pytest.fixture(scope="module")
-def gpt2(tmp_path_factory) -> Path:
-    return save_tiny("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,16 +21,6 @@ from lm_eval.scheduling.units import Ended
 from tests.support.grids import options, small_grid
 from tests.support.tiny_models import save_tiny
 from tests.support.worlds import write_rows
-
-
-@pytest.fixture(scope="session")
-def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
-
-
-@pytest.fixture(scope="session")
-def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny("t5", tmp_path_factory.mktemp("models") / "tiny-t5")
 
 
 def run(grid, chosen) -> int:
@@ -194,22 +183,6 @@ def test_a_dry_run_writes_nothing_and_names_every_run(gpt2, data_dir, tmp_path, 
     assert run(small_grid(gpt2), options(data_dir, tmp_path / "results", dry_run=True)) == 0
     assert capsys.readouterr().out.count("to run: hellaswag_d") == 3
     assert not (tmp_path / "results").exists()
-
-
-def test_shutting_down_happens_only_when_asked_and_after_the_results_are_written(gpt2, data_dir, tmp_path, monkeypatch):
-    calls: list[int] = []
-
-    def shut_down(command, check):
-        calls.append(len(files_of(tmp_path)))
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr("lm_eval.grid.shutdown.subprocess.run", shut_down)
-    run(small_grid(gpt2), options(data_dir, tmp_path))
-    assert calls == []
-    run(small_grid(gpt2), options(data_dir, tmp_path, overwrite_results=True, shutdown_at_exit=True))
-    assert calls == [3]
-    run(small_grid(gpt2), options(data_dir, tmp_path, dry_run=True, shutdown_at_exit=True))
-    assert calls == [3]
 
 
 def test_models_of_the_wrong_architecture_are_refused(gpt2, t5, data_dir, tmp_path):
@@ -441,37 +414,6 @@ def test_what_another_driver_has_overwritten_meanwhile_is_not_computed_again(gpt
     capsys.readouterr()
     assert carry_out([small_grid(gpt2)], chosen, "unused", Late()) == 0
     assert capsys.readouterr().out.count("done elsewhere (") == 3
-
-
-@pytest.mark.parametrize("answer", [lambda: subprocess.CompletedProcess([], 1), lambda: int("x")])
-def test_a_machine_that_does_not_shut_down_is_told(gpt2, data_dir, tmp_path, monkeypatch, capsys, answer):
-    def shut_down(command, check):
-        try:
-            return answer()
-        except ValueError:
-            raise FileNotFoundError("sudo") from None
-
-    monkeypatch.setattr("lm_eval.grid.shutdown.subprocess.run", shut_down)
-    assert run(small_grid(gpt2), options(data_dir, tmp_path, shutdown_at_exit=True)) == 0
-    assert "shut down: " in capsys.readouterr().err
-
-
-def test_a_run_that_fails_altogether_shuts_the_machine_down_too(gpt2, data_dir, tmp_path, monkeypatch):
-    calls: list[int] = []
-
-    class Broken(InProcessExecutor):
-        def run(self, queue, workforce):
-            raise ConfigurationError("no cluster can be joined")
-            yield
-
-    def shut_down(command, check):
-        calls.append(0)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr("lm_eval.grid.shutdown.subprocess.run", shut_down)
-    with pytest.raises(ConfigurationError, match="no cluster can be joined"):
-        carry_out([small_grid(gpt2)], options(data_dir, tmp_path, shutdown_at_exit=True), "unused", Broken())
-    assert calls == [0]
 
 
 def test_a_finished_grid_needs_no_folder_that_can_be_written(gpt2, data_dir, tmp_path, monkeypatch, capsys):

@@ -55,10 +55,10 @@ def _let_workers_import_this() -> None:
 
     A checkout need not be installed: its scripts add it to `sys.path`, which Ray's workers don't do.
     """
-    if "site-packages" in _PACKAGE.parts:
-        return
-    further = filter(None, [os.environ.get("PYTHONPATH")])
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(_PACKAGE.parent), *further])
+    checkout, path = str(_PACKAGE.parent), os.environ.get("PYTHONPATH")
+    further = path.split(os.pathsep) if path else []
+    if "site-packages" not in _PACKAGE.parts and checkout not in further:
+        os.environ["PYTHONPATH"] = os.pathsep.join([checkout, *further])
 
 
 def check_address(cluster: str) -> None:
