@@ -60,8 +60,7 @@ docs: $(DEV)  ## build the documentation into site/, warnings being errors
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	@echo "the documentation is in site/index.html"
 
-# Tests that start Ray go to one worker, one after the other: two clusters on a machine would find each other.
-PARALLEL := --numprocesses logical --maxprocesses 8 --dist loadgroup
+PARALLEL := --numprocesses logical --maxprocesses 8
 
 test: $(DEV)  ## run the tests, with a floor under their coverage (12 minutes on 2 cores)
 	@$(PY) -m pytest $(PARALLEL) --cov=lm_eval --cov-fail-under=85

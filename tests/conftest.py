@@ -44,11 +44,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help=text)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Say which tests share a process."""
+    from tests.support.scheduler import GroupScheduling  # noqa: PLC0415  (needs xdist, which runs of one process don't)
+
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let one worker read the study for all tests of it; keep what the option `--quick` keeps."""
+    """Mark the tests of the study as slow; keep what the option `--quick` keeps."""
     for item in items:
         if "study_dir" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("study"))
             item.add_marker(pytest.mark.slow)
     if not config.getoption("--quick"):
         return

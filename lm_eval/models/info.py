@@ -64,11 +64,7 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
     """
     _check_beside(checkpoint)
     local = is_local(pretrained)
-    if local:
-        path = _local_config(pretrained, checkpoint)
-        _check_folder(pretrained, path.parent, revision, needs_tokenizer=checkpoint.tokenizer is None)
-    else:
-        path = _hub_config(pretrained, revision, checkpoint.subfolder)
+    path = _local_config(pretrained, checkpoint) if local else _hub_config(pretrained, revision, checkpoint.subfolder)
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         family = find_family(config, pretrained)
@@ -78,6 +74,8 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
         raise ConfigurationError(
             f"{pretrained}: {path} is not a usable model config ({type(error).__name__}: {error})"
         ) from error
+    if local:
+        _check_folder(pretrained, path.parent, revision, needs_tokenizer=checkpoint.tokenizer is None)
     return ModelFacts(
         name=pretrained, family=family, num_layers=num_layers, config=config, commit=None if local else _commit(path)
     )

@@ -104,7 +104,7 @@ def test_hf_is_also_spelt_gpt2(gpt2, data_dir):
     [
         (
             {"tasks": "hellaswagd"},
-            "unknown task 'hellaswagd' (did you mean 'hellaswag_d'?); for similarity choose from",
+            "unknown task 'hellaswagd' (did you mean hellaswag_d?); for similarity choose from",
         ),
         ({"tasks": "webqs_dg"}, "task 'webqs_dg' is for generation scoring, but --model dist_sim does similarity"),
         ({"tasks": ","}, "tasks: no task is named"),
@@ -222,7 +222,7 @@ def test_cut_segments_are_counted_in_one_warning_and_in_the_result(data_dir, tmp
         limit=3,
     )
     assert result["run"]["hellaswag_d"]["num_truncated_segments"] == 3
-    warnings = [record.getMessage() for record in caplog.records if record.name == "lm_eval.evaluator"]
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("lm_eval.")]
     assert len(warnings) == 1
     assert "3 segments were longer than the 40 tokens" in warnings[0]
 

@@ -10,7 +10,7 @@ from tests.support.clusters import ray_node, running_cluster, two_nodes, workers
 from tests.support.grid_runs import Grid, begun, results_of, wait_for_results, write_grid
 from tests.support.waiting import PATIENCE_S, assert_all_end
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
 def test_machines_that_share_no_disk_need_only_the_models_and_the_data(grid_models, data_dir, tmp_path):

@@ -66,7 +66,7 @@ def test_listed_models_are_of_known_families_and_sorted_by_size():
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_the_demonstration_runs_everything_once_and_prints_a_table(demo_run, monkeypatch, capsys):
     results, first = demo_run
     header, _, *rows = first.partition("\n\ntask ")[2].partition("\n\n")[0].splitlines()

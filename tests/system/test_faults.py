@@ -25,22 +25,34 @@ from tests.support.grid_runs import Grid, begun, results_of, wait_for_results, w
 from tests.support.paths import TOP
 from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
 class Killer(threading.Thread):
-    """Kills workers at random while a grid runs."""
+    """Kills workers at random while a grid runs, each only after a new result: a slow machine gets to the end, too."""
 
-    def __init__(self, pid: int, rnd: random.Random) -> None:
+    def __init__(self, pid: int, results: Path, rnd: random.Random) -> None:
         super().__init__(daemon=True)
-        self.pid, self.rnd, self.killed = pid, rnd, 0
+        self.pid, self.results, self.rnd, self.killed = pid, results, rnd, 0
         self.stop = threading.Event()
 
     def run(self) -> None:
+        since = 0.0
         while not self.stop.wait(self.rnd.uniform(3, 8)):
-            if workers := workers_below(self.pid):
+            workers, newest = workers_below(self.pid), _newest(self.results)
+            if workers and newest > since:
                 self.rnd.choice(workers).kill()
                 self.killed += 1
+                since = newest
+
+
+def _newest(folder: Path) -> float:
+    """When the newest file of a folder was written."""
+    times = [0.0]
+    for path in folder.glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):  # replaced just now
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def break_files(folder: Path, rnd: random.Random) -> int:
@@ -63,7 +75,7 @@ def test_a_grid_survives_killed_workers_killed_drivers_and_broken_files(undistur
     lost = 0
     with running_cluster(6411, 4, TMPDIR=str(logs), RAY_TMPDIR="/tmp") as (address, head):
         grid = Grid(script, data_dir, results, "--cluster", address)
-        killer = Killer(head, rnd)
+        killer = Killer(head, results, rnd)
         killer.start()
         for _ in range(5):
             with grid.start() as driver:

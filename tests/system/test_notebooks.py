@@ -78,7 +78,7 @@ def test_executed_notebooks_load_nothing_from_elsewhere():
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_all_notebooks_run_on_what_the_scripts_have_made(demo_run, tmp_path, kernels):
     for name in READING:
         printed = execute(name, tmp_path / "notebooks", **folders_of(name, demo_run.results))

@@ -64,7 +64,7 @@ def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(models, 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_a_grid_of_two_models_runs_once_and_a_deleted_file_is_run_again(models, data_dir, tmp_path):
     arguments = (
         *("--models", f"{models['gpt2']},{models['gpt_neox']}"),
@@ -87,7 +87,7 @@ def test_a_grid_of_two_models_runs_once_and_a_deleted_file_is_run_again(models, 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("script", "family", "expected"),
     [
@@ -105,7 +105,7 @@ def test_every_script_runs_its_grid(models, data_dir, tmp_path, script, family, 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(models, data_dir, tmp_path):
     named = ("--models", f"{models['gpt2']},{models['t5']}", "--data_dir", data_dir, "--results_dir", tmp_path)
     ended = call("run_parallel_baseline.py", "--controls", "--limit", "3", *named)
@@ -131,7 +131,7 @@ def cluster() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(cluster, models, data_dir, tmp_path):
     arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
     found = call("run_parallel_sim_gpt.py", "-c", "auto", "--limit", "3", *arguments)
@@ -145,7 +145,7 @@ def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(clu
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, tmp_path):
     arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
     with start("run_parallel_gen_gpt.py", *arguments) as grid:
@@ -158,7 +158,7 @@ def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, t
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
 def test_an_interrupt_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir, tmp_path, signals):
     arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
@@ -176,7 +176,7 @@ def test_an_interrupt_ends_a_grid_with_one_line_and_leaves_no_process(models, da
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_an_address_where_nothing_listens_is_refused_at_once(models, data_dir, tmp_path):
     arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
     ended = call("run_parallel_sim_gpt.py", "-c", "127.0.0.1:1", *arguments)
@@ -185,7 +185,7 @@ def test_an_address_where_nothing_listens_is_refused_at_once(models, data_dir, t
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_without_a_cluster_to_join_the_call_is_refused(models, data_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     if any(process.info["name"] == "raylet" for process in psutil.process_iter(["name"])):

@@ -90,7 +90,7 @@ print(json.dumps(told))
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.ray
 def test_a_machine_that_lacks_a_package_is_named_and_runs_without_one_are_given_up():
     ended = subprocess.run(
         [sys.executable, "-c", REAL], capture_output=True, text=True, check=False, timeout=PATIENCE_S,
