@@ -62,7 +62,7 @@ docs: $(DEV)  ## build the documentation into site/, warnings being errors
 
 PARALLEL := --numprocesses logical --maxprocesses 8
 
-test: $(DEV)  ## run the tests, with a floor under their coverage (12 minutes on 2 cores)
+test: $(DEV)  ## run the tests, with a floor under their coverage (20 minutes on 2 cores)
 	@$(PY) -m pytest $(PARALLEL) --cov=lm_eval --cov-fail-under=85
 
 test-quick: $(DEV)  ## run the quick tests of what has changed since the branch left main (90 seconds)

@@ -27,6 +27,8 @@ from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
+NUM_KILLS = 8
+
 
 class Killer(threading.Thread):
     """Kills workers at random while a grid runs, each only after a new result: a slow machine gets to the end, too."""
@@ -38,7 +40,7 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         since = 0.0
-        while not self.stop.wait(self.rnd.uniform(3, 8)):
+        while self.killed < NUM_KILLS and not self.stop.wait(self.rnd.uniform(3, 8)):
             workers, newest = workers_below(self.pid), _newest(self.results)
             if workers and newest > since:
                 self.rnd.choice(workers).kill()
