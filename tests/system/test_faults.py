@@ -27,7 +27,7 @@ from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
-NUM_KILLS = 8
+NUM_DRIVERS, NUM_KILLS = 3, 6
 
 
 class Killer(threading.Thread):
@@ -79,7 +79,7 @@ def test_a_grid_survives_killed_workers_killed_drivers_and_broken_files(undistur
         grid = Grid(script, data_dir, results, "--cluster", address)
         killer = Killer(head, results, rnd)
         killer.start()
-        for _ in range(5):
+        for _ in range(NUM_DRIVERS):
             with grid.start() as driver:
                 wait_for_results(driver, results, len(list(results.glob("*.json"))) + 20)
                 time.sleep(rnd.uniform(0, 0.5))
@@ -101,7 +101,7 @@ def test_a_grid_survives_killed_workers_killed_drivers_and_broken_files(undistur
     assert lost >= 4
     assert killer.killed >= 3
     num_passes = len(expected) / 2
-    explained = num_passes + 2 * killer.killed + 5 * 4 + lost  # a death may split a pass in two; 4 workers a driver
+    explained = num_passes + 2 * killer.killed + NUM_DRIVERS * 4 + lost  # a death may split a pass in two; 4 workers a driver
     assert num_passes <= begun(logs, results / "logs").total() <= explained
 
 
