@@ -101,7 +101,7 @@ def test_a_grid_survives_killed_workers_killed_drivers_and_broken_files(undistur
     assert lost >= 4
     assert killer.killed >= 3
     num_passes = len(expected) / 2
-    explained = num_passes + 2 * killer.killed + NUM_DRIVERS * 4 + lost  # a death may split a pass in two; 4 workers a driver
+    explained = num_passes + 2 * killer.killed + NUM_DRIVERS * 4 + lost  # a death splits a pass; 4 workers a driver
     assert num_passes <= begun(logs, results / "logs").total() <= explained
 
 
