@@ -8,6 +8,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from tests.support import type_checker
 from tests.support.paths import REFERENCE, TOP
 from tests.support.published_study import write_study
 from tests.support.worlds import write_world
@@ -26,8 +27,7 @@ def _modules() -> list[str]:
 
 
 # Before anything imports the package.
-CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int will do for a float
-install_import_hook([name for name in _modules() if name not in UNCHECKED], CHECKER)
+install_import_hook([name for name in _modules() if name not in UNCHECKED], f"{type_checker.__name__}.check")
 
 hypothesis.settings.register_profile("steady", deadline=None, max_examples=100, derandomize=True, database=None)
 hypothesis.settings.load_profile("steady")
