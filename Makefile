@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # Two installations into one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help env demo charts docs test test-quick check parity bench upstream locks clean
+.PHONY: help env demo charts docs test test-quick check parity bench upstream gpu locks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ bench: $(DEV)  ## measure the engine against the plain way, and what the publish
 upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which gets an environment in cache/ (5 minutes)
 	@$(PY) -m benchmarks.upstream --out benchmarks/upstream.json
 	@$(PY) -m benchmarks.upstream_tasks
+
+gpu: $(DEV)  ## measure what only a GPU shows (8 minutes at the most)
+	@$(PY) -m benchmarks.gpu --out benchmarks/gpu.json
 
 clean:  ## remove .venv_lme and what the tools leave behind
 	@rm -rf $(VENV) build site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
