@@ -11,19 +11,21 @@ Tokenised = TypeVar("Tokenised")
 
 _TOKENISED_TOGETHER = 256
 """Items in a chunk."""
-_WINDOW_TOKENS = 1 << 17
+_CHUNKS_AHEAD = 4
+"""Chunks that are tokenised, or wait for it, while the model works: about a window of long contexts."""
+_WINDOW_TOKENS = 1 << 19
 """Tokens of the items that are encoded together, sorted by length."""
 _WINDOW_BYTES = 1 << 29
 """Vectors of a window that are held at once."""
 
 
 def tokenised_ahead(tokenise: Callable[[list[Raw]], list[Tokenised]], items: Iterable[Raw]) -> Iterator[Tokenised]:
-    """Tokenise items chunk by chunk, each while the one before it is worked on; no more than two are held."""
+    """Tokenise items chunk by chunk, each while those before it are worked on."""
     items, waiting = iter(items), deque[Future[list[Tokenised]]]()
     with ThreadPoolExecutor(max_workers=1) as pool:
         while chunk := list(islice(items, _TOKENISED_TOGETHER)):
             waiting.append(pool.submit(tokenise, chunk))
-            if len(waiting) > 1:
+            if len(waiting) > _CHUNKS_AHEAD:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()

@@ -36,6 +36,8 @@ _NEAR = 16
 """Rows by which a table of positions may differ from the limit: those for padding, say."""
 _NOISE = 3.0
 """How far choices that share a context may be from the plain way, against choices that share none."""
+_ROUNDING = 1.5
+"""How far they may be in any case, in steps of the dtype."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def check_sharing(model: LanguageModel) -> Check:
     noise = _tried("", apart, lambda: _try_sharing(apart))
     if noise.fault is not None or model.family.sharing == "none":
         return replace(noise, what=SHARED_BY[model.family.sharing])
-    tolerance = max(_TOLERANCE, _NOISE * float(noise.difference or 0))
+    tolerance = max(_TOLERANCE, _ROUNDING * torch.finfo(model.dtype).eps, _NOISE * float(noise.difference or 0))
     return _tried(SHARED_BY[model.family.sharing], model, lambda: _try_sharing(model), tolerance)
 
 
@@ -225,7 +227,7 @@ def _encode(
     tokens = torch.tensor([segment + [0] * (width - len(segment)) for segment in segments])
     mask = torch.arange(width) < torch.tensor([[len(segment)] for segment in segments])
     states: dict[ResolvedLayer, Tensor] = {}
-    offsets = torch.zeros(len(segments), dtype=torch.long, device=model.device)
+    offsets = torch.zeros(len(segments), dtype=torch.long)
     run_encoder(model, tokens.to(model.device), mask.to(model.device), offsets, layers, states.__setitem__)
     return states
 

@@ -16,13 +16,13 @@ from torch.nn.utils.rnn import pad_sequence
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.kv_cache import run_with_cache
 from lm_eval.inference.lm_head import project
-from lm_eval.inference.memory import HostCopy
 from lm_eval.inference.parameterless import parameterless_decoder
 from lm_eval.inference.prefix_sharing import Row, additive_mask, is_plain_causal, pad_positions, visible
+from lm_eval.inference.transfers import HostCopy, to_device
 from lm_eval.models.language_model import LanguageModel
 
-MAX_LOGITS = 1 << 23
-"""Entries of the logits matrix that are held at once (32 MiB in float32): enough for a product at full speed."""
+MAX_LOGITS, MAX_LOGITS_GPU = 1 << 23, 1 << 25
+"""Entries of the logits matrix held at once (32 and 128 MiB in float32): enough for a product at full speed."""
 
 MIN_EXPONENT = -87.0
 """Below, exp gives less than a normal number of float32: that adds nothing to a sum from 1 up, and is slow on CPUs."""
@@ -165,9 +165,10 @@ def _launch(model: LanguageModel, batch: Sequence[_Job]) -> _Scored:
     bare = batch[0].parameterless
     run = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
     hidden = run(model, batch, parameterless=bare)
-    rows = torch.tensor([place for place, job in enumerate(batch) for _ in job.row.predicting], device=hidden.device)
-    columns = torch.tensor([column for job in batch for column in job.row.predicting], device=hidden.device)
-    targets = torch.tensor([token for job in batch for target in job.targets for token in target], device=hidden.device)
+    rows = torch.tensor([place for place, job in enumerate(batch) for _ in job.row.predicting])
+    columns = torch.tensor([column for job in batch for column in job.row.predicting])
+    targets = torch.tensor([token for job in batch for target in job.targets for token in target])
+    rows, columns, targets = (to_device(numbers, hidden.device) for numbers in (rows, columns, targets))
     scores = _score_tokens(model, hidden[rows, columns], targets, _project_bare if bare else project)
     return _Scored([len(target) for job in batch for target in job.targets], HostCopy(scores))
 
@@ -184,7 +185,7 @@ def _collect(batch: _Scored) -> list[ChoiceScore]:
 
 def _embed(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "batch position dim"]:
     padded = pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
-    embedded: Tensor = model.choice_embeddings(padded.to(model.device))
+    embedded: Tensor = model.choice_embeddings(to_device(padded, model.device))
     return embedded
 
 
@@ -211,7 +212,7 @@ def _run_decoder_only(
         if model.family.sharing == "cache" or max(row.trunk for row in rows) > SHORT_TRUNK:
             return run_with_cache(model, rows, inputs)
         arguments["attention_mask"] = additive_mask(visible(rows, inputs.device), inputs.dtype)
-        arguments["position_ids"] = pad_positions(rows).to(inputs.device)
+        arguments["position_ids"] = to_device(pad_positions(rows), inputs.device)
     hidden: Tensor = model.encoder(**arguments).last_hidden_state
     return hidden
 
@@ -223,7 +224,8 @@ def _place_vectors(inputs: Float[Tensor, "batch position dim"], contexts: Sequen
         rows = torch.tensor([row for row, context in vectors for _ in range(len(context))])
         columns = torch.cat([torch.arange(len(context)) for _, context in vectors])
         values = torch.cat([context for _, context in vectors])
-        inputs[rows.to(inputs.device), columns.to(inputs.device)] = values.to(inputs.device, inputs.dtype)
+        rows, columns, values = (to_device(tensor, inputs.device) for tensor in (rows, columns, values))
+        inputs[rows, columns] = values.to(inputs.dtype)
 
 
 def _run_encoder_decoder(
@@ -233,9 +235,9 @@ def _run_encoder_decoder(
     start = model.start_token
     inputs = _embed(model, [tuple(token for target in job.targets for token in (start, *target[:-1])) for job in batch])
     contexts = [job.context for job in batch if isinstance(job.context, Tensor)]
-    memory = pad_sequence(contexts, batch_first=True).to(inputs.device, inputs.dtype)
+    memory = to_device(pad_sequence(contexts, batch_first=True), inputs.device).to(inputs.dtype)
     lengths = torch.tensor([len(context) for context in contexts])
-    mask = (torch.arange(memory.shape[1]) < lengths.unsqueeze(1)).to(inputs.device)
+    mask = to_device(torch.arange(memory.shape[1]) < lengths.unsqueeze(1), inputs.device)
     seen = visible([job.row for job in batch], inputs.device)
     if parameterless:
         seen = torch.cat([mask.unsqueeze(1).expand(-1, inputs.shape[1], -1), seen], dim=2)
@@ -263,7 +265,8 @@ def _score_tokens(
     model: LanguageModel, hidden: Float[Tensor, "position dim"], targets: Int[Tensor, " position"], project: Projection
 ) -> tuple[Float[Tensor, " position"], Bool[Tensor, " position"]]:
     """Return each target's log-probability, and whether no token is more probable, a chunk of logits at a time."""
-    rows = max(1, MAX_LOGITS // len(model.output_matrix))
+    matrix = model.output_matrix
+    rows = max(1, (MAX_LOGITS_GPU if matrix.is_cuda else MAX_LOGITS) // len(matrix))
     parts = []
     for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
         logits = project(model, states).float()
@@ -282,6 +285,8 @@ def _is_first_of_equals(
     is_best: Bool[Tensor, "position 1"],
 ) -> Bool[Tensor, "position 1"]:
     """Return which targets are the arg max: the first of equals, where low precision makes several tokens the best."""
+    if logits.is_cuda:  # looking for candidates would wait for the GPU, which takes the maxima of all rows meanwhile
+        return logits.argmax(dim=1, keepdim=True) == targets
     if not is_best.any():
         return is_best
     candidates = is_best.squeeze(1).nonzero().squeeze(1)

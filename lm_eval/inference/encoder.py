@@ -17,8 +17,8 @@ from torch import Tensor
 from lm_eval.config.layer import ResolvedLayer
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.hooks import DeepestLayerReachedError, OnLayer, report_inputs
-from lm_eval.inference.memory import HostCopy
 from lm_eval.inference.relative_bias import padding_hidden
+from lm_eval.inference.transfers import HostCopy, to_device
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.vectors.aggregation import Reduction, aggregate_tokens
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
@@ -38,7 +38,7 @@ def run_encoder(
         model: the language model.
         tokens: token ids, padded with any id.
         mask: True at real tokens.
-        offsets: position whose embedding is added to all tokens of a row; 0 adds none.
+        offsets: position whose embedding is added to all tokens of a row; 0 adds none. On the host.
         layers: indices of hidden states from 0 (entering the first block) to the number of blocks (after the final
             norm), E (token embeddings) or OE (rows of the output matrix).
         on_layer: called once with each of them; nothing is kept of a layer that it has dropped.
@@ -59,7 +59,7 @@ def _embed(
 ) -> Float[Tensor, "batch token dim"]:
     """Return token embeddings, with a position's embedding added to the rows that have an offset."""
     embeddings: Tensor = model.token_embeddings(tokens)
-    if offsets.any():
+    if offsets.any():  # of the host, so that nothing waits for a GPU
         positions = model.embed_positions(offsets).to(embeddings.device)
         embeddings = embeddings + (positions * (offsets > 0).unsqueeze(1).to(embeddings.device)).unsqueeze(1)
     return embeddings
@@ -197,4 +197,4 @@ def _pad(
     tokens = torch.tensor([segment.tokens + (0,) * (width - len(segment.tokens)) for segment in batch])
     mask = torch.arange(width) < lengths.unsqueeze(1)
     offsets = torch.tensor([segment.offset for segment in batch])
-    return tokens.to(device), mask.to(device), offsets.to(device)
+    return to_device(tokens, device), to_device(mask, device), offsets

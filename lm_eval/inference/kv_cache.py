@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
 from lm_eval.inference.prefix_sharing import Row, additive_mask, pad_positions, visible
+from lm_eval.inference.transfers import to_device
 from lm_eval.models.language_model import LanguageModel
 
 Hidden = Float[Tensor, "row position dim"]
@@ -82,10 +83,10 @@ def _run_side_by_side(model: LanguageModel, rows: Sequence[Row], inputs: Hidden,
     cache = _read(model, inputs[:, :width])
     tails = [Row(trunk=1, branches=row.branches, starts_in_trunk=True) for row in rows]
     pieces = [x[row.trunk - 1 : len(row)] for x, row in zip(inputs, rows, strict=True)]
-    read = (torch.arange(width) < starts.unsqueeze(1)).to(inputs.device)
+    read = to_device(torch.arange(width) < starts.unsqueeze(1), inputs.device)
     own = visible(tails, inputs.device)
     seen = torch.cat([read.unsqueeze(1).expand(-1, own.shape[1], -1), own], dim=2)
-    positions = (pad_positions(tails) + starts.unsqueeze(1)).to(inputs.device)
+    positions = to_device(pad_positions(tails) + starts.unsqueeze(1), inputs.device)
     states = _run(model, pad_sequence(pieces, batch_first=True), cache, additive_mask(seen, inputs.dtype), positions)
     for place, (row, piece) in enumerate(zip(rows, pieces, strict=True)):
         hidden[place, row.trunk - 1 : len(row)] = states[place, : len(piece)]
@@ -94,22 +95,21 @@ def _run_side_by_side(model: LanguageModel, rows: Sequence[Row], inputs: Hidden,
 def _run_repeated(model: LanguageModel, rows: Sequence[Row], inputs: Hidden, hidden: Hidden) -> None:
     trunks = [x[: row.trunk - 1] for x, row in zip(inputs, rows, strict=True)]
     padded = pad_sequence(trunks, batch_first=True, padding_side="left")
-    mask = _real_positions(trunks, padded.shape[1]).to(inputs.device)
-    cache = _read(model, padded, mask)
+    mask = _real_positions(trunks, padded.shape[1])
+    cache = _read(model, padded, to_device(mask, inputs.device))
     places = [(place, start, length) for place, row in enumerate(rows) for start, length in _branches(row)]
     owners = torch.tensor([place for place, _, _ in places])
-    if padded.shape[1]:
-        cache.batch_select_indices(owners)  # on the CPU: the layers' keys may lie on several devices
+    if padded.shape[1]:  # where the blocks lie on several devices, each takes the host's numbers to its own
+        cache.batch_select_indices(to_device(owners, inputs.device) if len(model.gpus) == 1 else owners)
     pieces = [
         torch.cat([inputs[place, rows[place].trunk - 1].unsqueeze(0), inputs[place, start : start + length]])
         for place, start, length in places
     ]
     branches = pad_sequence(pieces, batch_first=True)
-    own = torch.ones(branches.shape[:2], dtype=torch.bool, device=inputs.device)
-    lengths = mask.sum(dim=1)[owners]
-    positions = lengths.unsqueeze(1) + torch.arange(branches.shape[1], device=inputs.device)
-    seen = torch.cat([mask[owners], own], dim=1).to(torch.long)
-    states = _run(model, branches, cache, seen, positions)
+    own = torch.ones(branches.shape[:2], dtype=torch.bool)
+    seen = to_device(torch.cat([mask[owners], own], dim=1).to(torch.long), inputs.device)
+    positions = mask.sum(dim=1)[owners].unsqueeze(1) + torch.arange(branches.shape[1])
+    states = _run(model, branches, cache, seen, to_device(positions, inputs.device))
     for (place, start, length), state in zip(places, states, strict=True):
         hidden[place, rows[place].trunk - 1] = state[0]
         hidden[place, start : start + length] = state[1 : length + 1]

@@ -1,18 +1,19 @@
-"""Memory: how large a batch may be on a model's device, what was used at most, results on their way to the host."""
+"""Memory: how large a batch may be on a model's device, and what was used at most."""
 
 import sys
-from collections.abc import Sequence
 
 import psutil
 import torch
-from torch import Tensor
 
 from lm_eval.config.runtime import Execution
 from lm_eval.inference.batching import BatchBudget
 from lm_eval.models.language_model import LanguageModel
 
-_MOST_TOKENS = 16_384
-"""Padded tokens that keep any GPU busy and hide what starting a forward pass costs; more would only cost memory."""
+_FEWEST_TOKENS, _MOST_TOKENS = 16_384, 65_536
+"""Padded tokens of a batch on a GPU where memory doesn't set the limit: as many as keep it busy for longer than the
+host takes to start the next pass. More would only cost memory (benchmarks/README.md)."""
+_PASS_WORK = 2.7e13
+"""Tokens times weights for which that holds."""
 _MOST_TOKENS_CPU = 1024
 """The same for a CPU (benchmarks/README.md)."""
 _CPU_BYTES = 1 << 30
@@ -35,9 +36,14 @@ def choose_budget(model: LanguageModel, execution: Execution) -> BatchBudget:
     held = _CPU_BYTES if on_cpu else int(_GPU_SHARE * _free_bytes(model, execution.gpu_share))
     per_token, per_pair = _bytes_per_token(model), _bytes_per_pair(model)
     return BatchBudget(
-        max_tokens=max(1, min(_MOST_TOKENS_CPU if on_cpu else _MOST_TOKENS, held // per_token)),
+        max_tokens=max(1, min(_MOST_TOKENS_CPU if on_cpu else _tokens_for_gpu(model), held // per_token)),
         max_attention=max(1, int(_ATTENTION_SHARE * held) // per_pair),
     )
+
+
+def _tokens_for_gpu(model: LanguageModel) -> int:
+    weights = sum(weight.numel() for weight in model.network.parameters())
+    return int(min(_MOST_TOKENS, max(_FEWEST_TOKENS, _PASS_WORK / weights)))
 
 
 def _free_bytes(model: LanguageModel, share: float) -> int:
@@ -85,27 +91,3 @@ def _bytes_per_pair(model: LanguageModel) -> int:
     size = model.dtype.itemsize
     scores = 0 if model.family.fused_attention else model.num_heads * (2 * size + 8)
     return 2 * size + 1 + scores
-
-
-class HostCopy:
-    """Tensors on their way to the host; the device goes on with other work meanwhile."""
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._arrivals: list[torch.cuda.Event] = []
-        self._tensors = [self._start(tensor) for tensor in tensors]
-
-    def _start(self, tensor: Tensor) -> Tensor:
-        if not tensor.is_cuda:
-            return tensor.cpu()
-        with torch.cuda.device(tensor.device):
-            copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
-            arrival = torch.cuda.Event()
-            arrival.record()
-        self._arrivals.append(arrival)
-        return copy
-
-    def wait(self) -> list[Tensor]:
-        """Return the tensors once they have arrived."""
-        for arrival in self._arrivals:
-            arrival.synchronize()
-        return self._tensors

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from lm_eval.inference.transfers import to_device
+
 _PADDING = -1
 _TRUNK = 0
 
@@ -63,7 +65,7 @@ def is_plain_causal(rows: Sequence[Row]) -> bool:
 
 def visible(rows: Sequence[Row], device: torch.device) -> Bool[Tensor, "row query key"]:
     """Return which positions see which: nothing behind themselves, the trunk, and their own branch."""
-    labels = pad_sequence([row.label() for row in rows], batch_first=True, padding_value=_PADDING).to(device)
+    labels = to_device(pad_sequence([row.label() for row in rows], batch_first=True, padding_value=_PADDING), device)
     size = labels.shape[1]
     causal = torch.ones(size, size, dtype=torch.bool, device=device).tril()
     queries, keys = labels.unsqueeze(2), labels.unsqueeze(1)

@@ -32,7 +32,7 @@ def padding_hidden(model: LanguageModel, mask: Bool[Tensor, "batch token"]) -> I
         nonlocal made
         made = True
         bias: Tensor = make_bias(*args, **kwargs)
-        if not mask.all():
+        if mask.is_cuda or not mask.all():  # to look at it would wait for the GPU
             bias = bias.masked_fill(~mask[:, None, None, :].to(bias.device), torch.finfo(bias.dtype).min)
         return bias.contiguous()
 

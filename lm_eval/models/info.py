@@ -66,11 +66,11 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
     local = is_local(pretrained)
     path = _local_config(pretrained, checkpoint) if local else _hub_config(pretrained, revision, checkpoint.subfolder)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = _as_object(json.loads(path.read_text(encoding="utf-8")))
         family = find_family(config, pretrained)
-        fields = config.get(family.section, config)
+        fields = config if family.section is None else config.get(family.section, config)
         num_layers = int(fields[family.num_layers if family.num_layers in fields else _COMMON_NUM_LAYERS])
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{pretrained}: {path} is not a usable model config ({type(error).__name__}: {error})"
         ) from error
@@ -79,6 +79,12 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
     return ModelFacts(
         name=pretrained, family=family, num_layers=num_layers, config=config, commit=None if local else _commit(path)
     )
+
+
+def _as_object(content: object) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise TypeError("no object, as configs are")
+    return content
 
 
 def _commit(path: Path) -> str | None:
