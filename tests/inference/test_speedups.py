@@ -35,9 +35,13 @@ def test_whatever_is_changed_for_a_pass_is_undone_also_after_an_error(family):
         modules = [type(module) for module in model.network.modules()]
         return flags, modules, masking_utils.find_packed_sequence_indices, modeling_gpt_neox.apply_rotary_pos_emb
 
+    def fail():
+        with fast(model):
+            assert not torch.backends.cuda.cudnn_sdp_enabled()
+            assert state() != before
+            raise RuntimeError("of the pass")
+
     before = state()
-    with pytest.raises(RuntimeError, match="of the pass"), fast(model):
-        assert not torch.backends.cuda.cudnn_sdp_enabled()
-        assert state() != before
-        raise RuntimeError("of the pass")
+    with pytest.raises(RuntimeError, match="of the pass"):
+        fail()
     assert state() == before
