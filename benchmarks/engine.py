@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from benchmarks.subjects import Subject
 from lm_eval.common.text import format_pairs
 from lm_eval.config.run_config import RunConfig
@@ -47,11 +49,21 @@ def group_by_pass(runs: Sequence[Run]) -> list[Sequence[Run]]:
     return [unit.runs for unit in make_units(runs)]
 
 
-def time_engine(subject: Subject, runs: Sequence[Run]) -> tuple[float, list[Evaluation]]:
-    """Evaluate runs of one pass together; return seconds and evaluations."""
+def time_engine(
+    subject: Subject, runs: Sequence[Run], execution: Execution | None = None
+) -> tuple[float, list[Evaluation]]:
+    """Evaluate runs of one pass together; return seconds, with all that a GPU does, and evaluations."""
+    synchronize(subject)
     began = time.perf_counter()
-    evaluations = evaluate_many(runs, subject.model, Execution())
+    evaluations = evaluate_many(runs, subject.model, execution or Execution())
+    synchronize(subject)
     return time.perf_counter() - began, evaluations
+
+
+def synchronize(subject: Subject) -> None:
+    """Wait until the GPUs that the model is on have done everything."""
+    for device in subject.model.gpus:
+        torch.cuda.synchronize(device)
 
 
 def scores_of(evaluation: Evaluation) -> list[Sequence[float]]:

@@ -21,18 +21,10 @@ from lm_eval.inference.memory import choose_budget
 from lm_eval.models.families import find_family
 from lm_eval.models.size import count_parameters
 from lm_eval.scheduling.memory_need import memory_gib
-from lm_eval.scoring.evaluation import Evaluation
-from lm_eval.scoring.run_pass import evaluate_many
 
 GIB = 1 << 30
 TOLERANCE = 1e-4
 SEVERAL_ROWS = 1_000
-
-
-def _evaluate(work: GpuWork, subject: Subject, documents: int, execution: Execution) -> tuple[float, Evaluation]:
-    began = time.perf_counter()
-    (evaluation,) = evaluate_many([work.run(subject, documents)], subject.model, execution)
-    return time.perf_counter() - began, evaluation
 
 
 # --- The budget -------------------------------------------------------------------------------------------------------
@@ -42,7 +34,7 @@ def budget(setup: Setup, report: Report) -> None:
     """Show which batches the budget allows, what they take, and whether others would be faster."""
     subject = make_subject(setup, middle_shape(setup))
     documents = 6 if setup.tiny else 192
-    _evaluate(CROSS, subject, 4, Execution())
+    CROSS.evaluate(subject, 4)
     for work in WORKS:
         with report.part(f"budget, {work.name}"):
             _show_budget(work, subject, documents, report)
@@ -51,7 +43,7 @@ def budget(setup: Setup, report: Report) -> None:
             _show_share(subject, documents, report)
     for rows in report.in_time((2, 4) if setup.tiny else (4, 8, 16, 32, 64, 128), lambda n: f"{n} rows a batch", 40):
         with report.part(f"{rows} rows a batch"):
-            seconds, evaluation = _evaluate(CROSS, subject, documents, Execution(batch_size=rows))
+            seconds, evaluation = CROSS.evaluate(subject, documents, Execution(batch_size=rows))
             record = evaluation.record
             figures = {"documents/s": documents / seconds, "peak GiB": record.peak_memory_gib}
             report.row(f"{rows} rows a batch", {**figures, "tokens": record.batches["most_tokens"]})
@@ -60,7 +52,7 @@ def budget(setup: Setup, report: Report) -> None:
 def _show_budget(work: GpuWork, subject: Subject, documents: int, report: Report) -> None:
     chosen = choose_budget(subject.model, Execution())
     before, free = _allocated(subject), _free(subject)
-    seconds, evaluation = _evaluate(work, subject, documents, Execution())
+    seconds, evaluation = work.evaluate(subject, documents)
     batches, peak = evaluation.record.batches, evaluation.record.peak_memory_gib
     taken = peak - before
     figures = {
@@ -76,7 +68,7 @@ def _show_share(subject: Subject, documents: int, report: Report) -> None:
     total = torch.cuda.mem_get_info()[1] / GIB
     share = (_allocated(subject) + 4.0) / total
     chosen = choose_budget(subject.model, Execution(gpu_share=share))
-    _, evaluation = _evaluate(CROSS, subject, documents, Execution(gpu_share=share))
+    _, evaluation = CROSS.evaluate(subject, documents, Execution(gpu_share=share))
     peak = evaluation.record.peak_memory_gib
     figures = {"share GiB": share * total, "max tokens": chosen.max_tokens, "peak GiB": peak}
     report.row("budget, a small share of the card", {**figures, "ok": peak <= share * total})
@@ -120,13 +112,13 @@ def _memory_for(subject: Subject, gib: float, rehearsed_tokens: int) -> Iterator
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
     """Collect what the package warns of."""
-    found: list[str] = []
+    messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("lm_eval")
     logger.addHandler(handler)
     try:
-        yield found
+        yield messages
     finally:
         logger.removeHandler(handler)
 
@@ -137,20 +129,20 @@ def oom(setup: Setup, report: Report) -> None:
     documents = 8 if setup.tiny else 128
     for work in report.in_time(WORKS, lambda work: f"too little memory, {work.name}", 60):
         with report.part(f"too little memory, {work.name}"):
-            expected = scores_of(_evaluate(work, subject, documents, Execution(batch_size=4))[1])
+            expected = scores_of(work.evaluate(subject, documents, Execution(batch_size=4))[1])
             for name, execution in (("budget", Execution()), ("1,000 rows", Execution(batch_size=SEVERAL_ROWS))):
                 label = f"too little memory, {work.name}, {name}"
                 with report.part(label):
                     report.row(label, *_halve(work, subject, documents, execution, expected))
     with report.part("no memory for a single row"), _memory_for(subject, 0.01, 10):
         try:
-            _evaluate(CROSS, subject, 4, Execution())
+            CROSS.evaluate(subject, 4)
         except MemoryShortageError as error:
             report.row("no memory for a single row", {"refused": str(error), "ok": True})
         else:
             report.row("no memory for a single row", {"refused": "not at all", "ok": False})
     with report.part("after that"):
-        _, evaluation = _evaluate(CROSS, subject, 4, Execution())
+        _, evaluation = CROSS.evaluate(subject, 4)
         report.row("after that", {"halved": evaluation.record.batches["num_halved"], "ok": True})
 
 
@@ -160,13 +152,14 @@ def _halve(
     """Evaluate with too little memory; return figures and details."""
     with _memory_for(subject, 0.4, 1_200), _warnings() as warned:
         chosen = choose_budget(subject.model, execution)
-        seconds, found = _evaluate(work, subject, documents, execution)
-    batches, scores = found.record.batches, scores_of(found)
+        seconds, evaluation = work.evaluate(subject, documents, execution)
+    batches, scores = evaluation.record.batches, scores_of(evaluation)
     difference = relative_difference(scores, expected)
     was_halved = bool(batches["num_halved"]) or execution.batch_size is None
     figures: dict[str, object] = {
         "halved": batches["num_halved"], "most tokens": batches["most_tokens"], "seconds": seconds,
-        "peak GiB": found.record.peak_memory_gib, "difference": difference, "flips": count_flips(scores, expected),
+        "peak GiB": evaluation.record.peak_memory_gib, "difference": difference,
+        "flips": count_flips(scores, expected),
         "ok": difference <= TOLERANCE and was_halved,
     }  # fmt: skip
     return figures, {"budget": str(chosen), "batches": batches, "warnings": warned}
@@ -219,8 +212,8 @@ def _compare_with_estimate(shape: Shape, setup: Setup, report: Report) -> None:
     config = subject.model.network.config.to_dict()
     counted = count_parameters(config, find_family(config, shape.name))
     real, loaded = subject.model.network.num_parameters(), _allocated(subject)
-    found = {work.name: _phases_of(work, subject, 6 if setup.tiny else 96) for work in WORKS[:3]}
-    peaks = {work: peak for work, (_, peak) in found.items()}
+    phases = {work.name: _phases_of(work, subject, 6 if setup.tiny else 96) for work in WORKS[:3]}
+    peaks = {work: peak for work, (_, peak) in phases.items()}
     figures = {
         "parameters": real, "counted": counted / real,
         "expected GiB": memory_gib(counted, "bfloat16", on_gpu=setup.on_card), "loaded GiB": loaded,
@@ -228,13 +221,13 @@ def _compare_with_estimate(shape: Shape, setup: Setup, report: Report) -> None:
         "peak by work": [round(peak, 2) for peak in peaks.values()],
         "ok": abs(counted / real - 1) < 0.01 or setup.tiny,
     }  # fmt: skip
-    report.row(shape.name, figures, {"GiB by phase": {work: most for work, (most, _) in found.items()}, "peak": peaks})
+    report.row(shape.name, figures, {"GiB by phase": {work: most for work, (most, _) in phases.items()}, "peak": peaks})
 
 
 def _phases_of(work: GpuWork, subject: Subject, documents: int) -> tuple[dict[str, float], float]:
     """Return the most memory of each phase, and of all."""
     phases = _Phases(subject) if subject.model.gpus else None
-    _, evaluation = _evaluate(work, subject, documents, Execution())
+    _, evaluation = work.evaluate(subject, documents)
     if phases is None:
         return {}, evaluation.record.peak_memory_gib
     phases.remove()
@@ -247,7 +240,7 @@ def _load(setup: Setup, report: Report) -> None:
     folder = setup.folder / "checkpoint"
     subject.model.network.save_pretrained(folder)
     subject.model.tokenizer.save_pretrained(folder)
-    expected = scores_of(_evaluate(CROSS, subject, 4, Execution())[1])
+    expected = scores_of(CROSS.evaluate(subject, 4)[1])
     for name, options in (("device", {"device": setup.device}), ("device_map=auto", {"spread": True})):
         with report.part(f"loading, {name}"):
             if setup.on_card:
@@ -256,7 +249,7 @@ def _load(setup: Setup, report: Report) -> None:
             model = load_model(str(folder), dtype="bfloat16", **options)
             seconds = time.perf_counter() - began
             peak = torch.cuda.max_memory_allocated() / GIB - before if setup.on_card else None
-            (evaluation,) = evaluate_many([CROSS.run(subject, 4)], model, Execution())
+            _, evaluation = CROSS.evaluate(Subject(model, subject.data_dir), 4)
             difference = relative_difference(scores_of(evaluation), expected)
             figures = {"seconds": seconds, "peak GiB": peak, "weights GiB": _allocated(subject) - before}
             report.row(f"loading, {name}", {**figures, "difference": difference, "ok": difference <= TOLERANCE})

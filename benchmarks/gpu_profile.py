@@ -2,7 +2,6 @@
 
 import cProfile
 import pstats
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity
 
 from benchmarks.gpu_report import Report, Setup
-from benchmarks.gpu_subjects import WORKS, GpuWork, Shape, make_subject, middle_shape, shapes, synchronize
+from benchmarks.gpu_subjects import WORKS, GpuWork, Shape, make_subject, middle_shape, shapes
 from benchmarks.subjects import Subject
 
 TOP = 10
@@ -34,15 +33,12 @@ def profile(setup: Setup, report: Report) -> None:
 
 def _profile_device(name: str, work: GpuWork, subject: Subject, setup: Setup, report: Report) -> None:
     activity = ProfilerActivity.CUDA if setup.on_card else ProfilerActivity.CPU
-    with torch.profiler.profile(activities=[activity]) as found:
-        began = time.perf_counter()
-        work.evaluate(subject, 2 if setup.tiny else 96)
-        synchronize(subject)
-        wall_s = time.perf_counter() - began
-    rows = [(event.key, _self_us(event, setup)) for event in found.key_averages()]
+    with torch.profiler.profile(activities=[activity]) as profiler:
+        wall_s, _ = work.evaluate(subject, 2 if setup.tiny else 96)
+    rows = [(event.key, _self_us(event, setup)) for event in profiler.key_averages()]
     total = sum(us for _, us in rows) or 1.0
     top = [(key[:90], us / total) for key, us in sorted(rows, key=lambda row: -row[1])[:TOP]]
-    spans = [(e.time_range.start, e.time_range.end) for e in found.events() if "CUDA" in str(e.device_type)]
+    spans = [(e.time_range.start, e.time_range.end) for e in profiler.events() if "CUDA" in str(e.device_type)]
     idle = None if not spans else 1 - covered(spans) / (max(end for _, end in spans) - min(start for start, _ in spans))
     figures = {"seconds": wall_s, "busy s": total / 1e6, "idle": idle, "kernels": len(spans)}
     report.row(name, figures, {"share of the kernels' time": dict(top)})

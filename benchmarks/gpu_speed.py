@@ -20,7 +20,6 @@ from benchmarks.gpu_subjects import (
     make_subject,
     plain_ready,
     shapes,
-    synchronize,
 )
 from benchmarks.subjects import Subject
 from lm_eval.contexts.tokenization import Tokeniser
@@ -95,12 +94,12 @@ def measure_plain(subject: Subject, work: GpuWork, engine_s: float, *, is_rehear
         number = 2 if is_rehearsal else max(1, min(32, int(PLAIN_S / one_s)))
         plain_s, expected = time_plain(subject, work.run(subject, number).config)
     _, evaluation = work.evaluate(subject, number)
-    found = scores_of(evaluation)
+    scores = scores_of(evaluation)
     return {
         "times the plain way": plain_s / number / engine_s,
         "plain documents": number,
-        "largest difference": relative_difference(found, expected),
-        "flips": count_flips(found, expected),
+        "largest difference": relative_difference(scores, expected),
+        "flips": count_flips(scores, expected),
     }
 
 
@@ -113,7 +112,6 @@ def measure(
     some_s, _ = work.evaluate(subject, some)
     documents = some if setup.tiny else max(some, min(MOST_DOCUMENTS, int(TARGET_S * some / some_s)))
     seconds, evaluation = work.evaluate(subject, documents)
-    synchronize(subject)
     flops = least_flops(subject.model, work.run(subject, documents))
     record = evaluation.record
     figures: dict[str, object] = {

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXConfig
 from benchmarks.engine import GEN, SIM, Settings, make_config, resolve_all, time_engine
 from benchmarks.gpu_report import Setup
 from benchmarks.subjects import Subject
+from lm_eval.config.runtime import Execution
 from lm_eval.inference.loading import wrap_model
 from lm_eval.models.model_list import DEMO
 from lm_eval.results.identity import Run
@@ -74,11 +75,11 @@ class GpuWork:
         )
         return resolve_all([config])[0]
 
-    def evaluate(self, subject: Subject, documents: int) -> tuple[float, Evaluation]:
+    def evaluate(
+        self, subject: Subject, documents: int, execution: Execution | None = None
+    ) -> tuple[float, Evaluation]:
         """Evaluate a number of documents; return seconds, with all that the card does, and the evaluation."""
-        run = self.run(subject, documents)
-        synchronize(subject)
-        seconds, (evaluation,) = time_engine(subject, [run])
+        seconds, (evaluation,) = time_engine(subject, [self.run(subject, documents)], execution)
         return seconds, evaluation
 
 
@@ -100,12 +101,6 @@ WORKS = (
         settings={**_MEAN, "ENCODING_LAYER": 0},
     ),
 )
-
-
-def synchronize(subject: Subject) -> None:
-    """Wait until the card has done everything."""
-    for device in subject.model.gpus:
-        torch.cuda.synchronize(device)
 
 
 def free_memory(setup: Setup) -> None:
