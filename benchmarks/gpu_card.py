@@ -2,16 +2,14 @@
 
 import json
 import platform
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from importlib import metadata
 
 import torch
 
 from benchmarks.gpu_report import Report, Setup
+from benchmarks.speeds import matrix_speed, median_seconds
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.models.model_list import DEMO
 from lm_eval.scheduling.hardware import local_machine
@@ -23,7 +21,7 @@ PACKAGES = (
 PRODUCT = "matrix product, bfloat16"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, lm_eval
-errors, modules = {}, [found.name for found in pkgutil.walk_packages(lm_eval.__path__, "lm_eval.")]
+errors, modules = {}, [module.name for module in pkgutil.walk_packages(lm_eval.__path__, "lm_eval.")]
 for name in modules:
     if not name.endswith("__main__"):
         try:
@@ -34,42 +32,14 @@ print("\\n" + json.dumps([len(modules), errors]))
 """
 
 
-def median_seconds(work: Callable[[], object], *, on_card: bool, times: int = 9) -> float:
-    """Return the median time of some work, by the card's own clock where there is a card."""
-    for _ in range(2):
-        work()
-    found: list[float] = []
-    for _ in range(times):
-        if on_card:
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            work()
-            end.record()
-            end.synchronize()
-            found.append(start.elapsed_time(end) / 1e3)
-        else:
-            began = time.perf_counter()
-            work()
-            found.append(time.perf_counter() - began)
-    return statistics.median(found)
-
-
-def product_tflops(device: str, dtype: torch.dtype, size: int) -> float:
-    """Return the speed of a square matrix product of random numbers, in TFLOP/s."""
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    out = torch.empty_like(a)
-    seconds = median_seconds(lambda: torch.matmul(a, b, out=out), on_card=device.startswith("cuda"))
-    return 2 * size**3 / seconds / 1e12
-
-
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+            versions[name] = "missing"
+    return versions
 
 
 def card(setup: Setup, report: Report) -> None:
@@ -89,8 +59,8 @@ def card(setup: Setup, report: Report) -> None:
     size = 256 if setup.tiny else 8192
     for dtype, name in ((torch.bfloat16, PRODUCT), (torch.float32, "matrix product, float32")):
         with report.part(name):
-            speed = product_tflops(setup.device, dtype, size)
-            report.row(name, {"TFLOP/s": speed, "size": size, "precision": torch.get_float32_matmul_precision()})
+            speed = matrix_speed(size, dtype, setup.device)
+            report.row(name, {"TFLOP/s": speed / 1e3, "size": size, "precision": torch.get_float32_matmul_precision()})
     with report.part("copy on the device"):
         source = torch.empty((1 << 20) if setup.tiny else (1 << 32), dtype=torch.uint8, device=setup.device)
         target = torch.empty_like(source)

@@ -8,7 +8,7 @@ import torch
 from benchmarks.bench import time_plain
 from benchmarks.compare import relative_difference
 from benchmarks.engine import SIM, scores_of
-from benchmarks.gpu_card import PRODUCT, product_tflops
+from benchmarks.gpu_card import PRODUCT
 from benchmarks.gpu_parity import count_flips
 from benchmarks.gpu_report import Report, Setup
 from benchmarks.gpu_subjects import (
@@ -21,6 +21,7 @@ from benchmarks.gpu_subjects import (
     plain_ready,
     shapes,
 )
+from benchmarks.speeds import matrix_speed
 from benchmarks.subjects import Subject
 from lm_eval.contexts.tokenization import Tokeniser
 from lm_eval.models.language_model import LanguageModel
@@ -132,7 +133,7 @@ def _goal(shape: Shape, work: GpuWork) -> float | None:
 def speed(setup: Setup, report: Report) -> None:
     """Measure each work on each shape, then the plain way on a few of the same documents."""
     peak = report.figure("card", PRODUCT, "TFLOP/s")
-    peak = peak or product_tflops(setup.device, torch.bfloat16, 256 if setup.tiny else 8192)
+    peak = peak or matrix_speed(256 if setup.tiny else 8192, torch.bfloat16, setup.device) / 1e3
     for shape in report.in_time(shapes(setup), lambda shape: shape.name, 200):
         with report.part(shape.name):
             _measure_shape(shape, setup, report, peak)
