@@ -42,12 +42,12 @@ def time_plain(subject: Subject, config: RunConfig) -> tuple[float, Scores]:
     """Return seconds and the scores of each document."""
     rows = {split: read_rows(subject.data_dir / "hellaswag" / f"{split}.jsonl") for split in ("train", "validation")}
     began = time.perf_counter()
-    found = plain.evaluate(
+    evaluation = plain.evaluate(
         subject.model.network, subject.model.tokenizer, model_kind=config.model, task=config.task, rows=rows,
         num_fewshot=config.num_fewshot, limit=str(config.limit), task_args={"encoding_scheme": config.encoding_scheme},
         model_args=config.vectors.public(),
     )  # fmt: skip
-    return time.perf_counter() - began, [sample["scores"] for sample in found["samples"]]
+    return time.perf_counter() - began, [sample["scores"] for sample in evaluation["samples"]]
 
 
 @dataclass(frozen=True, kw_only=True)

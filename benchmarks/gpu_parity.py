@@ -71,8 +71,8 @@ def score(model: LanguageModel, runs: Sequence[Run]) -> list[Scores]:
 def _compare_family(family: str, setup: Setup, report: Report) -> None:
     folder = save_tiny(family, setup.folder / family)
     runs = runs_of(folder, write_world(setup.folder / "world"), 2 if setup.tiny else 8)
-    places = {"expected": ("cpu", "float32"), "found": (setup.device, "float32")}
-    places |= {"rough": ("cpu", "bfloat16"), "found rough": (setup.device, "bfloat16")}
+    places = {"cpu": ("cpu", "float32"), "card": (setup.device, "float32")}
+    places |= {"cpu, rough": ("cpu", "bfloat16"), "card, rough": (setup.device, "bfloat16")}
     scores: dict[str, list[Scores]] = {}
     for name, (device, dtype) in places.items():
         where = f"{family}, {dtype} on {device}"
@@ -81,16 +81,16 @@ def _compare_family(family: str, setup: Setup, report: Report) -> None:
                 scores[name] = score(load_model(str(folder), dtype=dtype, device=device), runs)
             except ConfigurationError as error:  # as of a release of transformers that gets the family wrong
                 report.row(where, {"refused": str(error)})
-    if "found" not in scores or "expected" not in scores:
+    if "card" not in scores or "cpu" not in scores:
         return
-    exact = dict(zip(WORKS, map(relative_difference, scores["found"], scores["expected"]), strict=True))
-    figures: dict[str, object] = {"float32": max(exact.values()), "flips": _flips(scores["found"], scores["expected"])}
+    exact = dict(zip(WORKS, map(relative_difference, scores["card"], scores["cpu"]), strict=True))
+    figures: dict[str, object] = {"float32": max(exact.values()), "flips": _flips(scores["card"], scores["cpu"])}
     is_ok, details = max(exact.values()) <= FLOAT32_BOUND, {"float32 by work": exact}
-    if "rough" in scores and "found rough" in scores:
-        allowed = dict(zip(WORKS, map(relative_difference, scores["rough"], scores["expected"]), strict=True))
-        rough = dict(zip(WORKS, map(relative_difference, scores["found rough"], scores["expected"]), strict=True))
+    if "cpu, rough" in scores and "card, rough" in scores:
+        allowed = dict(zip(WORKS, map(relative_difference, scores["cpu, rough"], scores["cpu"]), strict=True))
+        rough = dict(zip(WORKS, map(relative_difference, scores["card, rough"], scores["cpu"]), strict=True))
         figures |= {"bfloat16": max(rough.values()), "the CPU's bfloat16": max(allowed.values())}
-        figures["bfloat16 flips"] = _flips(scores["found rough"], scores["expected"])
+        figures["bfloat16 flips"] = _flips(scores["card, rough"], scores["cpu"])
         is_ok &= all(rough[work] <= BFLOAT16_TIMES * allowed[work] + BFLOAT16_SLACK for work in WORKS)
         details |= {"bfloat16 by work": rough, "the CPU's bfloat16 by work": allowed}
     report.row(family, {**figures, "ok": is_ok}, details)

@@ -97,14 +97,14 @@ def format_row(row: Row) -> str:
 
 def disagreements(row: Row, texts: list[Any], documents: Sequence[Row]) -> list[str]:
     """Return in what the two sides differ, beyond speed."""
-    found = []
+    differences = []
     if texts != [[[d["context"], choice] for choice in d["choices"]] for d in documents]:
-        found.append("lm-eval scored other strings")
+        differences.append("lm-eval scored other strings")
     if row["largest difference"] > TOLERANCE:
-        found.append(f"log-likelihoods differ by {row['largest difference']:.1e}, more than {TOLERANCE:.0e}")
+        differences.append(f"log-likelihoods differ by {row['largest difference']:.1e}, more than {TOLERANCE:.0e}")
     if row["metrics"] != row["metrics, lm-eval"]:
-        found.append(f"metrics differ: {row['metrics']} and {row['metrics, lm-eval']}")
-    return found
+        differences.append(f"metrics differ: {row['metrics']} and {row['metrics, lm-eval']}")
+    return differences
 
 
 def compare(args: argparse.Namespace) -> tuple[Row, Mapping[str, str], list[str]]:

@@ -39,14 +39,14 @@ def evaluate(model: object, tasks: object, name: str) -> dict[str, object]:
     """Evaluate once, and return what was scored."""
     evaluator = import_module("lm_eval.evaluator")
     began = time.perf_counter()
-    found = evaluator.evaluate(model, tasks, bootstrap_iters=0)
+    evaluation = evaluator.evaluate(model, tasks, bootstrap_iters=0)
     seconds = time.perf_counter() - began
-    samples = sorted(found["samples"][name], key=lambda sample: int(sample["doc_id"]))
+    samples = sorted(evaluation["samples"][name], key=lambda sample: int(sample["doc_id"]))
     return {
         "seconds": seconds,
         "texts": [sample["arguments"] for sample in samples],
         "scores": [[score for score, _ in sample["filtered_resps"]] for sample in samples],
-        "metrics": {metric: found["results"][name][f"{metric},none"] for metric in ("acc", "acc_norm")},
+        "metrics": {metric: evaluation["results"][name][f"{metric},none"] for metric in ("acc", "acc_norm")},
     }
 
 

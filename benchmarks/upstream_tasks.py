@@ -50,8 +50,8 @@ def write_data(folder: Path, tasks: Sequence[str]) -> Path:
 def task_folder(python: Path) -> Path:
     """Return where the harness keeps its task files."""
     code = "import importlib.util as util; print(util.find_spec('lm_eval').submodule_search_locations[0])"
-    found = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
-    return Path(found.stdout.strip()) / "tasks"
+    ended = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    return Path(ended.stdout.strip()) / "tasks"
 
 
 def evaluate_theirs(python: Path, model: Path, data: Path, tasks: Sequence[str]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def evaluate_theirs(python: Path, model: Path, data: Path, tasks: Sequence[str])
 
 def evaluate_ours(model: Path, data: Path, include_path: Path, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Evaluate with this project, and return each task's scores in the order of its rows, and its metrics."""
-    found = simple_evaluate(
+    evaluation = simple_evaluate(
         model="hf",
         model_args=format_pairs({"pretrained": model, "dtype": "float32"}),
         tasks=list(tasks),
@@ -86,12 +86,12 @@ def evaluate_ours(model: Path, data: Path, include_path: Path, tasks: Sequence[s
         log_samples=True,
     )
     answers = {}
-    for task in found["samples"]:
-        samples = sorted(found["samples"][task], key=lambda sample: int(sample["source"].rpartition(" ")[2]))
+    for task in evaluation["samples"]:
+        samples = sorted(evaluation["samples"][task], key=lambda sample: int(sample["source"].rpartition(" ")[2]))
         answers[task] = {
             "scores": [sample["scores"] for sample in samples],
             "is_greedy": [sample["is_exact_match"] for sample in samples],
-            "metrics": found["results"][task],
+            "metrics": evaluation["results"][task],
         }
     return answers
 
@@ -127,8 +127,8 @@ def record(theirs: dict[str, Any], path: Path) -> None:
     """Write what the harness scored."""
     path.parent.mkdir(exist_ok=True)
     lines = ",\n".join(
-        f" {json.dumps(name)}: {json.dumps(found, ensure_ascii=False)}"
-        for name, found in sorted(theirs["tasks"].items())
+        f" {json.dumps(name)}: {json.dumps(answer, ensure_ascii=False)}"
+        for name, answer in sorted(theirs["tasks"].items())
     )
     path.write_text(f'{{"versions": {json.dumps(theirs["versions"])},\n"tasks": {{\n{lines}\n}}}}\n', encoding="utf-8")
 

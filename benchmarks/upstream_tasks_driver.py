@@ -38,8 +38,8 @@ def evaluate(args: argparse.Namespace) -> Mapping[str, Any]:
         pretrained=args.model, backend=args.backend, device="cpu", dtype="float32", batch_size=8
     )
     loaded = tasks.TaskManager().load(args.tasks.split(","))
-    found: Mapping[str, Any] = evaluator.evaluate(model, loaded, bootstrap_iters=0)
-    return found
+    evaluation: Mapping[str, Any] = evaluator.evaluate(model, loaded, bootstrap_iters=0)
+    return evaluation
 
 
 def summary(samples: Sequence[Mapping[str, Any]], results: Mapping[str, object]) -> dict[str, object]:
@@ -66,9 +66,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
     read_rows_from(args.data)
-    found = evaluate(args)
+    evaluation = evaluate(args)
     versions = {name: version(name) for name in ("lm-eval", "torch", "transformers")}
-    tasks = {name: summary(samples, found["results"][name]) for name, samples in found["samples"].items()}
+    tasks = {name: summary(samples, evaluation["results"][name]) for name, samples in evaluation["samples"].items()}
     args.out.write_text(json.dumps({"versions": versions, "tasks": tasks}))
 
 

@@ -107,8 +107,8 @@ def families() -> str:
 
 
 def _metrics(dataset: str, form: Form) -> str:
-    found = [task for task in TASKS.values() if task.dataset.name == dataset and task.form == form]
-    return code(dict.fromkeys(METRICS[metric].name for task in found for metric in task.metrics)) or "-"
+    of_form = [task for task in TASKS.values() if task.dataset.name == dataset and task.form == form]
+    return code(dict.fromkeys(METRICS[metric].name for task in of_form for metric in task.metrics)) or "-"
 
 
 def tasks() -> str:
