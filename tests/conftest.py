@@ -1,12 +1,12 @@
 """Types and shapes of the package are checked while tests run; a small world of data for all tests."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
-from jaxtyping import install_import_hook
 
 from tests.support import type_checker
 from tests.support.paths import REFERENCE, TOP
@@ -27,12 +27,14 @@ def _modules() -> list[str]:
 
 
 # Before anything imports the package.
-install_import_hook([name for name in _modules() if name not in UNCHECKED], f"{type_checker.__name__}.check")
+type_checker.install([name for name in _modules() if name not in UNCHECKED])
 
 hypothesis.settings.register_profile("steady", deadline=None, max_examples=100, derandomize=True, database=None)
 hypothesis.settings.load_profile("steady")
 
 torch.set_num_threads(1)  # tiny models take less than half the time so
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program that is started compiles the package, 1 s of time
+os.environ["RAY_worker_niceness"] = "0"  # Ray's 15 starves workers beside another process of tests
 
 
 QUICK_CASES = 4
