@@ -12,7 +12,7 @@ import pytest
 from lm_eval.cli.prefetch import grids_of
 from lm_eval.common.hub import lacking, needed_files
 from lm_eval.errors import ConfigurationError
-from tests.support.clusters import environment
+from tests.support.clusters import environment, one_core
 from tests.support.hub_stand_in import COMMIT, Hub, running_hub
 from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
@@ -48,14 +48,16 @@ def hub(tmp_path, data_dir) -> Iterator[Hub]:
 def call(script: str, *flags: str | Path, url: str, home: Path, **changes: str) -> subprocess.CompletedProcess[str]:
     """Call a script with a hub and a cache of its own."""
     kept = {key: value for key, value in environment().items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
-    return subprocess.run(
-        [sys.executable, str(TOP / "scripts" / script), *map(str, flags)],
-        env={**kept, "PYTHONPATH": str(TOP), "HF_ENDPOINT": url, "HF_HOME": str(home), **changes},
-        cwd=TOP, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    with one_core():
+        return subprocess.run(
+            [sys.executable, str(TOP / "scripts" / script), *map(str, flags)],
+            env={**kept, "PYTHONPATH": str(TOP), "HF_ENDPOINT": url, "HF_HOME": str(home), **changes},
+            cwd=TOP, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_what_was_fetched_ahead_runs_when_the_hub_is_gone_whether_told_so_or_not(hub, tmp_path):
     prefetch = ("prefetch.py", GRID, "--models", "some/tiny")
     place = {"url": hub.url, "home": tmp_path / "home"}

@@ -1,6 +1,7 @@
 """Real processes for tests: scripts as a user calls them, Ray clusters, the workers below them."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -23,29 +24,48 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PATH": path, **changes}
 
 
+_numbers = itertools.count()
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Give what is started within one core, in turn: a grid has a worker for each, and their starts take most time."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[next(_numbers) % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def call(script: str | Path, *arguments: str | Path, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Call a script from the top folder as it stands, with this environment activated."""
-    return subprocess.run(
-        [str(Path("scripts") / script), *map(str, arguments)],
-        cwd=TOP,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    with one_core():
+        return subprocess.run(
+            [str(Path("scripts") / script), *map(str, arguments)],
+            cwd=TOP,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
 
 def start(script: str | Path, *arguments: str | Path, **changes: str) -> "subprocess.Popen[str]":
     """Start a script that goes on while the test does."""
-    return subprocess.Popen(
-        [str(TOP / "scripts" / script), *map(str, arguments)],
-        cwd=TOP,
-        env=environment(**changes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with one_core():
+        return subprocess.Popen(
+            [str(TOP / "scripts" / script), *map(str, arguments)],
+            cwd=TOP,
+            env=environment(**changes),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 def is_worker(process: psutil.Process) -> bool:
@@ -121,8 +141,8 @@ _TWO_NODES = """
 import sys
 from ray.cluster_utils import Cluster
 
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2})
-second = cluster.add_node(num_cpus=2, num_gpus=2)
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1})
+second = cluster.add_node(num_cpus=2, num_gpus=1)
 raylet = second.all_processes["raylet"][0].process.pid
 print(cluster.address, raylet, flush=True)
 for line in sys.stdin:
@@ -149,7 +169,7 @@ class TwoNodes:
 
 @contextlib.contextmanager
 def two_nodes() -> Iterator[TwoNodes]:
-    """A cluster of two nodes with two declared GPUs each, in a process of its own."""
+    """A cluster of two nodes with a declared GPU each, in a process of its own."""
     with subprocess.Popen(
         [sys.executable, "-c", _TWO_NODES],
         env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_AUTH_MODE="token"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lm_eval.results.result_file import read_results
-from tests.support.clusters import environment
+from tests.support.clusters import environment, one_core
 from tests.support.paths import TOP
 from tests.support.waiting import PATIENCE_S, wait_for
 
@@ -64,21 +64,23 @@ class Grid:
         ]
 
     def start(self, **changes: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            self.command,
-            cwd=TOP,
-            env=environment(**changes),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with one_core():
+            return subprocess.Popen(
+                self.command,
+                cwd=TOP,
+                env=environment(**changes),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
 
     def run(self, *flags: str, timeout_s: float = 2 * PATIENCE_S) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.command, *flags], cwd=TOP, env=environment(), capture_output=True, text=True, timeout=timeout_s,
-            check=False,
-        )  # fmt: skip
+        with one_core():
+            return subprocess.run(
+                [*self.command, *flags], cwd=TOP, env=environment(), capture_output=True, text=True, timeout=timeout_s,
+                check=False,
+            )  # fmt: skip
 
 
 def results_of(folder: Path) -> dict[str, list[dict]]:

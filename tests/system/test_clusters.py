@@ -52,20 +52,10 @@ def test_a_machine_that_is_lost_is_done_without(undisturbed, data_dir, tmp_path)
         with grid.start() as driver:
             wait_for_results(driver, tmp_path / "results", 10)
             assert workers_below(cluster.second)
+            assert len(results_of(grid.results)) < len(expected)
             cluster.lose_second()
             _, told = driver.communicate(timeout=2 * PATIENCE_S)
         assert driver.returncode == 0, told
     assert results_of(tmp_path / "results") == expected
     workers = {path.stem for path in (tmp_path / "results" / "logs").rglob("*.log")}
-    assert len(workers) >= 4  # two GPUs on each machine
-
-
-def test_a_request_that_no_machine_can_meet_is_told_at_once(grid_models, data_dir, tmp_path):
-    script = write_grid(tmp_path, grid_models[:1], range(1))
-    with running_cluster(6414, 2) as (address, _):
-        grid = Grid(script, data_dir, tmp_path / "results", "--cluster", address)
-        refused = grid.run("-N", "3")
-        assert refused.returncode == 2
-        assert "--NUM_GPUS_PER_RUN 3: no machine of the cluster has so many GPUs; the largest has 2" in refused.stderr
-        shown = grid.run("-N", "2", "--dry_run")
-        assert "2 GPUs a run: tiny-gpt2" in shown.stdout
+    assert len(workers) >= 2  # a GPU on each machine

@@ -1,10 +1,8 @@
 """The grid scripts as a user calls them, with Ray really started."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 from tests.support.clusters import call, running_cluster, start, wait_for_worker
 from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
-from tests.support.waiting import PATIENCE_S, assert_all_end
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +86,16 @@ def test_a_grid_of_two_models_runs_once_and_a_deleted_file_is_run_again(models, 
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    ("script", "family", "expected"),
-    [
-        ("run_parallel_gen_t5.py", "t5", 6),
-        ("run_parallel_sim_gpt.py", "gpt2", 5),
-        ("run_parallel_sim_t5.py", "t5", 14),
-        ("run_parallel_baseline.py", "t5", 2),
-    ],
-)
-def test_every_script_runs_its_grid(models, data_dir, tmp_path, script, family, expected):
-    arguments = ("--models", models[family], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
-    ended = call(script, *arguments)
-    assert ended.returncode == 0, ended.stderr
-    assert len(list(tmp_path.glob("*.json"))) == expected
+def test_every_script_runs_its_grid(demo_run):
+    """The demonstration calls each of them."""
+    files = demo_run.results.glob("*/*.json")
+    assert Counter((path.parent.name, *json.loads(path.read_text())["results"]) for path in files) == {
+        ("lmeval_results_baseline", "hellaswag_dg"): 4,
+        ("lmeval_results_gen", "hellaswag_dg"): 14,
+        ("lmeval_results_t5", "hellaswag_dg"): 6,
+        ("lmeval_results_t5", "hellaswag_d"): 14,
+        ("lmeval_results_sim_latest", "hellaswag_d"): 5,
+    }
 
 
 @pytest.mark.slow
@@ -141,7 +135,9 @@ def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(clu
     assert len(list(tmp_path.glob("*.json"))) == 10
     refused = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "3", "--limit", "5", *arguments)
     assert refused.returncode == 2
-    assert "no machine of the cluster has so many GPUs; the largest has 2" in refused.stderr
+    assert "--NUM_GPUS_PER_RUN 3: no machine of the cluster has so many GPUs; the largest has 2" in refused.stderr
+    shown = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "2", "--limit", "6", "--dry_run", *arguments)
+    assert "2 GPUs a run: tiny-gpt2" in shown.stdout
 
 
 @pytest.mark.slow
@@ -155,24 +151,6 @@ def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, t
     assert grid.returncode == 0, err
     assert "14 to run, 0 done" in out
     assert len(list(tmp_path.glob("*.json"))) == 14
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
-def test_an_interrupt_ends_a_grid_with_one_line_and_leaves_no_process(models, data_dir, tmp_path, signals):
-    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
-    with start("run_parallel_gen_gpt.py", *arguments) as grid:
-        wait_for_worker(grid)
-        children = psutil.Process(grid.pid).children(recursive=True)
-        for number in signals:
-            grid.send_signal(number)
-            time.sleep(0.3)
-        _, err = grid.communicate(timeout=PATIENCE_S)
-    assert grid.returncode == 130
-    assert err.strip().splitlines()[-1].startswith("interrupted; what was finished is in the results folder")
-    assert "Traceback" not in err
-    assert_all_end(children)
 
 
 @pytest.mark.slow

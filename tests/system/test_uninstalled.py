@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clusters import one_core
 from tests.support.paths import TOP
 
 SCRIPTS = sorted(path.relative_to(TOP).as_posix() for path in (TOP / "scripts").glob("*.py"))
@@ -43,9 +44,10 @@ def checkout(tmp_path_factory) -> Path:
 def call(python: Path, *arguments: str | Path, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [str(python), *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, env={**kept, **changes}, capture_output=True, text=True, timeout=600, check=False
-    )
+    with one_core():
+        return subprocess.run(
+            command, cwd=cwd, env={**kept, **changes}, capture_output=True, text=True, timeout=600, check=False
+        )
 
 
 def test_the_package_is_found_nowhere_else(python, tmp_path):
@@ -84,6 +86,7 @@ def test_every_notebook_finds_the_package_wherever_its_kernel_was_started(name, 
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_grid_with_its_workers_and_a_notebook_run(python, checkout, tmp_path):
     results = checkout / "lmeval_results_gen"
     grid = ("scripts/run_parallel_gen_gpt.py", "--models", "demo", "--limit", "2", "--results_dir", results)
