@@ -1,7 +1,7 @@
 """Which tests share a process where several processes run the tests."""
 
+import ast
 import functools
-import re
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -9,15 +9,34 @@ from tests.support.paths import TOP
 
 
 @functools.cache
-def group_of(path: str) -> str | None:
-    """Return the group of a file of tests: what starts Ray, as two clusters on a machine would find each other, or what
-    reads the whole study, which takes a while."""
-    text = (TOP / path).read_text(encoding="utf-8")
-    return "ray" if re.search(r"\bmark\.ray\b", text) else "study" if "study_dir" in text else None
+def groups_of(path: str) -> dict[str, str]:
+    """Return the groups of the tests of a file that have one: those that start Ray, as two clusters on a machine would
+    find each other, and those that read the whole study, which takes a while."""
+    tree = ast.parse((TOP / path).read_text(encoding="utf-8"))
+    marks = [
+        line.value for line in tree.body if isinstance(line, ast.Assign) and _names(line.targets) == {"pytestmark"}
+    ]
+    tests = [line for line in tree.body if isinstance(line, ast.FunctionDef) and line.name.startswith("test_")]
+    groups = {}
+    for function in tests:
+        if "pytest.mark.ray" in map(ast.unparse, _parts(*marks, *function.decorator_list)):
+            groups[function.name] = "ray"
+        elif {argument.arg for argument in function.args.args} & {"study", "study_dir"}:
+            groups[function.name] = "study"
+    return groups
+
+
+def _names(targets: list[ast.expr]) -> set[str]:
+    return {ast.unparse(target) for target in targets}
+
+
+def _parts(*trees: ast.expr) -> list[ast.expr]:
+    return [part for tree in trees for part in ast.walk(tree) if isinstance(part, ast.expr)]
 
 
 class GroupScheduling(LoadScopeScheduling):
-    """Keeps the files of a group together, the largest group begun first, and hands out all other tests singly."""
+    """Keeps the tests of a group together, the largest group begun first, and hands out all other tests singly."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid.partition("::")[0]) or nodeid
+        path, _, rest = nodeid.partition("::")
+        return groups_of(path).get(rest.partition("[")[0], nodeid)
