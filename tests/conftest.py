@@ -34,7 +34,7 @@ hypothesis.settings.load_profile("steady")
 
 torch.set_num_threads(1)  # tiny models take less than half the time so
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program that is started compiles the package, 1 s of time
-os.environ["RAY_worker_niceness"] = "0"  # Ray's 15 starves workers beside another process of tests
+os.environ.update(RAY_worker_niceness="0")  # Ray's 15 starves workers beside another process of tests
 
 
 QUICK_CASES = 4
