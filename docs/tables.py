@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
+from lm_eval.cli import evaluate
 from lm_eval.common.field_docs import field_docs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.run_config import MODEL_KEYS, TASK_KEYS, RunConfig
@@ -123,6 +124,17 @@ def tasks() -> str:
     return table(["name", "on the hub", *forms], rows)
 
 
+def run_flags() -> str:
+    """Return the table of the flags of `python -m lm_eval`, those that must be given first."""
+    rows = []
+    for action in sorted(evaluate.build_parser()._actions, key=lambda action: not action.required):  # noqa: SLF001  (the only list)
+        if action.dest != "help":
+            form = "" if action.nargs == 0 else action.metavar or action.dest.upper()
+            text = f"{action.help}; must be given" if action.required else str(action.help)
+            rows.append([code(action.option_strings), code(str(form).split("|")) if form else "", text])
+    return table(["flag", "value", "meaning"], rows)
+
+
 def flags() -> str:
     """Return the table of the flags of the grid scripts."""
     rows = []
@@ -138,6 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "model keys": model_keys,
     "task keys": task_keys,
     "flags": flags,
+    "run flags": run_flags,
     "families": families,
     "tasks": tasks,
 }

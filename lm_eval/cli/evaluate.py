@@ -27,6 +27,7 @@ def _task_list() -> str:
     return "\n".join(["", *forms])
 
 
+_KINDS = ", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES))
 _EPILOG = f"""
 python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
 
@@ -41,11 +42,12 @@ exit status: 0 done, 1 the run failed, 2 the call was wrong and nothing ran, 130
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the flags of one run; the table in the docs is made from it."""
     parser = make_parser("Evaluate one model on one or more tasks.", _EPILOG, prog="python -m lm_eval")
-    parser.add_argument("--model", required=True, help=", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES)))
+    parser.add_argument("--model", required=True, help=f"what is computed: {_KINDS}")
     add_model_args(parser)
-    parser.add_argument("--tasks", required=True, metavar="TASK,…", help="tasks of the list below or of --include_path")
+    parser.add_argument("--tasks", required=True, metavar="TASK,…", help="built-in tasks, or those of --include_path")
     parser.add_argument("--task_args", default="", metavar="KEY=VALUE,…", help="encoding scheme and data folder")
     parser.add_argument(
         "--include_path", metavar="DIR", help="folder with task files (YAML) of your own or of the upstream harness"
@@ -56,14 +58,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
     parser.add_argument("--output_path", type=Path, metavar="FILE", help="write the result to this JSON file")
     parser.add_argument(
-        "--output_dir", type=Path, metavar="DIR", help="write it to this results folder, under a unique name"
+        "--output_dir",
+        type=Path,
+        metavar="DIR",
+        help="write it to this results folder, in place of an older result of the same configuration",
     )
-    parser.add_argument("--log_samples", action="store_true", help="store the scores of every document too")
     parser.add_argument(
-        "--verify", type=int, default=0, metavar="N", help="score the first N documents again, one by one, and compare"
+        "--log_samples", action="store_true", help="store the scores of every document too, for comparisons"
     )
     parser.add_argument(
-        "--description_dict_path", type=Path, metavar="FILE", help="JSON with a description for each task"
+        "--verify",
+        type=int,
+        default=0,
+        metavar="N",
+        help="score the first N documents again, one by one in the plain way, and report the largest difference",
+    )
+    parser.add_argument(
+        "--description_dict_path",
+        type=Path,
+        metavar="FILE",
+        help="JSON object of task names and texts: what stands before the shots",
     )
     return parser
 
@@ -163,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from lm_eval.cli import encode as encode_command  # noqa: PLC0415
 
         return encode_command.main(argv[1:])
-    args = _parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return exit_status(
         lambda: _evaluate(args),
