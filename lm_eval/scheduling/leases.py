@@ -1,8 +1,9 @@
 """Leases: files that make sure that two drivers on one results folder never compute the same configuration.
 
 A lease is a file that only one driver can create. It is valid while its driver is alive, which others see by the
-driver's heartbeat (`scheduling.heartbeat`) or, on the same machine, by its process. The lease of a dead driver is taken
-over. All times are the file system's, so that clocks of machines need not agree.
+driver's heartbeat or, on the same machine, by its process. The lease of a dead driver is taken over. When that is,
+`scheduling.heartbeat` decides: `LEASE_S` after the last heartbeat, `STALLED_S` where the process is still there. All
+times are the file system's, so that clocks of machines need not agree.
 """
 
 import contextlib
