@@ -126,7 +126,7 @@ class RunConfig:
         return format_pairs({key: getattr(self, key) for key in TASK_KEYS if getattr(self, key) is not None})
 
     @classmethod
-    def parse(
+    def parse(  # noqa: PLR0913  (a flag of the command line each)
         cls,
         *,
         model: str,
@@ -219,7 +219,9 @@ def _check_similarity(config: RunConfig) -> None:
     schemes = {"WORD_AGG_SCHEME": vectors.word_agg_scheme, "OUT_WORD_AGG_SCHEME": vectors.out_word_agg_scheme}
     for key, scheme in schemes.items():
         if scheme is not None and not scheme.makes_one_vector:
-            raise ConfigurationError(f"{key}={scheme}: {scheme.base} is for dist_gen only; choose mean, w1mean or last")
+            *others, final = SINGLE_VECTOR_AGGREGATIONS
+            valid = f"{', '.join(others)} or {final}"
+            raise ConfigurationError(f"{key}={scheme}: {scheme.base} is for dist_gen only; choose {valid}")
     if vectors.similarity_func is None:
         raise ConfigurationError(
             f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {', '.join(SIMILARITIES)}"
