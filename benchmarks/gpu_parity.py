@@ -27,6 +27,7 @@ WORKS: dict[str, tuple[str, str, Settings]] = {
     "cross_encoding": (GEN, "cross_encoding", {}),
     "dist_gen": (GEN, "concat_each_example", _MEAN),
     "dist_gen, sentences, layer 1": (GEN, "sentence_level_segmentation", {**_MEAN, "ENCODING_LAYER": 1}),
+    "no_context": (GEN, "no_context", {}),
     "dist_sim": (SIM, "concat_each_example", {**_MEAN, "SIMILARITY_FUNC": "cosine_sim"}),
 }
 FLOAT32_BOUND = 1e-4

@@ -6,10 +6,14 @@ from typing import Any
 
 from torch import Tensor
 
+from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import VectorSettings
+from lm_eval.contexts.special_tokens import tokenize_choices
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.inference.conformance import SHARED_BY, Check, check_sharing, check_structure
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED
 from lm_eval.models.language_model import LanguageModel, dtype_name
+from lm_eval.models.text_borders import front_tokens
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.memory_need import memory_gib
 from lm_eval.scheduling.placement import choose_share
@@ -118,17 +122,40 @@ def _num_gpus(name: str, need: float, dtype: str, size: float, capability: tuple
 def _describe_tokens(model: LanguageModel) -> Iterator[tuple[str, str]]:
     """Yield how the tokenizer treats segments and choices."""
     tokenizer = model.tokenizer
-    plain, special = (model.tokenize(["the text"], special=flag)[0] for flag in (False, True))
-    added = [token for token in special if token not in plain]
-    used = "which segments get" if model.is_encoder_decoder else "which segments and choices don't get"
-    added_tokens = f"the tokenizer adds {_names(tokenizer, added)}, {used}" if added else "the tokenizer adds none"
-    yield "special tokens", added_tokens
-    (choice,) = model.tokenize([" the text"], special=False)
+    borders = model.borders
+    yield "in front of a text", ", ".join(borders.front) or "nothing"
+    yield "behind a text", _describe_behind(model)
+    if not model.is_encoder_decoder:
+        yield from _describe_front(model)
+    (choice,) = tokenize_choices(model, [" the text"], are_segments=False)
     yield "a choice ' the text'", " ".join(map(repr, tokenizer.convert_ids_to_tokens(list(choice))))
     try:
         yield "no_context", _names(tokenizer, model.empty_context)
     except RunError as error:
         yield "no_context", f"not possible: {error}"
+
+
+def _describe_behind(model: LanguageModel) -> str:
+    behind = ", ".join(model.borders.behind)
+    if not behind:
+        return "nothing"
+    return f"{behind}, {'which segments get' if model.is_encoder_decoder else 'which is dropped'}"
+
+
+def _describe_front(model: LanguageModel) -> Iterator[tuple[str, str]]:
+    """Yield what stands in front for each value of ADD_BOS, and what becomes of a dummy prefix."""
+    for value in (None, True, False):
+        vectors = VectorSettings(add_bos=value)
+        config = RunConfig(
+            model="dist_gen", pretrained="any", task="hellaswag_dg", encoding_scheme="cross_encoding", vectors=vectors
+        )
+        front = front_tokens(config, model.family, model.borders)
+        yield (
+            f"ADD_BOS={value}",
+            ", ".join(front) or ("not possible: it has no bos_token" if value else "nothing in front"),
+        )
+    if model.borders.has_dummy_prefix:
+        yield "dummy prefix", "a blank in front of every text; dropped where a text goes on, as in every choice"
 
 
 def _names(tokenizer: Any, tokens: Sequence[int]) -> str:  # noqa: ANN401

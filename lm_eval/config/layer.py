@@ -42,6 +42,11 @@ class Layer:
     def __str__(self) -> str:
         return str(self.name)
 
+    @property
+    def is_embedding(self) -> bool:
+        """Whether its vectors are rows of an embedding matrix, so that no forward pass is needed."""
+        return self.name in ("E", "OE")
+
     def resolve(self, num_layers: int, key: str = "ENCODING_LAYER", model: str = "the model") -> ResolvedLayer:
         """Return the layer of a model.
 

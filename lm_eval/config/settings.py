@@ -132,6 +132,12 @@ class VectorSettings:
         metadata=Setting(_read_switch, "added positions", short_label="added pos.", needs_context=True).metadata(),
     )
     """True adds the position embedding of a segment's offset in the context to its tokens."""
+    add_bos: bool | None = field(
+        default=None,
+        metadata=Setting(_read_switch, "BOS", unset="the model's", needs_vectors=False).metadata(),
+    )
+    """Whether the tokens that a decoder-only model's tokenizer puts in front of a text (BOS) stand there: True (its
+    bos_token where it puts none), False, or None: as the model's family was trained."""
     decoding_scheme: DecodingScheme | None = field(
         default=None,
         metadata=Setting(_one_of(DecodingScheme), "decoding", only="dist_gen", needs_vectors=False).metadata(),

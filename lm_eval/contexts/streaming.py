@@ -22,13 +22,16 @@ _WINDOW_BYTES = 1 << 29
 def tokenised_ahead(tokenise: Callable[[list[Raw]], list[Tokenised]], items: Iterable[Raw]) -> Iterator[Tokenised]:
     """Tokenise items chunk by chunk, each while those before it are worked on."""
     items, waiting = iter(items), deque[Future[list[Tokenised]]]()
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
         while chunk := list(islice(items, _TOKENISED_TOGETHER)):
             waiting.append(pool.submit(tokenise, chunk))
             if len(waiting) > _CHUNKS_AHEAD:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def windows(

@@ -3,14 +3,14 @@
 The last module that sees text; from here on there are token ids and vectors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.encoding_schemes import Context, build_context
 from lm_eval.contexts.joint_tokenization import encode_pairs
-from lm_eval.contexts.special_tokens import tokenize_choices, tokenize_segments
+from lm_eval.contexts.special_tokens import FrontTokens, tokenize_choices, tokenize_segments
 from lm_eval.contexts.truncation import SegmentPlacer
 from lm_eval.errors import RunError
 from lm_eval.models.language_model import LanguageModel
@@ -72,12 +72,21 @@ class Tokeniser:
     @cached_property
     def _placer(self) -> SegmentPlacer:
         cuts = not takes_tokens(self.config, self.model)
-        return SegmentPlacer(self.model, self.config.vectors.add_pos, cuts)
+        return SegmentPlacer(self.model, self.config.vectors.add_pos, self.front.context, cuts)
+
+    @cached_property
+    def _choice_placer(self) -> SegmentPlacer:
+        return SegmentPlacer(self.model, self.config.vectors.add_pos, self.front.choice)
+
+    @cached_property
+    def front(self) -> FrontTokens:
+        """The tokens in front."""
+        return FrontTokens.of(self.config, self.model)
 
     @property
     def num_truncated(self) -> int:
         """Segments that were truncated, and contexts that are truncated together with their choices."""
-        return self._placer.num_truncated + self._num_cut_with_choice
+        return self._placer.num_truncated + self._choice_placer.num_truncated + self._num_cut_with_choice
 
     def __call__(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
         """Tokenise documents together.
@@ -91,7 +100,7 @@ class Tokeniser:
 
     def _tokenise(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
         """Tokenise documents that have one context each."""
-        if self.task.tokens_jointly:
+        if self.config.model == "hf":
             contexts, choices = self._pairs(documents)
         else:
             contexts, choices = self._contexts(documents), self._separate_choices(documents)
@@ -125,7 +134,7 @@ class Tokeniser:
     def _contexts(self, documents: Sequence[Document]) -> list[_Tokens]:
         """Return the tokens of each document's context before truncation, as a list of samples of segments."""
         if not self.config.has_context:  # `dist_sim` compares choices with one another
-            empty = [] if self.config.model == "dist_sim" else [[self.model.empty_context]]
+            empty = [] if self.config.model == "dist_sim" else [[self.front.decoder or self.model.empty_context]]
             return [empty for _ in documents]
         contexts = self._build(documents)
         texts = [text for context in contexts for sample in context.samples for text in sample]
@@ -155,19 +164,44 @@ class Tokeniser:
             if not tokens:
                 raise RunError(f"{source}: choice {index} has no tokens, so it cannot be scored")
             if self.config.model == "dist_sim":
-                row.append(Segment(self._placer.cut(tokens), self._placer.offset(end, source)))
+                row.append(self._choice_placer.make(tokens, end, source))
                 continue
-            if len(tokens) > self.model.max_length:
-                raise RunError(
-                    f"{source}: choice {index} has {len(tokens)} tokens, but the model takes {self.model.max_length}"
-                )
+            most = self.model.max_length + 1 - max(1, len(self.front.decoder))
+            if len(tokens) > most:
+                raise RunError(f"{source}: choice {index} has {len(tokens)} tokens, but the model takes {most}")
             row.append(Segment(tokens))
         return tuple(row)
 
     def _count_joint_cut(self, document: TokenisedDocument) -> None:
         if takes_tokens(self.config, self.model):
             longest = max(len(choice.tokens) for choice in document.choices)
-            self._num_cut_with_choice += len(document.context[0].tokens) + longest > self.model.max_length + 1
+            front = len(self.front.decoder) if self.config.has_context else 0
+            whole = front + len(document.context[0].tokens) + longest
+            self._num_cut_with_choice += whole > self.model.max_length + 1
+
+
+def refuse_unknown_tokens(model: LanguageModel, documents: Iterable[TokenisedDocument]) -> None:
+    """Refuse documents with tokens that the model has no embedding of; a tokenizer may have more than the model.
+
+    Raises:
+        RunError: a document has some; names them.
+    """
+    size = len(model.token_embeddings.weight)  # type: ignore[arg-type]
+    for document in documents:
+        segments = (*document.context, *document.choices)
+        unknown = sorted({token for segment in segments for token in segment.tokens if token >= size})
+        if unknown:
+            texts = ", ".join(f"{model.tokenizer.convert_ids_to_tokens(token)!r} ({token})" for token in unknown[:3])
+            source = document.document.example.source or f"document {document.document.doc_id}"
+            raise RunError(
+                f"{source}: the tokenizer of {model.name} makes tokens of it that the model, with {size} embeddings, "
+                f"doesn't know: {texts}; load the tokenizer that belongs to the model (tokenizer= in model_args)"
+            )
+
+
+def has_unknown_tokens(model: LanguageModel) -> bool:
+    """Whether a model's tokenizer has tokens beyond the model's embeddings, which may or may not occur in data."""
+    return len(model.tokenizer) > len(model.token_embeddings.weight)  # type: ignore[arg-type]
 
 
 def count_tokens(document: TokenisedDocument) -> int:

@@ -18,12 +18,14 @@ class SegmentPlacer:
     model: LanguageModel
     add_pos: bool
     """Whether a segment gets the position at which it starts in its context (ADD_POS)."""
+    front: tuple[int, ...] = ()
+    """Tokens in front of each segment; it is truncated to what they leave."""
     cuts: bool = True
     """Whether to truncate; a context in one sequence with its choice is truncated with it, when it is scored."""
     num_truncated: int = field(default=0, init=False)
 
     def place(self, samples: Sequence[Sequence[tuple[int, ...]]], source: str) -> tuple[Samples, int]:
-        """Return the segments of a context, and its length in tokens.
+        """Return the segments of a context, and its length in tokens, those in front not counted.
 
         Raises:
             RunError: a segment without tokens, or an offset beyond the model's positions.
@@ -35,18 +37,27 @@ class SegmentPlacer:
             for tokens in sample:
                 if not tokens:
                     raise RunError(f"{source}: a segment of the context has no tokens, so it has no vector")
-                kept = self.cut(tokens)
-                row.append(Segment(kept, self.offset(offset, source)))
-                offset += len(kept)
+                segment = self.make(tokens, offset, source)
+                row.append(segment)
+                offset += segment.num_kept
             placed.append(tuple(row))
         return tuple(placed), offset
 
-    def cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+    def make(self, tokens: tuple[int, ...], offset: int, source: str) -> Segment:
+        """Return a segment that starts at an offset of its context.
+
+        Raises:
+            RunError: the offset is beyond the model's positions.
+        """
+        return Segment(self.front + self._cut(tokens), self.offset(offset, source), len(self.front))
+
+    def _cut(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
         """Keep the end of a sequence that is longer than the model takes."""
-        if not self.cuts or len(tokens) <= self.model.max_length:
+        most = self.model.max_length - len(self.front)
+        if not self.cuts or len(tokens) <= most:
             return tokens
         self.num_truncated += 1
-        return tokens[-self.model.max_length :]
+        return tokens[-most:]
 
     def offset(self, offset: int, source: str) -> int:
         """Return the offset whose position embedding is added to a segment's tokens; 0 adds none."""

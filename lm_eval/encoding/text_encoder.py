@@ -16,7 +16,7 @@ from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.config.settings import SETTING_NAMES
-from lm_eval.contexts.special_tokens import tokenize_segments
+from lm_eval.contexts.special_tokens import FrontTokens, tokenize_segments
 from lm_eval.contexts.streaming import tokenised_ahead, windows
 from lm_eval.contexts.truncation import SegmentPlacer
 from lm_eval.encoding.texts import WHOLE, Form, Text, check_form, cut_text, form_of, gives_one_vector, make_encoding
@@ -86,7 +86,7 @@ class TextEncoder:
     def __call__(
         self, texts: Iterable[tuple[str, Text]], progress: DocumentProgress | None = None
     ) -> Iterator[Vectors]:
-        """Yield the vectors of each text, in order; only a window of texts is held at once.
+        """Yield the vectors of each text, in order; a window of texts is held at once, and about as many ahead.
 
         Args:
             texts: pairs of source, for messages, and text.
@@ -100,7 +100,7 @@ class TextEncoder:
         encode = SegmentEncoder(
             self.model, {recipe.spec}, Batcher(choose_budget(self.model, self.execution)), _KEPT_BYTES
         )
-        placer = SegmentPlacer(self.model, self.config.vectors.add_pos)
+        placer = SegmentPlacer(self.model, self.config.vectors.add_pos, FrontTokens.of(self.config, self.model).context)
 
         def tokenise(chunk: list[tuple[str, Text]]) -> list[_Tokenised]:
             return self._tokenise(chunk, placer)
@@ -135,7 +135,7 @@ class TextEncoder:
 
     def _bytes_of(self, text: _Tokenised) -> int:
         num_vectors = self.config.vectors.context_aggregation.num_vectors
-        number = sum(num_vectors(len(segment.tokens)) for sample in text.samples for segment in sample)
+        number = sum(num_vectors(segment.num_kept) for sample in text.samples for segment in sample)
         return 3 * 4 * self.dim * number  # of segments, side by side, and aggregated
 
 
@@ -165,7 +165,7 @@ def encode(
 
     A text's vectors are one `[dim]` where the settings make one vector of every text of its form
     (`example_agg_scheme="mean"`; `segment_agg_scheme="mean"` unless texts are samples; a whole text whose tokens are
-    averaged), else `[vector, dim]`. Texts may be a generator: only a window of them is held.
+    averaged), else `[vector, dim]`. Texts may be a generator: few of them are held at once.
 
     Args:
         texts: each a string, which the scheme cuts; or the list of its segments; or a list of samples, each a list of

@@ -89,7 +89,8 @@ def _identify(
         fixed = replace(config, dtype=dtypes[config.pretrained], revision=revision)
         forms[canonical_in_grid(fixed, task.dataset)] = task
     resolver = Resolver()
-    return [resolver.identify(form, form, task) for form, task in forms.items()]
+    runs = [resolver.identify(form, form, task) for form, task in forms.items()]
+    return list({run.name: run for run in runs}.values())  # ADD_BOS may say what a model's family does anyway
 
 
 def check_available(runs: Sequence[Run]) -> None:

@@ -38,6 +38,8 @@ class Prompt:
     """Token ids, or concept vectors in their place."""
     choices: tuple[tuple[int, ...], ...]
     """Token ids of each choice."""
+    front: tuple[int, ...] = ()
+    """Token ids in front of the context, kept when it is cut (experiment §9)."""
     parameterless: bool = False
     """Whether attention without parameters replaces the decoder."""
 
@@ -59,6 +61,7 @@ class _Job:
     prompt: int
     choices: tuple[int, ...]
     """Which prompt and which of its choices this scores."""
+    front: tuple[int, ...]
     context: tuple[int, ...] | Tensor
     targets: tuple[tuple[int, ...], ...]
     parameterless: bool
@@ -125,10 +128,12 @@ def _make_jobs(model: LanguageModel, index: int, prompt: Prompt) -> Iterator[_Jo
         if model.is_encoder_decoder:
             row = Row(trunk=0, branches=tuple(map(len, targets)), starts_in_trunk=False)
         else:
-            row = Row(trunk=len(context), branches=tuple(len(t) - 1 for t in targets), starts_in_trunk=True)
+            trunk = len(prompt.front) + len(context)
+            row = Row(trunk=trunk, branches=tuple(len(t) - 1 for t in targets), starts_in_trunk=True)
         yield _Job(
             prompt=index,
             choices=tuple(numbers),
+            front=prompt.front,
             context=context,
             targets=targets,
             parameterless=prompt.parameterless,
@@ -148,7 +153,7 @@ def _excess(model: LanguageModel, prompt: Prompt, choice: tuple[int, ...]) -> in
     """Return how much of the context has to go for the model to take it with this choice."""
     if model.is_encoder_decoder:
         return 0
-    return max(0, len(prompt.context) + len(choice) - 1 - model.max_length)
+    return max(0, len(prompt.front) + len(prompt.context) + len(choice) - 1 - model.max_length)
 
 
 @dataclass(frozen=True)
@@ -198,12 +203,12 @@ def _run_decoder_only(
         [
             sum(
                 (target[:-1] for target in job.targets),
-                job.context if isinstance(job.context, tuple) else (0,) * len(job.context),
+                job.front + (job.context if isinstance(job.context, tuple) else (0,) * len(job.context)),
             )
             for job in batch
         ],
     )
-    _place_vectors(inputs, [job.context for job in batch])
+    _place_vectors(inputs, batch)
     rows = [job.row for job in batch]
     if parameterless:
         return parameterless_decoder(inputs.float(), visible(rows, inputs.device), model.num_layers)
@@ -217,13 +222,13 @@ def _run_decoder_only(
     return hidden
 
 
-def _place_vectors(inputs: Float[Tensor, "batch position dim"], contexts: Sequence[tuple[int, ...] | Tensor]) -> None:
+def _place_vectors(inputs: Float[Tensor, "batch position dim"], batch: Sequence[_Job]) -> None:
     """Put concept vectors where the embeddings of a context's tokens would stand."""
-    vectors = [(row, context) for row, context in enumerate(contexts) if isinstance(context, Tensor)]
+    vectors = [(row, len(job.front), job.context) for row, job in enumerate(batch) if isinstance(job.context, Tensor)]
     if vectors:
-        rows = torch.tensor([row for row, context in vectors for _ in range(len(context))])
-        columns = torch.cat([torch.arange(len(context)) for _, context in vectors])
-        values = torch.cat([context for _, context in vectors])
+        rows = torch.tensor([row for row, _, context in vectors for _ in range(len(context))])
+        columns = torch.cat([start + torch.arange(len(context)) for _, start, context in vectors])
+        values = torch.cat([context for _, _, context in vectors])
         rows, columns, values = (to_device(tensor, inputs.device) for tensor in (rows, columns, values))
         inputs[rows, columns] = values.to(inputs.dtype)
 

@@ -19,6 +19,7 @@ from lm_eval.inference.batching import Batcher
 from lm_eval.inference.hooks import DeepestLayerReachedError, OnLayer, report_inputs
 from lm_eval.inference.relative_bias import padding_hidden
 from lm_eval.inference.transfers import HostCopy, to_device
+from lm_eval.models.families import attends_both_ways
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.vectors.aggregation import Reduction, aggregate_tokens
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
@@ -37,8 +38,8 @@ def run_encoder(
     Args:
         model: the language model.
         tokens: token ids, padded with any id.
-        mask: True at real tokens.
-        offsets: position whose embedding is added to all tokens of a row; 0 adds none. On the host.
+        mask: True at real tokens; of a decoder-only model, where tokens in front are no such tokens.
+        offsets: position whose embedding is added to a row's real tokens; 0 adds none. On the host.
         layers: indices of hidden states from 0 (entering the first block) to the number of blocks (after the final
             norm), E (token embeddings) or OE (rows of the output matrix).
         on_layer: called once with each of them; nothing is kept of a layer that it has dropped.
@@ -48,20 +49,24 @@ def run_encoder(
         on_layer("OE", matrix[tokens.to(matrix.device)])
     if set(layers) == {"OE"}:
         return
-    embeddings = _embed(model, tokens, offsets)
+    embeddings = _embed(model, tokens, mask, offsets)
     if "E" in layers:
         on_layer("E", embeddings)
     _run_blocks(model, embeddings, mask, [layer for layer in layers if isinstance(layer, int)], on_layer)
 
 
 def _embed(
-    model: LanguageModel, tokens: Int[Tensor, "batch token"], offsets: Int[Tensor, " batch"]
+    model: LanguageModel,
+    tokens: Int[Tensor, "batch token"],
+    mask: Bool[Tensor, "batch token"],
+    offsets: Int[Tensor, " batch"],
 ) -> Float[Tensor, "batch token dim"]:
-    """Return token embeddings, with a position's embedding added to the rows that have an offset."""
+    """Return token embeddings, with a position's embedding added to the real tokens of rows that have an offset."""
     embeddings: Tensor = model.token_embeddings(tokens)
     if offsets.any():  # of the host, so that nothing waits for a GPU
         positions = model.embed_positions(offsets).to(embeddings.device)
-        embeddings = embeddings + (positions * (offsets > 0).unsqueeze(1).to(embeddings.device)).unsqueeze(1)
+        has_offset = mask & (offsets > 0).unsqueeze(1).to(mask.device)
+        embeddings = embeddings + positions.unsqueeze(1) * has_offset.unsqueeze(2).to(embeddings.device)
     return embeddings
 
 
@@ -81,6 +86,8 @@ def _run_blocks(
     arguments: dict[str, Any] = {}
     if not model.is_encoder_decoder:  # causal attention never sees padding on the right; an encoder's would
         arguments["use_cache"] = False
+        if attends_both_ways(model.config.to_dict()):  # nor is what stands in front any padding
+            arguments["attention_mask"] = (mask.flip(1).cumsum(1).flip(1) > 0).to(torch.long)
     elif model.family.relative_bias is None:
         arguments["attention_mask"] = mask.to(torch.long)
     elif needs_last or max(inner) > 0:
@@ -110,7 +117,7 @@ class SegmentEncoder:
         """Return the vectors of each distinct segment.
 
         Args:
-            segments: any number of segments, none without tokens.
+            segments: any number of segments, none without tokens, all with as many in front.
             on_batch: called with the number of real tokens of each finished batch.
         """
         unique = list(dict.fromkeys(segments))
@@ -136,6 +143,7 @@ class SegmentEncoder:
 
     def _launch(self, batch: Sequence[Segment]) -> "_Encoded":
         tokens, mask, offsets = _pad(batch, self.model.device)
+        front = batch[0].num_front
         by_layer: dict[ResolvedLayer, list[Reduction]] = defaultdict(list)
         for spec in self.specs:
             by_layer[spec.layer].append(spec.reduction)
@@ -143,12 +151,13 @@ class SegmentEncoder:
         matrices: list[Tensor] = []
 
         def reduce(layer: ResolvedLayer, states: Tensor) -> None:
-            reduced = aggregate_tokens(states, mask.to(states.device), by_layer[layer], self.model.activation)
+            states, kept = states[:, front:], mask[:, front:].to(states.device)
+            reduced = aggregate_tokens(states, kept, by_layer[layer], self.model.activation)
             specs.extend(VectorSpec(layer, reduction) for reduction in reduced)
             matrices.extend(reduced.values())
 
         run_encoder(self.model, tokens, mask, offsets, by_layer.keys(), reduce)
-        return _Encoded(specs, [len(segment.tokens) for segment in batch], HostCopy(matrices))
+        return _Encoded(specs, [segment.num_kept for segment in batch], HostCopy(matrices))
 
     def _keep(self, new: dict[Segment, Vectors]) -> None:
         for segment, vectors in new.items():
@@ -195,6 +204,7 @@ def _pad(
     lengths = torch.tensor([len(segment.tokens) for segment in batch])
     width = int(lengths.max())
     tokens = torch.tensor([segment.tokens + (0,) * (width - len(segment.tokens)) for segment in batch])
-    mask = torch.arange(width) < lengths.unsqueeze(1)
+    places = torch.arange(width)
+    mask = (places < lengths.unsqueeze(1)) & (places >= batch[0].num_front)
     offsets = torch.tensor([segment.offset for segment in batch])
     return to_device(tokens, device), to_device(mask, device), offsets

@@ -1,5 +1,6 @@
 """Loading a model and its tokenizer, on one device or several; where device, dtype and length limit are decided."""
 
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from lm_eval.common.hub import hub_or_cache
@@ -19,10 +21,12 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.conformance import refuse_inexact, settle
+from lm_eval.inference.weights import load_weights, merge_adapter, source_of
 from lm_eval.models.dtypes import suitable_dtype
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, attends_in_part, find_family
 from lm_eval.models.info import is_local
 from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.tokenizer_files import at_hand
 
 _NO_LIMIT = 1_000_000
 """Tokenizers that know no limit state one far beyond this."""
@@ -102,9 +106,12 @@ def load_model(
         options["quantization_config"] = _quantise(how, options["dtype"])
     if spread or how.is_quantised:  # quantised weights can't be moved once they are there
         options["device_map"] = "auto" if spread else {"": place}
-    network = _load_weights(pretrained, family, options)
+    network = load_weights(pretrained, family, options)
+    path = at_hand(pretrained, revision, how.subfolder, "config.json")
+    if family.forgets_own_head and path is not None and _has_own_head(path):
+        network.config.tie_word_embeddings = False
     if how.peft is not None:
-        network = _merge_adapter(network, how.peft)
+        network = merge_adapter(network, how.peft)
     if "device_map" not in options:
         network.to(place)
     model = wrap_model(network.eval(), tokenizer, name=pretrained)
@@ -114,7 +121,7 @@ def load_model(
 def _read_small_files(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return a model's config and tokenizer."""
     try:
-        config = AutoConfig.from_pretrained(_source(pretrained), **files)
+        config = AutoConfig.from_pretrained(source_of(pretrained), **files)
         tokenizer = _load_tokenizer(pretrained, how, files)
         has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
     except Exception as error:
@@ -124,6 +131,11 @@ def _read_small_files(pretrained: str, how: Checkpoint, files: Mapping[str, Any]
     if not has_vocabulary:  # so it is made where the tokenizer's files are missing
         raise ConfigurationError(f"pretrained={pretrained}: the tokenizer has no vocabulary; are its files there?")
     return config, tokenizer
+
+
+def _has_own_head(path: Path) -> bool:
+    """Whether a checkpoint's config says that its output matrix is its own, which some config classes forget."""
+    return json.loads(path.read_text(encoding="utf-8")).get("tie_word_embeddings") is False
 
 
 def _quantise(how: Checkpoint, dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -136,46 +148,23 @@ def _quantise(how: Checkpoint, dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def _source(name: str) -> str:
-    return str(Path(name).expanduser()) if is_local(name) else name
-
-
 def _load_tokenizer(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> Any:  # noqa: ANN401
     if how.tokenizer is None:
-        return AutoTokenizer.from_pretrained(_source(pretrained), **files)
-    return AutoTokenizer.from_pretrained(_source(how.tokenizer), trust_remote_code=how.trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(source_of(pretrained), **files)
+        path = at_hand(pretrained, files["revision"], how.subfolder, "tokenizer.json")
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(source_of(how.tokenizer), trust_remote_code=how.trust_remote_code)
+        path = at_hand(how.tokenizer, None, None, "tokenizer.json")
+    if path is not None and getattr(tokenizer, "backend_tokenizer", None) is not None:
+        _restore(tokenizer.backend_tokenizer, Tokenizer.from_file(str(path)))
+    return tokenizer
 
 
-def _load_weights(pretrained: str, family: Family, options: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Load a checkpoint, and refuse one whose tensors don't fill the model: the loader would leave the rest random."""
-    auto: Any = AutoModelForSeq2SeqLM if family.architecture == "encoder-decoder" else AutoModelForCausalLM
-    try:
-        network, report = auto.from_pretrained(_source(pretrained), output_loading_info=True, **options)
-    except torch.OutOfMemoryError:  # more GPUs may do
-        raise
-    except Exception as error:
-        raise ConfigurationError(
-            f"pretrained={pretrained}: the weights cannot be loaded ({say_cause(error)})"
-        ) from error
-    lacking = sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"])))
-    if lacking:
-        raise ConfigurationError(
-            f"pretrained={pretrained}: the checkpoint is not complete: {len(lacking)} of the model's tensors are "
-            f"missing or have another shape ({', '.join(lacking[:3])})"
-        )
-    return network
-
-
-def _merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
-    """Return the network with an adapter's changes in its weights."""
-    from peft import PeftModel  # noqa: PLC0415  (seconds to import)
-
-    try:
-        return PeftModel.from_pretrained(network, _source(adapter)).merge_and_unload()
-    except Exception as error:
-        raise ConfigurationError(
-            f"peft={adapter}: cannot be merged into the model ({say_cause(error)}); was it trained for it?"
-        ) from error
+def _restore(loaded: Tokenizer, of_file: Tokenizer) -> None:
+    """Give a tokenizer the steps of its file: transformers rebuilds some classes, and drops what it doesn't know."""
+    for step in ("normalizer", "pre_tokenizer", "post_processor"):
+        if repr(getattr(loaded, step)) != repr(getattr(of_file, step)):
+            setattr(loaded, step, getattr(of_file, step))
 
 
 def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # noqa: ANN401

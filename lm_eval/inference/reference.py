@@ -22,7 +22,9 @@ def encode_segment(model: LanguageModel, segment: Segment, spec: VectorSpec) -> 
     tokens = torch.tensor([segment.tokens], device=model.device)
     embeddings = model.token_embeddings(tokens)
     if segment.offset:
-        embeddings = embeddings + model.embed_positions(torch.tensor(segment.offset, device=model.device))
+        position = model.embed_positions(torch.tensor(segment.offset, device=model.device))
+        front, rest = embeddings.tensor_split([segment.num_front], dim=1)
+        embeddings = torch.cat([front, rest + position], dim=1)
     if spec.layer == "OE":
         states = model.output_matrix[tokens.to(model.output_matrix.device)]
     elif spec.layer == "E":
@@ -30,24 +32,42 @@ def encode_segment(model: LanguageModel, segment: Segment, spec: VectorSpec) -> 
     else:
         output = model.encoder(inputs_embeds=embeddings, output_hidden_states=True)
         states = model.layers_of(output, embeddings)[spec.layer]
+    states = states[:, segment.num_front :]
     mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
     return aggregate_tokens(states, mask, [spec.reduction], model.activation)[spec.reduction].cpu()
 
 
 def score_choice(
-    model: LanguageModel, context: Float[Tensor, "vector dim"], choice: tuple[int, ...], *, bare: bool
+    model: LanguageModel,
+    context: Float[Tensor, "vector dim"],
+    choice: tuple[int, ...],
+    *,
+    front: tuple[int, ...] = (),
+    bare: bool,
 ) -> float:
-    """Return the log-probability of one choice behind one context, with a pass of its own."""
+    """Return the log-probability of one choice behind one context, with a pass of its own.
+
+    Args:
+        model: the model.
+        context: token embeddings, or concept vectors in their place; cut from the left where it is too long.
+        choice: token ids.
+        front: token ids in front of the context, which are kept.
+        bare: whether attention without parameters replaces the decoder.
+    """
     targets = torch.tensor(choice, device=model.device)
-    context = context.to(model.device, model.dtype).unsqueeze(0)
+    context = context.to(model.device, model.dtype)
+    if not model.is_encoder_decoder:
+        most = model.max_length + 1 - len(front) - len(choice)
+        before = model.token_embeddings(torch.tensor(front, dtype=torch.long, device=model.device))
+        context = torch.cat([before, context[max(0, len(context) - most) :]])
     output = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
-    logits = output(model, context, targets, bare=bare).float()[-len(choice) :].log_softmax(dim=-1)
+    logits = output(model, context.unsqueeze(0), targets, bare=bare).float()[-len(choice) :].log_softmax(dim=-1)
     return float(logits.gather(1, targets.to(logits.device).unsqueeze(1)).sum())
 
 
 def _run_decoder_only(model: LanguageModel, context: Tensor, targets: Tensor, *, bare: bool) -> Tensor:
     inputs = torch.cat([context, model.token_embeddings(targets).unsqueeze(0)], dim=1)
-    inputs = inputs[:, -(model.max_length + 1) :][:, :-1]
+    inputs = inputs[:, :-1]
     if bare:
         seen = torch.ones(1, inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=inputs.device).tril()
         return _project_bare(model, parameterless_decoder(inputs.float(), seen, model.num_layers))

@@ -35,7 +35,7 @@ class HostCopy:
         return copy
 
     def wait(self) -> list[Tensor]:
-        """Return the tensors once they have arrived."""
+        """Return the tensors once they have arrived, in ordinary memory: what is pinned is for the next ones."""
         for arrival in self._arrivals:
             arrival.synchronize()
-        return self._tensors
+        return [tensor.clone() for tensor in self._tensors] if self._arrivals else self._tensors

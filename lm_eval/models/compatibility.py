@@ -11,8 +11,10 @@ from typing import Any
 from lm_eval.config.layer import OUTPUT_MATRIX
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.families import FAMILIES
+from lm_eval.models.families import FAMILIES, Family, attends_both_ways
 from lm_eval.models.info import ModelFacts, is_local
+from lm_eval.models.text_borders import front_tokens
+from lm_eval.models.tokenizer_files import read_text_borders
 
 
 def no_end_token(name: str, stated: str = "none") -> str:
@@ -43,6 +45,21 @@ def _states_no_end_token(facts: ModelFacts) -> bool:
 _UNSTATED = object()
 
 
+def refuse_front(config: RunConfig, family: Family, name: str) -> None:
+    """Refuse ADD_BOS where no token can stand in front.
+
+    Raises:
+        ConfigurationError: always.
+    """
+    if family.architecture == "encoder-decoder":
+        why = "is an encoder-decoder, whose segments begin as its tokenizer has it; ADD_BOS is for decoder-only models"
+    elif config.vectors.decoding_scheme is not None:
+        why = "decodes by attention without parameters, which has no tokens in front"
+    else:
+        why = "has a tokenizer that puts nothing in front of a text and names no bos_token"
+    raise ConfigurationError(f"ADD_BOS={config.vectors.add_bos}: {name} {why}; leave it out")
+
+
 def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool = True) -> None:
     """Check the settings that depend on the model.
 
@@ -58,7 +75,18 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     needs_end = not config.has_context and config.model == "dist_gen" and facts.family.architecture == "decoder-only"
     if needs_end and _states_no_end_token(facts):
         raise ConfigurationError(no_end_token(facts.name))
+    if config.model != "dist_sim" and decodes and attends_both_ways(facts.fields):
+        raise ConfigurationError(
+            f"{facts.name}: its positions see what is behind them (is_causal or use_bidirectional_attention in its "
+            f"config), so it predicts no text and {config.model} can't score any; dist_sim and encode take it"
+        )
     vectors = config.vectors
+    is_decoder_only = facts.family.architecture == "decoder-only"
+    if vectors.add_bos is not None and not is_decoder_only:
+        refuse_front(config, facts.family, facts.name)
+    borders = read_text_borders(config.pretrained, config.revision, config.checkpoint) if vectors.add_bos else None
+    if borders is not None and not front_tokens(config, facts.family, borders):
+        refuse_front(config, facts.family, facts.name)
     if vectors.add_pos and facts.family.position_embedding is None:
         able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
         raise ConfigurationError(

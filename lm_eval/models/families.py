@@ -66,6 +66,11 @@ class Family:
     config_defaults: Mapping[str, Any] | None = field(default=None, hash=False)
     """Config fields that decide the model's size and may be left out of a `config.json`, with what they then mean;
     None where only building the model tells its size."""
+    has_front_tokens: bool = True
+    """Whether the tokens that the tokenizer puts in front of a text stand there in the two tests too, where ADD_BOS
+    doesn't say; the families of the paper have none (experiment §9)."""
+    forgets_own_head: bool = False
+    """Whether transformers' config class forgets that a checkpoint's output matrix is its own, and so scales it."""
     is_tried: bool = False
     """Whether a loaded model is tried before it is used, for there are releases of transformers that get it wrong."""
     is_generic: bool = False
@@ -117,8 +122,9 @@ def _bart(**fields: Any) -> Family:  # noqa: ANN401
 
 
 FAMILIES: dict[str, Family] = {
-    "gpt2": _gpt(position_embedding="wpe"),
+    "gpt2": _gpt(position_embedding="wpe", has_front_tokens=False),
     "gpt_neo": _gpt(
+        has_front_tokens=False,
         num_layers="num_layers",
         max_positions="max_position_embeddings",
         position_embedding="wpe",
@@ -126,10 +132,12 @@ FAMILIES: dict[str, Family] = {
         fused_attention=False,
     ),
     "gptj": _gpt(
+        has_front_tokens=False,
         fused_attention=False,
         config_defaults={"intermediate_size": None, "tie_word_embeddings": False},
     ),
     "gpt_neox": _gpt(
+        has_front_tokens=False,
         blocks="layers",
         num_layers="num_hidden_layers",
         activation="hidden_act",
@@ -137,6 +145,7 @@ FAMILIES: dict[str, Family] = {
         config_defaults={"tie_word_embeddings": False},
     ),
     "bloom": _gpt(
+        has_front_tokens=False,
         activation="=gelu_pytorch_tanh",
         max_positions=None,
         limit_from_tokenizer=True,
@@ -147,6 +156,7 @@ FAMILIES: dict[str, Family] = {
     "gpt_bigcode": _gpt(position_embedding="wpe", config_defaults=None),
     "opt": Family(
         architecture="decoder-only",
+        has_front_tokens=False,
         blocks="decoder.layers",
         activation="activation_function",
         position_embedding="decoder.embed_positions",
@@ -183,28 +193,42 @@ FAMILIES: dict[str, Family] = {
     "olmo2": _llama(),
     "stablelm": _llama(),
     "gemma": _llama(config_defaults=_GEMMA_DEFAULTS),
-    "gemma2": _llama(activation="hidden_activation", fused_attention=False, config_defaults=_GEMMA_DEFAULTS),
-    "gemma3_text": _llama(activation="hidden_activation", config_defaults=_GEMMA_DEFAULTS),
+    "gemma2": _llama(
+        activation="hidden_activation",
+        fused_attention=False,
+        overflows_in_float16=True,
+        config_defaults=_GEMMA_DEFAULTS,
+    ),
+    "gemma3_text": _llama(activation="hidden_activation", overflows_in_float16=True, config_defaults=_GEMMA_DEFAULTS),
     "gemma3": _llama(
         blocks="language_model.layers",
         section="text_config",
         activation="hidden_activation",
+        overflows_in_float16=True,
         config_defaults=None,
     ),
     "mamba": Family(architecture="decoder-only", max_positions=None, sharing="none", lists_outputs=True),
     "t5": _t5(feed_forward="relu", tied_where="scale_decoder_outputs"),
     "mt5": _t5(feed_forward="gated-gelu"),
-    "umt5": _t5(feed_forward="gated-gelu", relative_bias=None, is_tried=True),  # wrong in transformers 5.17
+    "umt5": _t5(
+        feed_forward="gated-gelu", relative_bias=None, is_tried=True, forgets_own_head=True
+    ),  # wrong in transformers 5.17
     "bart": _bart(),
     "mbart": _bart(),
     "t5gemma": Family(
         architecture="encoder-decoder",
         section="encoder",
         activation="hidden_activation",
+        overflows_in_float16=True,
         sharing="none",
         fused_attention=False,
     ),
 }
+
+
+def attends_both_ways(config: Mapping[str, Any]) -> bool:
+    """Whether a decoder-only model's config says that positions see what is behind them, as in models of embeddings."""
+    return config.get("is_causal") is False or config.get("use_bidirectional_attention") in (True, "all")
 
 
 _DECODERS, _ENCODER_DECODERS = ("ForCausalLM", "LMHeadModel"), ("ForConditionalGeneration", "ForSeq2SeqLM", "MTModel")

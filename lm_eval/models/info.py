@@ -9,6 +9,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ class ModelFacts:
     """The content of its `config.json`."""
     commit: str | None = None
     """Of a hub model, the one that its cache holds or the hub gives; None for a folder."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of the stack that reads text."""
+        fields: Mapping[str, Any] = (
+            self.config if self.family.section is None else self.config.get(self.family.section, {})
+        )
+        return fields
 
 
 def is_local(pretrained: str) -> bool:
@@ -154,13 +163,27 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
             return Path(cached)
         if (fault := answers(pretrained, "model", revision)) is not None:
             raise fault
-        return Path(hf_hub_download(pretrained, name, revision=revision))
+        path = Path(hf_hub_download(pretrained, name, revision=revision))
+        _fetch_tokenizer(pretrained, revision, subfolder)
     except Exception as error:
         raise ConfigurationError(
             f"pretrained={pretrained}: neither a local folder nor available from the model hub or its cache "
             f"({say_cause(error)}); check the name and the network, or give a folder "
             "(scripts/prefetch.py fetches models while there is a network)"
         ) from error
+    return path
+
+
+_OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt")
+
+
+def _fetch_tokenizer(pretrained: str, revision: str | None, subfolder: str | None) -> None:
+    """Bring the small files of a hub model that say what its tokenizer does into the cache, as far as there are any."""
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+
+    for name in _OF_TOKENIZER:
+        with suppress(Exception):  # where the hub is gone meanwhile, loading says so
+            hf_hub_download(pretrained, f"{subfolder}/{name}" if subfolder else name, revision=revision)
 
 
 @functools.lru_cache(maxsize=256)

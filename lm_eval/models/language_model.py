@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
@@ -18,6 +19,7 @@ from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.models.activations import fuse
 from lm_eval.models.compatibility import no_end_token
 from lm_eval.models.families import Family
+from lm_eval.models.text_borders import BLANK, TextBorders, without_dummy_prefix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,18 +225,56 @@ class LanguageModel:
         weight: Tensor = self.token_embeddings.weight  # type: ignore[assignment]
         return weight.dtype
 
-    def tokenize(self, texts: Sequence[str], *, special: bool) -> list[tuple[int, ...]]:
+    @cached_property
+    def borders(self) -> TextBorders:
+        """What the tokenizer does at the borders of a text."""
+
+        def tokens_of(text: str, special: bool) -> list[str]:
+            ids = self.tokenizer(text, add_special_tokens=special)["input_ids"]
+            tokens: list[str] = self.tokenizer.convert_ids_to_tokens(ids)
+            return tokens
+
+        begin = self.tokenizer.bos_token
+        if begin is None and isinstance(number := getattr(self.network.config, "bos_token_id", None), int):
+            begin = self.tokenizer.convert_ids_to_tokens(number)
+        return TextBorders.probe(tokens_of, begin)
+
+    @cached_property
+    def _going_on(self) -> Tokenizer:
+        """The tokenizer without its dummy prefix.
+
+        Raises:
+            ConfigurationError: it can't be had without.
+        """
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is not None:
+            tokenizer = Tokenizer.from_str(without_dummy_prefix(backend.to_str()))
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+            if tokenizer.encode("\n", add_special_tokens=False).tokens[:1] != [BLANK]:
+                return tokenizer
+        raise ConfigurationError(
+            f"{self.name}: the tokenizer puts a blank in front of every text, also of one that goes on, and can't be "
+            "told not to; save one with a tokenizer.json"
+        )
+
+    def tokenize(self, texts: Sequence[str], *, special: bool, goes_on: bool = False) -> list[tuple[int, ...]]:
         """Return the token ids of each text, uncut.
 
         Args:
             texts: any number of texts; equal ones are tokenised once.
             special: whether the tokenizer adds its special tokens.
+            goes_on: whether the texts go on behind others, so that no blank is put in front of them.
         """
         unique = list(dict.fromkeys(texts))
         if not unique:
             return []
-        encoded = self.tokenizer(unique, add_special_tokens=special, return_attention_mask=False, verbose=False)
-        ids = {text: tuple(row) for text, row in zip(unique, encoded["input_ids"], strict=True)}
+        if goes_on and self.borders.has_dummy_prefix:
+            rows = [row.ids for row in self._going_on.encode_batch(unique, add_special_tokens=special)]
+        else:
+            options = {"return_attention_mask": False, "verbose": False}
+            rows = self.tokenizer(unique, add_special_tokens=special, **options)["input_ids"]
+        ids = {text: tuple(row) for text, row in zip(unique, rows, strict=True)}
         return [ids[text] for text in texts]
 
 

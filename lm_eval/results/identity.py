@@ -17,6 +17,7 @@ from typing import Any
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.models.info import is_local, model_identity
+from lm_eval.models.tokenizer_files import identify_text_borders
 from lm_eval.results.canonical_form import canonical, pass_key
 from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
 from lm_eval.tasks.base import Task
@@ -77,6 +78,7 @@ class Resolver:
     def __init__(self) -> None:
         self._weights = functools.cache(model_identity)
         self._data = functools.cache(data_identity)
+        self._borders = functools.cache(identify_text_borders)
 
     def __call__(self, config: RunConfig, dtype: str | None = None) -> Run:
         """Resolve a configuration.
@@ -113,7 +115,8 @@ class Resolver:
             "seed": SEED,
             "description": form.description,
             "encoding_scheme": form.encoding_scheme,
-            "settings": form.vectors.stated(),
+            "settings": {key: text for key, text in form.vectors.stated().items() if key != "ADD_BOS"},
+            **self._borders(form, from_file=task.definition is not None),
         }
         return Run(config=config, form=form, task=task, identity=identity)
 
@@ -226,7 +229,7 @@ def settings_key(identity: Identity) -> str:
     return fingerprint({key: identity.get(key) for key in keys})
 
 
-SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
+SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description", "ADD_BOS")
 """Columns of a table of runs in which a run and its baseline are equal; also dtype, where both state it."""
 SAME_CONFIGURATION = (
     *("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES),
@@ -238,8 +241,8 @@ BaselineKey = tuple[object, ...]
 
 
 def baseline_key(config: RunConfig) -> BaselineKey:
-    """Return what a configuration and its baseline have in common: dataset, model, shots, documents."""
+    """Return what a configuration and its baseline have in common: dataset, model, shots, documents, BOS."""
     return (
         dataset_name(config), config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit,
-        config.data_dir, config.description,
+        config.data_dir, config.description, config.vectors.add_bos,
     )  # fmt: skip

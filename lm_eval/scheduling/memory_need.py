@@ -13,8 +13,9 @@ _GPU_GIB = 1.5
 """On a GPU, for every model: about 0.5 for the CUDA context and its libraries, 1 for logits and fragmentation."""
 _GPU_BATCH_GIB = 1.0
 """On a GPU for batches, times the square root of the weights' GiB: weights grow with layers * hidden ** 2, a token's
-vectors with layers * hidden. A full batch of 16,384 tokens, caches included, takes about 3 times the root (by the
-bounds of `lm_eval.inference.memory`, for 0.4 to 12 B parameters); a third of one keeps a GPU busy."""
+vectors with layers * hidden. A batch of 16,384 tokens, caches included, takes about 3 times the root (by the bounds of
+`lm_eval.inference.memory`, for 0.4 to 12 B parameters); a third of one is nine tenths as fast (benchmarks/README.md),
+and where more is free, batches are larger."""
 _CPU_GIB = 1.0 + 1.0
 """On a CPU: for batches, and for the vectors of a run."""
 

@@ -3,11 +3,19 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lm_eval.common.progress import DocumentProgress
 from lm_eval.config.runtime import Execution
+from lm_eval.contexts.special_tokens import FrontTokens
 from lm_eval.contexts.streaming import tokenised_ahead, windows
-from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, count_tokens
+from lm_eval.contexts.tokenization import (
+    TokenisedDocument,
+    Tokeniser,
+    count_tokens,
+    has_unknown_tokens,
+    refuse_unknown_tokens,
+)
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.memory import choose_budget, peak_memory_gib, reset_peak_memory
 from lm_eval.inference.speedups import fast
@@ -55,17 +63,34 @@ def evaluate_many(
     runs = identify_now(runs, dtype_name(model.dtype))
     documents, batcher = runs[0].documents(), Batcher(choose_budget(model, execution))
     evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
-    tokenise = Tokeniser(model, runs[0].config, runs[0].task)
-    shared = SharedPass(runs=runs, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record)
-    with DocumentProgress(len(documents), runs[0].task.name, shown=show_progress) as progress, fast(model):
-        _score(documents, tokenise, shared, evaluations, progress)
-    _warn_of_cuts(tokenise, runs[0], model)
+    passes = _alike_in_front(evaluations, model)
+    with (
+        DocumentProgress(len(documents) * len(passes), runs[0].task.name, shown=show_progress) as progress,
+        fast(model),
+    ):
+        for alike in passes:
+            together = [evaluation.run for evaluation in alike]
+            tokenise = Tokeniser(model, together[0].config, together[0].task)
+            if has_unknown_tokens(model):  # so that nothing is computed in vain
+                refuse_unknown_tokens(model, tokenised_ahead(replace(tokenise), documents))
+            shared = SharedPass(runs=together, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record)
+            _score(documents, tokenise, shared, alike, progress)
+            record.num_truncated = max(record.num_truncated, tokenise.num_truncated)
+    _warn_of_cuts(record.num_truncated, runs[0], model)
     record.seconds, record.finished = time.perf_counter() - began, now()
     record.phases["score"] = record.seconds - record.phases.get("encode", 0.0)
     record.num_documents, record.num_tokens = len(documents), batcher.sizes.num_tokens
-    record.num_truncated, record.batches = tokenise.num_truncated, batcher.record()
+    record.batches = batcher.record()
     record.peak_memory_gib = peak_memory_gib(model)
     return evaluations
+
+
+def _alike_in_front(evaluations: Sequence[Evaluation], model: LanguageModel) -> list[list[Evaluation]]:
+    """Group evaluations by the tokens that stand in front of their texts, which cannot share a pass otherwise."""
+    groups: dict[FrontTokens, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        groups.setdefault(FrontTokens.of(evaluation.run.config, model), []).append(evaluation)
+    return list(groups.values())
 
 
 def _score(
@@ -86,9 +111,9 @@ def _score(
         progress.finish_window(len(window))
 
 
-def _warn_of_cuts(tokenise: Tokeniser, run: Run, model: LanguageModel) -> None:
-    if tokenise.num_truncated:
+def _warn_of_cuts(num_truncated: int, run: Run, model: LanguageModel) -> None:
+    if num_truncated:
         logger.warning(
             "%s: %d segments were longer than the %d tokens that %s takes; they were cut from the left",
-            run.task.name, tokenise.num_truncated, model.max_length, model.name,
+            run.task.name, num_truncated, model.max_length, model.name,
         )  # fmt: skip

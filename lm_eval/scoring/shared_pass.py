@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lm_eval.config.run_config import RunConfig
+from lm_eval.contexts.special_tokens import FrontTokens
 from lm_eval.contexts.tokenization import TokenisedDocument, takes_tokens
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.decoder import ChoiceScore, Prompt, score_prompts
@@ -39,7 +40,7 @@ class SharedPass:
     """The forward passes that configurations share, for one window of documents after another."""
 
     runs: Sequence[Run]
-    """Runs with equal `pass_key`."""
+    """Runs with equal `pass_key` and tokens in front."""
     model: LanguageModel
     batcher: Batcher
     max_kept_bytes: int
@@ -123,8 +124,14 @@ class SharedPass:
         for recipe, indices in self._by_recipe:
             for index in indices:
                 wanted[recipe, self.runs[index].config.vectors.decoding_scheme is not None].append(index)
+        front = FrontTokens.of(self._first, self.model).decoder if self._first.has_context else ()
         prompts = [
-            Prompt(context=context, choices=tuple(choice.tokens for choice in document.choices), parameterless=bare)
+            Prompt(
+                front=front,
+                context=context,
+                choices=tuple(choice.tokens for choice in document.choices),
+                parameterless=bare,
+            )
             for (recipe, bare), contexts in zip(wanted, self._make_contexts(wanted, documents, on_batch), strict=True)
             for document, context in zip(documents, contexts, strict=True)
         ]
@@ -163,7 +170,7 @@ class SharedPass:
         if takes_tokens(self._first, self.model):
             return 0
         size = {
-            recipe: sum(recipe.num_vectors(len(segment.tokens)) for segment in document.context)
+            recipe: sum(recipe.num_vectors(segment.num_kept) for segment in document.context)
             for recipe, _ in self._by_recipe
         }
         numbers = sum({recipe.spec: count for recipe, count in size.items()}.values())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from lm_eval.config.run_config import RunConfig
+from lm_eval.contexts.special_tokens import FrontTokens
 from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, takes_tokens
 from lm_eval.inference.reference import encode_segment, score_choice
 from lm_eval.models.language_model import LanguageModel
@@ -92,7 +93,8 @@ def _score_generation(config: RunConfig, model: LanguageModel, document: Tokenis
     else:
         context = _make_context(config, model, document).vectors
     bare = config.vectors.decoding_scheme is not None
-    return [score_choice(model, context, choice.tokens, bare=bare) for choice in document.choices]
+    front = FrontTokens.of(config, model).decoder if config.has_context else ()
+    return [score_choice(model, context, choice.tokens, front=front, bare=bare) for choice in document.choices]
 
 
 def _make_context(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> Contexts:

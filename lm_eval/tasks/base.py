@@ -123,8 +123,6 @@ class Task:
     metrics: tuple[str, ...]
     """Names from `lm_eval.scoring.metrics.METRICS`, in the order of the result."""
     version: int | float | str = 0
-    tokens_jointly: bool = False
-    """Whether the standard form tokenises context and choice together, as the upstream harness does."""
     definition: str | None = None
     """Fingerprint of the YAML file that defines the task; None for a task that is a Python module."""
     notes: tuple[str, ...] = ()

@@ -63,4 +63,4 @@ class Recipe:
         return self.spec.reduction.aggregation.num_vectors(num_tokens)
 
     def _count(self, sample: Sequence[Segment]) -> int:
-        return sum(self.num_vectors(len(segment.tokens)) for segment in sample)
+        return sum(self.num_vectors(segment.num_kept) for segment in sample)

@@ -16,6 +16,13 @@ class Segment:
     tokens: tuple[int, ...]
     offset: int = 0
     """Position in the context whose position embedding is added to every token (ADD_POS); 0 adds none."""
+    num_front: int = 0
+    """Tokens at its start that stand there to be attended to, and have no part in its vectors (experiment §9)."""
+
+    @property
+    def num_kept(self) -> int:
+        """How many of its tokens have a part in its vectors."""
+        return len(self.tokens) - self.num_front
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ VALID = {
     "OUT_WORD_AGG_SCHEME": ["mean", "relu+|last"],
     "OUT_ENCODING_LAYER": ["middle", "E", "OE", "0", "-2"],
     "ADD_POS": ["True"],
+    "ADD_BOS": ["True", "False"],
     "DECODING_SCHEME": ["parameterless_attention"],
 }
 

@@ -25,7 +25,9 @@ TASKS = {
     "dist_gen": ("hellaswag_dg", "webqs_dg"),
 }
 AGGREGATIONS = ("WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "OUT_WORD_AGG_SCHEME", "NORM")
-SETTINGS = (*AGGREGATIONS, "ENCODING_LAYER", "OUT_ENCODING_LAYER", "SIMILARITY_FUNC", "DECODING_SCHEME", "ADD_POS")
+SETTINGS = (
+    *AGGREGATIONS, "ENCODING_LAYER", "OUT_ENCODING_LAYER", "SIMILARITY_FUNC", "DECODING_SCHEME", "ADD_POS", "ADD_BOS",
+)  # fmt: skip
 
 
 # --- From a segment to a concept vector: experiment §4 ----------------------------------------------------------------
@@ -57,6 +59,8 @@ POSITION_TABLES = {
     "opt": ("model.decoder.embed_positions.weight", 2),
 }
 """Tables of learned absolute positions, and their rows before position 0."""
+WITHOUT_FRONT = ("gpt2", "gpt_neo", "gptj", "gpt_neox", "bloom", "opt")
+"""The families of the paper, which have no token in front unless ADD_BOS asks for it (experiment §9)."""
 OUTPUTS_ONLY = ("mamba", "mamba2")
 """Families whose list of hidden states in transformers begins with what the first block gives."""
 
@@ -121,8 +125,9 @@ def normalise(x: Tensor, norm: str | None) -> Tensor:
 class Plain:
     """A model and its tokenizer, asked one segment or one choice at a time."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, add_bos: str | None = None) -> None:
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, model.config
+        self.add_bos = add_bos
         self.encoder_decoder = bool(self.config.is_encoder_decoder)
         # of a model of text alone, of the text part of a larger one, of the encoder
         self.text: Any = getattr(self.config, "text_config", getattr(self.config, "encoder", self.config))
@@ -151,9 +156,44 @@ class Plain:
             raise ValueError(f"no tokens in {text!r}")
         return ids
 
-    def tokenise_segment(self, text: str) -> list[int]:
-        """Tokenise a segment, its end kept where it is too long (experiment §4.1)."""
-        return self.tokenise(text, special=self.encoder_decoder)[-self.max_length :]
+    def around(self) -> tuple[list[int], int]:
+        """What the tokenizer puts in front of a text by itself, and how many tokens behind it."""
+        whole, bare = self.tokenise("a", special=True), self.tokenise("a", special=False)
+        for start in range(len(whole)):
+            if whole[start : start + len(bare)] == bare:
+                return whole[:start], len(whole) - start - len(bare)
+        raise ValueError("special tokens change those of the text")
+
+    def front(self) -> list[int]:
+        """The tokens in front, in the two tests (experiment §9)."""
+        if self.encoder_decoder or self.add_bos == "False":
+            return []
+        if self.add_bos is None and self.config.model_type in WITHOUT_FRONT:
+            return []
+        in_front = self.around()[0]
+        if self.add_bos == "True" and not in_front:
+            return [int(self.tokenizer.bos_token_id)]
+        return in_front
+
+    def tokenise_behind(self, text: str) -> list[int]:
+        """Tokenise a text that goes on: as it is behind a line break, where a dummy prefix would stand in front."""
+        (first, *_) = self.tokenizer.tokenize("\n") or [""]
+        if self.encoder_decoder or first != "▁":
+            return self.tokenise(text, special=False)
+        line_break, joined = self.tokenise("\n", special=False), self.tokenise("\n" + text, special=False)
+        if joined[: len(line_break)] != line_break:
+            raise ValueError(f"a line break merges with {text!r}")
+        return joined[len(line_break) :]
+
+    def tokenise_segment(self, text: str, *, goes_on: bool) -> list[int]:
+        """Tokenise a segment, whole (experiment §4.1, 9)."""
+        if self.encoder_decoder:
+            return self.tokenise(text, special=True)
+        return self.tokenise_behind(text) if goes_on else self.tokenise(text, special=False)
+
+    def cut(self, ids: list[int], layer: str | None) -> list[int]:
+        """Keep the end of a segment that is too long, beside the tokens in front, if a pass reads it."""
+        return ids[-(self.max_length - (0 if layer in ("E", "OE") else len(self.front()))) :]
 
     def position(self, offset: int) -> Tensor:
         """The learned position embedding [dim] of an offset (experiment §4, ADD_POS)."""
@@ -172,6 +212,8 @@ class Plain:
         embeddings = self.embed(ids) + (0.0 if position is None else position)
         if layer == "E":
             return embeddings
+        before = self.front()
+        ids, embeddings = before + ids, torch.cat([self.embed(before), embeddings])
         if self.encoder_decoder:
             output = self.model.get_encoder()(torch.tensor([ids]), output_hidden_states=True)
         elif position is None:
@@ -185,12 +227,13 @@ class Plain:
             states = [embeddings[None], *states[:-2], states[-1]]
         index = -1 if layer is None else len(states) // 2 if layer == "middle" else int(layer)
         vectors: Tensor = states[index][0].float()
-        return vectors
+        return vectors[len(before) :]
 
     def encode_segment(self, ids: list[int], settings: Row, *, side: str = "", offset: int = 0) -> Tensor:
         """Encode a segment as [vector, dim] by the context's settings, or the choices' where side is "OUT_"."""
         scheme = settings[side + "WORD_AGG_SCHEME"] or settings["WORD_AGG_SCHEME"]
         layer = settings[side + "ENCODING_LAYER"] or settings["ENCODING_LAYER"]
+        ids = self.cut(ids, layer)
         position = self.position(offset) if settings["ADD_POS"] and layer != "OE" else None
         vectors = aggregate_tokens(self.token_vectors(ids, layer, position), scheme, self.act)
         return vectors if scheme.endswith("last") else normalise(vectors, settings["NORM"])
@@ -201,7 +244,8 @@ class Plain:
         for sample in samples:
             parts = []
             for segment in sample:
-                ids = self.tokenise_segment(segment)
+                ids = self.tokenise_segment(segment, goes_on=segment[0].isspace())
+                ids = self.cut(ids, settings["ENCODING_LAYER"])
                 parts.append(self.encode_segment(ids, settings, offset=offset))
                 offset += len(ids)
             vectors = torch.cat(parts)
@@ -224,7 +268,8 @@ class Plain:
         context, end = self.encode_context(samples, settings)
         similarities = []
         for choice in choices:
-            vector = self.encode_segment(self.tokenise_segment(choice), settings, side="OUT_", offset=end)[0]
+            ids = self.tokenise_segment(choice, goes_on=True)
+            vector = self.encode_segment(ids, settings, side="OUT_", offset=end)[0]
             vectors = context
             if settings["EXAMPLE_AGG_SCHEME"] == "soft_cluster":
                 vectors = ((context @ vector).softmax(0) @ context)[None]
@@ -236,7 +281,7 @@ class Plain:
 
     def similarities_to_centre(self, choices: Sequence[str], settings: Row) -> list[float]:
         """`dist_sim` with `no_context`: the softmax of the choices' similarities to the mean of their own vectors."""
-        ids = [self.tokenise_segment(choice) for choice in choices]
+        ids = [self.tokenise_segment(choice, goes_on=True) for choice in choices]
         vectors = torch.cat([self.encode_segment(tokens, settings, side="OUT_") for tokens in ids])
         centre = vectors.sum(0) / len(vectors)
         products = torch.stack([torch.dot(vector, centre) for vector in vectors])
@@ -256,7 +301,7 @@ class Plain:
 
         The context is its text for `cross_encoding`, None for `no_context`, its vectors [vector, dim] otherwise.
         """
-        labels = self.tokenise(choice, special=False)
+        labels = self.tokenise_behind(choice)
         if len(labels) > self.max_length:
             raise ValueError(f"the choice's {len(labels)} tokens are more than the model's {self.max_length} positions")
         bare = settings["DECODING_SCHEME"] == "parameterless_attention"
@@ -270,14 +315,31 @@ class Plain:
             logits = self.parameterless_logits(context, labels)
         else:
             logits = self.vector_logits(context, labels)
+        return self.total(logits, labels)
+
+    def total(self, logits: Tensor, labels: list[int]) -> tuple[float, bool]:
+        """The log-probability of labels that the last logits predict, and whether each is the most probable."""
         log_probabilities = logits[-len(labels) :].float().log_softmax(-1)
         target = torch.tensor(labels)
         exact = bool((log_probabilities.argmax(-1) == target).all())
         return float(log_probabilities.gather(1, target[:, None]).sum()), exact
 
-    def window(self, sequence: Tensor) -> Tensor:
-        """Keep the last maximum + 1 positions, then drop the very last: it is only predicted."""
-        return sequence[-(self.max_length + 1) :][:-1]
+    def ordinary(self, context: str, choice: str) -> tuple[float, bool]:
+        """`hf`: a choice's log-probability, tokenised together with its context as upstream does (experiment §9)."""
+        if self.encoder_decoder:
+            labels = self.tokenise(choice, special=False)
+            return self.total(self.cross_encoding_logits(context, labels), labels)
+        stripped = context.rstrip()
+        rows = [self.tokenise(text, special=True) for text in (stripped, context + choice)]
+        known, whole = (row[: len(row) - self.around()[1]] for row in rows)
+        labels = whole[len(known) :]
+        sequence = torch.tensor(known + labels)[-(self.max_length + 1) :]
+        return self.total(self.model(sequence[None, :-1]).logits[0], labels)
+
+    def window(self, sequence: Tensor, num_front: int = 0) -> Tensor:
+        """Keep what is in front and the last of maximum + 1 positions; then drop the end, which is only predicted."""
+        excess = max(0, len(sequence) - self.max_length - 1)
+        return torch.cat([sequence[:num_front], sequence[num_front + excess :]])[:-1]
 
     def decoder_inputs(self, labels: list[int]) -> list[int]:
         """The start token, then the choice shifted right."""
@@ -286,11 +348,12 @@ class Plain:
     def cross_encoding_logits(self, context: str, labels: list[int]) -> Tensor:
         """Logits [token, vocabulary] of context tokens and choice tokens in one sequence."""
         if self.encoder_decoder:
-            source = torch.tensor([self.tokenise_segment(context)])
+            source = torch.tensor([self.tokenise(context, special=True)[-self.max_length :]])
             logits: Tensor = self.model(source, decoder_input_ids=torch.tensor([self.decoder_inputs(labels)])).logits
         else:
-            ids = torch.tensor(self.tokenise(context, special=False) + labels)
-            logits = self.model(self.window(ids)[None]).logits
+            before = self.front()
+            ids = torch.tensor(before + self.tokenise(context, special=False) + labels)
+            logits = self.model(self.window(ids, len(before))[None]).logits
         return logits[0]
 
     def no_context_logits(self, labels: list[int]) -> Tensor:
@@ -299,7 +362,7 @@ class Plain:
             target = torch.tensor([self.decoder_inputs(labels)])
             logits: Tensor = self.model(torch.tensor([self.nothing()]), decoder_input_ids=target).logits
         else:
-            logits = self.model(torch.tensor([[*self.nothing(), *labels[:-1]]])).logits
+            logits = self.model(torch.tensor([[*(self.front() or self.nothing()), *labels[:-1]]])).logits
         return logits[0]
 
     def vector_logits(self, context: Tensor, labels: list[int]) -> Tensor:
@@ -309,7 +372,8 @@ class Plain:
             target = torch.tensor([self.decoder_inputs(labels)])
             logits: Tensor = self.model(encoder_outputs=source, decoder_input_ids=target).logits
         else:
-            inputs = self.window(torch.cat([context, self.embed(labels)]))
+            before = self.front()
+            inputs = self.window(torch.cat([self.embed(before), context, self.embed(labels)]), len(before))
             logits = self.model(inputs_embeds=inputs[None]).logits
         return logits[0]
 
@@ -423,7 +487,7 @@ def evaluate(
         raise ValueError(f"{model_kind} has no task {task!r}; choose from {', '.join(TASKS[model_kind])}")
     scheme = "cross_encoding" if model_kind == "hf" else (task_args or {}).get("encoding_scheme")
     settings = check_settings(model_kind, scheme, model_args or {})
-    plain = Plain(model, tokenizer)
+    plain = Plain(model, tokenizer, "False" if settings["DECODING_SCHEME"] else settings["ADD_BOS"])
     if settings["ADD_POS"]:
         plain.position(0)  # raises where the model has no such positions
     samples: list[Row] = []
@@ -441,7 +505,10 @@ def evaluate(
             source: str | Tensor | None = None
             if context is not None:
                 source = context[0][0] if scheme == "cross_encoding" else plain.encode_context(context, settings)[0]
-            pairs = [plain.generation(source, choice, settings) for choice in query.choices]
+            if model_kind == "hf":
+                pairs = [plain.ordinary(str(source), choice) for choice in query.choices]
+            else:
+                pairs = [plain.generation(source, choice, settings) for choice in query.choices]
             sample["scores"] = [score for score, _ in pairs]
             sample["is_exact_match"] = [exact for _, exact in pairs]
         if any(math.isnan(score) for score in sample["scores"]):

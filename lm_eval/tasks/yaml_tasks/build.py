@@ -59,7 +59,6 @@ def make_tasks(file: TaskFile) -> dict[str, Task]:
             form=form,  # type: ignore[arg-type]
             metrics=chosen,
             version=_version(file),
-            tokens_jointly=form == "standard",
             definition=definition,
             notes=(*notes, *more),
         )

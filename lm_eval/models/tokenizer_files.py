@@ -1,0 +1,61 @@
+"""The files of a model's tokenizer, in its folder or in the hub's cache, and what they say of the borders of texts.
+
+Knows nothing of torch and transformers, and asks no network: a hub model's files come into the cache with its config.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.run_config import RunConfig
+from lm_eval.models.families import find_family
+from lm_eval.models.info import is_local
+from lm_eval.models.text_borders import TextBorders, identify_borders, read_borders
+
+_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt")
+_PLAIN = Checkpoint()
+
+
+def identify_text_borders(config: RunConfig, *, from_file: bool) -> Mapping[str, Any]:
+    """Return what the identity of a configuration states of the borders of texts (experiment §9).
+
+    Only what is on this machine is read: a hub model's files come into its cache when its facts are read.
+
+    Args:
+        config: the configuration.
+        from_file: whether its task is defined by a file.
+    """
+    borders = read_text_borders(config.pretrained, config.revision, config.checkpoint)
+    path = at_hand(config.pretrained, config.revision, config.checkpoint.subfolder, "config.json")
+    if borders is None or path is None:
+        return {}
+    family = find_family(json.loads(path.read_text(encoding="utf-8")), config.pretrained)
+    return identify_borders(config, family, borders, from_file=from_file)
+
+
+def read_text_borders(pretrained: str, revision: str | None, checkpoint: Checkpoint) -> TextBorders | None:
+    """Return what a model's tokenizer does at the borders of a text; None where no file here tells.
+
+    Args:
+        pretrained: hub name or local folder.
+        revision: branch, tag or commit on the hub.
+        checkpoint: what else is loaded.
+    """
+    if checkpoint.tokenizer is not None:
+        pretrained, revision, checkpoint = checkpoint.tokenizer, None, _PLAIN
+    files = (at_hand(pretrained, revision, checkpoint.subfolder, name) for name in _FILES)
+    path = next((path for path in files if path is not None), None)
+    return None if path is None else read_borders(path.parent)
+
+
+def at_hand(pretrained: str, revision: str | None, subfolder: str | None, name: str) -> Path | None:
+    """Return a model's file in its folder or in the hub's cache; None where it isn't there."""
+    if is_local(pretrained):
+        path = Path(pretrained).expanduser() / (subfolder or "") / name
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  (only hub names need it)
+
+    cached = try_to_load_from_cache(pretrained, f"{subfolder}/{name}" if subfolder else name, revision=revision)
+    return Path(cached) if isinstance(cached, str) else None
