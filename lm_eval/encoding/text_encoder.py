@@ -77,7 +77,11 @@ class TextEncoder:
         """Return everything that decides the vectors, as plain data: model, dtype, settings, scheme."""
         return {
             "pretrained": self.config.pretrained,
-            "weights": dict(model_identity(self.config.pretrained, self.config.revision, self.config.checkpoint)),
+            "weights": dict(
+                model_identity(self.config.pretrained, self.config.revision, self.config.checkpoint)
+                if self.model.content is None
+                else self.model.content.weights
+            ),
             "dtype": dtype_name(self.model.dtype),
             "settings": self.config.vectors.stated(),
             "encoding_scheme": self.config.encoding_scheme,

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
+from lm_eval.common.file_state import FileState, settled_states_of, states_of
 from lm_eval.common.hub import hub_or_cache
 from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
@@ -21,12 +22,12 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.conformance import refuse_inexact, settle
-from lm_eval.inference.weights import load_weights, merge_adapter, source_of
+from lm_eval.inference.weights import load_weights, merge_adapter, own_memory, source_of
 from lm_eval.models.dtypes import suitable_dtype
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, attends_in_part, find_family
-from lm_eval.models.info import is_local
-from lm_eval.models.language_model import LanguageModel
-from lm_eval.models.tokenizer_files import at_hand
+from lm_eval.models.info import files_of_model, is_local, model_identity
+from lm_eval.models.language_model import LanguageModel, LoadedContent
+from lm_eval.models.tokenizer_files import at_hand, read_text_borders
 
 _NO_LIMIT = 1_000_000
 """Tokenizers that know no limit state one far beyond this."""
@@ -96,26 +97,60 @@ def load_model(
     Raises:
         ConfigurationError: the model cannot be found or loaded, or the experiment doesn't fit it.
     """
-    began = time.perf_counter()
-    how = checkpoint or Checkpoint()
+    began, how = time.perf_counter(), checkpoint or Checkpoint()
+    states = settled_states_of(files_of_model(pretrained, how))
     files = {"revision": revision, "subfolder": how.subfolder or "", "trust_remote_code": how.trust_remote_code}
     config, tokenizer = _read_small_files(pretrained, how, files)
-    family, place = find_family(config.to_dict(), pretrained), choose_device(device)
-    options = {**files, "config": config, "dtype": choose_dtype(dtype, family, place)}
+    network = _load_network(pretrained, how, {**files, "config": config}, dtype, choose_device(device), spread=spread)
+    content = _identify(pretrained, revision, how, states)
+    model = wrap_model(network.eval(), tokenizer, name=pretrained)
+    return replace(model, content=content, load_seconds=time.perf_counter() - began)
+
+
+def _load_network(
+    pretrained: str, how: Checkpoint, files: Mapping[str, Any], dtype: str | None, place: torch.device, *, spread: bool
+) -> Any:  # noqa: ANN401
+    """Return the transformers model, with its adapter, where it shall be."""
+    family = find_family(files["config"].to_dict(), pretrained)
+    options = {**files, "dtype": choose_dtype(dtype, family, place)}
     if how.is_quantised:
         options["quantization_config"] = _quantise(how, options["dtype"])
     if spread or how.is_quantised:  # quantised weights can't be moved once they are there
         options["device_map"] = "auto" if spread else {"": place}
     network = load_weights(pretrained, family, options)
-    path = at_hand(pretrained, revision, how.subfolder, "config.json")
+    path = at_hand(pretrained, files["revision"], how.subfolder, "config.json")
     if family.forgets_own_head and path is not None and _has_own_head(path):
         network.config.tie_word_embeddings = False
     if how.peft is not None:
         network = merge_adapter(network, how.peft)
     if "device_map" not in options:
         network.to(place)
-    model = wrap_model(network.eval(), tokenizer, name=pretrained)
-    return replace(model, load_seconds=time.perf_counter() - began)
+        own_memory(network)
+    return network
+
+
+def _identify(pretrained: str, revision: str | None, how: Checkpoint, states: tuple[FileState, ...]) -> LoadedContent:
+    """Return what identifies the bytes that were loaded.
+
+    Args:
+        pretrained: hub name or local folder.
+        revision: branch, tag or commit on the hub.
+        how: what else was loaded.
+        states: of the files, before they were read.
+
+    Raises:
+        ConfigurationError: a file has changed meanwhile, so that nobody knows what was loaded.
+    """
+    with suppress(OSError):
+        content = LoadedContent(
+            weights=model_identity(pretrained, revision, how), borders=read_text_borders(pretrained, revision, how)
+        )
+        if states_of(files_of_model(pretrained, how)) == states:
+            return content
+    raise ConfigurationError(
+        f"pretrained={pretrained}: its files changed while they were read, so nobody knows what was loaded; "
+        "call again once they stay as they are"
+    )
 
 
 def _read_small_files(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> tuple[Any, Any]:

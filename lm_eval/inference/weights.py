@@ -100,6 +100,13 @@ def _refuse_blocks(pretrained: str, family: Family, network: Any, left_over: lis
     )
 
 
+def own_memory(network: Any) -> None:  # noqa: ANN401
+    """Copy what lies on the CPU: it may still be mapped into the file, and whoever writes there would change it."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
+
+
 def merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
     """Return the network with an adapter's changes in its weights.
 

@@ -47,8 +47,7 @@ class Family:
     sharing: Sharing = "row"
     """How a context is read once for all its choices: they stand in one row behind it, kept apart by a mask and by
     their positions; or the cache of its keys and values is repeated for each (where attention goes by place in a row,
-    or a config has it see a window only); or not at all: the context is read again for each choice.
-    """
+    or a config has it see a window only); or not at all: the context is read again for each choice."""
     fused_attention: bool = True
     """Whether attention keeps no matrix of scores; where it does, batches are limited by the square of their length."""
     takes_positions: bool = True
@@ -64,13 +63,11 @@ class Family:
     """Whether the list of hidden states that transformers gives begins with the first block's output; here it always
     begins with its input (experiment §4.2)."""
     config_defaults: Mapping[str, Any] | None = field(default=None, hash=False)
-    """Config fields that decide the model's size and may be left out of a `config.json`, with what they then mean;
-    None where only building the model tells its size."""
+    """Config fields that decide the size and may be left out, with what they then mean; None: only building tells."""
     has_front_tokens: bool = True
-    """Whether the tokens that the tokenizer puts in front of a text stand there in the two tests too, where ADD_BOS
-    doesn't say; the families of the paper have none (experiment §9)."""
+    """Whether the tokenizer's tokens in front stand in the two tests, where ADD_BOS doesn't say (experiment §9)."""
     forgets_own_head: bool = False
-    """Whether transformers' config class forgets that a checkpoint's output matrix is its own, and so scales it."""
+    """Whether transformers' config class forgets that an output matrix is a checkpoint's own, and scales it."""
     is_tried: bool = False
     """Whether a loaded model is tried before it is used, for there are releases of transformers that get it wrong."""
     is_generic: bool = False
@@ -97,6 +94,7 @@ def _llama(**fields: Any) -> Family:  # noqa: ANN401
 
 
 _GEMMA_DEFAULTS = {"tie_word_embeddings": True, "num_key_value_heads": None, "head_dim": 256}
+_LATER_GEMMA: dict[str, Any] = {"activation": "hidden_activation", "overflows_in_float16": True}
 
 
 def _t5(*, feed_forward: str, **fields: Any) -> Family:  # noqa: ANN401

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.file_state import FileState, states_of
 from lm_eval.common.hub import answers
 from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
@@ -187,11 +188,11 @@ def _fetch_tokenizer(pretrained: str, revision: str | None, subfolder: str | Non
 
 
 @functools.lru_cache(maxsize=256)
-def _content_fingerprint(files: tuple[tuple[Path, int, int], ...]) -> str:
+def _content_fingerprint(files: tuple[FileState, ...], folder: Path) -> str:
     total = hashlib.sha256()
-    for path, _, size in files:
+    for path, _, size, *_ in files:
         with path.open("rb") as stream:
-            total.update(f"{path.name}:{size}:{_digest(stream)}\n".encode())
+            total.update(f"{path.relative_to(folder)}:{size}:{_digest(stream)}\n".encode())
     return total.hexdigest()
 
 
@@ -227,6 +228,30 @@ def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint
 
 
 def _folder_content(folder: Path, *, with_code: bool = False) -> str:
+    return _content_fingerprint(states_of(_files_of(folder, with_code=with_code)), folder)
+
+
+def _files_of(folder: Path, *, with_code: bool = False) -> list[Path]:
+    """Return the files that make up a model, an adapter or a tokenizer, those in subfolders that an index names too."""
     endings = (*_MODEL_FILES, ".py") if with_code else _MODEL_FILES
-    files = sorted(path for path in folder.iterdir() if path.suffix in endings and path.name not in _TRAINING_FILES)
-    return _content_fingerprint(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+    files = {path for path in folder.iterdir() if path.suffix in endings and path.name not in _TRAINING_FILES}
+    for index in folder.glob("*.index.json"):
+        with suppress(ValueError, AttributeError, TypeError):  # loading will say what is wrong with it
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            files |= {folder / name for name in names if (folder / name).is_file()}
+    return sorted(files)
+
+
+def files_of_model(pretrained: str, checkpoint: Checkpoint = _PLAIN) -> list[Path]:
+    """Return all local files that `model_identity` covers.
+
+    Raises:
+        ConfigurationError: the folder or its config is missing.
+        OSError: a folder has gone meanwhile.
+    """
+    beside = [Path(name).expanduser() for name in (checkpoint.tokenizer, checkpoint.peft) if name and is_local(name)]
+    files = [path for folder in beside for path in _files_of(folder)]
+    if is_local(pretrained):
+        folder = _local_config(pretrained, checkpoint).parent
+        files += _files_of(folder, with_code=checkpoint.trust_remote_code)
+    return files

@@ -3,7 +3,7 @@
 Also how texts become tokens, the tokens that stand for no context, and what a decoder begins with.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -23,6 +23,16 @@ from lm_eval.models.text_borders import BLANK, TextBorders, without_dummy_prefix
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoadedContent:
+    """What identifies the bytes that a model was loaded from, whatever has become of its files since."""
+
+    weights: Mapping[str, Any]
+    """As `models.info.model_identity` has it."""
+    borders: TextBorders | None
+    """What its tokenizer's files say of the borders of texts; None where they don't."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LanguageModel:
     """A loaded model, its tokenizer, and its family's row of the table."""
 
@@ -35,6 +45,8 @@ class LanguageModel:
     """Longest sequence the model takes, in tokens."""
     load_seconds: float = 0.0
     """What loading it took."""
+    content: "LoadedContent | None" = None
+    """What it was loaded from; None for one that a caller has loaded."""
 
     @cached_property
     def is_encoder_decoder(self) -> bool:

@@ -18,7 +18,9 @@ _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", 
 _PLAIN = Checkpoint()
 
 
-def identify_text_borders(config: RunConfig, *, from_file: bool) -> Mapping[str, Any]:
+def identify_text_borders(
+    config: RunConfig, *, from_file: bool, borders: TextBorders | None = None
+) -> Mapping[str, Any]:
     """Return what the identity of a configuration states of the borders of texts (experiment §9).
 
     Only what is on this machine is read: a hub model's files come into its cache when its facts are read.
@@ -26,8 +28,9 @@ def identify_text_borders(config: RunConfig, *, from_file: bool) -> Mapping[str,
     Args:
         config: the configuration.
         from_file: whether its task is defined by a file.
+        borders: of a loaded model's tokenizer; None reads its files.
     """
-    borders = read_text_borders(config.pretrained, config.revision, config.checkpoint)
+    borders = borders or read_text_borders(config.pretrained, config.revision, config.checkpoint)
     path = at_hand(config.pretrained, config.revision, config.checkpoint.subfolder, "config.json")
     if borders is None or path is None:
         return {}

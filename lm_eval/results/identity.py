@@ -17,11 +17,12 @@ from typing import Any
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.models.info import is_local, model_identity
+from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_files import identify_text_borders
 from lm_eval.results.canonical_form import canonical, pass_key
 from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
 from lm_eval.tasks.base import Task
-from lm_eval.tasks.documents import SEED, Document, data_identity, documents_of
+from lm_eval.tasks.documents import SEED, Contents, Document, data_identity, documents_of
 from lm_eval.tasks.registry import dataset_name, find_task, known_task
 
 Identity = Mapping[str, Any]
@@ -62,14 +63,17 @@ class Run:
             paths.append(config.include_path)
         return paths
 
-    def documents(self) -> list[Document]:
+    def documents(self, contents: Contents | None = None) -> list[Document]:
         """Return the documents that it scores, in order, each with the shots that its context shows.
+
+        Args:
+            contents: the splits that decide them, where they were read already.
 
         Raises:
             DataError: the data cannot be read.
             ConfigurationError: the limit selects nothing, there are fewer rows than shots, or nothing is left to score.
         """
-        return documents_of(self.form, self.task.dataset)
+        return documents_of(self.form, self.task.dataset, contents)
 
 
 class Resolver:
@@ -93,14 +97,24 @@ class Resolver:
         task = find_task(config.model, config.task, config.include_path)
         return self.identify(config, canonical(config, task.dataset), task, dtype=dtype)
 
-    def identify(self, config: RunConfig, form: RunConfig, task: Task, *, dtype: str | None = None) -> Run:
+    def identify(
+        self, config: RunConfig, form: RunConfig, task: Task, *, dtype: str | None = None, read: "Read | None" = None
+    ) -> Run:
         """Make the run of a configuration whose task and canonical form are known.
+
+        Args:
+            config: the configuration.
+            form: its canonical form.
+            task: its task.
+            dtype: dtype of the loaded weights, where the configuration leaves it to the hardware.
+            read: what was loaded and read for it; None asks the disk.
 
         Raises:
             ConfigurationError: its model's folder or its data does not exist.
         """
-        weights = self._weights(form.pretrained, form.revision, form.checkpoint)
-        data = self._data(task.dataset, form.num_fewshot, form.data_dir)
+        read = read or Read()
+        weights = read.weights or self._weights(form.pretrained, form.revision, form.checkpoint)
+        data = read.data or self._data(task.dataset, form.num_fewshot, form.data_dir)
         definition = {} if task.definition is None else {"task_definition": task.definition}
         identity = {
             **definition,
@@ -116,20 +130,30 @@ class Resolver:
             "description": form.description,
             "encoding_scheme": form.encoding_scheme,
             "settings": {key: text for key, text in form.vectors.stated().items() if key != "ADD_BOS"},
-            **self._borders(form, from_file=task.definition is not None),
+            **self._borders(form, from_file=task.definition is not None, borders=read.borders),
         }
         return Run(config=config, form=form, task=task, identity=identity)
 
 
-def identify_now(runs: Iterable[Run], dtype: str) -> list[Run]:
-    """Identify runs again, as model and data may have changed since they were resolved.
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """What was loaded and read for runs, identified at that moment: the disk may hold something else since."""
+
+    weights: Mapping[str, Any] | None = None
+    borders: TextBorders | None = None
+    data: Mapping[str, str] | None = None
+
+
+def identify_now(runs: Iterable[Run], dtype: str, read: Read) -> list[Run]:
+    """Identify runs again, by what was loaded and read: model and data may have changed since they were resolved.
 
     Args:
         runs: the runs.
         dtype: dtype of the loaded weights.
+        read: what was loaded and read; what it leaves open is asked of the disk.
     """
     resolver = Resolver()
-    return [resolver.identify(run.config, run.form, run.task, dtype=dtype) for run in runs]
+    return [resolver.identify(run.config, run.form, run.task, dtype=dtype, read=read) for run in runs]
 
 
 def resolve(config: RunConfig) -> Run:

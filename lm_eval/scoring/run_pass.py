@@ -20,11 +20,11 @@ from lm_eval.inference.batching import Batcher
 from lm_eval.inference.memory import choose_budget, peak_memory_gib, reset_peak_memory
 from lm_eval.inference.speedups import fast
 from lm_eval.models.language_model import LanguageModel, dtype_name
-from lm_eval.results.identity import Run, identify_now
+from lm_eval.results.identity import Read, Run, identify_now
 from lm_eval.results.provenance import PassRecord, now
 from lm_eval.scoring.evaluation import Evaluation
 from lm_eval.scoring.shared_pass import SharedPass
-from lm_eval.tasks.documents import Document
+from lm_eval.tasks.documents import Contents, Document, identify_contents, read_contents
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def evaluate_many(
     """Evaluate runs that share their passes.
 
     Args:
-        runs: runs with equal `pass_key`; they are identified again, by the current content of model and data.
+        runs: runs with equal `pass_key`; they are identified again, by what was loaded and read.
         model: the loaded model.
         execution: how to run.
         keep_documents: how many documents' scores are kept; None keeps all of them.
@@ -60,29 +60,36 @@ def evaluate_many(
     """
     began, record = time.perf_counter(), PassRecord(num_configurations=len(runs))
     reset_peak_memory(model)
-    runs = identify_now(runs, dtype_name(model.dtype))
-    documents, batcher = runs[0].documents(), Batcher(choose_budget(model, execution))
+    runs, contents = _read(runs, model)
+    documents, batcher = runs[0].documents(contents), Batcher(choose_budget(model, execution))
     evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
-    passes = _alike_in_front(evaluations, model)
-    with (
-        DocumentProgress(len(documents) * len(passes), runs[0].task.name, shown=show_progress) as progress,
-        fast(model),
-    ):
+    passes, name = _alike_in_front(evaluations, model), runs[0].task.name
+    with DocumentProgress(len(documents) * len(passes), name, shown=show_progress) as progress, fast(model):
         for alike in passes:
-            together = [evaluation.run for evaluation in alike]
-            tokenise = Tokeniser(model, together[0].config, together[0].task)
-            if has_unknown_tokens(model):  # so that nothing is computed in vain
-                refuse_unknown_tokens(model, tokenised_ahead(replace(tokenise), documents))
-            shared = SharedPass(runs=together, model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record)
-            _score(documents, tokenise, shared, alike, progress)
-            record.num_truncated = max(record.num_truncated, tokenise.num_truncated)
+            shared = SharedPass(
+                runs=[one.run for one in alike], model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record
+            )
+            record.num_truncated = max(record.num_truncated, _score(documents, shared, alike, progress))
     _warn_of_cuts(record.num_truncated, runs[0], model)
-    record.seconds, record.finished = time.perf_counter() - began, now()
-    record.phases["score"] = record.seconds - record.phases.get("encode", 0.0)
-    record.num_documents, record.num_tokens = len(documents), batcher.sizes.num_tokens
-    record.batches = batcher.record()
-    record.peak_memory_gib = peak_memory_gib(model)
+    record.seconds, record.num_documents = time.perf_counter() - began, len(documents)
+    _finish(record, batcher, model)
     return evaluations
+
+
+def _finish(record: PassRecord, batcher: Batcher, model: LanguageModel) -> None:
+    record.finished, record.num_tokens = now(), batcher.sizes.num_tokens
+    record.phases["score"] = record.seconds - record.phases.get("encode", 0.0)
+    record.batches, record.peak_memory_gib = batcher.record(), peak_memory_gib(model)
+
+
+def _read(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], Contents]:
+    """Read the data of runs, and identify them by that and by what the model was loaded from."""
+    form, dataset = runs[0].form, runs[0].task.dataset
+    contents = read_contents(dataset, form.num_fewshot, form.data_dir)
+    read = Read(data=identify_contents(contents, dataset, form.data_dir))
+    if model.content is not None:
+        read = replace(read, weights=model.content.weights, borders=model.content.borders)
+    return identify_now(runs, dtype_name(model.dtype), read), contents
 
 
 def _alike_in_front(evaluations: Sequence[Evaluation], model: LanguageModel) -> list[list[Evaluation]]:
@@ -94,12 +101,14 @@ def _alike_in_front(evaluations: Sequence[Evaluation], model: LanguageModel) -> 
 
 
 def _score(
-    documents: Sequence[Document],
-    tokenise: Tokeniser,
-    shared: SharedPass,
-    evaluations: Sequence[Evaluation],
-    progress: DocumentProgress,
-) -> None:
+    documents: Sequence[Document], shared: SharedPass, evaluations: Sequence[Evaluation], progress: DocumentProgress
+) -> int:
+    """Score documents for evaluations that share a pass; return how many segments were truncated."""
+    model, first = shared.model, shared.runs[0]
+    tokenise = Tokeniser(model, first.config, first.task)
+    if has_unknown_tokens(model):  # before anything is computed in vain
+        refuse_unknown_tokens(model, tokenised_ahead(replace(tokenise), documents))
+
     def tokenise_chunk(chunk: list[Document]) -> list[TokenisedDocument]:
         with shared.record.phase("tokenise"):
             return tokenise(chunk)
@@ -109,6 +118,7 @@ def _score(
         for index, scores in shared.score(window, advance):
             evaluations[index].add(scores)
         progress.finish_window(len(window))
+    return tokenise.num_truncated
 
 
 def _warn_of_cuts(num_truncated: int, run: Run, model: LanguageModel) -> None:

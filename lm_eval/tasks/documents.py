@@ -8,9 +8,11 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from lm_eval.common.file_state import FileState
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import NO_CONTEXT, RunConfig
 from lm_eval.errors import ConfigurationError, DataError
@@ -30,18 +32,27 @@ class Document:
     shots: tuple[Example, ...]
 
 
-@functools.lru_cache(maxsize=8)
-def _read_local(local: LocalSplit, dataset: Dataset, version: tuple[tuple[int, int], ...]) -> tuple[Example, ...]:  # noqa: ARG001
-    return dataset.examples(local.rows())
+class SplitContent(NamedTuple):
+    """The examples of a split, and what identifies the bytes that they were read from."""
+
+    fingerprint: str
+    examples: tuple[Example, ...]
 
 
 @functools.lru_cache(maxsize=8)
-def _read_hub(dataset: Dataset, split: str) -> tuple[Example, ...]:
-    return dataset.examples(read_hub(dataset.hub_path, dataset.hub_name, dataset.hub_arguments, split))
+def _read_local(local: LocalSplit, dataset: Dataset, version: tuple[FileState, ...]) -> SplitContent:  # noqa: ARG001
+    fingerprint, rows = local.read()
+    return SplitContent(fingerprint, dataset.examples(rows))
 
 
-def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Example, ...]:
-    """Return all examples of a split, from a folder where one is given, else from the hub.
+@functools.lru_cache(maxsize=8)
+def _read_hub(dataset: Dataset, split: str) -> SplitContent:
+    examples = dataset.examples(read_hub(dataset.hub_path, dataset.hub_name, dataset.hub_arguments, split))
+    return SplitContent(_rows_fingerprint(examples), examples)
+
+
+def read_content(dataset: Dataset, split: str, data_dir: str | None) -> SplitContent:
+    """Read a split, from a folder where one is given, else from the hub.
 
     Raises:
         DataError: the rows cannot be read, or one of them is invalid; the message names file and line.
@@ -50,6 +61,33 @@ def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Exam
         return _read_hub(dataset, split)
     local = LocalSplit.find(data_dir, dataset.name, split)
     return _read_local(local, dataset, local.version)
+
+
+def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Example, ...]:
+    """Return all examples of a split; see `read_content`."""
+    return read_content(dataset, split, data_dir).examples
+
+
+Contents = Mapping[str, SplitContent]
+"""The splits that decide a run's documents, by their names, each read once."""
+
+
+def read_contents(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> Contents:
+    """Read the splits that decide a run's documents.
+
+    Raises:
+        DataError: they can't be read.
+        ConfigurationError: shots are asked for that the dataset can't give.
+    """
+    if num_fewshot and dataset.no_shots_because:
+        raise ConfigurationError(f"num_fewshot={num_fewshot}: {dataset.no_shots_because}; use num_fewshot=0")
+    return {split: read_content(dataset, split, data_dir) for split in needed_splits(dataset, num_fewshot)}
+
+
+def identify_contents(contents: Contents, dataset: Dataset, data_dir: str | None) -> dict[str, str]:
+    """Return what `data_identity` returns, of rows that were read."""
+    prints = {split: content.fingerprint for split, content in contents.items()}
+    return prints if data_dir is not None else {"hub": dataset.hub_title, **prints}
 
 
 def needed_splits(dataset: Dataset, num_fewshot: int) -> tuple[str, ...]:
@@ -73,7 +111,7 @@ def data_identity(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> d
 @functools.lru_cache(maxsize=16)
 def _hub_fingerprints(dataset: Dataset, splits: tuple[str, ...]) -> dict[str, str]:
     try:
-        return {split: _rows_fingerprint(_read_hub(dataset, split)) for split in splits}
+        return {split: _read_hub(dataset, split).fingerprint for split in splits}
     except DataError:
         return {}
 
@@ -95,17 +133,27 @@ def count_documents(dataset: Dataset, data_dir: str | None, limit: Limit) -> int
     return len(read_split(dataset, dataset.evaluation_split, data_dir)[limit.start : limit.end])
 
 
-def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, limit: Limit) -> list[Document]:
+def select_documents(
+    dataset: Dataset, data_dir: str | None, num_fewshot: int, limit: Limit, contents: Contents | None = None
+) -> list[Document]:
     """Return the documents of a run, in order, each with its shots.
 
     Documents are shuffled once, and the same random generator draws the shots document by document from the first, so
     that neither depends on the limit (experiment §2).
 
+    Args:
+        dataset: whose rows they are.
+        data_dir: the folder that holds them; None takes the hub.
+        num_fewshot: shots a document.
+        limit: the slice of documents.
+        contents: the splits, where they were read already.
+
     Raises:
         DataError: the data cannot be read.
         ConfigurationError: the limit selects nothing, or there are fewer rows than shots.
     """
-    evaluation = list(read_split(dataset, dataset.evaluation_split, data_dir))
+    contents = contents or read_contents(dataset, num_fewshot, data_dir)
+    evaluation = list(contents[dataset.evaluation_split].examples)
     rnd = random.Random(SEED)  # noqa: S311
     order = evaluation.copy()
     rnd.shuffle(order)
@@ -113,17 +161,7 @@ def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, l
         raise ConfigurationError(
             f"limit {limit} selects no document; there are {len(order)} in {dataset.name} {dataset.evaluation_split}"
         )
-    if num_fewshot and dataset.no_shots_because:
-        raise ConfigurationError(f"num_fewshot={num_fewshot}: {dataset.no_shots_because}; use num_fewshot=0")
-    pool, spare = evaluation, 1
-    if num_fewshot and dataset.own_shots is not None:
-        pool, spare = list(dataset.own_shots), 0
-    elif num_fewshot and dataset.training_split is not None:
-        pool, spare = list(read_split(dataset, dataset.training_split, data_dir)), 0
-    if num_fewshot and num_fewshot + spare > len(pool):
-        raise ConfigurationError(
-            f"num_fewshot={num_fewshot}: {dataset.name} has only {len(pool)} rows to draw shots from"
-        )
+    pool, spare = _pool_of(dataset, contents, num_fewshot)
     documents = []
     for doc_id, example in enumerate(order[: limit.end]):
         if num_fewshot and dataset.shots_in_order:
@@ -136,9 +174,29 @@ def select_documents(dataset: Dataset, data_dir: str | None, num_fewshot: int, l
     return documents
 
 
-def documents_of(form: RunConfig, dataset: Dataset) -> list[Document]:
-    """Return the documents that a configuration scores; see `select_documents` and `check_differ`."""
-    documents = select_documents(dataset, form.data_dir, form.num_fewshot, form.limit)
+def _pool_of(dataset: Dataset, contents: Contents, num_fewshot: int) -> tuple[list[Example], int]:
+    """Return the rows that shots are drawn from, and how many to draw beyond those that are wanted."""
+    pool, spare = list(contents[dataset.evaluation_split].examples), 1
+    if num_fewshot and dataset.own_shots is not None:
+        pool, spare = list(dataset.own_shots), 0
+    elif num_fewshot and dataset.training_split is not None:
+        pool, spare = list(contents[dataset.training_split].examples), 0
+    if num_fewshot and num_fewshot + spare > len(pool):
+        raise ConfigurationError(
+            f"num_fewshot={num_fewshot}: {dataset.name} has only {len(pool)} rows to draw shots from"
+        )
+    return pool, spare
+
+
+def documents_of(form: RunConfig, dataset: Dataset, contents: Contents | None = None) -> list[Document]:
+    """Return the documents that a configuration scores; see `select_documents` and `check_differ`.
+
+    Args:
+        form: the configuration.
+        dataset: its task's.
+        contents: the splits, where they were read already.
+    """
+    documents = select_documents(dataset, form.data_dir, form.num_fewshot, form.limit, contents)
     check_differ(documents, form.encoding_scheme)
     return documents
 

@@ -7,11 +7,13 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.file_state import FileState, settled_states_of, states_of
 from lm_eval.common.hub import hub_or_cache
 from lm_eval.common.text import first_line, say_cause
 from lm_eval.errors import DataError
@@ -21,6 +23,8 @@ SourcedRow = tuple[Mapping[str, Any], str]
 
 PACKAGED_READERS = ("json", "csv", "parquet", "arrow", "text")
 """Names that `datasets.load_dataset` takes for local files; the hub isn't asked for them."""
+_ATTEMPTS = 5
+"""How often rows are read whose files change meanwhile."""
 _SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 
 
@@ -74,24 +78,40 @@ class LocalSplit:
             )
 
     @property
-    def version(self) -> tuple[tuple[int, int], ...]:
-        """Modification time and size of each file: they change when a file is written again."""
-        stats = [path.stat() for path in self.files]
-        return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+    def version(self) -> tuple[FileState, ...]:
+        """The states of its files: they change when a file is written again."""
+        return states_of(self.files)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file, or of the hashes of all files in order."""
         return _fingerprint(self, self.version)
 
-    def rows(self) -> Iterator[SourcedRow]:
-        """Yield every row.
+    def read(self) -> tuple[str, list[SourcedRow]]:
+        """Return the fingerprint, and the rows that were read of the very bytes that it is of.
+
+        Raises:
+            DataError: the rows can't be read, or their files change all the time.
+        """
+        if self.kind != "saved":
+            contents = [path.read_bytes() for path in self.files]
+            return _digest(contents), list(self._rows(contents))
+        for _ in range(_ATTEMPTS):
+            with suppress(OSError):  # one was just being exchanged
+                before = settled_states_of(self.files)
+                fingerprint, rows = _fingerprint(self, before), list(self._rows([]))
+                if self.version == before:
+                    return fingerprint, rows
+        raise DataError(f"{self.files[0]}: it changes while it is read; call again once it stays as it is")
+
+    def _rows(self, contents: Sequence[bytes]) -> Iterator[SourcedRow]:
+        """Yield every row of files whose contents were read.
 
         Raises:
             DataError: a file that cannot be read, a line that is no JSON object, or no rows at all; the message names
                 file and line.
         """
         number = 0
-        for number, row in enumerate(_READERS[self.kind](self), start=1):  # noqa: B007
+        for number, row in enumerate(_READERS[self.kind](self, contents), start=1):  # noqa: B007
             yield row
         if not number:
             raise DataError(f"{self.files[0]}: the file holds no rows")
@@ -116,17 +136,21 @@ def _saved_files(folder: Path) -> tuple[Path, ...]:
 
 
 @functools.lru_cache(maxsize=256)
-def _fingerprint(local: LocalSplit, version: tuple[tuple[int, int], ...]) -> str:  # noqa: ARG001
-    parts = [hashlib.sha256(path.read_bytes()) for path in local.files]
+def _fingerprint(local: LocalSplit, version: tuple[FileState, ...]) -> str:  # noqa: ARG001
+    return _digest(path.read_bytes() for path in local.files)
+
+
+def _digest(contents: Iterable[bytes]) -> str:
+    parts = [hashlib.sha256(content) for content in contents]
     if len(parts) == 1:
         return parts[0].hexdigest()
     return hashlib.sha256(b"".join(part.digest() for part in parts)).hexdigest()
 
 
-def _read_jsonl(local: LocalSplit) -> Iterator[SourcedRow]:
-    (path,) = local.files
+def _read_jsonl(local: LocalSplit, contents: Sequence[bytes]) -> Iterator[SourcedRow]:
+    (path,), (content,) = local.files, contents
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")  # as text files are read
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
     for number, line in enumerate(text.split("\n"), start=1):
@@ -148,13 +172,13 @@ def _json_fault(error: Exception) -> str:
     return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
-def _read_parquet(local: LocalSplit) -> Iterator[SourcedRow]:
+def _read_parquet(local: LocalSplit, contents: Sequence[bytes]) -> Iterator[SourcedRow]:
     import pyarrow as pa  # noqa: PLC0415  (only these files need it)
     from pyarrow import parquet  # noqa: PLC0415
 
-    for path in local.files:
+    for path, content in zip(local.files, contents, strict=True):
         try:
-            table = parquet.ParquetFile(path).read()
+            table = parquet.ParquetFile(pa.BufferReader(content)).read()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}); write it again") from error
         start = 0
@@ -164,7 +188,7 @@ def _read_parquet(local: LocalSplit) -> Iterator[SourcedRow]:
             start += batch.num_rows
 
 
-def _read_saved(local: LocalSplit) -> Iterator[SourcedRow]:
+def _read_saved(local: LocalSplit, _contents: Sequence[bytes]) -> Iterator[SourcedRow]:
     import datasets  # noqa: PLC0415  (seconds to import)
 
     folder = local.files[0].parent

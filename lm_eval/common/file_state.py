@@ -1,0 +1,35 @@
+"""Whether files are what they were: by their inodes, sizes and both times, which no exchange leaves all alike."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+FileState = tuple[Path, int, int, int, int]
+"""Path, inode, size, and when content and anything last changed (in ns); the latter time can't be set back."""
+
+
+def states_of(paths: Iterable[Path]) -> tuple[FileState, ...]:
+    """Return the states of files.
+
+    Raises:
+        OSError: one of them is gone.
+    """
+    states = ((path, path.stat()) for path in paths)
+    return tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in states)
+
+
+_TICK_S = 0.02
+"""Longer than the steps in which file systems count time: two changes in one step would leave one state."""
+
+
+def settled_states_of(paths: Sequence[Path]) -> tuple[FileState, ...]:
+    """Return the states of files once their last change is so long ago that a further one would show.
+
+    Raises:
+        OSError: one of them is gone.
+    """
+    states = states_of(paths)
+    while any(abs(time.time_ns() - changed) < _TICK_S * 1e9 for *_, changed in states):
+        time.sleep(_TICK_S)
+        states = states_of(paths)
+    return states
