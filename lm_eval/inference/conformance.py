@@ -21,7 +21,8 @@ from lm_eval.inference.decoder import Prompt, score_prompts
 from lm_eval.inference.encoder import run_encoder
 from lm_eval.inference.lm_head import project
 from lm_eval.inference.reference import score_choice
-from lm_eval.models.families import Family, Sharing, attends_in_part
+from lm_eval.models.config_facts import attends_in_part
+from lm_eval.models.families import Family, Sharing
 from lm_eval.models.language_model import LanguageModel
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from lm_eval.inference.batching import Batcher
 from lm_eval.inference.hooks import DeepestLayerReachedError, OnLayer, report_inputs
 from lm_eval.inference.relative_bias import padding_hidden
 from lm_eval.inference.transfers import HostCopy, to_device
-from lm_eval.models.families import attends_both_ways
+from lm_eval.models.config_facts import attends_both_ways
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.vectors.aggregation import Reduction, aggregate_tokens
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec

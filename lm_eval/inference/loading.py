@@ -23,8 +23,9 @@ from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.conformance import refuse_inexact, settle
 from lm_eval.inference.weights import load_weights, merge_adapter, own_memory, source_of
+from lm_eval.models.config_facts import attends_in_part
 from lm_eval.models.dtypes import suitable_dtype
-from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, attends_in_part, find_family
+from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family
 from lm_eval.models.info import files_of_model, is_local, model_identity
 from lm_eval.models.language_model import LanguageModel, LoadedContent
 from lm_eval.models.tokenizer_files import at_hand, read_text_borders

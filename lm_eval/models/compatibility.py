@@ -11,7 +11,8 @@ from typing import Any
 from lm_eval.config.layer import OUTPUT_MATRIX
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.families import FAMILIES, Family, attends_both_ways
+from lm_eval.models.config_facts import attends_both_ways, scores_text
+from lm_eval.models.families import FAMILIES, Family
 from lm_eval.models.info import ModelFacts, is_local
 from lm_eval.models.text_borders import front_tokens
 from lm_eval.models.tokenizer_files import read_text_borders
@@ -75,11 +76,8 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     needs_end = not config.has_context and config.model == "dist_gen" and facts.family.architecture == "decoder-only"
     if needs_end and _states_no_end_token(facts):
         raise ConfigurationError(no_end_token(facts.name))
-    if config.model != "dist_sim" and decodes and attends_both_ways(facts.fields):
-        raise ConfigurationError(
-            f"{facts.name}: its positions see what is behind them (is_causal or use_bidirectional_attention in its "
-            f"config), so it predicts no text and {config.model} can't score any; dist_sim and encode take it"
-        )
+    if decodes:
+        _check_output(config, facts)
     vectors = config.vectors
     is_decoder_only = facts.family.architecture == "decoder-only"
     if vectors.add_bos is not None and not is_decoder_only:
@@ -100,6 +98,26 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     if decodes:
         _check_stacks(config, facts)
     _check_layers(config, facts, decodes=decodes)
+
+
+def _check_output(config: RunConfig, facts: ModelFacts) -> None:
+    """See that the model predicts tokens where text is scored, also behind vectors in place of a context."""
+    if config.model != "dist_sim" and not scores_text(facts.config):
+        raise ConfigurationError(
+            f"{facts.name}: its checkpoint is no language model ({', '.join(facts.config['architectures'])}), so "
+            f"{config.model} can't score text by it; choose a causal or a sequence-to-sequence language model"
+        )
+    meets_vectors = config.model == "dist_gen" and config.is_segmented and config.vectors.decoding_scheme is None
+    if meets_vectors and facts.fields.get("hidden_size_per_layer_input"):
+        raise ConfigurationError(
+            f"{facts.name}: its layers look further embeddings up by token (hidden_size_per_layer_input in its "
+            "config), and a concept vector is none; dist_sim, cross_encoding and no_context take it"
+        )
+    if config.model != "dist_sim" and attends_both_ways(facts.fields):
+        raise ConfigurationError(
+            f"{facts.name}: its positions see what is behind them (is_causal or use_bidirectional_attention in its "
+            f"config), so it predicts no text and {config.model} can't score any; dist_sim and encode take it"
+        )
 
 
 def _check_stacks(config: RunConfig, facts: ModelFacts) -> None:

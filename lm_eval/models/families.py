@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.models.config_facts import scores_text
 
 Architecture = Literal["decoder-only", "encoder-decoder"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
@@ -224,15 +225,6 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def attends_both_ways(config: Mapping[str, Any]) -> bool:
-    """Whether a decoder-only model's config says that positions see what is behind them, as in models of embeddings."""
-    return config.get("is_causal") is False or config.get("use_bidirectional_attention") in (True, "all")
-
-
-_DECODERS, _ENCODER_DECODERS = ("ForCausalLM", "LMHeadModel"), ("ForConditionalGeneration", "ForSeq2SeqLM", "MTModel")
-"""How the names of classes end that score text."""
-
-
 def find_family(config: Mapping[str, Any], name: str) -> Family:
     """Return the row of a model's family, or make one of its config where the table has none.
 
@@ -246,8 +238,8 @@ def find_family(config: Mapping[str, Any], name: str) -> Family:
     model_type = config.get("model_type")
     if model_type in FAMILIES:
         return FAMILIES[str(model_type)]
-    classes = [str(one) for one in config.get("architectures") or ()]
-    if classes and not any(one.endswith((*_DECODERS, *_ENCODER_DECODERS)) for one in classes):
+    if not scores_text(config):
+        classes = map(str, config["architectures"])
         raise ConfigurationError(
             f"{name}: model type {model_type!r} ({', '.join(classes)}) scores no text; choose a causal or a "
             "sequence-to-sequence language model"
@@ -287,14 +279,3 @@ def _generic(config: Mapping[str, Any]) -> Family:
         overflows_in_float16=is_encoder_decoder,
         is_generic=True,
     )
-
-
-_IN_PART = ("window", "chunk", "sparse", "radius", "block_size")
-"""What the names of config fields have in them that limit what is attended to."""
-
-
-def attends_in_part(config: Any) -> bool:  # noqa: ANN401
-    """Whether some layer may see a part of what stands before it: a window, a chunk, or a state in place of keys."""
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
-    names = (name for name in config.to_dict() if any(part in name for part in _IN_PART) and "layers" not in name)
-    return bool(kinds) or any(getattr(config, name) for name in names)

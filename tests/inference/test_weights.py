@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import VectorSettings
 from lm_eval.encoding.text_encoder import encode
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.loading import load_model
@@ -139,6 +140,28 @@ def test_a_model_that_attends_both_ways_scores_no_text(family, key, value, tmp_p
         config = RunConfig(model=kind, pretrained=str(folder), task=task, encoding_scheme=scheme)
         with pytest.raises(ConfigurationError, match=f"so it predicts no text and {kind} can't score any"):
             check_against_model(config, facts)
+
+
+@pytest.mark.parametrize("name", ["LlamaModel", "LlamaForSequenceClassification", "LlamaForTokenClassification"])
+def test_a_checkpoint_of_another_head_scores_no_text(name, tmp_path):
+    folder = change(save_tiny("llama", tmp_path / "llama"), architectures=[name])
+    for kind, task, scheme in (("dist_gen", "hellaswag_dg", "cross_encoding"), ("hf", "hellaswag", None)):
+        config = RunConfig(model=kind, pretrained=str(folder), task=task, encoding_scheme=scheme)
+        with pytest.raises(
+            ConfigurationError, match=rf"its checkpoint is no language model \({name}\), so {kind} can't"
+        ):
+            check_against_model(config, read_facts(str(folder)))
+
+
+def test_vectors_are_refused_where_every_layer_looks_tokens_up(tmp_path):
+    """As in Gemma 3n and 4."""
+    folder = change(save_tiny("llama", tmp_path / "llama"), hidden_size_per_layer_input=8)
+    facts = read_facts(str(folder))
+    stated = {"model": "dist_gen", "pretrained": str(folder), "task": "hellaswag_dg"}
+    vectors = VectorSettings.parse(word_agg_scheme="mean")
+    with pytest.raises(ConfigurationError, match="its layers look further embeddings up by token"):
+        check_against_model(RunConfig(**stated, encoding_scheme="concat_each_example", vectors=vectors), facts)
+    check_against_model(RunConfig(**stated, encoding_scheme="cross_encoding"), facts)
 
 
 def test_families_that_overflow_in_float16_say_so():
