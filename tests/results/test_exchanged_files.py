@@ -62,7 +62,7 @@ def exchanging(path: Path, contents: list[bytes], exchange: Exchange) -> Iterato
                 break
             exchange(path, content)
             exchanges.append(number)
-            time.sleep(rnd.uniform(0, 0.08))
+            time.sleep(rnd.uniform(0, 0.03))
 
     thread = threading.Thread(target=run)
     thread.start()
