@@ -20,16 +20,20 @@ def states_of(paths: Iterable[Path]) -> tuple[FileState, ...]:
 
 _TICK_S = 0.02
 """Longer than the steps in which file systems count time: two changes in one step would leave one state."""
+_MOST_TICKS = 250
+"""After which files that change all the time are taken as they are."""
 
 
 def settled_states_of(paths: Sequence[Path]) -> tuple[FileState, ...]:
-    """Return the states of files once their last change is so long ago that a further one would show.
+    """Return the states of files once their last change is so long ago that a further one would show, or after seconds.
 
     Raises:
         OSError: one of them is gone.
     """
     states = states_of(paths)
-    while any(abs(time.time_ns() - changed) < _TICK_S * 1e9 for *_, changed in states):
+    for _ in range(_MOST_TICKS):
+        if all(abs(time.time_ns() - changed) >= _TICK_S * 1e9 for *_, changed in states):
+            break
         time.sleep(_TICK_S)
         states = states_of(paths)
     return states

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,26 +51,22 @@ def with_times_set_back(path: Path, content: bytes) -> None:
 EXCHANGES = [by_rename, in_place, with_times_set_back]
 
 
-@contextmanager
-def exchanging(path: Path, contents: list[bytes], exchange: Exchange) -> Iterator[list[int]]:
-    """Exchange a file's content again and again while the body runs; yields a list that grows with each exchange."""
-    rnd, stop, exchanges = random.Random(0), threading.Event(), list[int]()
+def while_exchanged(path: Path, contents: list[bytes], exchange: Exchange) -> Iterator[int]:
+    """Yield again and again while a file's content is exchanged at random moments, and once more when it stays."""
+    rnd = random.Random(0)
 
     def run() -> None:
-        for number, content in enumerate(itertools.cycle(contents)):
-            if stop.is_set():
-                break
+        for _, content in zip(range(NUM_EXCHANGES), itertools.cycle(contents), strict=False):
             exchange(path, content)
-            exchanges.append(number)
-            time.sleep(rnd.uniform(0, 0.03))
+            time.sleep(rnd.uniform(0, 0.08))
 
     thread = threading.Thread(target=run)
     thread.start()
-    try:
-        yield exchanges
-    finally:
-        stop.set()
-        thread.join()
+    for number in itertools.count():
+        is_last = not thread.is_alive()
+        yield number
+        if is_last:
+            return
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -99,15 +95,13 @@ def test_data_that_are_exchanged_are_never_stated_for_the_others_scores(exchange
         stated, scores = once()
         truth[stated] = scores
     assert len(truth) == 2
-    seen = []
-    with exchanging(path, contents, exchange) as exchanges:
-        while len(exchanges) < NUM_EXCHANGES or len(seen) < 3:
-            try:
-                stated, scores = once()
-            except (ConfigurationError, DataError, RunError):  # half a file, or one that never stays
-                continue
+    num_scored = 0
+    for _ in while_exchanged(path, contents, exchange):
+        with suppress(ConfigurationError, DataError, RunError):  # half a file
+            stated, scores = once()
             assert truth[stated] == scores
-            seen.append(stated)
+            num_scored += 1
+    assert num_scored > 0
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -138,14 +132,12 @@ def test_a_model_states_the_files_that_it_was_loaded_from(name, exchange, tmp_pa
         truth[stated] = holds
     assert len(truth) == 2
     num_loaded = 0
-    with exchanging(path, [before, after], exchange) as exchanges:
-        while len(exchanges) < NUM_EXCHANGES or num_loaded < 3:
-            try:
-                stated, holds = once()
-            except ConfigurationError:
-                continue
+    for _ in while_exchanged(path, [before, after], exchange):
+        with suppress(ConfigurationError):  # it changed while it was read
+            stated, holds = once()
             assert truth[stated] == holds
             num_loaded += 1
+    assert num_loaded > 0
 
 
 def test_writing_over_a_file_in_place_changes_no_model_that_is_loaded(tmp_path):
