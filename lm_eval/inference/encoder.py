@@ -19,7 +19,6 @@ from lm_eval.inference.batching import Batcher
 from lm_eval.inference.hooks import DeepestLayerReachedError, OnLayer, report_inputs
 from lm_eval.inference.relative_bias import padding_hidden
 from lm_eval.inference.transfers import HostCopy, to_device
-from lm_eval.models.config_facts import attends_both_ways
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.vectors.aggregation import Reduction, aggregate_tokens
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
@@ -86,7 +85,7 @@ def _run_blocks(
     arguments: dict[str, Any] = {}
     if not model.is_encoder_decoder:  # causal attention never sees padding on the right; an encoder's would
         arguments["use_cache"] = False
-        if attends_both_ways(model.config.to_dict()):  # nor is what stands in front any padding
+        if model.attends_both_ways:  # nor is what stands in front any padding
             arguments["attention_mask"] = (mask.flip(1).cumsum(1).flip(1) > 0).to(torch.long)
     elif model.family.relative_bias is None:
         arguments["attention_mask"] = mask.to(torch.long)

@@ -18,6 +18,7 @@ from transformers.activations import ACT2FN
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.models.activations import fuse
 from lm_eval.models.compatibility import no_end_token
+from lm_eval.models.config_facts import attends_both_ways
 from lm_eval.models.families import Family
 from lm_eval.models.text_borders import BLANK, TextBorders, without_dummy_prefix
 
@@ -139,6 +140,11 @@ class LanguageModel:
         return self.hidden_size if narrow is None else int(narrow)
 
     @cached_property
+    def attends_both_ways(self) -> bool:
+        """Whether positions see what is behind them, though it has no encoder of its own."""
+        return not self.is_encoder_decoder and attends_both_ways(self.config.to_dict())
+
+    @cached_property
     def token_embeddings(self) -> nn.Module:
         """The input embeddings."""
         embeddings: nn.Module = self.network.get_input_embeddings()
@@ -243,8 +249,7 @@ class LanguageModel:
 
         def tokens_of(text: str, special: bool) -> list[str]:
             ids = self.tokenizer(text, add_special_tokens=special)["input_ids"]
-            tokens: list[str] = self.tokenizer.convert_ids_to_tokens(ids)
-            return tokens
+            return list(self.tokenizer.convert_ids_to_tokens(ids))
 
         begin = self.tokenizer.bos_token
         if begin is None and isinstance(number := getattr(self.network.config, "bos_token_id", None), int):

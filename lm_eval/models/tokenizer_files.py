@@ -32,8 +32,8 @@ def identify_text_borders(
     """
     borders = borders or read_text_borders(config.pretrained, config.revision, config.checkpoint)
     path = at_hand(config.pretrained, config.revision, config.checkpoint.subfolder, "config.json")
-    if borders is None or path is None:
-        return {}
+    if borders is None or path is None:  # what ADD_BOS means here is open, but not that its values differ
+        return {} if config.vectors.add_bos is None else {"ADD_BOS": str(config.vectors.add_bos)}
     family = find_family(json.loads(path.read_text(encoding="utf-8")), config.pretrained)
     return identify_borders(config, family, borders, from_file=from_file)
 

@@ -1,5 +1,7 @@
 """What an identity states of tokens in front and of blanks between texts: what changes the tokens, and nothing else."""
 
+import shutil
+
 import pytest
 
 from lm_eval.config.run_config import RunConfig
@@ -51,6 +53,15 @@ def borders(identity) -> dict:
 )  # fmt: skip
 def test_tokens_in_front_are_stated_where_there_are_any(folders, data_dir, name, add_bos, stated):
     assert borders(identify(config(folders[name], data_dir, ADD_BOS=add_bos))) == stated
+
+
+def test_where_files_do_not_tell_the_values_of_add_bos_stay_apart(folders, data_dir, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(folders["llama BOS"], folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.model").write_bytes(b"of sentencepiece")
+    identities = [identify(config(folder, data_dir, ADD_BOS=value)) for value in (None, True, False)]
+    assert [identity.get("ADD_BOS") for identity in identities] == [None, "True", "False"]
 
 
 def test_configurations_of_the_same_tokens_are_one(folders, data_dir):
