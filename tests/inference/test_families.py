@@ -73,7 +73,7 @@ def test_random_settings_agree_with_the_plain_way(family, model, data_dir):
         )  # fmt: skip
 
     rnd, loaded = random.Random(f"{family} {model}"), load(family)
-    for config in [fitting_settings(rnd, draw, loaded) for _ in range(10)]:
+    for config in [fitting_settings(rnd, draw, loaded) for _ in range(6)]:
         assert_agrees(evaluate([config], loaded, Execution())[0], judge(config, loaded))
 
 

@@ -42,7 +42,7 @@ def test_random_settings_agree_with_the_plain_way(family, model, data_dir):
             data_dir, model, rnd.choice(tasks), rnd.choice(SEGMENTING_SCHEMES), random_settings(rnd, family, model),
             num_fewshot=rnd.choice([0, 2]), limit=rnd.choice(["2", "1:3"]),
         )
-        for _ in range(24)
+        for _ in range(14)
     ]  # fmt: skip
     loaded = load(family)
     for config, evaluation in zip(configs, (evaluate([c], loaded, Execution())[0] for c in configs), strict=True):
@@ -118,7 +118,7 @@ def test_choices_without_any_context_agree_with_the_plain_way_in_similarity(fami
         control(
             data_dir, "dist_sim", "hellaswag_d", random_choice_settings(rnd, family), limit=rnd.choice(["2", "1:3"])
         )
-        for _ in range(16)
+        for _ in range(10)
     ]
     for loaded in (load(family), load(family, 5)):  # the second cuts choices
         for config in configs:
@@ -213,7 +213,7 @@ def grouped_configs(data_dir, family: str, model: str) -> list[RunConfig]:
     task = {"dist_sim": "hellaswag_d", "dist_gen": "hellaswag_dg"}[model]
     drawn = [{**random_settings(rnd, family, model), "ADD_POS": None} for _ in range(8)]
     return [
-        make_config(data_dir, model, task, "sentence_level_segmentation", settings, limit="5") for settings in drawn
+        make_config(data_dir, model, task, "sentence_level_segmentation", settings, limit="3") for settings in drawn
     ]
 
 

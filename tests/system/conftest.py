@@ -29,16 +29,16 @@ def grid_models(tmp_path_factory) -> list[str]:
 @pytest.fixture(scope="session")
 def undisturbed(grid_models, data_dir, tmp_path_factory) -> Undisturbed:
     """A grid script of one model."""
-    script = write_grid(tmp_path_factory.mktemp("undisturbed"), grid_models[:1], range(10))
-    return Undisturbed(script, _results_of(script, data_dir, script.parent / "results", "76 to run, 0 done"))
+    script = write_grid(tmp_path_factory.mktemp("undisturbed"), grid_models[:1], range(7))
+    return Undisturbed(script, _results_of(script, data_dir, script.parent / "results", "52 to run, 0 done"))
 
 
 @pytest.fixture(scope="session")
 def undisturbed_two_models(undisturbed, grid_models, data_dir, tmp_path_factory) -> Undisturbed:
     """A grid script of two models; those results that are there already are not computed anew."""
-    script = write_grid(tmp_path_factory.mktemp("undisturbed"), grid_models, range(10))
+    script = write_grid(tmp_path_factory.mktemp("undisturbed"), grid_models, range(7))
     results = undisturbed.script.parent / "results"
-    return Undisturbed(script, _results_of(script, data_dir, results, "76 to run, 76 done"))
+    return Undisturbed(script, _results_of(script, data_dir, results, "52 to run, 52 done"))
 
 
 def _results_of(script: Path, data_dir: Path, folder: Path, planned: str) -> dict[str, list[dict]]:

@@ -10,16 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.clusters import call, running_cluster, start, wait_for_worker
+from tests.support.clusters import call, running_cluster
 from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
-from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("models")
-    return {family: save_tiny(family, folder / f"tiny-{family}") for family in ("gpt2", "gpt_neox", "t5")}
+def model(tmp_path_factory) -> Path:
+    return save_tiny("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +45,7 @@ def test_a_wrong_call_ends_in_one_message_and_status_2(arguments, message, tmp_p
     assert not (tmp_path / "results").exists()
 
 
-def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(models, data_dir, tmp_path):
+def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(model, data_dir, tmp_path):
     folder = tmp_path / "data" / "hellaswag"
     folder.mkdir(parents=True)
     rows = (data_dir / "hellaswag" / "validation.jsonl").read_text().splitlines()
@@ -55,7 +53,7 @@ def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(models, 
     del row["endings"]
     (folder / "validation.jsonl").write_text("\n".join([*rows[:2], json.dumps(row), *rows[3:]]))
     (folder / "train.jsonl").write_text((data_dir / "hellaswag" / "train.jsonl").read_text())
-    arguments = ("--models", models["gpt2"], "--data_dir", tmp_path / "data", "--results_dir", tmp_path / "results")
+    arguments = ("--models", model, "--data_dir", tmp_path / "data", "--results_dir", tmp_path / "results")
     ended = call("run_parallel_gen_gpt.py", *arguments)
     assert ended.returncode == 2
     assert f"{folder / 'validation.jsonl'}, line 3: field 'endings' is missing" in ended.stderr
@@ -63,24 +61,24 @@ def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(models, 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_grid_of_two_models_runs_once_and_a_deleted_file_is_run_again(models, data_dir, tmp_path):
+def test_a_grid_runs_once_and_a_deleted_file_is_run_again(model, data_dir, tmp_path):
     arguments = (
-        *("--models", f"{models['gpt2']},{models['gpt_neox']}"),
-        *("--data_dir", data_dir, "--limit", "4", "--results_dir", tmp_path),
+        *("--models", model, "--data_dir", data_dir, "--limit", "4"),
+        *("--results_dir", tmp_path),
     )
     first = call("run_parallel_gen_gpt.py", *arguments)
     assert first.returncode == 0, first.stderr
-    assert "28 to run, 0 done" in first.stdout
+    assert "14 to run, 0 done" in first.stdout
     files = sorted(tmp_path.glob("*.json"))
-    assert len(files) == 28
+    assert len(files) == 14
     again = call("run_parallel_gen_gpt.py", *arguments)
     assert again.returncode == 0
-    assert "0 to run, 28 done" in again.stdout
+    assert "0 to run, 14 done" in again.stdout
     before = json.loads(files[5].read_text())
     files[5].unlink()
     third = call("run_parallel_gen_gpt.py", *arguments)
     assert third.returncode == 0
-    assert "1 to run, 27 done" in third.stdout
+    assert "1 to run, 13 done" in third.stdout
     assert json.loads(files[5].read_text())["results"] == before["results"]
 
 
@@ -100,17 +98,17 @@ def test_every_script_runs_its_grid(demo_run):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(models, data_dir, tmp_path):
-    named = ("--models", f"{models['gpt2']},{models['t5']}", "--data_dir", data_dir, "--results_dir", tmp_path)
+def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(model, data_dir, tmp_path):
+    named = ("--models", model, "--data_dir", data_dir, "--results_dir", tmp_path)
     ended = call("run_parallel_baseline.py", "--controls", "--limit", "3", *named)
     assert ended.returncode == 0, ended.stderr
-    assert "8 to run, 0 done" in ended.stdout
+    assert "4 to run, 0 done" in ended.stdout
     contents = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
     stated = [(*content["results"], content["config"]["task_args"].partition(",")[0]) for content in contents]
     assert Counter(stated) == {
-        ("hellaswag_dg", "encoding_scheme=cross_encoding"): 4,
-        ("hellaswag_dg", "encoding_scheme=no_context"): 2,
-        ("hellaswag_d", "encoding_scheme=no_context"): 2,
+        ("hellaswag_dg", "encoding_scheme=cross_encoding"): 2,
+        ("hellaswag_dg", "encoding_scheme=no_context"): 1,
+        ("hellaswag_d", "encoding_scheme=no_context"): 1,
     }
     refused = call("run_parallel_gen_gpt.py", "--controls", *named)
     assert refused.returncode == 2
@@ -126,8 +124,8 @@ def cluster() -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(cluster, models, data_dir, tmp_path):
-    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
+def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(cluster, model, data_dir, tmp_path):
+    arguments = ("--models", model, "--data_dir", data_dir, "--results_dir", tmp_path)
     found = call("run_parallel_sim_gpt.py", "-c", "auto", "--limit", "3", *arguments)
     assert found.returncode == 0, found.stderr
     addressed = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "2", "--limit", "4", *arguments)
@@ -142,21 +140,8 @@ def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(clu
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_runs_of_a_worker_that_is_killed_are_done_by_another(models, data_dir, tmp_path):
-    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--results_dir", tmp_path)
-    with start("run_parallel_gen_gpt.py", *arguments) as grid:
-        victim = wait_for_worker(grid)
-        victim.kill()
-        out, err = grid.communicate(timeout=PATIENCE_S)
-    assert grid.returncode == 0, err
-    assert "14 to run, 0 done" in out
-    assert len(list(tmp_path.glob("*.json"))) == 14
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_an_address_where_nothing_listens_is_refused_at_once(models, data_dir, tmp_path):
-    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+def test_an_address_where_nothing_listens_is_refused_at_once(model, data_dir, tmp_path):
+    arguments = ("--models", model, "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
     ended = call("run_parallel_sim_gpt.py", "-c", "127.0.0.1:1", *arguments)
     assert ended.returncode == 2
     assert "--cluster 127.0.0.1:1: no Ray cluster can be joined there" in ended.stderr
@@ -164,21 +149,21 @@ def test_an_address_where_nothing_listens_is_refused_at_once(models, data_dir, t
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_without_a_cluster_to_join_the_call_is_refused(models, data_dir, tmp_path, monkeypatch):
+def test_without_a_cluster_to_join_the_call_is_refused(model, data_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     if any(process.info["name"] == "raylet" for process in psutil.process_iter(["name"])):
         pytest.skip("a Ray cluster that is none of ours runs on this machine")
-    arguments = ("--models", models["gpt2"], "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
+    arguments = ("--models", model, "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
     ended = call("run_parallel_sim_gpt.py", "-c", "auto", *arguments)
     assert ended.returncode == 2
     assert "--cluster auto: no Ray cluster can be joined there" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_without_a_dataset_hub_the_call_is_refused_with_the_flag_that_helps(models, tmp_path, monkeypatch):
+def test_without_a_dataset_hub_the_call_is_refused_with_the_flag_that_helps(model, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    ended = call("run_parallel_sim_gpt.py", "--models", models["gpt2"], "--results_dir", tmp_path / "results")
+    ended = call("run_parallel_sim_gpt.py", "--models", model, "--results_dir", tmp_path / "results")
     assert ended.returncode == 2
     assert "error: Rowan/hellaswag: the validation split cannot be loaded" in ended.stderr
     assert "--data_dir" in ended.stderr

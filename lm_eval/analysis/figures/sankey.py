@@ -94,11 +94,12 @@ def _ribbons(columns: Columns, nodes: Sequence[tuple[str, str]], classes: Sequen
         ends = zip(from_values, to_values, classes, strict=True)
         counts.update((number[left, a], number[right, b], rank) for a, b, rank in ends)
     drawn = sorted(counts, key=lambda ribbon: ribbon[2])
+    colours = [colour.replace("rgb(", "rgba(").replace(")", ", 0.55)") for colour in _class_colours()]
     return {
         "source": [source for source, _, _ in drawn],
         "target": [target for _, target, _ in drawn],
         "value": [counts[ribbon] for ribbon in drawn],
-        "color": [_transparent((rank + 0.5) / _CLASSES) for _, _, rank in drawn],
+        "color": [colours[rank] for _, _, rank in drawn],
         "hovertemplate": "%{source.label}/ %{target.label}: %{value:d} runs<extra></extra>",
     }
 
@@ -120,12 +121,10 @@ def _place(columns: Columns, order: Columns, height: int) -> tuple[list[float], 
     return x, y
 
 
-def _transparent(share: float) -> str:
-    (colour,) = sample_colorscale(COLOUR_SCALE, [share])
-    return str(colour).replace("rgb(", "rgba(").replace(")", ", 0.55)")
+def _class_colours() -> list[str]:
+    return list(sample_colorscale(COLOUR_SCALE, [(rank + 0.5) / _CLASSES for rank in range(_CLASSES)]))
 
 
 def _steps() -> list[tuple[float, str]]:
     """Return the colour scale in steps, one a class."""
-    colours = sample_colorscale(COLOUR_SCALE, [(rank + 0.5) / _CLASSES for rank in range(_CLASSES)])
-    return [(end / _CLASSES, colour) for rank, colour in enumerate(colours) for end in (rank, rank + 1)]
+    return [(end / _CLASSES, colour) for rank, colour in enumerate(_class_colours()) for end in (rank, rank + 1)]
