@@ -221,7 +221,7 @@ def _check_similarity(config: RunConfig) -> None:
         if scheme is not None and not scheme.makes_one_vector:
             *others, final = SINGLE_VECTOR_AGGREGATIONS
             valid = f"{', '.join(others)} or {final}"
-            raise ConfigurationError(f"{key}={scheme}: {scheme.base} is for dist_gen only; choose {valid}")
+            raise ConfigurationError(f"{key}={scheme}: several vectors a segment are for dist_gen only; choose {valid}")
     if vectors.similarity_func is None:
         raise ConfigurationError(
             f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {', '.join(SIMILARITIES)}"

@@ -78,7 +78,7 @@ class VectorSettings:
             TokenAggregation.parse, "token aggregation", short_label="token agg.", always_stated=True
         ).metadata(),
     )
-    """Token aggregation: an optional activation prefix, then mean, w1mean, last or concat."""
+    """Token aggregation: an optional activation prefix, then mean, w1mean, last, concat or chunkN."""
     segment_agg_scheme: SegmentAggregation | None = field(
         default=None,
         metadata=Setting(

@@ -1,5 +1,6 @@
 """How the tokens of a segment become vectors: `WORD_AGG_SCHEME` (experiment §4.3)."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -16,10 +17,11 @@ ActivationPrefix = Literal[
     "-relu|zNorm|",
     "-relu|zNorm+|",
 ]
-BaseAggregation = Literal["mean", "w1mean", "last", "concat"]
+BaseAggregation = Literal["mean", "w1mean", "last", "concat", "chunk"]
 
 ACTIVATION_PREFIXES: tuple[ActivationPrefix, ...] = get_args(ActivationPrefix)
-TOKEN_AGGREGATIONS: tuple[BaseAggregation, ...] = get_args(BaseAggregation)
+TOKEN_AGGREGATIONS = ("mean", "w1mean", "last", "concat", "chunkN")
+"""As a user writes them; N is a number of tokens."""
 SINGLE_VECTOR_AGGREGATIONS: tuple[BaseAggregation, ...] = ("mean", "w1mean", "last")
 """The aggregations that make one vector of a segment, however long it is."""
 
@@ -31,24 +33,33 @@ class TokenAggregation:
     base: BaseAggregation
     prefix: ActivationPrefix = ""
     """Function applied to each token first, with the activation function of the model's MLP."""
+    chunk: int = 1
+    """Tokens a vector, where `base` is `chunk`."""
 
     @classmethod
     def parse(cls, text: str, key: str = "WORD_AGG_SCHEME") -> "TokenAggregation":
-        """Read the value of a setting: an aggregation, optionally after a prefix.
+        """Read the value of a setting: an aggregation, optionally after a prefix; `chunk1` is `concat`.
 
         Raises:
             ConfigurationError: an unknown aggregation or prefix.
         """
         prefix, bar, base = text.rpartition("|")
-        if base not in TOKEN_AGGREGATIONS or prefix + bar not in ACTIVATION_PREFIXES:
+        size = re.fullmatch(r"chunk([1-9][0-9]{0,8})", base, re.ASCII)
+        if size is None and base.startswith("chunk"):
+            raise ConfigurationError(f"{key}={text}: N of chunkN must be a whole number of at least 1, as in chunk4")
+        known = size is not None or base in TOKEN_AGGREGATIONS[:-1]
+        if not known or prefix + bar not in ACTIVATION_PREFIXES:
             raise ConfigurationError(
                 f"{key}: unknown value {text!r}; choose from {', '.join(TOKEN_AGGREGATIONS)}, "
                 f"optionally after one of {', '.join(ACTIVATION_PREFIXES[1:])}"
             )
-        return cls(base, cast("ActivationPrefix", prefix + bar))
+        if size is not None:
+            chunk = int(size[1])
+            return cls("concat" if chunk == 1 else "chunk", cast("ActivationPrefix", prefix + bar), chunk)
+        return cls(cast("BaseAggregation", base), cast("ActivationPrefix", prefix + bar))
 
     def __str__(self) -> str:
-        return self.prefix + self.base
+        return self.prefix + self.base + (str(self.chunk) if self.base == "chunk" else "")
 
     @property
     def makes_one_vector(self) -> bool:
@@ -62,4 +73,4 @@ class TokenAggregation:
 
     def num_vectors(self, num_tokens: int) -> int:
         """Return how many vectors a segment of so many tokens becomes."""
-        return 1 if self.makes_one_vector else num_tokens
+        return 1 if self.makes_one_vector else -(-num_tokens // self.chunk)

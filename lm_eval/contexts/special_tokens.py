@@ -6,7 +6,7 @@ has those in front where the tokenizer puts them (experiment §9). What else sta
 `LanguageModel.empty_context`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lm_eval.config.run_config import RunConfig
@@ -14,6 +14,7 @@ from lm_eval.errors import RunError
 from lm_eval.models.compatibility import refuse_front
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.text_borders import front_tokens, has_front
+from lm_eval.vectors.spec import Segment
 
 Tokens = tuple[int, ...]
 Pair = tuple[Tokens, Tokens]
@@ -59,6 +60,21 @@ def tokenize_segments(model: LanguageModel, texts: Sequence[str]) -> list[Tokens
         for goes_on in (False, True)
     }
     return [next(rows[goes_on]) for goes_on in go_on]
+
+
+def count_text_tokens(model: LanguageModel, segments: Iterable[Segment]) -> int:
+    """Return how many tokens of segments are text: neither tokens in front nor what an encoder-decoder adds."""
+    segments = list(segments)
+    number = sum(segment.num_kept for segment in segments)
+    if not model.is_encoder_decoder:
+        return number
+    front, behind = (
+        tuple(model.tokenizer.convert_tokens_to_ids(list(added)))
+        for added in (model.borders.front, model.borders.behind)
+    )
+    begun = sum(segment.tokens[: len(front)] == front for segment in segments)  # else it was cut there
+    ended = sum(segment.tokens[len(segment.tokens) - len(behind) :] == behind for segment in segments)
+    return number - len(front) * begun - len(behind) * ended
 
 
 def tokenize_choices(model: LanguageModel, texts: Sequence[str], *, are_segments: bool) -> list[Tokens]:

@@ -17,6 +17,7 @@ from lm_eval.results.identity import Run
 from lm_eval.results.provenance import PassRecord, code_version, command_line, package_versions
 from lm_eval.results.result_file import config_content
 from lm_eval.scoring.metrics import DocumentScores, Tally
+from lm_eval.vectors.compression import Compression
 
 
 @dataclass(kw_only=True)
@@ -29,6 +30,8 @@ class Evaluation:
     """Documents whose scores are kept; None keeps all."""
     record: PassRecord
     """The record of its passes, shared with other runs."""
+    compression: Compression = field(default_factory=Compression)
+    """What its contexts became; empty where they aren't vectors."""
     num_documents: int = 0
     documents: list[DocumentScores] = field(default_factory=list)
     """The scores of the first `num_kept` documents, in document order."""
@@ -108,6 +111,7 @@ def make_result(evaluation: Evaluation, model: LanguageModel, execution: Executi
 def _run(evaluation: Evaluation, model: LanguageModel) -> dict[str, Any]:
     return {
         "num_documents": evaluation.num_documents,
+        **evaluation.compression.content(),
         **evaluation.record.content(),
         "load_s": round(model.load_seconds, 3),
         "host": platform.node(),

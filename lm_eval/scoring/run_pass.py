@@ -118,6 +118,8 @@ def _score(
         for index, scores in shared.score(window, advance):
             evaluations[index].add(scores)
         progress.finish_window(len(window))
+    for index, compression in shared.compression.items():
+        evaluations[index].compression = compression
     return tokenise.num_truncated
 
 

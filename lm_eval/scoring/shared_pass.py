@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from lm_eval.config.run_config import RunConfig
-from lm_eval.contexts.special_tokens import FrontTokens
+from lm_eval.contexts.special_tokens import FrontTokens, count_text_tokens
 from lm_eval.contexts.tokenization import TokenisedDocument, takes_tokens
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.decoder import ChoiceScore, Prompt, score_prompts
@@ -19,6 +19,7 @@ from lm_eval.results.identity import Run
 from lm_eval.results.provenance import PassRecord
 from lm_eval.scoring.metrics import DocumentScores
 from lm_eval.vectors.aggregation import Contexts, Reduction
+from lm_eval.vectors.compression import Compression
 from lm_eval.vectors.pipeline import Recipe
 from lm_eval.vectors.similarity import score_similarity
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
@@ -47,6 +48,8 @@ class SharedPass:
     """Bytes of segment vectors that are kept from one window to the next."""
     record: PassRecord
     """Records the time of encoding."""
+    compression: dict[int, Compression] = field(default_factory=dict)
+    """What the contexts of each configuration became, by its index; configurations may share one."""
 
     def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Score a window of documents for each configuration.
@@ -55,6 +58,8 @@ class SharedPass:
             documents: the window.
             on_batch: called with the tokens of each finished batch, `work_in_tokens` in total.
         """
+        if self._first.is_segmented:
+            self._measure_compression(_parts(documents))
         if self._first.model == "dist_sim":
             return self._score_similarities(documents, on_batch)
         return self._score_generations(documents, on_batch)
@@ -81,6 +86,19 @@ class SharedPass:
     def _encode_choices(self) -> SegmentEncoder:
         specs = {choice_spec(run.config, self.model) for run in self.runs}
         return SegmentEncoder(self.model, specs, self.batcher, 0)
+
+    def _measure_compression(self, documents: Sequence[TokenisedDocument]) -> None:
+        """Count the tokens of contexts, and the vectors that each recipe makes of them; alike ones are counted once."""
+        alike: dict[tuple[object, ...], list[tuple[Recipe, list[int]]]] = defaultdict(list)
+        for recipe, indices in self._by_recipe:
+            alike[recipe.shape].append((recipe, indices))
+        numbers = [count_text_tokens(self.model, document.context) for document in documents]
+        for recipes in alike.values():
+            recipe, first = recipes[0][0], recipes[0][1][0]
+            found = self.compression.setdefault(first, Compression())
+            for document, number in zip(documents, numbers, strict=True):
+                found.add(number, recipe.num_of_context(document.samples))
+            self.compression.update((index, found) for _, indices in recipes for index in indices)
 
     def _score_similarities(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 2: score each choice by the similarity of its vector to the context's."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from lm_eval.config.settings import ExampleAggregation, Norm, SegmentAggregation
 from lm_eval.config.token_aggregation import ActivationPrefix, BaseAggregation, TokenAggregation
@@ -51,12 +52,30 @@ def concat(tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch t
     return tokens[mask]
 
 
+def chunk(
+    tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"], size: int
+) -> Float[Tensor, "vector dim"]:
+    """Average the real tokens of each segment in groups of so many, in their order, the last group shorter if need be.
+
+    Source: experiment §10.
+    """
+    size = min(size, tokens.shape[1])
+    missing = -tokens.shape[1] % size
+    weights = functional.pad(mask, (0, missing)).to(tokens.dtype).unflatten(1, (-1, size))
+    groups = functional.pad(tokens, (0, 0, 0, missing)).unflatten(1, (-1, size))
+    numbers = weights.sum(dim=2)
+    totals: Tensor = torch.einsum("bgtd,bgt->bgd", groups, weights)
+    means: Tensor = totals[numbers > 0] / numbers[numbers > 0].unsqueeze(1)
+    return means
+
+
 BASES: dict[BaseAggregation, Callable[[Tensor, Tensor], Tensor]] = {
     "mean": mean,
     "w1mean": w1mean,
     "last": last,
     "concat": concat,
 }
+"""All but `chunk`, which has a size."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,10 @@ def aggregate_tokens(
     for prefix in dict.fromkeys(aggregation.prefix for aggregation in aggregations):
         activated = PREFIXES[prefix](activation, tokens)
         for aggregation in (one for one in aggregations if one.prefix == prefix):
-            vectors = BASES[aggregation.base](activated, mask)
+            is_chunk = aggregation.base == "chunk"
+            vectors = (
+                chunk(activated, mask, aggregation.chunk) if is_chunk else BASES[aggregation.base](activated, mask)
+            )
             for reduction in (one for one in reductions if one.aggregation == aggregation):
                 reduced[reduction] = normalise(vectors, reduction.norm)
     return reduced

@@ -58,6 +58,18 @@ class Recipe:
             norm=self.norm,
         )
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What decides how many vectors a context becomes."""
+        aggregation = self.spec.reduction.aggregation
+        return aggregation.makes_one_vector, aggregation.chunk, self.segment_agg, self.example_agg
+
+    def num_of_context(self, context: Samples) -> int:
+        """Return how many concept vectors a context becomes."""
+        if self.example_agg == "mean":
+            return 1
+        return len(context) if self.segment_agg == "mean" else sum(self._count(sample) for sample in context)
+
     def num_vectors(self, num_tokens: int) -> int:
         """Return how many vectors a segment of so many tokens becomes."""
         return self.spec.reduction.aggregation.num_vectors(num_tokens)

@@ -211,6 +211,29 @@ def test_contexts_cut_together_with_a_choice_are_counted(data_dir, tmp_path):
     assert result["run"]["hellaswag_dg"]["num_truncated_segments"] == 3
 
 
+@pytest.mark.parametrize(
+    ("aggregation", "contexts_are_vectors"),
+    [("WORD_AGG_SCHEME=chunk4", True), ("WORD_AGG_SCHEME=concat,EXAMPLE_AGG_SCHEME=mean", True), ("", False)],
+)
+def test_a_result_states_vectors_a_context_and_tokens_a_vector(aggregation, contexts_are_vectors, gpt2, data_dir):
+    scheme = "concat_each_example" if contexts_are_vectors else "cross_encoding"
+    result = simple_evaluate(
+        model="dist_gen",
+        model_args=f"pretrained={gpt2},{aggregation}".rstrip(","),
+        tasks="hellaswag_dg",
+        task_args=f"encoding_scheme={scheme},data_dir={data_dir}",
+        num_fewshot=1,
+        limit=3,
+    )
+    run = result["run"]["hellaswag_dg"]
+    assert ("vectors_per_context" in run) is ("tokens_per_vector" in run) is contexts_are_vectors
+    if "chunk4" in aggregation:
+        assert 3.5 < run["tokens_per_vector"] <= 4
+    elif contexts_are_vectors:
+        assert run["vectors_per_context"] == 1
+        assert run["tokens_per_vector"] > 20
+
+
 def test_cut_segments_are_counted_in_one_warning_and_in_the_result(data_dir, tmp_path, caplog):
     short = save_tiny("gpt2", tmp_path / "short", max_length=40)
     result = simple_evaluate(

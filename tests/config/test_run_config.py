@@ -131,11 +131,11 @@ def test_a_configuration_that_lacks_or_mixes_things_is_refused(model, model_args
     [
         (
             *("dist_sim", "WORD_AGG_SCHEME=concat,SIMILARITY_FUNC=cosine_sim,pretrained=x"),
-            "WORD_AGG_SCHEME=concat: concat is for dist_gen only; choose mean, w1mean or last",
+            "WORD_AGG_SCHEME=concat: several vectors a segment are for dist_gen only; choose mean, w1mean or last",
         ),
         (
             *("dist_sim", f"{SIMILARITY},OUT_WORD_AGG_SCHEME=relu|concat"),
-            "OUT_WORD_AGG_SCHEME=relu|concat: concat is for dist_gen only; choose mean, w1mean or last",
+            "OUT_WORD_AGG_SCHEME=relu|concat: several vectors a segment are for dist_gen only; choose mean, w1mean or",
         ),
         (
             *("dist_sim", "SIMILARITY_FUNC=dot_product,pretrained=x"),
@@ -297,7 +297,9 @@ control_settings = similarity_settings.map(
 generation_settings = st.fixed_dictionaries(
     {
         **common_settings,
-        "word_agg_scheme": st.builds(str.__add__, prefixes, st.sampled_from(["mean", "w1mean", "last", "concat"])),
+        "word_agg_scheme": st.builds(
+            str.__add__, prefixes, st.sampled_from(["mean", "w1mean", "last", "concat", "chunk2"])
+        ),
         "example_agg_scheme": st.sampled_from([None, "mean"]),
         "decoding_scheme": st.sampled_from([None, "parameterless_attention"]),
     }

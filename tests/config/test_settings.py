@@ -66,7 +66,9 @@ def test_keywords_mean_what_the_same_text_means():
 
 
 VALID = {
-    "WORD_AGG_SCHEME": [prefix + base for prefix in PREFIXES for base in ("mean", "w1mean", "last", "concat")],
+    "WORD_AGG_SCHEME": [
+        prefix + base for prefix in PREFIXES for base in ("mean", "w1mean", "last", "concat", "chunk12")
+    ],
     "SEGMENT_AGG_SCHEME": ["mean"],
     "EXAMPLE_AGG_SCHEME": ["mean", "soft_cluster"],
     "NORM": ["L2", "varNorm", "zNorm"],
@@ -142,7 +144,9 @@ def test_what_a_configuration_must_have_is_named_where_it_is_missing():
         _ = VectorSettings().similarity
 
 
-_TOKEN_AGGREGATIONS = "choose from mean, w1mean, last, concat, optionally after one of relu|, relu+|, -relu|, -relu+|"
+_TOKEN_AGGREGATIONS = (
+    "choose from mean, w1mean, last, concat, chunkN, optionally after one of relu|, relu+|, -relu|, -relu+|"
+)
 
 INVALID = [
     *(

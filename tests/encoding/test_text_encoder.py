@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 import lm_eval
 from lm_eval.cli.evaluate import main
-from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS
+from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
 from lm_eval.encoding.texts import form_of
 from lm_eval.errors import ConfigurationError, DataError, RunError
 from lm_eval.inference.loading import wrap_model
@@ -61,7 +61,8 @@ def judge(model: LanguageModel, text: Any, settings: dict[str, Any], scheme: str
 
 def random_settings(rnd: random.Random, family: str) -> dict[str, Any]:
     drawn = {
-        "WORD_AGG_SCHEME": rnd.choice(ACTIVATION_PREFIXES) + rnd.choice(TOKEN_AGGREGATIONS),
+        "WORD_AGG_SCHEME": rnd.choice(ACTIVATION_PREFIXES)
+        + rnd.choice((*SINGLE_VECTOR_AGGREGATIONS, "concat", "chunk2")),
         "SEGMENT_AGG_SCHEME": rnd.choice([None, "mean"]),
         "EXAMPLE_AGG_SCHEME": rnd.choice([None, "mean"]),
         "NORM": rnd.choice([None, "L2", "varNorm", "zNorm"]),

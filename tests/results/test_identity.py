@@ -138,6 +138,8 @@ def test_without_context_the_settings_of_the_choices_are_all_that_counts(stated,
         generation("concat_all_examples", 5, word_agg_scheme="concat", example_agg_scheme="mean"),
         generation("concat_all_examples", 0, word_agg_scheme="relu|concat", example_agg_scheme="mean"),
         generation("concat_each_example", 5, word_agg_scheme="concat", segment_agg_scheme="mean"),
+        generation("concat_all_examples", 5, word_agg_scheme="chunk2", segment_agg_scheme="mean"),
+        generation("concat_all_examples", 0, word_agg_scheme="relu|chunk3", example_agg_scheme="mean"),
         generation("concat_all_examples", 5, word_agg_scheme="last", norm="L2", segment_agg_scheme="mean"),
         generation("concat_each_example", 5, word_agg_scheme="relu|last", norm="zNorm", segment_agg_scheme="mean"),
         generation("concat_each_example", 5, example_agg_scheme="mean"),
@@ -210,7 +212,7 @@ def concept_vectors(config: RunConfig, examples) -> torch.Tensor:
 def test_what_is_merged_has_the_same_concept_vectors(scheme, shots, task, norm):
     make = hellaswag_row if task == "hellaswag_dg" else webqs_row
     examples = [TASKS[task].dataset.read_row(make(number), "") for number in range(shots + 1)]
-    for base, description in itertools.product(("mean", "w1mean", "relu|last", "concat"), ("", "Read.")):
+    for base, description in itertools.product(("mean", "w1mean", "relu|last", "concat", "chunk2"), ("", "Read.")):
         for chosen in settings(base, norm):
             config = generation(scheme, shots, task, description, **chosen)
             own, merged = concept_vectors(config, examples), concept_vectors(canonical(config), examples)
@@ -220,7 +222,7 @@ def test_what_is_merged_has_the_same_concept_vectors(scheme, shots, task, norm):
 
 @pytest.mark.parametrize("scheme", SEGMENTING_SCHEMES)
 @pytest.mark.parametrize("shots", [0, 5])
-@pytest.mark.parametrize("base", ["mean", "last", "concat"])
+@pytest.mark.parametrize("base", ["mean", "last", "concat", "chunk2"])
 def test_the_form_of_a_form_is_itself(scheme, shots, base):
     for norm in NORMS:
         for chosen in settings(base, norm):

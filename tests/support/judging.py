@@ -10,7 +10,7 @@ import pytest
 
 from lm_eval.common.text import format_pairs
 from lm_eval.config.run_config import RunConfig
-from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, TOKEN_AGGREGATIONS
+from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
 from lm_eval.inference.loading import wrap_model
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.scoring.evaluation import Evaluation
@@ -69,11 +69,13 @@ def assert_agrees(evaluation: Evaluation, expected: dict[str, Any]) -> None:
         assert sample["scores"] == pytest.approx(wanted["scores"], rel=TOLERANCE, abs=TOLERANCE), evaluation.run.config
         assert sample.get("is_exact_match") == wanted.get("is_exact_match")
     assert dict(evaluation.metrics()) == pytest.approx(expected["results"], nan_ok=False)
+    compression = {key: value for key, value in expected.items() if key in ("vectors_per_context", "tokens_per_vector")}
+    assert evaluation.compression.content() == pytest.approx(compression)
 
 
 def random_settings(rnd: random.Random, family: str, model: str) -> dict[str, Any]:
     """Draw a value for every setting that the model kind has."""
-    bases = TOKEN_AGGREGATIONS if model == "dist_gen" else TOKEN_AGGREGATIONS[:3]
+    bases = (*SINGLE_VECTOR_AGGREGATIONS, "concat", "chunk3") if model == "dist_gen" else SINGLE_VECTOR_AGGREGATIONS
     layers = [None, "middle", "E", "0", "1", "-2", "-1", "3"]
 
     def aggregation() -> str:

@@ -89,7 +89,7 @@ def apply_prefix(x: Tensor, prefix: str, act: Callable[[Tensor], Tensor]) -> Ten
 
 
 def aggregate_tokens(x: Tensor, scheme: str, act: Callable[[Tensor], Tensor]) -> Tensor:
-    """Aggregate token vectors [token, dim] into [vector, dim]: one, or all of them for `concat` (experiment §4.3)."""
+    """Aggregate token vectors [token, dim] into [vector, dim], several for `concat` and `chunkN` (experiment §4.3)."""
     prefix, bar, name = scheme.rpartition("|")
     x = apply_prefix(x, prefix + bar, act)
     if name == "mean":
@@ -101,6 +101,9 @@ def aggregate_tokens(x: Tensor, scheme: str, act: Callable[[Tensor], Tensor]) ->
         return x[-1:]
     if name == "concat":
         return x
+    if name.startswith("chunk"):
+        size = int(name.removeprefix("chunk"))
+        return torch.stack([x[start : start + size].mean(0) for start in range(0, len(x), size)])
     raise ValueError(f"unknown word aggregation scheme {scheme!r}")
 
 
@@ -128,6 +131,7 @@ class Plain:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, add_bos: str | None = None) -> None:
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, model.config
         self.add_bos = add_bos
+        self.num_contexts = self.num_vectors = self.num_tokens = 0  # of all contexts that were encoded
         self.encoder_decoder = bool(self.config.is_encoder_decoder)
         # of a model of text alone, of the text part of a larger one, of the encoder
         self.text: Any = getattr(self.config, "text_config", getattr(self.config, "encoder", self.config))
@@ -248,6 +252,7 @@ class Plain:
                 ids = self.cut(ids, settings["ENCODING_LAYER"])
                 parts.append(self.encode_segment(ids, settings, offset=offset))
                 offset += len(ids)
+                self.num_tokens += sum(number not in self.tokenizer.all_special_ids for number in ids)
             vectors = torch.cat(parts)
             if settings["SEGMENT_AGG_SCHEME"] == "mean":
                 vectors = normalise(vectors.mean(0, keepdim=True), settings["NORM"])
@@ -255,6 +260,7 @@ class Plain:
         context = torch.cat(encoded)
         if settings["EXAMPLE_AGG_SCHEME"] == "mean" and len(context) > 1:
             context = normalise(context.mean(0, keepdim=True), settings["NORM"])
+        self.num_contexts, self.num_vectors = self.num_contexts + 1, self.num_vectors + len(context)
         return context, offset
 
     # --- Scores: experiment §5 ----------------------------------------------------------------------------------------
@@ -444,7 +450,8 @@ def check_settings(model_kind: str, scheme: str | None, given: Mapping[str, Any]
         f"aggregation with {scheme}": no_vectors and any(settings[name] for name in AGGREGATIONS),
         "a context's settings without one": scheme == "no_context" and any(settings[name] for name in of_contexts),
         "cross_encoding in dist_sim": model_kind == "dist_sim" and scheme == "cross_encoding",
-        "concat in dist_sim": model_kind == "dist_sim" and any(word.endswith("concat") for word in words),
+        "several vectors in dist_sim": model_kind == "dist_sim"
+        and any(word.rpartition("|")[2].startswith(("concat", "chunk")) for word in words),
         "SIMILARITY_FUNC": model_kind == "dist_sim" and similarity not in ("dot_product", "cosine_sim"),
         "WORD_AGG_SCHEME is missing": not no_vectors and not words[0],
         "SEGMENT_AGG_SCHEME": settings["SEGMENT_AGG_SCHEME"] not in (None, "mean"),
@@ -515,4 +522,8 @@ def evaluate(
             raise ValueError(f"document {doc_id}: a score is not a number")
         samples.append(sample)
         documents.append(document_metrics(task, query.choices, query.gold, sample))
-    return {"results": aggregate(documents), "samples": samples}
+    found: Row = {"results": aggregate(documents), "samples": samples}
+    if plain.num_vectors:
+        found["vectors_per_context"] = plain.num_vectors / plain.num_contexts
+        found["tokens_per_vector"] = plain.num_tokens / plain.num_vectors
+    return found

@@ -17,7 +17,7 @@ from lm_eval.vectors.aggregation import (
 )
 from lm_eval.vectors.norms import NORMS, l2_norm, var_norm, z_norm
 
-SCHEMES = [prefix + base for prefix in ACTIVATION_PREFIXES for base in ("mean", "w1mean", "last", "concat")]
+SCHEMES = [prefix + base for prefix in ACTIVATION_PREFIXES for base in ("mean", "w1mean", "last", "concat", "chunk2")]
 
 
 def tensor(*rows) -> torch.Tensor:
@@ -119,7 +119,7 @@ PREFIXED = {
 
 
 @pytest.mark.parametrize("prefix", ACTIVATION_PREFIXES)
-@pytest.mark.parametrize("base", ["mean", "w1mean", "last", "concat"])
+@pytest.mark.parametrize("base", ["mean", "w1mean", "last", "concat", "chunk2"])
 def test_a_prefix_transforms_each_token_before_it_is_aggregated(prefix, base):
     assert close(aggregate(prefix + base, None, tensor([3, -1])), tensor(PREFIXED[prefix]))
     tokens = tensor([3, -1], [-2, 5])
@@ -144,6 +144,15 @@ def test_the_norm_comes_after_the_aggregation_of_tokens():
 
 def test_concat_normalises_each_token():
     assert close(aggregate("concat", "L2", tensor([3, 4], [0, 2])), tensor([0.6, 0.8], [0, 1]))
+
+
+def test_chunks_are_averages_of_adjoining_tokens_and_the_last_may_be_shorter():
+    tokens = tensor([1, 0], [3, 2], [5, 4], [0, 8], [6, 8])
+    assert close(aggregate("chunk2", None, tokens), tensor([2, 1], [2.5, 6], [6, 8]))
+    assert close(aggregate("chunk2", "L2", tokens[3:]), tensor([3 / 73**0.5, 8 / 73**0.5]))
+    assert close(aggregate("chunk1", None, tokens), tokens)
+    for size in (5, 6, 999_999_999):
+        assert close(aggregate(f"chunk{size}", None, tokens), aggregate("mean", None, tokens))
 
 
 @pytest.mark.parametrize("norm", NORMS)
