@@ -1,38 +1,56 @@
-"""`make demo`: both tests and the baseline on the embedded models, through the grid scripts, and one table."""
+"""`make demo`: both tests and the baseline on the embedded models, through the grid scripts, and what they show."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
+from demo.first_screen import draw_first_screen
 from lm_eval.models.model_list import DEMO
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult
-from lm_eval.results.table import find_baselines, format_results, say_documents, sort_results
 
 SCRIPTS = DEMO.parent / "scripts"
 RESULTS = DEMO / "results"
 LIMIT = 200
 """Documents, enough for the schemes to differ by more than their standard errors."""
+LAYERS = {"demo-t5": None, "demo-gpt": "E"}
+"""The layer that each model's vectors come from on the first screen: the encoder's last, or the input embeddings."""
 
-STEPS = (
-    ("baseline", "run_parallel_baseline.py", "lmeval_results_baseline"),
-    ("Test 1 (generation), decoder-only", "run_parallel_gen_gpt.py", "lmeval_results_gen"),
-    ("Test 1 (generation), encoder-decoder", "run_parallel_gen_t5.py", "lmeval_results_t5"),
-    ("Test 2 (similarity), decoder-only", "run_parallel_sim_gpt.py", "lmeval_results_sim_latest"),
-    ("Test 2 (similarity), encoder-decoder", "run_parallel_sim_t5.py", "lmeval_results_t5"),
+
+class Step(NamedTuple):
+    """A grid script of the demonstration."""
+
+    title: str
+    script: str
+    folder: str
+    flags: tuple[str, ...] = ()
+
+    def run(self) -> int:
+        """Run the script on the embedded models, report what it has to do, and return its exit status."""
+        flags = [*self.flags, "--models", "demo", "--limit", str(LIMIT), "--results_dir"]
+        shown = os.path.relpath(RESULTS / self.folder, DEMO.parent)
+        print(f"{self.title}: scripts/{' '.join([self.script, *flags, shown])}", flush=True)
+        return _run([sys.executable, str(SCRIPTS / self.script), *flags, str(RESULTS / self.folder)])
+
+
+FIRST = (
+    Step("baseline", "run_parallel_baseline.py", "lmeval_results_baseline", ("--controls",)),
+    Step("Test 1, encoder-decoder", "run_parallel_gen_t5.py", "lmeval_results_t5", ("--compression",)),
+    Step("Test 1, decoder-only", "run_parallel_gen_gpt.py", "lmeval_results_gen", ("--compression",)),
+)
+"""What the first screen shows."""
+THEN = (
+    Step("Test 2, encoder-decoder", "run_parallel_sim_t5.py", "lmeval_results_t5"),
+    Step("Test 2, decoder-only", "run_parallel_sim_gpt.py", "lmeval_results_sim_latest"),
 )
 
 
-def _run_script(title: str, script: str, folder: Path) -> int:
-    """Run a grid script on the embedded models, report what it has to do, and return its exit status."""
-    shown = os.path.relpath(folder, DEMO.parent)
-    print(f"{title}: scripts/{script} --models demo --limit {LIMIT} --results_dir {shown}", flush=True)
-    flags = ["--models", "demo", "--limit", str(LIMIT), "--results_dir", str(folder)]
-    command = [sys.executable, str(SCRIPTS / script), *flags]
+def _run(command: Sequence[str]) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as script_run:  # noqa: S603
         try:
             _report(script_run.stdout or ())
@@ -52,27 +70,31 @@ def _report(lines: Iterable[str]) -> None:
 
 
 def _collect() -> list[StoredResult]:
-    folders = dict.fromkeys(RESULTS / name for _, _, name in STEPS)
+    folders = dict.fromkeys(RESULTS / step.folder for step in (*FIRST, *THEN))
     stored = [result for folder in folders for result in ResultsFolder(folder)]
-    return sort_results(result for result in stored if str(result.config.limit) == str(LIMIT))
+    return [result for result in stored if str(result.config.limit) == str(LIMIT)]
+
+
+def _python() -> str:
+    """Return what to type for this Python."""
+    try:
+        return os.path.relpath(sys.executable, DEMO.parent) if sys.prefix != sys.base_prefix else sys.executable
+    except ValueError:  # on another drive
+        return sys.executable
 
 
 def main() -> int:
-    """Run all steps and print the table; the exit status is that of the first step that failed."""
+    """Run all steps and print what they show; the exit status is that of the first step that failed."""
     try:
-        for title, script, name in STEPS:
-            if status := _run_script(title, script, RESULTS / name):
-                return status
+        if status := next(filter(None, (step.run() for step in FIRST)), 0):
+            return status
+        print(f"\n{draw_first_screen(_collect(), LAYERS)}\n", flush=True)
+        if status := next(filter(None, (step.run() for step in THEN)), 0):
+            return status
     except KeyboardInterrupt:
         return 130
-    results = _collect()
-    print(f"\n{format_results(results, find_baselines(results))}\n")
-    print(say_documents(results))
-    print("acc: share of documents whose right choice scores best; guessing gives 0.250")
-    print("normalised: acc divided by the accuracy of the same model's cross_encoding baseline at the same shots;")
-    print("  guessing gives 0.250 divided by that, here 0.31 to 0.38: rows near it carry little of the context")
-    print("chance-corr.: the share of the way from guessing, 0, to that baseline, 1")
-    print("hellaswag_dg: Test 1 (generation) and its baseline; hellaswag_d: Test 2 (similarity)")
+    print(f"\nall {len(_collect())} results as a table, and as figures with six notebooks:")
+    print(f"  {_python()} -m lm_eval.table {os.path.relpath(RESULTS, DEMO.parent)}/*\n  make charts")
     return 0
 
 

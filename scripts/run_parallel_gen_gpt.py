@@ -2,6 +2,7 @@
 """Test 1 (generation) on decoder-only models: edit the grid in `run` and call the script again."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
@@ -33,5 +34,19 @@ def run() -> Grid:
     )
 
 
+def compression() -> list[Grid]:
+    """Also score after the whole context as one vector for every 1, 2, 3, … tokens, to one vector in all."""
+    grid = replace(
+        run(),
+        num_fewshot=[0],
+        encoding_scheme=["concat_all_examples"],
+        settings={
+            "WORD_AGG_SCHEME": ["concat", "chunk2", "chunk3", "chunk4", "chunk8", "chunk16", "chunk32", "mean"],
+            "ENCODING_LAYER": ["E", "middle"],
+        },
+    )
+    return [grid]
+
+
 if __name__ == "__main__":
-    launch(run, results_dir="lmeval_results_gen")
+    launch(run, results_dir="lmeval_results_gen", switches=[compression])

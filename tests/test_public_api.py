@@ -184,3 +184,4 @@ def test_help_of_a_grid_script_names_every_flag_and_says_what_it_does(script):
     assert "Run configurations again whose result is already in the folder." in page
     assert "GROUP" not in page
     assert ("--controls" in page) is (script == "run_parallel_baseline.py")
+    assert ("--compression" in page) is script.startswith("run_parallel_gen_")

@@ -105,6 +105,8 @@ class RunRecord(FileModel):
     dtype: TextIfStated = None
     parameters: IntegerIfStated = None
     num_documents: IntegerIfStated = None
+    vectors_per_context: Annotated[float | None, AS_STATED] = None
+    tokens_per_vector: Annotated[float | None, AS_STATED] = None
     seconds: Annotated[float | None, AS_STATED] = None
     finished: TextIfStated = None
     host: TextIfStated = None

@@ -7,6 +7,7 @@ import pytest
 
 from demo import make_demo
 from demo import run_demo as demo
+from demo.first_screen import BASELINE, COMPRESSED, CONTROL, draw_first_screen
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.inference.loading import load_for
@@ -67,19 +68,25 @@ def test_listed_models_are_of_known_families_and_sorted_by_size():
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_demonstration_runs_everything_once_and_prints_a_table(demo_run, monkeypatch, capsys):
+def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run, monkeypatch, capsys):
     results, first = demo_run
-    header, _, *rows = first.partition("\n\ntask ")[2].partition("\n\n")[0].splitlines()
-    assert header.split()[:3] == ["model", "scheme", "shots"]
-    assert header.split()[-2:] == ["normalised", "chance-corr."]
-    assert {row.split()[1] for row in rows} == set(DEMO_MODELS)
-    assert sum("cross_encoding" in row and row.endswith(" 1.000") for row in rows) == 2 * len(DEMO_MODELS)
+    header, *rows = first.partition("Test 1 in five rows")[2].split("\n\n")[1].splitlines()
+    assert header.split()[-2:] == ["demo-t5", "demo-gpt"]
+    assert [row.split("  ")[1] for row in rows] == [BASELINE, *COMPRESSED, CONTROL]
+    vectors = [row[38:47].split() for row in rows]
+    assert vectors == [["34", "tokens"], ["18"], ["5"], ["1"], ["0"]]
+    assert "Of what the whole context adds to none,\n  demo-t5 keeps " in first
     num_results = sum(len(list(folder.glob("*.json"))) for folder in results.iterdir())
-    assert len(rows) == num_results > 40
+    assert f"\nall {num_results} results as a table" in first
     monkeypatch.setattr(demo, "RESULTS", results)
     monkeypatch.setattr(demo, "LIMIT", DEMO_LIMIT)
     assert demo.main() == 0
     assert capsys.readouterr().out.count("  0 to run, ") == 5
+
+
+def test_a_result_that_the_first_screen_needs_is_named_where_it_is_missing():
+    with pytest.raises(LookupError, match="there is no result of demo-t5, cross_encoding, 0 shots, no settings"):
+        draw_first_screen([], demo.LAYERS)
 
 
 def test_the_embedded_data_is_what_its_maker_writes(tmp_path):
