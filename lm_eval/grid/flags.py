@@ -52,8 +52,8 @@ class Flags:
     include_path: Folder = None
     """Folder with task files (YAML) of your own or of the upstream harness."""
     loading: Annotated[Text, "KEY=VALUE,…"] = None
-    """How every model is loaded, KEY=value,KEY=value: revision, subfolder, tokenizer, peft, load_in_8bit, load_in_4bit,
-    trust_remote_code."""
+    """How every model is loaded, KEY=value,KEY=value: revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit,
+    load_in_4bit, trust_remote_code."""
 
 
 @dataclass(frozen=True, kw_only=True)
