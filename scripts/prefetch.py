@@ -25,7 +25,7 @@ from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.hub import answers
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import resolve_folder, with_tasks
-from lm_eval.models.model_list import demo_models
+from lm_eval.models.model_list import named_models
 
 SCRIPTS = Path(__file__).resolve().parent
 
@@ -59,11 +59,7 @@ def _prefetch(args: argparse.Namespace) -> int:
     grids = [
         pair for script in scripts for grid in grids_of(script) for pair in with_tasks(grid, args.tasks, include_path)
     ]
-    models = [
-        model
-        for name in filter(None, args.models.split(","))
-        for model in (demo_models(None) if name == "demo" else [name])
-    ]
+    models = [model for name in filter(None, args.models.split(",")) for model in named_models(name, None)]
     requirements = Requirements.of(grids, models, args.data_dir, include_path)
     if wrong := requirements.check_local():
         raise ConfigurationError("\n  ".join(wrong))

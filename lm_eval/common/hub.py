@@ -18,8 +18,17 @@ _ALWAYS_THERE = {"model": "config.json", "dataset": "README.md"}
 """A file that every repository of that kind has, to ask for."""
 
 
-def answers(repository: str, kind: Literal["model", "dataset"], revision: str | None = None) -> Exception | None:
-    """Ask the hub once, without retries, for a repository; return None if it exists, else the error."""
+def answers(
+    repository: str, kind: Literal["model", "dataset"], revision: str | None = None, *, file: str | None = None
+) -> Exception | None:
+    """Ask the hub once, without retries, for a file of a repository; return None if it exists, else the error.
+
+    Args:
+        repository: its name.
+        kind: what it holds.
+        revision: branch, tag or commit.
+        file: the file; None asks for one that every repository of the kind has.
+    """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415  (only hub names need it)
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
@@ -28,7 +37,7 @@ def answers(repository: str, kind: Literal["model", "dataset"], revision: str | 
     since, silence = _silent.get(constants.ENDPOINT, (-_SILENT_S, None))
     if silence is not None and time.monotonic() - since < _SILENT_S:
         return silence
-    url = hf_hub_url(repository, _ALWAYS_THERE[kind], repo_type=kind, revision=revision)
+    url = hf_hub_url(repository, file or _ALWAYS_THERE[kind], repo_type=kind, revision=revision)
     try:
         get_hf_file_metadata(url, timeout=_TIMEOUT_S)
     except Exception as error:  # of the network, of the hub, of its client

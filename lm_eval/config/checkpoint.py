@@ -16,6 +16,8 @@ class Checkpoint:
 
     subfolder: str | None = None
     """Folder, inside the model's, that holds the config and the weights."""
+    gguf_file: str | None = None
+    """Name of the GGUF file to load: of several in a folder, or of a hub model."""
     tokenizer: str | None = None
     """Hub name or local folder of another tokenizer."""
     peft: str | None = None

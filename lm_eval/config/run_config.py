@@ -49,7 +49,7 @@ class RunConfig:
     model: str
     """dist_sim, dist_gen or hf (ordinary log-likelihood scoring)."""
     pretrained: str
-    """A name on the model hub, or a local folder."""
+    """A name on the model hub, a local folder or a GGUF file."""
     task: str
     """A task's name, see `lm_eval.tasks.registry.TASKS`."""
     encoding_scheme: str | None = None

@@ -73,7 +73,8 @@ def check_data(tasks: Mapping[RunConfig, Task]) -> list[str]:
 
 def check_weights(configs: Iterable[RunConfig]) -> list[str]:
     """Return an error for each hub model that is not complete in the cache and can't be fetched from the hub."""
-    names = dict.fromkeys((c.pretrained, c.revision) for c in configs if not is_local(c.pretrained))
+    on_hub = (c for c in configs if not is_local(c.pretrained) and c.checkpoint.gguf_file is None)  # that is whole
+    names = dict.fromkeys((c.pretrained, c.revision) for c in on_hub)
     return attempt(partial(_check_cached, *name) for name in names)
 
 

@@ -30,7 +30,8 @@ class Flags:
     cluster: Annotated[str, "local|auto|HOST:PORT"] = "local"
     """'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another."""
     models: Names = None
-    """Comma list of hub names or folders in place of the grid's models; 'demo' for the embedded ones."""
+    """Comma list of hub names, folders or GGUF files in place of the grid's models; 'demo' for the embedded ones,
+    'smollm2' for a real one that `make real` fetches."""
     limit: Annotated[Text, "N|START:END"] = None
     """Documents to score, in their shuffled order: N for the first N, or START:END."""
     data_dir: Folder = None
@@ -52,8 +53,8 @@ class Flags:
     include_path: Folder = None
     """Folder with task files (YAML) of your own or of the upstream harness."""
     loading: Annotated[Text, "KEY=VALUE,…"] = None
-    """How every model is loaded, KEY=value,KEY=value: revision, subfolder, tokenizer, peft, load_in_8bit, load_in_4bit,
-    trust_remote_code."""
+    """How every model is loaded, KEY=value,KEY=value: revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit,
+    load_in_4bit, trust_remote_code."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from lm_eval.grid.options import Options
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.families import Architecture
 from lm_eval.models.info import ModelFacts, is_local
-from lm_eval.models.model_list import DEMO, demo_models
+from lm_eval.models.model_list import DEMO, named_models
 from lm_eval.models.size import find_size
 from lm_eval.results.canonical_form import canonical_in_grid
 from lm_eval.results.identity import Resolver, Run
@@ -108,7 +108,7 @@ def _with_models(grid: Grid, options: Options) -> Grid:
         return grid
     models: list[str] = []
     for name in filter(None, options.models.split(",")):
-        models += demo_models(grid.arch_type) if name == "demo" else [name]
+        models += named_models(name, grid.arch_type)
     return replace(grid, models=[str(Path(name).expanduser().resolve()) if is_local(name) else name for name in models])
 
 

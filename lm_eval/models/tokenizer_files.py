@@ -11,7 +11,10 @@ from typing import Any
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
 from lm_eval.models.families import find_family
-from lm_eval.models.info import is_local
+from lm_eval.models.gguf.configs import config_of
+from lm_eval.models.gguf.header import read_header
+from lm_eval.models.gguf.vocabulary import borders_of
+from lm_eval.models.info import gguf_of, is_local
 from lm_eval.models.text_borders import TextBorders, identify_borders, read_borders
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt")
@@ -31,11 +34,20 @@ def identify_text_borders(
         borders: of a loaded model's tokenizer; None reads its files.
     """
     borders = borders or read_text_borders(config.pretrained, config.revision, config.checkpoint)
-    path = at_hand(config.pretrained, config.revision, config.checkpoint.subfolder, "config.json")
-    if borders is None or path is None:  # what ADD_BOS means here is open, but not that its values differ
+    stated = _config_at_hand(config)
+    if borders is None or stated is None:  # what ADD_BOS means here is open, but not that its values differ
         return {} if config.vectors.add_bos is None else {"ADD_BOS": str(config.vectors.add_bos)}
-    family = find_family(json.loads(path.read_text(encoding="utf-8")), config.pretrained)
+    family = find_family(stated, config.pretrained)
     return identify_borders(config, family, borders, from_file=from_file)
+
+
+def _config_at_hand(config: RunConfig) -> Mapping[str, Any] | None:
+    """Return the config of a model that is on this machine."""
+    if (gguf := gguf_of(config.pretrained, config.revision, config.checkpoint)) is not None:
+        return config_of(read_header(gguf))
+    path = at_hand(config.pretrained, config.revision, config.checkpoint.subfolder, "config.json")
+    stated: Mapping[str, Any] | None = None if path is None else json.loads(path.read_text(encoding="utf-8"))
+    return stated
 
 
 def read_text_borders(pretrained: str, revision: str | None, checkpoint: Checkpoint) -> TextBorders | None:
@@ -48,6 +60,8 @@ def read_text_borders(pretrained: str, revision: str | None, checkpoint: Checkpo
     """
     if checkpoint.tokenizer is not None:
         pretrained, revision, checkpoint = checkpoint.tokenizer, None, _PLAIN
+    elif (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
+        return borders_of(read_header(gguf))
     files = (at_hand(pretrained, revision, checkpoint.subfolder, name) for name in _FILES)
     path = next((path for path in files if path is not None), None)
     return None if path is None else read_borders(path.parent)

@@ -163,7 +163,7 @@ def test_a_configuration_that_lacks_or_mixes_things_is_refused(model, model_args
         ),
         (
             *("dist_gen", f"{GENERATION},NOISE=1,x=2"),
-            "model_args: unknown key NOISE, x; choose from pretrained, revision, dtype, subfolder, tokenizer, peft",
+            "model_args: unknown key NOISE, x; choose from pretrained, revision, dtype, subfolder, gguf_file",
         ),
         ("dist_gen", f"{GENERATION},norm=L2", "model_args: unknown key norm; choose from pretrained"),
         ("dist_gen", f"{GENERATION},pretrained=y", "model_args: pretrained is given twice"),

@@ -19,7 +19,7 @@ ALWAYS = "tests/test_house.py"
 BESIDE = {
     "scripts": ("tests/system/test_scripts.py", "tests/test_public_api.py"),
     "notebooks": ("tests/system/test_notebooks.py", "tests/test_public_api.py"),
-    "demo": ("tests/system/test_demo.py",),
+    "demo": ("tests/system/test_demo.py", "tests/system/test_real.py"),
     "docs": ("tests/test_public_api.py",),
     "README.md": ("tests/test_public_api.py",),
 }
