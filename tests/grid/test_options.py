@@ -50,7 +50,10 @@ def test_loading_says_how_every_model_is_loaded():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("NORM=L2", "--loading: unknown key NORM; choose from revision, subfolder, tokenizer, peft, load_in_8bit"),
+        (
+            "NORM=L2",
+            "--loading: unknown key NORM; choose from revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit",
+        ),
         ("load_in_8bit=maybe", "load_in_8bit=maybe: must be True or False"),
         ("revision", "--loading: expected KEY=value,KEY=value, got 'revision'"),
     ],
