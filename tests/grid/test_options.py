@@ -52,7 +52,7 @@ def test_loading_says_how_every_model_is_loaded():
     [
         (
             "NORM=L2",
-            "--loading: unknown key NORM; choose from revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit",
+            "--loading: unknown key NORM; choose from revision, subfolder, gguf_file, tokenizer, peft",
         ),
         ("load_in_8bit=maybe", "load_in_8bit=maybe: must be True or False"),
         ("revision", "--loading: expected KEY=value,KEY=value, got 'revision'"),
