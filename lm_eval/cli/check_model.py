@@ -104,9 +104,10 @@ def _describe_gpus(name: str, parameters: int, model: LanguageModel) -> Iterator
     newer = (8, 0)
     older = "float32" if model.family.overflows_in_float16 else "float16"
     for what, dtype, capability in (("GPUs, Ampere or later", "bfloat16", newer), ("GPUs, older ones", older, (7, 5))):
+        why = " (float16 overflows)" if dtype == "float32" else ""
         need = memory_gib(parameters, dtype, on_gpu=True)
         counts = (f"{_num_gpus(name, need, dtype, size, capability)} of {size:.0f} GiB" for size in _GPU_GIB)
-        yield what, f"{dtype}, about {need:.1f} GiB: takes {', '.join(counts)}"
+        yield what, f"{dtype}{why}, about {need:.1f} GiB: takes {', '.join(counts)}"
 
 
 def _num_gpus(name: str, need: float, dtype: str, size: float, capability: tuple[int, int]) -> str:
