@@ -150,7 +150,7 @@ OLD, NEW = (
 
 
 @pytest.mark.parametrize("family", ["t5", "mt5", "umt5", "gemma2", "gemma3", "gemma3_text", "t5gemma", "gemma3n"])
-def test_what_overflows_in_float16_is_never_computed_in_it_by_default_and_that_is_said(family):
+def test_what_overflows_in_float16_never_defaults_to_it_and_that_is_said(family):
     families = {"some/model": find_family({"model_type": family}, "some/model"), "other": FAMILIES["llama"]}
     machines = [replace(machine(), gpus=(OLD, NEW))]
     assert grid_dtype(families["some/model"], machines) == "float32"
