@@ -20,6 +20,7 @@ from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import Family, find_family
+from lm_eval.models.tokenizer_needs import VOCABULARIES, what_environment_lacks, what_tokenizer_lacks
 
 _MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
 """Endings of the files that make up a model and its tokenizer."""
@@ -86,6 +87,8 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
         ) from error
     if local:
         _check_folder(pretrained, path.parent, revision, needs_tokenizer=checkpoint.tokenizer is None)
+    elif checkpoint.tokenizer is None:
+        _refuse_if(what_environment_lacks(path.parent), f"pretrained={pretrained}")
     return ModelFacts(
         name=pretrained, family=family, num_layers=num_layers, config=config, commit=None if local else _commit(path)
     )
@@ -117,13 +120,15 @@ def _local_config(pretrained: str, checkpoint: Checkpoint) -> Path:
 
 def _check_beside(checkpoint: Checkpoint) -> None:
     """See that folders named beside the model are there and hold what they are named for."""
-    for key, marks in (("tokenizer", _TOKENIZERS), ("peft", ("adapter_config.json",))):
+    for key, marks in (("tokenizer", (*VOCABULARIES, "tokenizer_config.json")), ("peft", ("adapter_config.json",))):
         name = getattr(checkpoint, key)
         if name is not None and is_local(name) and not _holds(Path(name).expanduser(), marks):
             raise ConfigurationError(
                 f"{key}={name}: no such folder, or it has none of {', '.join(marks)}; give a folder that "
                 "save_pretrained wrote, or a hub name"
             )
+    if checkpoint.tokenizer is not None and is_local(checkpoint.tokenizer):
+        _refuse_if(what_tokenizer_lacks(Path(checkpoint.tokenizer).expanduser()), f"tokenizer={checkpoint.tokenizer}")
     if checkpoint.is_quantised and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigurationError(
             "load_in_8bit and load_in_4bit need the package bitsandbytes; run pip install bitsandbytes"
@@ -137,7 +142,6 @@ def _holds(folder: Path, patterns: Sequence[str]) -> bool:
 
 
 _WEIGHTS = ("*.safetensors", "*.bin")
-_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model", "vocab.*")
 
 
 def _check_folder(pretrained: str, folder: Path, revision: str | None, *, needs_tokenizer: bool) -> None:
@@ -146,12 +150,18 @@ def _check_folder(pretrained: str, folder: Path, revision: str | None, *, needs_
         raise ConfigurationError(
             f"revision={revision}: {pretrained} is a folder, and only models of the hub have revisions; leave it out"
         )
-    for what, patterns in (("weights", _WEIGHTS), *([("tokenizer", _TOKENIZERS)] if needs_tokenizer else [])):
-        if not _holds(folder, patterns):
-            raise ConfigurationError(
-                f"pretrained={pretrained}: the folder has no {what} ({', '.join(patterns)}); "
-                f"save the {what} there with save_pretrained"
-            )
+    if not _holds(folder, _WEIGHTS):
+        raise ConfigurationError(
+            f"pretrained={pretrained}: the folder has no weights ({', '.join(_WEIGHTS)}); "
+            "save the weights there with save_pretrained"
+        )
+    if needs_tokenizer:
+        _refuse_if(what_tokenizer_lacks(folder), f"pretrained={pretrained}")
+
+
+def _refuse_if(fault: str | None, where: str) -> None:
+    if fault is not None:
+        raise ConfigurationError(f"{where}: {fault}")
 
 
 def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) -> Path:
@@ -176,15 +186,20 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
 
 
 _OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt")
+_ALONE = ("tokenizer.model", "spiece.model")
+"""Files of which one holds the whole tokenizer where there is no `tokenizer.json`."""
 
 
 def _fetch_tokenizer(pretrained: str, revision: str | None, subfolder: str | None) -> None:
     """Bring the small files of a hub model that say what its tokenizer does into the cache, as far as there are any."""
     from huggingface_hub import hf_hub_download  # noqa: PLC0415
 
-    for name in _OF_TOKENIZER:
+    names = [f"{subfolder}/{name}" if subfolder else name for name in (*_OF_TOKENIZER, *_ALONE)]
+    for name in names:
         with suppress(Exception):  # where the hub is gone meanwhile, loading says so
-            hf_hub_download(pretrained, f"{subfolder}/{name}" if subfolder else name, revision=revision)
+            path = Path(hf_hub_download(pretrained, name, revision=revision))
+            if path.name == _OF_TOKENIZER[0]:
+                del names[len(_OF_TOKENIZER) :]
 
 
 @functools.lru_cache(maxsize=256)
