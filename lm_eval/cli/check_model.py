@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
-from lm_eval.contexts.special_tokens import tokenize_choices
+from lm_eval.contexts.special_tokens import tokenize_choices, tokenize_segments
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.inference.conformance import SHARED_BY, Check, check_sharing, check_structure
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED
@@ -104,9 +104,10 @@ def _describe_gpus(name: str, parameters: int, model: LanguageModel) -> Iterator
     newer = (8, 0)
     older = "float32" if model.family.overflows_in_float16 else "float16"
     for what, dtype, capability in (("GPUs, Ampere or later", "bfloat16", newer), ("GPUs, older ones", older, (7, 5))):
+        why = " (float16 overflows)" if dtype == "float32" else ""
         need = memory_gib(parameters, dtype, on_gpu=True)
         counts = (f"{_num_gpus(name, need, dtype, size, capability)} of {size:.0f} GiB" for size in _GPU_GIB)
-        yield what, f"{dtype}, about {need:.1f} GiB: takes {', '.join(counts)}"
+        yield what, f"{dtype}{why}, about {need:.1f} GiB: takes {', '.join(counts)}"
 
 
 def _num_gpus(name: str, need: float, dtype: str, size: float, capability: tuple[int, int]) -> str:
@@ -121,41 +122,72 @@ def _num_gpus(name: str, need: float, dtype: str, size: float, capability: tuple
 
 def _describe_tokens(model: LanguageModel) -> Iterator[tuple[str, str]]:
     """Yield how the tokenizer treats segments and choices."""
-    tokenizer = model.tokenizer
-    borders = model.borders
-    yield "in front of a text", ", ".join(borders.front) or "nothing"
+    yield "in front of a text", _describe_before(model)
     yield "behind a text", _describe_behind(model)
-    if not model.is_encoder_decoder:
+    if model.is_encoder_decoder:
+        yield "ADD_BOS", "not possible: it is for decoder-only models"
+    else:
         yield from _describe_front(model)
+        yield "dummy prefix", _describe_prefix(model)
+    (segment,) = tokenize_segments(model, ["the text"])
+    yield "a segment 'the text'", _quoted(model, segment)
     (choice,) = tokenize_choices(model, [" the text"], are_segments=False)
-    yield "a choice ' the text'", " ".join(map(repr, tokenizer.convert_ids_to_tokens(list(choice))))
+    yield "a choice ' the text'", _quoted(model, choice)
     try:
-        yield "no_context", _names(tokenizer, model.empty_context)
+        yield "no_context", _describe_no_context(model)
     except RunError as error:
         yield "no_context", f"not possible: {error}"
+
+
+def _describe_before(model: LanguageModel) -> str:
+    front = ", ".join(model.borders.front)
+    if not front:
+        return "nothing"
+    return front if model.is_encoder_decoder else f"{front}, which hf keeps; in the two tests ADD_BOS decides"
 
 
 def _describe_behind(model: LanguageModel) -> str:
     behind = ", ".join(model.borders.behind)
     if not behind:
         return "nothing"
-    return f"{behind}, {'which segments get' if model.is_encoder_decoder else 'which is dropped'}"
+    return f"{behind}, which {'segments get' if model.is_encoder_decoder else 'is never kept'}"
 
 
 def _describe_front(model: LanguageModel) -> Iterator[tuple[str, str]]:
-    """Yield what stands in front for each value of ADD_BOS, and what becomes of a dummy prefix."""
-    for value in (None, True, False):
-        vectors = VectorSettings(add_bos=value)
-        config = RunConfig(
-            model="dist_gen", pretrained="any", task="hellaswag_dg", encoding_scheme="cross_encoding", vectors=vectors
-        )
-        front = front_tokens(config, model.family, model.borders)
-        yield (
-            f"ADD_BOS={value}",
-            ", ".join(front) or ("not possible: it has no bos_token" if value else "nothing in front"),
-        )
-    if model.borders.has_dummy_prefix:
-        yield "dummy prefix", "a blank in front of every text; dropped where a text goes on, as in every choice"
+    """Yield what stands in front for each value of ADD_BOS."""
+    for value, front in _fronts(model).items():
+        if front:
+            text = ", ".join(front)
+        elif value is None and model.borders.front:
+            text = "nothing, as all families of the paper"
+        else:
+            text = "not possible: it has no bos_token" if value else "nothing"
+        yield f"ADD_BOS={value}", text + (" (the default)" if value is None else "")
+
+
+def _fronts(model: LanguageModel) -> dict[bool | None, tuple[str, ...]]:
+    """Return the tokens in front for each value of ADD_BOS."""
+    config = RunConfig(model="dist_gen", pretrained="any", task="hellaswag_dg", encoding_scheme="cross_encoding")
+    return {
+        value: front_tokens(replace(config, vectors=VectorSettings(add_bos=value)), model.family, model.borders)
+        for value in (None, True, False)
+    }
+
+
+def _describe_prefix(model: LanguageModel) -> str:
+    if not model.borders.has_dummy_prefix:
+        return "none: a text that goes on is tokenised as any other"
+    return "a blank in front of every text; dropped where a text goes on, as in every choice"
+
+
+def _describe_no_context(model: LanguageModel) -> str:
+    end = _names(model.tokenizer, model.empty_context)
+    has_some = not model.is_encoder_decoder and any(_fronts(model).values())
+    return f"{end}, or what ADD_BOS puts in front" if has_some else end
+
+
+def _quoted(model: LanguageModel, tokens: Sequence[int]) -> str:
+    return " ".join(map(repr, model.tokenizer.convert_ids_to_tokens(list(tokens))))
 
 
 def _names(tokenizer: Any, tokens: Sequence[int]) -> str:  # noqa: ANN401

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.encoding_schemes import Context, build_context
-from lm_eval.contexts.joint_tokenization import encode_pairs
+from lm_eval.contexts.joint_tokenization import encode_pairs, refuse_merging
 from lm_eval.contexts.special_tokens import FrontTokens, tokenize_choices, tokenize_segments
 from lm_eval.contexts.truncation import SegmentPlacer
 from lm_eval.errors import RunError
@@ -37,6 +37,11 @@ class TokenisedDocument:
     def context(self) -> tuple[Segment, ...]:
         """All segments of the context, in order."""
         return tuple(segment for sample in self.samples for segment in sample)
+
+
+def _source(document: Document) -> str:
+    """Return what to call a document in messages."""
+    return document.example.source or f"document {document.doc_id}"
 
 
 def takes_tokens(config: RunConfig, model: LanguageModel) -> bool:
@@ -106,7 +111,7 @@ class Tokeniser:
             contexts, choices = self._contexts(documents), self._separate_choices(documents)
         tokenised = []
         for document, context in zip(documents, contexts, strict=True):
-            source = document.example.source or f"document {document.doc_id}"
+            source = _source(document)
             samples, end = self._place(context, source)
             tokenised.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
             self._count_joint_cut(tokenised[-1])
@@ -116,15 +121,29 @@ class Tokeniser:
         texts = [choice for document in documents for choice in document.example.choices]
         return iter(tokenize_choices(self.model, texts, are_segments=self.config.model == "dist_sim"))
 
+    def refuse_merging(self, documents: Sequence[Document]) -> None:
+        """Refuse documents with a choice that merges with its context, where both are tokenised together.
+
+        Raises:
+            RunError: a document has one; names it.
+        """
+        if self.config.model == "hf":
+            alone = [one for document in documents for one in _by_context(document)]
+            refuse_merging(self.model, *self._texts_of_pairs(alone))
+
+    def _texts_of_pairs(self, documents: Sequence[Document]) -> tuple[list[tuple[str, str]], list[str]]:
+        """Return the context and the text of each choice, and what to call it."""
+        texts = ["".join(text for sample in context.samples for text in sample) for context in self._build(documents)]
+        pairs, names = [], []
+        for text, document in zip(texts, documents, strict=True):
+            for index, choice in enumerate(document.example.choices):
+                pairs.append((text, choice))
+                names.append(f"{_source(document)}: choice {index}")
+        return pairs, names
+
     def _pairs(self, documents: Sequence[Document]) -> tuple[list[_Tokens], Iterator[tuple[int, ...]]]:
         """Return contexts and choices as the upstream harness tokenises them."""
-        texts = ["".join(text for sample in context.samples for text in sample) for context in self._build(documents)]
-        pairs = [
-            (text, choice)
-            for text, document in zip(texts, documents, strict=True)
-            for choice in document.example.choices
-        ]
-        tokens = encode_pairs(self.model, pairs)
+        tokens = encode_pairs(self.model, *self._texts_of_pairs(documents))
         contexts, position = [], 0
         for document in documents:
             contexts.append([[tokens[position][0]]])
@@ -192,10 +211,10 @@ def refuse_unknown_tokens(model: LanguageModel, documents: Iterable[TokenisedDoc
         unknown = sorted({token for segment in segments for token in segment.tokens if token >= size})
         if unknown:
             texts = ", ".join(f"{model.tokenizer.convert_ids_to_tokens(token)!r} ({token})" for token in unknown[:3])
-            source = document.document.example.source or f"document {document.document.doc_id}"
             raise RunError(
-                f"{source}: the tokenizer of {model.name} makes tokens of it that the model, with {size} embeddings, "
-                f"doesn't know: {texts}; load the tokenizer that belongs to the model (tokenizer= in model_args)"
+                f"{_source(document.document)}: the tokenizer of {model.name} makes tokens of it that the model, with "
+                f"{size} embeddings, doesn't know: {texts}; load the tokenizer that belongs to the model (tokenizer= "
+                "in model_args)"
             )
 
 

@@ -122,7 +122,7 @@ def print_plan(plan: Plan, folder: ResultsFolder, estimate: Estimate | None, not
         plan: what is to run and why.
         folder: the results folder.
         estimate: workers and time; None where nothing is to run.
-        notes: what the task files ask for that is ignored.
+        notes: what else is to be said of them.
     """
     for note in notes:
         print(note, file=sys.stderr)

@@ -46,7 +46,7 @@ class Estimate:
         if key not in self.workforce.needs_gib:
             return "size unknown"
         billions = self.workforce.sizes[key] / 1e9
-        return f"{billions:.2g} billion parameters, about {self.workforce.needs_gib[key]:.1f} GiB"
+        return f"{billions:.2g} billion parameters in {key[2]}, about {self.workforce.needs_gib[key]:.1f} GiB"
 
 
 def make_estimate(

@@ -19,7 +19,7 @@ from lm_eval.models.model_list import DEMO, named_models
 from lm_eval.models.size import find_size
 from lm_eval.results.canonical_form import canonical_in_grid
 from lm_eval.results.identity import Resolver, Run
-from lm_eval.scheduling.allocation import grid_dtype
+from lm_eval.scheduling.allocation import dtype_notes, grid_dtype
 from lm_eval.scheduling.hardware import Machine
 from lm_eval.tasks.base import Task
 
@@ -36,6 +36,8 @@ class CheckedGrids:
     """The facts of each model, by its name."""
     machines: Sequence[Machine]
     """The machines to run on."""
+    dtype: str | None = None
+    """The dtype asked for; None where the hardware decides."""
 
     @cached_property
     def sizes(self) -> Mapping[str, int | None]:
@@ -44,8 +46,13 @@ class CheckedGrids:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What task files ask for that is ignored, a line each."""
-        return list(dict.fromkeys(note for run in self.runs for note in run.task.notes))
+        """What task files ask for that is ignored, and dtypes that the hardware alone doesn't explain, a line each."""
+        of_tasks = dict.fromkeys(note for run in self.runs for note in run.task.notes)
+        if self.dtype is not None:
+            return list(of_tasks)
+        used = {run.config.pretrained for run in self.runs}
+        families = {name: model.family for name, model in self.models.items() if name in used}
+        return [*of_tasks, *dtype_notes(families, self.machines)]
 
 
 def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[], Sequence[Machine]]) -> CheckedGrids:
@@ -75,7 +82,7 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
         check_against_model(config, models[config.pretrained])
     machines = find_machines()
     runs = _identify(tasks, models, options.dtype, machines)
-    return CheckedGrids(runs=runs, models=models, machines=machines)
+    return CheckedGrids(runs=runs, models=models, machines=machines, dtype=options.dtype)
 
 
 def _identify(

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from lm_eval.common.file_state import FileState, settled_states_of, states_of
@@ -22,8 +21,9 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.conformance import refuse_inexact, settle
-from lm_eval.inference.gguf_weights import config_from, source_from, tokenizer_from, without_bars
+from lm_eval.inference.gguf_weights import config_from, source_from, without_bars
 from lm_eval.inference.gguf_weights import settle as settle_gguf
+from lm_eval.inference.tokenizer_loading import load_tokenizer
 from lm_eval.inference.weights import load_weights, merge_adapter, own_memory, source_of
 from lm_eval.models.config_facts import attends_in_part
 from lm_eval.models.dtypes import suitable_dtype
@@ -32,6 +32,7 @@ from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.info import files_of_model, gguf_of, is_local, model_identity
 from lm_eval.models.language_model import LanguageModel, LoadedContent
+from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_files import at_hand, read_text_borders
 
 _NO_LIMIT = 1_000_000
@@ -109,6 +110,7 @@ def load_model(
     network = _load_network(pretrained, how, {**files, "config": config}, dtype, choose_device(device), spread=spread)
     content = _identify(pretrained, revision, how, states)
     model = wrap_model(network.eval(), tokenizer, name=pretrained)
+    _hold_to_files(model, content.borders)
     return replace(model, content=content, load_seconds=time.perf_counter() - began)
 
 
@@ -170,6 +172,22 @@ def _identify(pretrained: str, revision: str | None, how: Checkpoint, states: tu
     )
 
 
+def _hold_to_files(model: LanguageModel, stated: TextBorders | None) -> None:
+    """See that a tokenizer does at the borders of a text what identities say, which know its files alone.
+
+    Raises:
+        ConfigurationError: it does something else.
+    """
+    if stated is None or model.is_encoder_decoder:
+        return
+    loaded = model.borders
+    if (loaded.front, loaded.has_dummy_prefix) != (stated.front, stated.has_dummy_prefix):
+        raise ConfigurationError(
+            f"pretrained={model.name}: its tokenizer doesn't do what its files say (in front of a text "
+            f"{loaded.describe_front()}, by its files {stated.describe_front()}); save a tokenizer.json with them"
+        )
+
+
 def _read_small_files(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return a model's config and tokenizer."""
     try:
@@ -179,8 +197,10 @@ def _read_small_files(pretrained: str, how: Checkpoint, files: Mapping[str, Any]
             if gguf is None
             else config_from(read_header(gguf))
         )
-        tokenizer = _load_tokenizer(pretrained, how, files)
+        tokenizer = load_tokenizer(pretrained, how, files)
         has_vocabulary = bool(tokenizer("text", add_special_tokens=False)["input_ids"])
+    except ConfigurationError as error:
+        raise ConfigurationError(f"pretrained={pretrained}: {error}") from error
     except Exception as error:
         needs_code = "custom code" in str(error) and not how.trust_remote_code
         remedy = "; trust_remote_code=True in model_args runs the code that comes with it" if needs_code else ""
@@ -203,28 +223,6 @@ def _quantise(how: Checkpoint, dtype: torch.dtype) -> BitsAndBytesConfig:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-def _load_tokenizer(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    gguf = gguf_of(pretrained, files["revision"], how)
-    if how.tokenizer is None and gguf is not None:
-        return tokenizer_from(read_header(gguf))
-    if how.tokenizer is None:
-        tokenizer = AutoTokenizer.from_pretrained(source_of(pretrained), **files)
-        path = at_hand(pretrained, files["revision"], how.subfolder, "tokenizer.json")
-    else:
-        tokenizer = AutoTokenizer.from_pretrained(source_of(how.tokenizer), trust_remote_code=how.trust_remote_code)
-        path = at_hand(how.tokenizer, None, None, "tokenizer.json")
-    if path is not None and getattr(tokenizer, "backend_tokenizer", None) is not None:
-        _restore(tokenizer.backend_tokenizer, Tokenizer.from_file(str(path)))
-    return tokenizer
-
-
-def _restore(loaded: Tokenizer, of_file: Tokenizer) -> None:
-    """Give a tokenizer the steps of its file: transformers rebuilds some classes, and drops what it doesn't know."""
-    for step in ("normalizer", "pre_tokenizer", "post_processor"):
-        if repr(getattr(loaded, step)) != repr(getattr(of_file, step)):
-            setattr(loaded, step, getattr(of_file, step))
 
 
 def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # noqa: ANN401

@@ -13,9 +13,19 @@ def suitable_dtype(capabilities: Sequence[tuple[int, int] | None], *, overflows_
         capabilities: CUDA compute capabilities of the GPUs that a run may meet; unknown ones don't count.
         overflows_in_float16: whether the family does.
     """
+    if avoids_float16(capabilities, overflows_in_float16=overflows_in_float16):
+        return "float32"
     known = [capability for capability in capabilities if capability is not None]
     if not known:
         return "float32"
-    if min(known) >= _AMPERE:
-        return "bfloat16"
-    return "float32" if overflows_in_float16 else "float16"
+    return "bfloat16" if min(known) >= _AMPERE else "float16"
+
+
+def avoids_float16(capabilities: Sequence[tuple[int, int] | None], *, overflows_in_float16: bool) -> bool:
+    """Whether a family is computed in float32 only because float16, which some GPU computes natively, overflows.
+
+    Args:
+        capabilities: as above.
+        overflows_in_float16: whether the family does.
+    """
+    return overflows_in_float16 and any(capability is not None and capability < _AMPERE for capability in capabilities)

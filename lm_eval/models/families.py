@@ -276,6 +276,6 @@ def _generic(config: Mapping[str, Any]) -> Family:
         section=section,
         sharing="none",
         fused_attention=False,
-        overflows_in_float16=is_encoder_decoder,
+        overflows_in_float16=is_encoder_decoder or "gemma" in str(config.get("model_type")),  # all since Gemma 2
         is_generic=True,
     )

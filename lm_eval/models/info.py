@@ -23,6 +23,7 @@ from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.find import fetch_from_hub, find_cached, find_local, names_gguf
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.gguf.vocabulary import check_tokenizer
+from lm_eval.models.tokenizer_needs import VOCABULARIES, fetch_tokenizer, what_environment_lacks, what_tokenizer_lacks
 
 _MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
 """Endings of the files that make up a model and its tokenizer."""
@@ -96,6 +97,8 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
         ) from error
     if local:
         _check_folder(pretrained, path.parent, revision, needs_tokenizer=checkpoint.tokenizer is None)
+    elif checkpoint.tokenizer is None:
+        _refuse_if(what_environment_lacks(path.parent), f"pretrained={pretrained}")
     return ModelFacts(
         name=pretrained, family=family, num_layers=num_layers, config=config, commit=None if local else _commit(path)
     )
@@ -160,13 +163,15 @@ def _local_config(pretrained: str, checkpoint: Checkpoint) -> Path:
 
 def _check_beside(checkpoint: Checkpoint) -> None:
     """See that folders named beside the model are there and hold what they are named for."""
-    for key, marks in (("tokenizer", _TOKENIZERS), ("peft", ("adapter_config.json",))):
+    for key, marks in (("tokenizer", (*VOCABULARIES, "tokenizer_config.json")), ("peft", ("adapter_config.json",))):
         name = getattr(checkpoint, key)
         if name is not None and is_local(name) and not _holds(Path(name).expanduser(), marks):
             raise ConfigurationError(
                 f"{key}={name}: no such folder, or it has none of {', '.join(marks)}; give a folder that "
                 "save_pretrained wrote, or a hub name"
             )
+    if checkpoint.tokenizer is not None and is_local(checkpoint.tokenizer):
+        _refuse_if(what_tokenizer_lacks(Path(checkpoint.tokenizer).expanduser()), f"tokenizer={checkpoint.tokenizer}")
     if checkpoint.is_quantised and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigurationError(
             "load_in_8bit and load_in_4bit need the package bitsandbytes; run pip install bitsandbytes"
@@ -180,7 +185,6 @@ def _holds(folder: Path, patterns: Sequence[str]) -> bool:
 
 
 _WEIGHTS = ("*.safetensors", "*.bin")
-_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "spiece.model", "vocab.*")
 
 
 def _check_folder(pretrained: str, folder: Path, revision: str | None, *, needs_tokenizer: bool) -> None:
@@ -189,12 +193,18 @@ def _check_folder(pretrained: str, folder: Path, revision: str | None, *, needs_
         raise ConfigurationError(
             f"revision={revision}: {pretrained} is a folder, and only models of the hub have revisions; leave it out"
         )
-    for what, patterns in (("weights", _WEIGHTS), *([("tokenizer", _TOKENIZERS)] if needs_tokenizer else [])):
-        if not _holds(folder, patterns):
-            raise ConfigurationError(
-                f"pretrained={pretrained}: the folder has no {what} ({', '.join(patterns)}); "
-                f"save the {what} there with save_pretrained"
-            )
+    if not _holds(folder, _WEIGHTS):
+        raise ConfigurationError(
+            f"pretrained={pretrained}: the folder has no weights ({', '.join(_WEIGHTS)}); "
+            "save the weights there with save_pretrained"
+        )
+    if needs_tokenizer:
+        _refuse_if(what_tokenizer_lacks(folder), f"pretrained={pretrained}")
+
+
+def _refuse_if(fault: str | None, where: str) -> None:
+    if fault is not None:
+        raise ConfigurationError(f"{where}: {fault}")
 
 
 def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) -> Path:
@@ -208,7 +218,7 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
         if (fault := answers(pretrained, "model", revision)) is not None:
             raise fault
         path = Path(hf_hub_download(pretrained, name, revision=revision))
-        _fetch_tokenizer(pretrained, revision, subfolder)
+        fetch_tokenizer(pretrained, revision, subfolder)
     except Exception as error:
         raise ConfigurationError(
             f"pretrained={pretrained}: neither a local folder nor available from the model hub or its cache "
@@ -216,18 +226,6 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
             "(scripts/prefetch.py fetches models while there is a network)"
         ) from error
     return path
-
-
-_OF_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt")
-
-
-def _fetch_tokenizer(pretrained: str, revision: str | None, subfolder: str | None) -> None:
-    """Bring the small files of a hub model that say what its tokenizer does into the cache, as far as there are any."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
-
-    for name in _OF_TOKENIZER:
-        with suppress(Exception):  # where the hub is gone meanwhile, loading says so
-            hf_hub_download(pretrained, f"{subfolder}/{name}" if subfolder else name, revision=revision)
 
 
 def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint = _PLAIN) -> Mapping[str, Any]:

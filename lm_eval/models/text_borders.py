@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.models.families import Family
+from lm_eval.models.sentencepiece_files import Pieces
+from lm_eval.models.tokenizer_needs import sentencepiece_file
 
 BLANK = "▁"
 """How sentencepiece writes a blank."""
@@ -33,6 +35,10 @@ class TextBorders:
     """Whether it puts a blank of its own in front of a text (sentencepiece's dummy prefix)."""
     begin: str | None = None
     """Its `bos_token`, whether it puts it there or not."""
+
+    def describe_front(self) -> str:
+        """Return in words what it puts in front of a text."""
+        return " and ".join([*self.front, *(["a blank"] if self.has_dummy_prefix else [])]) or "nothing"
 
     @classmethod
     def probe(cls, tokens_of: Callable[[str, bool], list[str]], begin: str | None) -> "TextBorders":
@@ -117,7 +123,7 @@ def _switch_off(step: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def read_borders(folder: Path) -> TextBorders | None:
     """Read what the tokenizer in a folder does; None where its files don't tell, so that only loading it does."""
-    files = [folder / name for name in ("tokenizer.json", *_SETTINGS, "merges.txt")]
+    files = [*(folder / name for name in ("tokenizer.json", *_SETTINGS, "merges.txt")), *sorted(folder.glob("*.model"))]
     try:
         times = tuple(path.stat().st_mtime_ns if path.is_file() else None for path in files)
         return _read_borders(folder, times)
@@ -137,6 +143,8 @@ def _read_borders(folder: Path, _times: tuple[int | None, ...]) -> TextBorders |
     begin = texts.get("bos_token")
     begin = begin.get("content") if isinstance(begin, Mapping) else begin
     if not (folder / "tokenizer.json").is_file():
+        if (model := sentencepiece_file(folder)) is not None:
+            return _of_pieces(Pieces(model), texts, begin)
         if not (folder / "merges.txt").is_file():
             return None
         adds = bool(texts.get("add_bos_token")) and begin is not None  # byte-level, as GPT-2's and OPT's
@@ -150,6 +158,27 @@ def _read_borders(folder: Path, _times: tuple[int | None, ...]) -> TextBorders |
         return tokens
 
     return TextBorders.probe(tokens_of, begin)
+
+
+_PLAIN_CLASSES = (
+    *("LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer", "GemmaTokenizerFast"),
+    *("PreTrainedTokenizerFast", "TokenizersBackend", None),
+)
+"""Classes that put around the tokens of a sentencepiece file what their settings say, and nothing else."""
+
+
+def _of_pieces(pieces: Pieces, settings: Mapping[str, Any], begin: str | None) -> TextBorders | None:
+    """Return what a tokenizer does that is a sentencepiece file; None where only its class or its code knows."""
+    if "auto_map" in settings or settings.get("tokenizer_class") not in _PLAIN_CLASSES:
+        return None
+    end = settings.get("eos_token", pieces.end)
+    begin, end = begin or pieces.begin, end.get("content") if isinstance(end, Mapping) else end
+    return TextBorders(
+        front=(begin,) if settings.get("add_bos_token") and begin is not None else (),
+        behind=(end,) if settings.get("add_eos_token") and end is not None else (),
+        has_dummy_prefix=settings.get("add_prefix_space") is not False and pieces.of("\n")[:1] == [BLANK],
+        begin=begin,
+    )
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from lm_eval.models.gguf.vocabulary import borders_of
 from lm_eval.models.info import gguf_of, is_local
 from lm_eval.models.text_borders import TextBorders, identify_borders, read_borders
 
-_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt")
+_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt"),
+    *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+)
 _PLAIN = Checkpoint()
 
 
@@ -58,13 +61,24 @@ def read_text_borders(pretrained: str, revision: str | None, checkpoint: Checkpo
         revision: branch, tag or commit on the hub.
         checkpoint: what else is loaded.
     """
+    if checkpoint.tokenizer is None and (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
+        return borders_of(read_header(gguf))
+    folder = tokenizer_folder(pretrained, revision, checkpoint)
+    return None if folder is None else read_borders(folder)
+
+
+def tokenizer_folder(pretrained: str, revision: str | None, checkpoint: Checkpoint) -> Path | None:
+    """Return the folder that holds a model's tokenizer, its own or the hub's cache; None where no file is at hand.
+
+    Args:
+        pretrained: hub name or local folder.
+        revision: branch, tag or commit on the hub.
+        checkpoint: what else is loaded.
+    """
     if checkpoint.tokenizer is not None:
         pretrained, revision, checkpoint = checkpoint.tokenizer, None, _PLAIN
-    elif (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
-        return borders_of(read_header(gguf))
     files = (at_hand(pretrained, revision, checkpoint.subfolder, name) for name in _FILES)
-    path = next((path for path in files if path is not None), None)
-    return None if path is None else read_borders(path.parent)
+    return next((path.parent for path in files if path is not None), None)
 
 
 def at_hand(pretrained: str, revision: str | None, subfolder: str | None, name: str) -> Path | None:

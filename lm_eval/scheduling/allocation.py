@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lm_eval.common.text import short_name
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.dtypes import suitable_dtype
+from lm_eval.models.dtypes import avoids_float16, suitable_dtype
 from lm_eval.models.families import Family
 from lm_eval.scheduling.hardware import Machine
 from lm_eval.scheduling.memory_need import memory_gib
@@ -28,6 +29,30 @@ def grid_dtype(family: Family, machines: Sequence[Machine]) -> str:
     """Return the default dtype for a model: the same on all machines, so that results are comparable."""
     capabilities = [gpu.capability for machine in machines for gpu in machine.gpus]
     return suitable_dtype(capabilities, overflows_in_float16=family.overflows_in_float16)
+
+
+def dtype_notes(families: Mapping[str, Family], machines: Sequence[Machine]) -> list[str]:
+    """Return a line that says which models get another default dtype than their GPUs would have it, if any do.
+
+    Args:
+        families: of the models, by their names.
+        machines: those to run on.
+    """
+    gpus = [gpu for machine in machines for gpu in machine.gpus]
+    capabilities = [gpu.capability for gpu in gpus]
+    names = [
+        short_name(name)
+        for name, family in families.items()
+        if avoids_float16(capabilities, overflows_in_float16=family.overflows_in_float16)
+    ]
+    if not names:
+        return []
+    older = dict.fromkeys(gpu.name for gpu in gpus if avoids_float16([gpu.capability], overflows_in_float16=True))
+    line = (
+        f"{', '.join(names)}: float32, for float16 overflows in such models, and GPUs before Ampere "
+        f"({', '.join(older)}) have no bfloat16; --dtype asks for another"
+    )
+    return [line]
 
 
 @dataclass(frozen=True, kw_only=True)

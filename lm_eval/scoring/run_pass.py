@@ -32,6 +32,8 @@ _KEPT_BYTES = 1 << 29
 """Bytes of segment vectors that are kept for later windows. Besides the model, a pass thus takes the memory of a batch
 (`inference/memory`), this, and a window (`contexts/streaming`), for any number of documents and configurations.
 """
+_CHECKED_TOGETHER = 256
+"""Documents that are looked through at once."""
 
 
 def evaluate_many(
@@ -106,8 +108,7 @@ def _score(
     """Score documents for evaluations that share a pass; return how many segments were truncated."""
     model, first = shared.model, shared.runs[0]
     tokenise = Tokeniser(model, first.config, first.task)
-    if has_unknown_tokens(model):  # before anything is computed in vain
-        refuse_unknown_tokens(model, tokenised_ahead(replace(tokenise), documents))
+    _refuse_in_time(documents, tokenise)
 
     def tokenise_chunk(chunk: list[Document]) -> list[TokenisedDocument]:
         with shared.record.phase("tokenise"):
@@ -121,6 +122,14 @@ def _score(
     for index, compression in shared.compression.items():
         evaluations[index].compression = compression
     return tokenise.num_truncated
+
+
+def _refuse_in_time(documents: Sequence[Document], tokenise: Tokeniser) -> None:
+    """Look through all documents for what can't be scored, before anything is computed in vain."""
+    for start in range(0, len(documents), _CHECKED_TOGETHER):
+        tokenise.refuse_merging(documents[start : start + _CHECKED_TOGETHER])
+    if has_unknown_tokens(tokenise.model):
+        refuse_unknown_tokens(tokenise.model, tokenised_ahead(replace(tokenise), documents))
 
 
 def _warn_of_cuts(num_truncated: int, run: Run, model: LanguageModel) -> None:

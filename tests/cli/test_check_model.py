@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from tests.support.paths import TOP
+from tests.support.sentencepiece_forms import save_with_pieces
 from tests.support.tiny_models import save_tiny
+from tests.support.tokenizer_forms import save_with_tokenizer
 
 SCRIPT = str(TOP / "scripts" / "check_model.py")
 
@@ -59,6 +61,47 @@ def test_a_way_that_does_not_suit_a_model_is_told(check_here, tmp_path):
     assert status == 0
     assert "ok      the cache of a context is repeated for its choices" in shown
     assert "(other)  choices stand side by side behind their context: doesn't work for this model" in shown
+
+
+@pytest.mark.parametrize(
+    ("family", "body", "around", "told"),
+    [
+        ("llama", "prepend", "BOS and EOS", {
+            "in front of a text": "<s>, which hf keeps; in the two tests ADD_BOS decides",
+            "behind a text": "</s>, which is never kept", "ADD_BOS=None": "<s> (the default)",
+            "ADD_BOS=False": "nothing",
+            "dummy prefix": "a blank in front of every text; dropped where a text goes on, as in every choice",
+            "a choice ' the text'": "'▁the' '▁t' 'e' 'x' 't'", "no_context": "</s>, or what ADD_BOS puts in front",
+        }),
+        ("opt", "byte level", "BOS", {
+            "behind a text": "nothing", "ADD_BOS=None": "nothing, as all families of the paper (the default)",
+            "ADD_BOS=True": "<s>", "dummy prefix": "none: a text that goes on is tokenised as any other",
+        }),
+        ("qwen3", "byte level", "none", {
+            "in front of a text": "nothing", "ADD_BOS=None": "nothing (the default)", "ADD_BOS=True": "<s>",
+        }),
+        ("mistral", "metaspace first", "two in front", {
+            "ADD_BOS=None": "<s>, <sop> (the default)", "a segment 'the text'": "'▁the' '▁t' 'e' 'x' 't'",
+        }),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_tokens_and_blanks_around_a_text_is_told(check_here, tmp_path, family, body, around, told):
+    status, shown = check_here(str(save_with_tokenizer(tmp_path / "model", family, body, around)))
+    lines = {line[:24].rstrip(): line[24:] for line in shown.splitlines()}
+    assert status == 0
+    assert {name: lines[name] for name in told} == told
+
+
+def test_encoder_decoders_keep_what_their_tokenizer_puts_behind_a_segment(check_here, tmp_path):
+    status, shown = check_here(str(save_with_pieces(tmp_path / "t5", "t5").parent))
+    assert status == 0
+    for told in (
+        "behind a text           </s>, which segments get",
+        "ADD_BOS                 not possible: it is for decoder-only models",
+        "a segment 'the text'    '▁the' '▁t' 'e' 'x' 't' '</s>'",
+        "a choice ' the text'    '▁the' '▁t' 'e' 'x' 't'\n",
+    ):
+        assert told in shown
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from lm_eval.grid.preflight import preflight
 from lm_eval.grid.script import carry_out
 from lm_eval.results import canonical_form, identity
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
-from lm_eval.scheduling.hardware import local_machine
+from lm_eval.scheduling.hardware import Gpu, local_machine
 from lm_eval.tasks import registry
 from tests.support.grids import options, small_grid
 
@@ -69,3 +69,20 @@ def test_the_folders_that_machines_need_are_those_of_model_data_and_task_files(g
     assert run.paths == [str(gpt2), str(data_dir / "hellaswag")]
     other = replace(run, config=replace(run.config, include_path="/tasks"))
     assert other.paths[-1] == "/tasks"
+
+
+@pytest.mark.parametrize(("dtype", "said"), [(None, True), ("float16", False)])
+def test_a_plan_says_which_models_leave_the_dtype_of_older_gpus_and_why(
+    t5, data_dir, tmp_path, capsys, monkeypatch, dtype, said
+):
+    gpu = Gpu(name="Tesla T4", memory_gib=16.0, capability=(7, 5))
+    machine = replace(local_machine(), gpus=(gpu,))
+    monkeypatch.setattr(InProcessExecutor, "machines", lambda self: [machine])
+    chosen = options(data_dir, tmp_path, dry_run=True, dtype=dtype)
+    assert carry_out([small_grid(t5, arch_type="encoder-decoder")], chosen, "unused", InProcessExecutor()) == 0
+    shown = capsys.readouterr()
+    reason = (
+        "tiny-t5: float32, for float16 overflows in such models, and GPUs before Ampere (Tesla T4) have no bfloat16"
+    )
+    assert (reason in shown.err) is said
+    assert f"parameters in {dtype or 'float32'}, about" in shown.out

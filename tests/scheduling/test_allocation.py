@@ -6,10 +6,17 @@ import pytest
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.families import FAMILIES
+from lm_eval.models.families import FAMILIES, find_family
 from lm_eval.models.info import ModelFacts
 from lm_eval.models.size import find_size
-from lm_eval.scheduling.allocation import Workforce, describe_share, grid_dtype, plan_workforce, share_cpus
+from lm_eval.scheduling.allocation import (
+    Workforce,
+    describe_share,
+    dtype_notes,
+    grid_dtype,
+    plan_workforce,
+    share_cpus,
+)
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.units import make_units
 from tests.support.grids import expand, grid
@@ -134,6 +141,27 @@ def test_a_lack_of_memory_asks_for_the_whole_gpu_and_then_for_more():
 def test_a_grid_has_one_dtype_that_all_its_gpus_compute(capabilities, family, dtype):
     machines = [machine(12, capability=capability) for capability in capabilities] or [machine()]
     assert grid_dtype(FAMILIES[family], machines) == dtype
+
+
+OLD, NEW = (
+    Gpu(name="Tesla T4", memory_gib=16.0, capability=(7, 5)),
+    Gpu(name="A100", memory_gib=80.0, capability=(8, 0)),
+)
+
+
+@pytest.mark.parametrize("family", ["t5", "mt5", "umt5", "gemma2", "gemma3", "gemma3_text", "t5gemma", "gemma3n"])
+def test_what_overflows_in_float16_never_defaults_to_it_and_that_is_said(family):
+    families = {"some/model": find_family({"model_type": family}, "some/model"), "other": FAMILIES["llama"]}
+    machines = [replace(machine(), gpus=(OLD, NEW))]
+    assert grid_dtype(families["some/model"], machines) == "float32"
+    (line,) = dtype_notes(families, machines)
+    assert line.startswith("model: float32, for float16 overflows in such models, and GPUs before Ampere (Tesla T4) ")
+
+
+@pytest.mark.parametrize("gpus", [(), (NEW,), (replace(OLD, capability=None),)])
+def test_where_no_old_gpu_is_known_nothing_is_said_of_dtypes(gpus):
+    assert dtype_notes({"some/t5": FAMILIES["t5"]}, [replace(machine(), gpus=gpus)]) == []
+    assert dtype_notes({"some/gpt2": FAMILIES["gpt2"]}, [replace(machine(), gpus=(OLD,))]) == []
 
 
 @pytest.mark.parametrize(("share", "told"), [(0.25, "1/4 GPU"), (1 / 3, "1/3 GPU"), (1, "1 GPU"), (4, "4 GPUs")])

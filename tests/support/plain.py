@@ -338,6 +338,8 @@ class Plain:
         stripped = context.rstrip()
         rows = [self.tokenise(text, special=True) for text in (stripped, context + choice)]
         known, whole = (row[: len(row) - self.around()[1]] for row in rows)
+        if whole[: len(known)] != known:
+            raise ValueError(f"a token is part of the context and of {choice!r}")
         labels = whole[len(known) :]
         sequence = torch.tensor(known + labels)[-(self.max_length + 1) :]
         return self.total(self.model(sequence[None, :-1]).logits[0], labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,18 @@ def _body(body: str) -> tuple[Tokenizer, trainers.Trainer]:
     return tokenizer, trainers.BpeTrainer(**options)
 
 
+def _texts_to_learn(body: str) -> Sequence[str]:
+    """Return what a tokenizer learns from: single words where nothing else keeps its tokens inside words."""
+    if body in ("byte level", "wordpiece"):
+        return SENTENCES
+    blank = "" if body in HAVE_PREFIX else " "
+    return [blank + word for sentence in SENTENCES for word in sentence.split()]
+
+
 def make_tokenizer(body: str, around: str) -> PreTrainedTokenizerFast:
     """Train a tokenizer of a body, one of `BODIES`, with what `AROUND` puts around a text."""
     tokenizer, trainer = _body(body)
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.train_from_iterator(_texts_to_learn(body), trainer)
     numbers = [(token, tokenizer.token_to_id(token)) for token in SPECIAL]
     if AROUND[around] != "$A":
         tokenizer.post_processor = processors.TemplateProcessing(single=AROUND[around], special_tokens=numbers)
