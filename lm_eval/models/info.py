@@ -3,17 +3,17 @@
 Knows nothing of torch, so that a grid can be checked before anything heavy is imported.
 """
 
-import functools
 import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.digests import digest_of
 from lm_eval.common.file_state import FileState, states_of
 from lm_eval.common.hub import answers
 from lm_eval.common.text import say_cause
@@ -187,20 +187,12 @@ def _fetch_tokenizer(pretrained: str, revision: str | None, subfolder: str | Non
             hf_hub_download(pretrained, f"{subfolder}/{name}" if subfolder else name, revision=revision)
 
 
-@functools.lru_cache(maxsize=256)
-def _content_fingerprint(files: tuple[FileState, ...], folder: Path) -> str:
+def _content_fingerprint(files: Iterable[FileState], folder: Path) -> str:
     total = hashlib.sha256()
-    for path, _, size, *_ in files:
-        with path.open("rb") as stream:
-            total.update(f"{path.relative_to(folder)}:{size}:{_digest(stream)}\n".encode())
+    for state in files:
+        path, _, size, *_ = state
+        total.update(f"{path.relative_to(folder)}:{size}:{digest_of(state)}\n".encode())
     return total.hexdigest()
-
-
-def _digest(stream: Any) -> str:  # noqa: ANN401
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint = _PLAIN) -> Mapping[str, Any]:
