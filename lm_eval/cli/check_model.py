@@ -41,16 +41,16 @@ def describe_model(model: LanguageModel) -> list[str]:
         ("memory on a CPU", f"about {memory_gib(parameters, dtype_name(model.dtype), on_gpu=False):.1f} GiB"),
         *_describe_gpus(model.name, parameters, model),
         *_describe_tokens(model),
-        ("contexts", SHARED_BY[family.sharing]),
+        ("contexts", _describe_contexts(model)),
     ]
     return [f"{name:{_WIDTH}}{text}" for name, text in pairs]
 
 
 def describe_checks(model: LanguageModel) -> Iterator[tuple[str, bool]]:
     """Check every property that the model's family declares; yield a line for each, and whether it holds."""
-    for check in (*check_structure(model), check_sharing(model)):
+    for check in (*check_structure(model), *([] if model.attends_both_ways else [check_sharing(model)])):
         yield ("ok" if check.fault is None else "FAILED").ljust(8) + _describe_check(check), check.fault is None
-    for sharing in SHARED_BY:
+    for sharing in [] if model.attends_both_ways else SHARED_BY:
         if sharing != model.family.sharing and not (sharing == "cache" and model.is_encoder_decoder):
             check = check_sharing(replace(model, family=replace(model.family, sharing=sharing)))
             verdict = "works too, but isn't used" if check.fault is None else "doesn't work for this model"
@@ -63,6 +63,13 @@ def _describe_check(check: Check) -> str:
     if check.difference is None:
         return check.what
     return f"{check.what}: {'the same' if check.difference == 0 else f'the same to {check.difference:.0e}'}"
+
+
+def _describe_contexts(model: LanguageModel) -> str:
+    if model.attends_both_ways:
+        return "no text is scored behind any: positions see what is behind them, so there are vectors alone"
+    shared = SHARED_BY[model.family.sharing]
+    return f"{shared}; of tokens alone, as its blocks look these up" if model.reads_tokens else shared
 
 
 def _describe_width(model: LanguageModel) -> str:

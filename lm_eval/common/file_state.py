@@ -18,6 +18,15 @@ def states_of(paths: Iterable[Path]) -> tuple[FileState, ...]:
     return tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in states)
 
 
+SETTLED_S = 2.0
+"""Since a file's last change, before anything is remembered of it: longer than the steps of any file system's time."""
+
+
+def age_s(state: FileState) -> float:
+    """Return the seconds since a file's last change; 0 where it lies ahead, as other machines' clocks may."""
+    return max(0.0, time.time() - max(state[3:]) / 1e9)
+
+
 _TICK_S = 0.02
 """Longer than the steps in which file systems count time: two changes in one step would leave one state."""
 _MOST_TICKS = 250

@@ -67,6 +67,12 @@ class _Job:
     parameterless: bool
     row: Row
 
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """What stands in the row; any token where a vector does."""
+        context = self.context if isinstance(self.context, tuple) else (0,) * len(self.context)
+        return sum((target[:-1] for target in self.targets), self.front + context)
+
 
 @torch.inference_mode()
 def score_prompts(
@@ -188,26 +194,19 @@ def _collect(batch: _Scored) -> list[ChoiceScore]:
     return [ChoiceScore(total, missed == 0) for total, missed in zip(totals.tolist(), misses.tolist(), strict=True)]
 
 
-def _embed(model: LanguageModel, rows: Sequence[tuple[int, ...]]) -> Float[Tensor, "batch position dim"]:
-    padded = pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True)
-    embedded: Tensor = model.choice_embeddings(to_device(padded, model.device))
-    return embedded
+def _pad(rows: Sequence[tuple[int, ...]], device: torch.device) -> Int[Tensor, "batch position"]:
+    return to_device(pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True), device)
 
 
 def _run_decoder_only(
     model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
 ) -> Float[Tensor, "batch position dim"]:
     """Return the hidden states of [context; choice without its last token; …]."""
-    inputs = _embed(
-        model,
-        [
-            sum(
-                (target[:-1] for target in job.targets),
-                job.front + (job.context if isinstance(job.context, tuple) else (0,) * len(job.context)),
-            )
-            for job in batch
-        ],
-    )
+    tokens = _pad([job.tokens for job in batch], model.device)
+    if model.reads_tokens and not parameterless:  # which then shares no contexts
+        states: Tensor = model.encoder(input_ids=tokens, use_cache=False).last_hidden_state
+        return states
+    inputs: Tensor = model.choice_embeddings(tokens)
     _place_vectors(inputs, batch)
     rows = [job.row for job in batch]
     if parameterless:
@@ -238,7 +237,8 @@ def _run_encoder_decoder(
 ) -> Float[Tensor, "batch position dim"]:
     """Return the decoder's hidden states over [start token; choice without its last token; start token; …]."""
     start = model.start_token
-    inputs = _embed(model, [tuple(token for target in job.targets for token in (start, *target[:-1])) for job in batch])
+    begun = [tuple(token for target in job.targets for token in (start, *target[:-1])) for job in batch]
+    inputs: Tensor = model.choice_embeddings(_pad(begun, model.device))
     contexts = [job.context for job in batch if isinstance(job.context, Tensor)]
     memory = to_device(pad_sequence(contexts, batch_first=True), inputs.device).to(inputs.dtype)
     lengths = torch.tensor([len(context) for context in contexts])

@@ -5,7 +5,7 @@ pass: a batch holds the token vectors of one layer at a time, and no more blocks
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +51,8 @@ def run_encoder(
     embeddings = _embed(model, tokens, mask, offsets)
     if "E" in layers:
         on_layer("E", embeddings)
-    _run_blocks(model, embeddings, mask, [layer for layer in layers if isinstance(layer, int)], on_layer)
+    inputs = {"input_ids": tokens} if model.reads_tokens else {"inputs_embeds": embeddings}
+    _run_blocks(model, inputs, mask, [layer for layer in layers if isinstance(layer, int)], on_layer)
 
 
 def _embed(
@@ -71,7 +72,7 @@ def _embed(
 
 def _run_blocks(
     model: LanguageModel,
-    embeddings: Float[Tensor, "batch token dim"],
+    inputs: Mapping[str, Tensor],
     mask: Bool[Tensor, "batch token"],
     layers: Collection[int],
     on_layer: OnLayer,
@@ -92,7 +93,7 @@ def _run_blocks(
     elif needs_last or max(inner) > 0:
         hidden = padding_hidden(model, mask)
     with hidden, report_inputs(model, inner, on_layer, stop=not needs_last), suppress(DeepestLayerReachedError):
-        on_layer(model.num_layers, model.encoder(inputs_embeds=embeddings, **arguments).last_hidden_state)
+        on_layer(model.num_layers, model.encoder(**inputs, **arguments).last_hidden_state)
 
 
 @dataclass

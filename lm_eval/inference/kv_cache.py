@@ -28,14 +28,17 @@ class _ContextReadError(Exception):
 
 
 class _ContextCache(DynamicCache):
-    """Keys and values of contexts."""
+    """Keys and values of contexts: all of them, whatever windows a config names that its model doesn't have."""
 
-    reads_context = True
+    def __init__(self, num_layers: int) -> None:
+        super().__init__()
+        self.num_layers = num_layers
+        self.reads_context = True
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Take the keys and values of a block, and end the pass that reads a context at the last."""
         keys_and_values = super().update(key_states, value_states, layer_idx, *args, **kwargs)
-        if self.reads_context and layer_idx == len(self.layers) - 1:
+        if self.reads_context and layer_idx == self.num_layers - 1:
             raise _ContextReadError
         return keys_and_values
 
@@ -128,7 +131,7 @@ def _real_positions(trunks: Sequence[Tensor], width: int) -> Bool[Tensor, "row p
 
 def _read(model: LanguageModel, trunks: Hidden, mask: Bool[Tensor, "row position"] | None = None) -> _ContextCache:
     """Return the keys and values of contexts; without a mask they are padded on the right, if at all."""
-    cache = _ContextCache(config=model.network.config)
+    cache = _ContextCache(model.num_layers)
     if trunks.shape[1]:
         positions = (
             torch.arange(trunks.shape[1], device=trunks.device).expand(trunks.shape[:2])

@@ -47,6 +47,7 @@ def project(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Floa
     """
     states = hidden.unsqueeze(0)
     stacks = {id(stack): stack for stack in (model.decoder, model.network.get_decoder())}  # OPT's are two
+    stacks.pop(id(model.output_head), None)  # what ModernBERT calls its decoder
     with ExitStack() as given:
         for stack in stacks.values():
             given.enter_context(_stack_gives(stack, states))

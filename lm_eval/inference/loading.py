@@ -229,20 +229,29 @@ def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # 
     """Make a `LanguageModel` of a transformers model that is loaded already.
 
     Raises:
-        ConfigurationError: its family is not in the table, and it fails the checks of `inference.conformance`.
+        ConfigurationError: it fails the checks of `inference.conformance`.
     """
+    _give_outputs(network)
     family = find_family(network.config.to_dict(), name)
     stack = network.config if family.section is None else getattr(network.config, family.section)
-    if family.sharing == "row" and attends_in_part(stack):
+    if family.sharing == "row" and family.architecture == "decoder-only" and attends_in_part(stack):
         family = replace(family, sharing="cache")
     limit = _max_length(family, stack, tokenizer)
     model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit)
-    model = settle(model) if family.is_generic else model
-    if family.is_tried:
+    if model.turning_length is not None:  # choices may lie on both sides of it
+        model = replace(model, family=replace(model.family, sharing="none"))
+    model = settle(model)
+    if family.is_tried and not model.attends_both_ways:
         refuse_inexact(model)
-    if model.turning_length is None:
-        return model
-    return replace(model, family=replace(model.family, sharing="none"))  # choices may lie on both sides of the turn
+    return model
+
+
+def _give_outputs(network: Any) -> None:  # noqa: ANN401
+    """Have a model give what passes here ask for and no more, whatever its config says that it was saved with."""
+    for config in {id(one): one for module in network.modules() if (one := getattr(module, "config", None))}.values():
+        config.return_dict, config.output_hidden_states = True, False
+        if getattr(config, "output_attentions", False):  # which takes another way through attention
+            config.output_attentions = False
 
 
 def _max_length(family: Family, config: Any, tokenizer: Any) -> int:  # noqa: ANN401

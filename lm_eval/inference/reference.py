@@ -30,7 +30,8 @@ def encode_segment(model: LanguageModel, segment: Segment, spec: VectorSpec) -> 
     elif spec.layer == "E":
         states = embeddings
     else:
-        output = model.encoder(inputs_embeds=embeddings, output_hidden_states=True)
+        inputs = {"input_ids": tokens} if model.reads_tokens else {"inputs_embeds": embeddings}
+        output = model.encoder(**inputs, output_hidden_states=True)
         states = model.layers_of(output, embeddings)[spec.layer]
     states = states[:, segment.num_front :]
     mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
@@ -39,7 +40,7 @@ def encode_segment(model: LanguageModel, segment: Segment, spec: VectorSpec) -> 
 
 def score_choice(
     model: LanguageModel,
-    context: Float[Tensor, "vector dim"],
+    context: tuple[int, ...] | Float[Tensor, "vector dim"],
     choice: tuple[int, ...],
     *,
     front: tuple[int, ...] = (),
@@ -49,20 +50,30 @@ def score_choice(
 
     Args:
         model: the model.
-        context: token embeddings, or concept vectors in their place; cut from the left where it is too long.
+        context: token ids, or concept vectors in place of their embeddings; cut from the left where it is too long.
         choice: token ids.
         front: token ids in front of the context, which are kept.
         bare: whether attention without parameters replaces the decoder.
     """
     targets = torch.tensor(choice, device=model.device)
-    context = context.to(model.device, model.dtype)
     if not model.is_encoder_decoder:
-        most = model.max_length + 1 - len(front) - len(choice)
-        before = model.token_embeddings(torch.tensor(front, dtype=torch.long, device=model.device))
-        context = torch.cat([before, context[max(0, len(context) - most) :]])
-    output = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
-    logits = output(model, context.unsqueeze(0), targets, bare=bare).float()[-len(choice) :].log_softmax(dim=-1)
+        context = context[max(0, len(context) + len(front) + len(choice) - 1 - model.max_length) :]
+    if model.reads_tokens and isinstance(context, tuple) and not bare:
+        logits = model.network(torch.tensor([[*front, *context, *choice[:-1]]], device=model.device)).logits[0]
+    else:
+        vectors = torch.cat([_embed(model, front), _embed(model, context)]).unsqueeze(0)
+        output = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
+        logits = output(model, vectors, targets, bare=bare)
+    logits = logits.float()[-len(choice) :].log_softmax(dim=-1)
     return float(logits.gather(1, targets.to(logits.device).unsqueeze(1)).sum())
+
+
+def _embed(model: LanguageModel, context: tuple[int, ...] | Tensor) -> Float[Tensor, "vector dim"]:
+    """Return vectors as they are, and the embeddings of tokens."""
+    if isinstance(context, Tensor):
+        return context.to(model.device, model.dtype)
+    embeddings: Tensor = model.token_embeddings(torch.tensor(context, dtype=torch.long, device=model.device))
+    return embeddings
 
 
 def _run_decoder_only(model: LanguageModel, context: Tensor, targets: Tensor, *, bare: bool) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 from lm_eval.config.layer import OUTPUT_MATRIX
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.config_facts import attends_both_ways, scores_text
+from lm_eval.models.config_facts import attends_both_ways, is_encoder_alone, reads_tokens, scores_text
 from lm_eval.models.families import FAMILIES, Family
 from lm_eval.models.info import ModelFacts, is_local
 from lm_eval.models.text_borders import front_tokens
@@ -76,6 +76,7 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     needs_end = not config.has_context and config.model == "dist_gen" and facts.family.architecture == "decoder-only"
     if needs_end and _states_no_end_token(facts):
         raise ConfigurationError(no_end_token(facts.name))
+    _refuse_half(facts)
     if decodes:
         _check_output(config, facts)
     vectors = config.vectors
@@ -100,6 +101,14 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     _check_layers(config, facts, decodes=decodes)
 
 
+def _refuse_half(facts: ModelFacts) -> None:
+    if is_encoder_alone(facts.config):
+        raise ConfigurationError(
+            f"{facts.name}: its checkpoint is an encoder alone ({', '.join(facts.config['architectures'])}); choose "
+            "the whole model that it was taken from, of which dist_sim and encode use the encoder"
+        )
+
+
 def _check_output(config: RunConfig, facts: ModelFacts) -> None:
     """See that the model predicts tokens where text is scored, also behind vectors in place of a context."""
     if config.model != "dist_sim" and not scores_text(facts.config):
@@ -107,16 +116,37 @@ def _check_output(config: RunConfig, facts: ModelFacts) -> None:
             f"{facts.name}: its checkpoint is no language model ({', '.join(facts.config['architectures'])}), so "
             f"{config.model} can't score text by it; choose a causal or a sequence-to-sequence language model"
         )
-    meets_vectors = config.model == "dist_gen" and config.is_segmented and config.vectors.decoding_scheme is None
-    if meets_vectors and facts.fields.get("hidden_size_per_layer_input"):
+    check_use(
+        config,
+        facts.name,
+        sees_behind=facts.family.architecture == "decoder-only" and attends_both_ways(facts.fields),
+        reads_tokens=reads_tokens(facts.fields),
+    )
+
+
+def check_use(config: RunConfig, name: str, *, sees_behind: bool, reads_tokens: bool) -> None:
+    """Check that a configuration asks nothing of a model that it can't do.
+
+    Args:
+        config: a configuration.
+        name: its model's.
+        sees_behind: whether positions of the model see what is behind them.
+        reads_tokens: whether blocks of the model look tokens up themselves.
+
+    Raises:
+        ConfigurationError: it scores text by a model that predicts none, or gives vectors to one that takes none.
+    """
+    if config.model == "dist_sim":
+        return
+    if sees_behind:
         raise ConfigurationError(
-            f"{facts.name}: its layers look further embeddings up by token (hidden_size_per_layer_input in its "
-            "config), and a concept vector is none; dist_sim, cross_encoding and no_context take it"
+            f"{name}: its positions see what is behind them, so it predicts no text and {config.model} can't score "
+            "any; dist_sim and encode take it"
         )
-    if config.model != "dist_sim" and attends_both_ways(facts.fields):
+    if reads_tokens and config.model == "dist_gen" and config.is_segmented and config.vectors.decoding_scheme is None:
         raise ConfigurationError(
-            f"{facts.name}: its positions see what is behind them (is_causal or use_bidirectional_attention in its "
-            f"config), so it predicts no text and {config.model} can't score any; dist_sim and encode take it"
+            f"{name}: its layers look further embeddings up by token, and a concept vector is none; choose "
+            "another model, or dist_sim, cross_encoding or no_context"
         )
 
 

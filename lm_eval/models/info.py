@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.digests import digest_of
 from lm_eval.common.file_state import states_of
 from lm_eval.common.hub import answers
 from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.content import hash_file, hash_files
+from lm_eval.models.content import hash_files
 from lm_eval.models.families import Family, find_family
 from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.find import fetch_from_hub, find_cached, find_local, names_gguf
@@ -244,7 +245,7 @@ def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint
         beside["bits"] = checkpoint.bits
     if is_local(pretrained):
         if (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
-            return {"gguf": hash_file(*states_of([gguf])), **beside}
+            return {"gguf": digest_of(*states_of([gguf])), **beside}
         folder = _local_config(pretrained, checkpoint).parent
         return {"content": _folder_content(folder, with_code=checkpoint.trust_remote_code), **beside}
     for key in ("subfolder", "gguf_file"):

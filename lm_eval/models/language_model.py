@@ -18,7 +18,6 @@ from transformers.activations import ACT2FN
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.models.activations import fuse
 from lm_eval.models.compatibility import no_end_token
-from lm_eval.models.config_facts import attends_both_ways
 from lm_eval.models.families import Family
 from lm_eval.models.text_borders import BLANK, TextBorders, without_dummy_prefix
 
@@ -48,6 +47,10 @@ class LanguageModel:
     """What loading it took."""
     content: "LoadedContent | None" = None
     """What it was loaded from; None for one that a caller has loaded."""
+    attends_both_ways: bool = False
+    """Whether positions of the stack that predicts tokens see what is behind them, so that it scores no text."""
+    reads_tokens: bool = False
+    """Whether its blocks look tokens up themselves, so that it is given ids and takes no vectors in their place."""
 
     @cached_property
     def is_encoder_decoder(self) -> bool:
@@ -140,14 +143,10 @@ class LanguageModel:
         return self.hidden_size if narrow is None else int(narrow)
 
     @cached_property
-    def attends_both_ways(self) -> bool:
-        """Whether positions see what is behind them, though it has no encoder of its own."""
-        return not self.is_encoder_decoder and attends_both_ways(self.config.to_dict())
-
-    @cached_property
     def token_embeddings(self) -> nn.Module:
-        """The input embeddings."""
-        embeddings: nn.Module = self.network.get_input_embeddings()
+        """The input embeddings of the stack that reads segments."""
+        stack = self.encoder if self.is_encoder_decoder else self.network
+        embeddings: nn.Module = stack.get_input_embeddings()
         return embeddings
 
     @cached_property

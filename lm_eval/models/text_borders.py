@@ -13,6 +13,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from lm_eval.common.file_state import SETTLED_S, FileState, age_s, states_of
 from lm_eval.config.run_config import RunConfig
 from lm_eval.models.families import Family
 from lm_eval.models.sentencepiece_files import Pieces
@@ -125,8 +126,9 @@ def read_borders(folder: Path) -> TextBorders | None:
     """Read what the tokenizer in a folder does; None where its files don't tell, so that only loading it does."""
     files = [*(folder / name for name in ("tokenizer.json", *_SETTINGS, "merges.txt")), *sorted(folder.glob("*.model"))]
     try:
-        times = tuple(path.stat().st_mtime_ns if path.is_file() else None for path in files)
-        return _read_borders(folder, times)
+        states = states_of(path for path in files if path.is_file())
+        is_settled = all(age_s(state) >= SETTLED_S for state in states)
+        return (_read_borders if is_settled else _read_borders.__wrapped__)(folder, states)
     except Exception:  # the library raises plain exceptions; loading the model will say what is wrong
         return None
 
@@ -136,8 +138,8 @@ _SETTINGS = ("special_tokens_map.json", "tokenizer_config.json", "config.json")
 
 
 @functools.lru_cache(maxsize=64)
-def _read_borders(folder: Path, _times: tuple[int | None, ...]) -> TextBorders | None:
-    """Read a tokenizer; the times of its files are there so that one that has changed is read again."""
+def _read_borders(folder: Path, _states: tuple[FileState, ...]) -> TextBorders | None:
+    """Read a tokenizer; the states of its files are there so that one that has changed is read again."""
     stated = {name: _read_object(folder / name) for name in _SETTINGS}
     texts = {**stated["special_tokens_map.json"], **stated["tokenizer_config.json"]}
     begin = texts.get("bos_token")

@@ -19,6 +19,7 @@ from lm_eval.contexts.tokenization import (
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.memory import choose_budget, peak_memory_gib, reset_peak_memory
 from lm_eval.inference.speedups import fast
+from lm_eval.models.compatibility import check_use
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.results.identity import Read, Run, identify_now
 from lm_eval.results.provenance import PassRecord, now
@@ -85,7 +86,9 @@ def _finish(record: PassRecord, batcher: Batcher, model: LanguageModel) -> None:
 
 
 def _read(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], Contents]:
-    """Read the data of runs, and identify them by that and by what the model was loaded from."""
+    """Read the data of runs that the model can do, and identify them by that and by what it was loaded from."""
+    for run in runs:
+        check_use(run.config, model.name, sees_behind=model.attends_both_ways, reads_tokens=model.reads_tokens)
     form, dataset = runs[0].form, runs[0].task.dataset
     contents = read_contents(dataset, form.num_fewshot, form.data_dir)
     read = Read(data=identify_contents(contents, dataset, form.data_dir))

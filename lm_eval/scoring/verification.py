@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.special_tokens import FrontTokens
@@ -88,9 +89,8 @@ def _score_similarity(config: RunConfig, model: LanguageModel, parts: Sequence[T
 
 
 def _score_generation(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> list[float]:
-    if takes_tokens(config, model):
-        context = model.token_embeddings(torch.tensor(document.context[0].tokens, device=model.device))
-    else:
+    context: tuple[int, ...] | Tensor = document.context[0].tokens
+    if not takes_tokens(config, model):
         context = _make_context(config, model, document).vectors
     bare = config.vectors.decoding_scheme is not None
     front = FrontTokens.of(config, model).decoder if config.has_context else ()

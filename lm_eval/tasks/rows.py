@@ -3,7 +3,6 @@
 Knows file formats, nothing of what a row means.
 """
 
-import functools
 import hashlib
 import json
 import re
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.digests import digest_of
 from lm_eval.common.file_state import FileState, settled_states_of, states_of
 from lm_eval.common.hub import hub_or_cache
 from lm_eval.common.text import first_line, say_cause
@@ -84,7 +84,7 @@ class LocalSplit:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file, or of the hashes of all files in order."""
-        return _fingerprint(self, self.version)
+        return _join(map(digest_of, self.version))
 
     def read(self) -> tuple[str, list[SourcedRow]]:
         """Return the fingerprint, and the rows that were read of the very bytes that it is of.
@@ -94,11 +94,12 @@ class LocalSplit:
         """
         if self.kind != "saved":
             contents = [path.read_bytes() for path in self.files]
-            return _digest(contents), list(self._rows(contents))
+            digests = (hashlib.sha256(content).hexdigest() for content in contents)
+            return _join(digests), list(self._rows(contents))
         for _ in range(_ATTEMPTS):
             with suppress(OSError):  # one was just being exchanged
                 before = settled_states_of(self.files)
-                fingerprint, rows = _fingerprint(self, before), list(self._rows([]))
+                fingerprint, rows = _join(map(digest_of, before)), list(self._rows([]))
                 if self.version == before:
                     return fingerprint, rows
         raise DataError(f"{self.files[0]}: it changes while it is read; call again once it stays as it is")
@@ -135,16 +136,12 @@ def _saved_files(folder: Path) -> tuple[Path, ...]:
         raise DataError(f"{state}: not what save_to_disk writes ({error}); save the dataset again") from error
 
 
-@functools.lru_cache(maxsize=256)
-def _fingerprint(local: LocalSplit, version: tuple[FileState, ...]) -> str:  # noqa: ARG001
-    return _digest(path.read_bytes() for path in local.files)
-
-
-def _digest(contents: Iterable[bytes]) -> str:
-    parts = [hashlib.sha256(content) for content in contents]
+def _join(digests: Iterable[str]) -> str:
+    """Return the digest of one file, or that of the digests of several."""
+    parts = list(digests)
     if len(parts) == 1:
-        return parts[0].hexdigest()
-    return hashlib.sha256(b"".join(part.digest() for part in parts)).hexdigest()
+        return parts[0]
+    return hashlib.sha256(b"".join(map(bytes.fromhex, parts))).hexdigest()
 
 
 def _read_jsonl(local: LocalSplit, contents: Sequence[bytes]) -> Iterator[SourcedRow]:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import random
 import shutil
 import threading
@@ -22,6 +21,7 @@ from lm_eval.inference.loading import load_model
 from lm_eval.models.info import model_identity
 from lm_eval.results.identity import resolve
 from lm_eval.scoring.run_pass import evaluate_many
+from tests.support.exchanger import EXCHANGES
 from tests.support.judging import load
 from tests.support.tiny_models import save_tiny
 from tests.support.worlds import hellaswag_row, write_rows
@@ -29,26 +29,6 @@ from tests.support.worlds import hellaswag_row, write_rows
 NUM_EXCHANGES = 50
 
 Exchange = Callable[[Path, bytes], None]
-
-
-def by_rename(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
-    beside.replace(path)
-
-
-def in_place(path: Path, content: bytes) -> None:
-    with path.open("r+b") as stream:  # one that is cut would end whoever has mapped it
-        stream.write(content)
-
-
-def with_times_set_back(path: Path, content: bytes) -> None:
-    stat = path.stat()
-    by_rename(path, content)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-EXCHANGES = [by_rename, in_place, with_times_set_back]
 
 
 def while_exchanged(path: Path, contents: list[bytes], exchange: Exchange) -> Iterator[int]:

@@ -25,8 +25,9 @@ LATER_DECODER_ONLY = (
 LATER_ENCODER_DECODER = ("umt5", "bart", "bart_scaled", "mbart", "t5gemma")
 UNBALANCED = "t5gemma_unbalanced"
 """An encoder wider than its decoder, so that not every setting has a meaning."""
-UNKNOWN_DECODER_ONLY = ("cohere", "granite", "mixtral", "gpt_oss", "xglm", "codegen")
-"""Without a row in the table: scales, experts, windows, positions of their own, another layout."""
+UNKNOWN_DECODER_ONLY = ("cohere", "granite", "mixtral", "gpt_oss", "xglm", "codegen", "bert", "modernbert")
+"""Without a row in the table: scales, experts, windows, positions of their own, another layout, encoders as decoders.
+"""
 UNKNOWN_ENCODER_DECODER = ("blenderbot", "longt5")
 
 _STACK = {"hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": 64}
@@ -65,6 +66,7 @@ def _table(max_length: int) -> dict[str, tuple[str, dict[str, Any]]]:
     neo = {"attention_types": [[["global", "local", "global"], 1]], "window_size": WINDOW, "num_layers": LAYERS}
     local = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
     turning = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "rope_theta": 10_000.0}
+    by_token = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 512, "num_kv_shared_layers": 0}
     experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
     return {
         "gpt2": ("GPT2Config", {**_GPT, "n_positions": max_length}),
@@ -109,6 +111,11 @@ def _table(max_length: int) -> dict[str, tuple[str, dict[str, Any]]]:
         "gpt_oss": ("GptOssConfig", {**grouped, **experts, "head_dim": 8, "sliding_window": WINDOW}),
         "xglm": ("XGLMConfig", {"d_model": HIDDEN, "num_layers": LAYERS, "attention_heads": HEADS, **limit}),
         "codegen": ("CodeGenConfig", {**_GPT, "n_positions": max_length, "rotary_dim": 4}),
+        "bert": ("BertConfig", {**_STACK, **limit, "is_decoder": True}),
+        "roberta": ("RobertaConfig", {**_STACK, **limit, "is_decoder": True}),
+        "bert_generation": ("BertGenerationConfig", {**_STACK, **limit, "is_decoder": True}),
+        "modernbert": ("ModernBertDecoderConfig", {**_STACK, **limit, "local_attention": WINDOW}),
+        "gemma4_text": ("Gemma4TextConfig", {**grouped, "head_dim": 8, "global_head_dim": 8, **local, **by_token}),
         "mamba2": ("Mamba2Config", {**_MAMBA, "num_heads": 8, "head_dim": 8, "n_groups": 2}),
         "blenderbot": ("BlenderbotConfig", {**_BART, **limit}),
         "longt5": ("LongT5Config", _T5),
