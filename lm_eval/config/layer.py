@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from lm_eval.errors import ConfigurationError
 
-NamedLayer = Literal["middle", "E", "OE"]
-NAMED_LAYERS: tuple[NamedLayer, ...] = get_args(NamedLayer)
+NamedLayer = Literal["middle", "E", "OE", "same"]
+NAMED_LAYERS: tuple[NamedLayer, ...] = ("middle", "E", "OE")
+"""The names that a layer of vectors may have; `same` is for where they enter."""
 ResolvedLayer = int | Literal["E", "OE"]
 """A layer of one model: its index in the list of hidden states, 0 to the number of blocks, or a matrix."""
 
@@ -17,7 +18,8 @@ class Layer:
     """A layer as a setting names it, for models of any depth."""
 
     name: int | NamedLayer
-    """An index, from the end where it is negative; middle; E (token embeddings) or OE (rows of the output matrix)."""
+    """An index, from the end where it is negative; middle; E (token embeddings) or OE (rows of the output matrix); same
+    (as the vectors' own)."""
 
     @classmethod
     def parse(cls, text: str, key: str = "ENCODING_LAYER", names: tuple[NamedLayer, ...] = NAMED_LAYERS) -> "Layer":
@@ -60,6 +62,8 @@ class Layer:
         """
         if self.name == "middle":
             return (num_layers + 1) // 2
+        if self.name == "same":
+            raise ConfigurationError(f"{key}=same: the layer that it stands for isn't known here; name it")
         if not isinstance(self.name, int):
             return self.name
         if not -(num_layers + 1) <= self.name <= num_layers:

@@ -244,6 +244,8 @@ def _check_generation(config: RunConfig) -> None:
     )
     if config.vectors.example_agg_scheme == "soft_cluster":
         raise ConfigurationError("EXAMPLE_AGG_SCHEME=soft_cluster is for dist_sim only; choose from None, mean")
+    if config.vectors.decoding_scheme is not None:
+        _refuse_set(config, ("DECODING_LAYER",), "attention without parameters has no layers to enter")
 
 
 def _check_plain(config: RunConfig) -> None:

@@ -143,6 +143,14 @@ class VectorSettings:
         metadata=Setting(_one_of(DecodingScheme), "decoding", only="dist_gen", needs_vectors=False).metadata(),
     )
     """parameterless_attention replaces the decoder (generation only)."""
+    decoding_layer: Layer | None = field(
+        default=None,
+        metadata=Setting(
+            partial(Layer.parse, names=("middle", "same")), "decoding layer", unset="inputs", only="dist_gen"
+        ).metadata(),
+    )
+    """The block before which vectors enter a decoder-only model: an integer, middle, or same (as ENCODING_LAYER); None:
+    they stand in place of input embeddings (generation only)."""
 
     def __post_init__(self) -> None:
         for key, text in self.public().items():
@@ -175,6 +183,13 @@ class VectorSettings:
     def context_layer(self) -> Layer:
         """The layer of the vectors of contexts."""
         return self.encoding_layer or LAST
+
+    @property
+    def entry_layer(self) -> Layer | None:
+        """The layer at which vectors enter a decoder-only model; None where they are its input embeddings."""
+        if self.decoding_layer != Layer("same"):
+            return self.decoding_layer
+        return Layer(0) if self.context_layer.is_embedding else self.context_layer
 
     @property
     def choice_layer(self) -> Layer:

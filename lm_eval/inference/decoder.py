@@ -5,6 +5,7 @@ for a decoder-only model is truncated from the left (`_make_jobs`); segments are
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lm_eval.inference.batching import Batcher
+from lm_eval.inference.injection import Placed, entering
 from lm_eval.inference.kv_cache import run_with_cache
 from lm_eval.inference.lm_head import project
 from lm_eval.inference.parameterless import parameterless_decoder
@@ -42,6 +44,8 @@ class Prompt:
     """Token ids in front of the context, kept when it is cut (experiment §9)."""
     parameterless: bool = False
     """Whether attention without parameters replaces the decoder."""
+    layer: int | None = None
+    """The block before which vectors enter a decoder-only model; None: they stand in place of input embeddings."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class _Job:
     context: tuple[int, ...] | Tensor
     targets: tuple[tuple[int, ...], ...]
     parameterless: bool
+    layer: int | None
     row: Row
 
     @property
@@ -94,8 +99,8 @@ def score_prompts(
     """
     by_choice: dict[tuple[int, int], ChoiceScore] = {}
     jobs = [job for index, prompt in enumerate(prompts) for job in _make_jobs(model, index, prompt)]
-    for bare in (False, True):
-        alike = [job for job in jobs if job.parameterless is bare]
+    for way in dict.fromkeys((job.parameterless, job.layer) for job in jobs):
+        alike = [job for job in jobs if (job.parameterless, job.layer) == way]
         for batch, scores in _score_alike(model, alike, batcher):
             keys = [(job.prompt, choice) for job in batch for choice in job.choices]
             by_choice.update(zip(keys, scores, strict=True))
@@ -126,7 +131,8 @@ def _make_jobs(model: LanguageModel, index: int, prompt: Prompt) -> Iterator[_Jo
     groups: dict[int, list[int]] = {}
     for number, choice in enumerate(prompt.choices):
         # what is cut at the front moves all positions, so choices that cut differently share nothing
-        group = number if model.family.sharing == "none" else _excess(model, prompt, choice)
+        shares = model.family.sharing == "row" or (model.family.sharing == "cache" and prompt.layer is None)
+        group = _excess(model, prompt, choice) if shares else number
         groups.setdefault(group, []).append(number)
     for numbers in groups.values():
         targets = tuple(prompt.choices[number] for number in numbers)
@@ -143,6 +149,7 @@ def _make_jobs(model: LanguageModel, index: int, prompt: Prompt) -> Iterator[_Jo
             context=context,
             targets=targets,
             parameterless=prompt.parameterless,
+            layer=prompt.layer,
             row=row,
         )
 
@@ -207,29 +214,22 @@ def _run_decoder_only(
         states: Tensor = model.encoder(input_ids=tokens, use_cache=False).last_hidden_state
         return states
     inputs: Tensor = model.choice_embeddings(tokens)
-    _place_vectors(inputs, batch)
+    layer = batch[0].layer
+    vectors = Placed.of([(r, len(j.front), j.context) for r, j in enumerate(batch) if isinstance(j.context, Tensor)])
+    if vectors is not None and layer is None:
+        vectors.put_into(inputs)
     rows = [job.row for job in batch]
     if parameterless:
         return parameterless_decoder(inputs.float(), visible(rows, inputs.device), model.num_layers)
     arguments: dict[str, Any] = {"inputs_embeds": inputs, "use_cache": False}
     if not is_plain_causal(rows):
-        if model.family.sharing == "cache" or max(row.trunk for row in rows) > SHORT_TRUNK:
+        if layer is None and (model.family.sharing == "cache" or max(row.trunk for row in rows) > SHORT_TRUNK):
             return run_with_cache(model, rows, inputs)
         arguments["attention_mask"] = additive_mask(visible(rows, inputs.device), inputs.dtype)
         arguments["position_ids"] = to_device(pad_positions(rows), inputs.device)
-    hidden: Tensor = model.encoder(**arguments).last_hidden_state
+    with nullcontext() if vectors is None or layer is None else entering(model, layer, vectors):
+        hidden: Tensor = model.encoder(**arguments).last_hidden_state
     return hidden
-
-
-def _place_vectors(inputs: Float[Tensor, "batch position dim"], batch: Sequence[_Job]) -> None:
-    """Put concept vectors where the embeddings of a context's tokens would stand."""
-    vectors = [(row, len(job.front), job.context) for row, job in enumerate(batch) if isinstance(job.context, Tensor)]
-    if vectors:
-        rows = torch.tensor([row for row, _, context in vectors for _ in range(len(context))])
-        columns = torch.cat([start + torch.arange(len(context)) for _, start, context in vectors])
-        values = torch.cat([context for _, _, context in vectors])
-        rows, columns, values = (to_device(tensor, inputs.device) for tensor in (rows, columns, values))
-        inputs[rows, columns] = values.to(inputs.dtype)
 
 
 def _run_encoder_decoder(

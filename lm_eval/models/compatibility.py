@@ -99,6 +99,25 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     if decodes:
         _check_stacks(config, facts)
     _check_layers(config, facts, decodes=decodes)
+    _check_entry(config, facts)
+
+
+def _check_entry(config: RunConfig, facts: ModelFacts) -> None:
+    """See that vectors enter a decoder-only model that is known, at one of its blocks, and are as wide as these."""
+    stated, entry, family = config.vectors.decoding_layer, config.vectors.entry_layer, facts.family
+    if entry is None:
+        return
+    why = ""
+    if family.architecture == "encoder-decoder":
+        why = "is an encoder-decoder, whose decoder reads vectors in every block; leave it out"
+    elif family.is_generic or family.sharing == "none":
+        why = "has blocks of which it isn't known that positions can be hidden; choose a model of another type"
+    elif entry.resolve(facts.num_layers, "DECODING_LAYER", facts.name) == facts.num_layers:
+        why = f"has no block behind its last hidden state; choose from 0 to {facts.num_layers - 1} or middle"
+    elif facts.config.get(str(family.embedding_width)) not in (None, facts.config.get("hidden_size")):
+        why = "has embeddings of another width than its blocks; leave it out"
+    if why:
+        raise ConfigurationError(f"DECODING_LAYER={stated}: {facts.name} {why}")
 
 
 def _refuse_half(facts: ModelFacts) -> None:

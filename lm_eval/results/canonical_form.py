@@ -90,6 +90,7 @@ def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> 
         out_encoding_layer=None if vectors.choice_layer == vectors.context_layer else vectors.out_encoding_layer,
         segment_agg_scheme=segment_agg,
         example_agg_scheme=example_agg,
+        decoding_layer=vectors.entry_layer,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.special_tokens import FrontTokens, count_text_tokens
 from lm_eval.contexts.tokenization import TokenisedDocument, takes_tokens
 from lm_eval.inference.batching import Batcher
@@ -34,6 +35,12 @@ def choice_spec(config: RunConfig, model: LanguageModel) -> VectorSpec:
     vectors = config.vectors
     layer = vectors.choice_layer.resolve(model.num_layers)
     return VectorSpec(layer, Reduction.of(vectors.choice_aggregation, vectors.norm))
+
+
+def entry_layer(vectors: VectorSettings, model: LanguageModel) -> int | None:
+    """Return the block before which vectors enter a model; None where they are its input embeddings."""
+    layer = None if vectors.entry_layer is None else vectors.entry_layer.resolve(model.num_layers, "DECODING_LAYER")
+    return layer if isinstance(layer, int) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +145,12 @@ class SharedPass:
     def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 1 and ordinary scoring: score each choice by its log-probability after the context."""
         whole, documents = documents, _parts(documents)
-        wanted: dict[tuple[Recipe, bool], list[int]] = defaultdict(list)
+        wanted: dict[tuple[Recipe, bool, int | None], list[int]] = defaultdict(list)
         for recipe, indices in self._by_recipe:
             for index in indices:
-                wanted[recipe, self.runs[index].config.vectors.decoding_scheme is not None].append(index)
+                vectors = self.runs[index].config.vectors
+                layer = entry_layer(vectors, self.model)
+                wanted[recipe, vectors.decoding_scheme is not None, layer].append(index)
         front = FrontTokens.of(self._first, self.model).decoder if self._first.has_context else ()
         prompts = [
             Prompt(
@@ -149,8 +158,9 @@ class SharedPass:
                 context=context,
                 choices=tuple(choice.tokens for choice in document.choices),
                 parameterless=bare,
+                layer=layer,
             )
-            for (recipe, bare), contexts in zip(wanted, self._make_contexts(wanted, documents, on_batch), strict=True)
+            for (_, bare, layer), contexts in zip(wanted, self._make_contexts(wanted, documents, on_batch), strict=True)
             for document, context in zip(documents, contexts, strict=True)
         ]
         prompt_scores = iter(score_prompts(self.model, prompts, self.batcher, on_batch))
@@ -162,7 +172,10 @@ class SharedPass:
             yield from ((index, scores) for index in indices)
 
     def _make_contexts(
-        self, wanted: Iterable[tuple[Recipe, bool]], documents: Sequence[TokenisedDocument], on_batch: OnBatch
+        self,
+        wanted: Iterable[tuple[Recipe, bool, int | None]],
+        documents: Sequence[TokenisedDocument],
+        on_batch: OnBatch,
     ) -> list[Sequence[tuple[int, ...] | Tensor]]:
         if takes_tokens(self._first, self.model):
             return [[document.context[0].tokens for document in documents] for _ in wanted]
@@ -170,7 +183,7 @@ class SharedPass:
             vectors = self._encode([segment for document in documents for segment in document.context], on_batch)
         samples = [document.samples for document in documents]
         made = {recipe: recipe.make(samples, vectors).split() for recipe, _ in self._by_recipe}
-        return [made[recipe] for recipe, _ in wanted]
+        return [made[recipe] for recipe, *_ in wanted]
 
     def work_in_tokens(self, documents: Sequence[TokenisedDocument]) -> int:
         """Estimate how many tokens scoring a window will report, to show progress within it."""

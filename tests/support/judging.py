@@ -16,7 +16,7 @@ from lm_eval.models.language_model import LanguageModel
 from lm_eval.scoring.evaluation import Evaluation
 from tests.support import plain
 from tests.support.plain_text import read_rows
-from tests.support.tiny_models import tiny_model
+from tests.support.tiny_models import TWO_STACKS, tiny_model
 
 TOLERANCE = 2e-5
 LONG, SHORT = 2048, 96
@@ -90,7 +90,12 @@ def random_settings(rnd: random.Random, family: str, model: str) -> dict[str, An
         "ADD_POS": rnd.choice(["True", "False", None]) if family in ("gpt2", "gpt_neo") else None,
     }
     if model == "dist_gen":
-        return {**drawn, "DECODING_SCHEME": rnd.choice([None, None, "parameterless_attention"])}
+        scheme = rnd.choice([None, None, "parameterless_attention"])
+        entries = [None, "0", "1", "2", "-2", "middle"]
+        if drawn["ENCODING_LAYER"] not in (None, "-1", "3"):  # the last state of three blocks
+            entries.append("same")
+        takes_entry = scheme is None and family not in TWO_STACKS
+        return {**drawn, "DECODING_SCHEME": scheme, "DECODING_LAYER": rnd.choice(entries) if takes_entry else None}
     return {
         **drawn,
         "EXAMPLE_AGG_SCHEME": rnd.choice([None, "mean", "soft_cluster"]),

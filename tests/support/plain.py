@@ -7,8 +7,10 @@ nothing from `lm_eval`, so that agreement with it means something. It knows noth
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +29,7 @@ TASKS = {
 AGGREGATIONS = ("WORD_AGG_SCHEME", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "OUT_WORD_AGG_SCHEME", "NORM")
 SETTINGS = (
     *AGGREGATIONS, "ENCODING_LAYER", "OUT_ENCODING_LAYER", "SIMILARITY_FUNC", "DECODING_SCHEME", "ADD_POS", "ADD_BOS",
+    "DECODING_LAYER",
 )  # fmt: skip
 
 
@@ -123,6 +126,28 @@ def normalise(x: Tensor, norm: str | None) -> Tensor:
     if norm == "zNorm":
         return z_norm(x)
     raise ValueError(f"unknown norm {norm!r}")
+
+
+def run_on(forward: Callable[..., Any], signature: inspect.Signature, rest: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Run a block on some of a row's positions, all of them at its end; the others stay as they are."""
+    given = signature.bind(*args, **kwargs).arguments
+    given.update(given.pop("kwargs", {}))
+    hidden, length = given["hidden_states"], given["hidden_states"].shape[1]
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name == "hidden_states":
+            given[name] = value[:, rest]
+        elif name == "attention_mask":
+            given[name] = value[..., rest, :][..., rest]
+        elif name == "position_embeddings":
+            given[name] = tuple(part[..., rest, :] for part in value)
+        elif name in ("position_ids", "cache_position", "alibi", "position_bias"):
+            given[name] = value[..., -length:][..., rest]
+    output = forward(**given)
+    states = hidden.clone()
+    states[:, rest] = output[0] if isinstance(output, tuple) else output
+    return (states, *output[1:]) if isinstance(output, tuple) else states
 
 
 class Plain:
@@ -320,7 +345,7 @@ class Plain:
         elif bare:
             logits = self.parameterless_logits(context, labels)
         else:
-            logits = self.vector_logits(context, labels)
+            logits = self.vector_logits(context, labels, self.entry(settings))
         return self.total(logits, labels)
 
     def total(self, logits: Tensor, labels: list[int]) -> tuple[float, bool]:
@@ -373,8 +398,51 @@ class Plain:
             logits = self.model(torch.tensor([[*(self.front() or self.nothing()), *labels[:-1]]])).logits
         return logits[0]
 
-    def vector_logits(self, context: Tensor, labels: list[int]) -> Tensor:
-        """Logits [token, vocabulary] with the context's vectors in place of its tokens."""
+    def entry(self, settings: Row) -> int | None:
+        """The block before which vectors enter (experiment §10); None where they are input embeddings."""
+        stated = settings["DECODING_LAYER"]
+        if stated is None:
+            return None
+        if stated == "same":
+            stated = "0" if settings["ENCODING_LAYER"] == "E" else settings["ENCODING_LAYER"] or "-1"
+        number = int(self.text.num_hidden_layers)
+        entry = (number + 1) // 2 if stated == "middle" else range(number + 1)[int(stated)]
+        if entry == number:
+            raise ValueError("no block stands behind the last hidden state")
+        return entry
+
+    def entering_logits(self, context: Tensor, labels: list[int], entry: int) -> Tensor:
+        """Logits [token, vocabulary] of vectors that enter at a block: those before it run on all other positions.
+
+        Right where nothing stands in front: positions within a block may be counted from where its rows begin.
+        """
+        assert not self.front(), "what stands in front is not judged"
+        context = context[max(0, len(context) + len(labels) - 1 - self.max_length) :]
+        begun = torch.cat([torch.zeros(len(context), self.embed(labels).shape[1]), self.embed(labels)[:-1]])
+        rest = torch.arange(len(context), len(begun))
+        is_list = (part for part in self.model.base_model.modules() if isinstance(part, torch.nn.ModuleList))
+        blocks = list(next(part for part in is_list if len(part) == int(self.text.num_hidden_layers)))
+
+        def enter(_block: Any, args: Any, kwargs: Any) -> Any:
+            hidden = (args[0] if args else kwargs["hidden_states"]).clone()
+            hidden[0, : len(context)] = context
+            return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
+
+        hook = blocks[entry].register_forward_pre_hook(enter, with_kwargs=True)
+        for block in blocks[:entry]:
+            block.forward = partial(run_on, block.forward, inspect.signature(block.forward), rest)
+        try:
+            logits: Tensor = self.model(inputs_embeds=begun[None], use_cache=False).logits
+        finally:
+            hook.remove()
+            for block in blocks[:entry]:
+                del block.forward
+        return logits[0]
+
+    def vector_logits(self, context: Tensor, labels: list[int], entry: int | None = None) -> Tensor:
+        """Logits [token, vocabulary] with the context's vectors in place of its tokens, or entering at a block."""
+        if entry is not None:
+            return self.entering_logits(context, labels, entry)
         if self.encoder_decoder:
             source = BaseModelOutput(last_hidden_state=context[None])
             target = torch.tensor([self.decoder_inputs(labels)])
@@ -461,6 +529,8 @@ def check_settings(model_kind: str, scheme: str | None, given: Mapping[str, Any]
         "cross_encoding has no vectors to decode": scheme == "cross_encoding" and settings["DECODING_SCHEME"],
         "DECODING_SCHEME": settings["DECODING_SCHEME"] not in (None, "parameterless_attention"),
         "OE is for choices only": settings["ENCODING_LAYER"] == "OE",
+        "DECODING_LAYER": settings["DECODING_LAYER"] and (no_vectors or model_kind != "dist_gen"),
+        "attention without parameters has no layers": settings["DECODING_LAYER"] and settings["DECODING_SCHEME"],
     }
     if found := [name for name, is_fault in faults.items() if is_fault]:
         raise ValueError(f"{model_kind} can't have: {', '.join(found)}")

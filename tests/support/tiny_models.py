@@ -26,7 +26,7 @@ from tests.support.tiny_families import (
 
 DECODER_ONLY, ENCODER_DECODER = PAPER_DECODER_ONLY, PAPER_ENCODER_DECODER
 FAMILIES = (*DECODER_ONLY, *ENCODER_DECODER)
-_TWO_STACKS = (*ENCODER_DECODER, *LATER_ENCODER_DECODER, *UNKNOWN_ENCODER_DECODER, UNBALANCED)
+TWO_STACKS = (*ENCODER_DECODER, *LATER_ENCODER_DECODER, *UNKNOWN_ENCODER_DECODER, UNBALANCED)
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SENTENCES = (
@@ -61,7 +61,7 @@ def make_tokenizer(family: str, max_length: int) -> PreTrainedTokenizerFast:
     Its own maximum counts for BLOOM alone (experiment §4.1); for the others it is a number that must not count.
     """
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(train_tokenizer(adds_end=family in _TWO_STACKS)),
+        tokenizer_object=Tokenizer.from_str(train_tokenizer(adds_end=family in TWO_STACKS)),
         model_max_length=max_length if family == "bloom" else 2 * max_length,
         pad_token=PAD,
         eos_token=END,
@@ -94,7 +94,7 @@ def tiny_model(
     """
     tokenizer = make_tokenizer(family, max_length)
     config = make_config(family, max_length, len(tokenizer), **overrides)
-    auto = AutoModelForSeq2SeqLM if family in _TWO_STACKS else AutoModelForCausalLM
+    auto = AutoModelForSeq2SeqLM if family in TWO_STACKS else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
         model: PreTrainedModel = auto.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     if family == "t5":

@@ -1,0 +1,116 @@
+"""Concept vectors in a decoder-only model: in place of input embeddings, or entering at a block (experiment §5, §10).
+
+Vectors that enter at a block L stand in the row from the start: until then any embedding has their places, which no
+other position sees. So windows and ALiBi count positions as if the context were there all along.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from lm_eval.errors import RunError
+from lm_eval.inference.transfers import to_device
+from lm_eval.models.language_model import LanguageModel
+
+Hidden = Float[Tensor, "row position dim"]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The vectors of a batch, and where they stand."""
+
+    rows: Tensor
+    columns: Tensor
+    values: Float[Tensor, "vector dim"]
+
+    @classmethod
+    def of(cls, contexts: Sequence[tuple[int, int, Tensor]]) -> "Placed | None":
+        """Collect vectors; None where there are none.
+
+        Args:
+            contexts: for each context its row, the position at which it starts, and its vectors.
+        """
+        if not contexts:
+            return None
+        rows = torch.tensor([row for row, _, context in contexts for _ in range(len(context))])
+        columns = torch.cat([start + torch.arange(len(context)) for _, start, context in contexts])
+        return cls(rows, columns, torch.cat([context for _, _, context in contexts]))
+
+    def put_into(self, hidden: Hidden) -> None:
+        """Put the vectors into hidden states."""
+        rows, columns, values = (to_device(part, hidden.device) for part in (self.rows, self.columns, self.values))
+        hidden[rows, columns] = values.to(hidden.dtype)
+
+    def covers(self, hidden: Hidden) -> Bool[Tensor, "row position"]:
+        """Return at which positions of hidden states vectors stand."""
+        covered = torch.zeros(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+        covered[to_device(self.rows, hidden.device), to_device(self.columns, hidden.device)] = True
+        return covered
+
+
+@contextmanager
+def entering(model: LanguageModel, layer: int, vectors: Placed) -> Iterator[None]:
+    """Let vectors enter the residual stream where a block begins, for the passes that are run while this lasts.
+
+    Args:
+        model: a decoder-only model.
+        layer: the block's number; 0 is the first.
+        vectors: what enters, and where.
+
+    Raises:
+        RunError: a block takes no attention mask, so that positions cannot be hidden.
+    """
+    with ExitStack() as hooks:
+        for block in model.blocks[:layer]:
+            hook = block.register_forward_pre_hook(_hide(model, block, vectors), with_kwargs=True)
+            hooks.callback(hook.remove)
+        hook = model.blocks[layer].register_forward_pre_hook(_enter(vectors), with_kwargs=True)
+        hooks.callback(hook.remove)
+        yield
+
+
+_Hook = Callable[[Any, Any, Any], Any]
+
+
+def _enter(vectors: Placed) -> _Hook:
+    def enter(_block: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        hidden = (args[0] if args else kwargs["hidden_states"]).clone()
+        vectors.put_into(hidden)
+        return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
+
+    return enter
+
+
+def _hide(model: LanguageModel, block: nn.Module, vectors: Placed) -> _Hook:
+    names = list(inspect.signature(block.forward).parameters)
+    if "attention_mask" not in names:
+        raise RunError(f"{model.name}: its blocks take no attention mask, so DECODING_LAYER can't hide the context")
+    place = names.index("attention_mask")
+
+    def hide(_block: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        hidden = args[0] if args else kwargs["hidden_states"]
+        given = args[place] if place < len(args) else kwargs.get("attention_mask")
+        mask = _without(given, vectors.covers(hidden), hidden.dtype)
+        if place < len(args):
+            return (*args[:place], mask, *args[place + 1 :]), kwargs
+        return args, {**kwargs, "attention_mask": mask}
+
+    return hide
+
+
+def _without(mask: Tensor | None, covered: Bool[Tensor, "row position"], dtype: torch.dtype) -> Tensor:
+    """Return a mask of attention, [row, 1, query, key], that also hides vectors from all that are none."""
+    hidden = (covered.unsqueeze(1) & ~covered.unsqueeze(2)).unsqueeze(1)
+    if mask is None:  # plain causal attention
+        size = covered.shape[1]
+        behind = torch.ones(size, size, dtype=torch.bool, device=covered.device).triu(1)
+        mask = torch.zeros(size, size, dtype=dtype, device=covered.device)
+        mask = mask.masked_fill(behind, torch.finfo(dtype).min).expand(len(covered), 1, size, size)
+    hidden = hidden.to(mask.device)
+    return mask & ~hidden if mask.dtype == torch.bool else mask.masked_fill(hidden, torch.finfo(mask.dtype).min)
