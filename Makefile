@@ -81,7 +81,8 @@ check: $(DEV)  ## lint, formatting and types
 
 parity: $(RUNTIME)  ## compare scores with the reference, where ../shared is present
 	@if test -f ../shared/tools/parity.py; then $(PY) ../shared/tools/parity.py --quiet && \
-		$(PY) ../shared/tools/parity.py --quiet --scores ../shared/reference/special/section9.json; \
+		$(PY) ../shared/tools/parity.py --quiet --scores ../shared/reference/special/section9.json && \
+		$(PY) ../shared/tools/parity.py --quiet --scores ../shared/reference/special/section10.json; \
 	else echo "no ../shared/tools/parity.py: nothing to compare with"; fi
 
 bench: $(DEV)  ## measure the engine against the plain way, and what the published study costs (about 12 minutes)

@@ -19,6 +19,8 @@ from lm_eval.inference.transfers import to_device
 from lm_eval.models.language_model import LanguageModel
 
 Hidden = Float[Tensor, "row position dim"]
+_TOLERANCE, _LOW_TOLERANCE = 1e-5, 1e-2
+"""Of what should be equal, in float32 and in less."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,34 @@ def entering(model: LanguageModel, layer: int, vectors: Placed) -> Iterator[None
         yield
 
 
+@torch.inference_mode()
+def refuse_unhidden(model: LanguageModel, layer: int) -> None:
+    """See that what has the places of vectors before a block changes nothing: a trial for families without a row.
+
+    Raises:
+        RunError: it does, or a block takes no attention mask.
+    """
+    num_vectors, num_tokens = 5, 4
+    numbers = torch.arange(num_vectors + num_tokens, device=model.device) + 5
+    vectors = Placed.of([(0, 0, torch.ones(num_vectors, model.hidden_size))])
+    if vectors is None:
+        return
+    found = []
+    for other in (0, 7):
+        tokens = torch.cat([numbers[:num_vectors] + other, numbers[num_vectors:]]).unsqueeze(0)
+        with entering(model, layer, vectors):
+            inputs = model.choice_embeddings(tokens)
+            found.append(
+                model.encoder(inputs_embeds=inputs, use_cache=False).last_hidden_state[0, num_vectors:].float()
+            )
+    difference = float((found[0] - found[1]).abs().max() / found[0].abs().max().clamp(min=1e-6))
+    if difference > (_TOLERANCE if model.dtype == torch.float32 else _LOW_TOLERANCE):
+        raise RunError(
+            f"{model.name}: DECODING_LAYER={layer}: what stands behind hidden positions changes with them, by "
+            f"{difference:.1e} of the largest value, so vectors can't enter there; leave it out"
+        )
+
+
 _Hook = Callable[[Any, Any, Any], Any]
 
 
@@ -113,4 +143,7 @@ def _without(mask: Tensor | None, covered: Bool[Tensor, "row position"], dtype: 
         mask = torch.zeros(size, size, dtype=dtype, device=covered.device)
         mask = mask.masked_fill(behind, torch.finfo(dtype).min).expand(len(covered), 1, size, size)
     hidden = hidden.to(mask.device)
-    return mask & ~hidden if mask.dtype == torch.bool else mask.masked_fill(hidden, torch.finfo(mask.dtype).min)
+    if mask.dtype != torch.bool:
+        return mask.masked_fill(hidden, torch.finfo(mask.dtype).min)
+    says_what_is_seen = mask[..., :1, :1]  # the first position sees itself; MPT's masks say what is hidden
+    return torch.where(says_what_is_seen, mask & ~hidden, mask | hidden)

@@ -1,9 +1,11 @@
 """The reference implementation: one segment or one choice in a forward pass of its own, as transformers runs it.
 
-No batches, no padding, no shared contexts, no hooks; every hidden state and every logit is computed. What the
-batched passes are compared with on a user's own model: by `--verify`, and by `lm_eval.inference.conformance`.
+No batches, no padding, no shared contexts; every hidden state and every logit is computed. No hooks either, but that by
+which vectors enter at a block (DECODING_LAYER). What the batched passes are compared with on a user's own model: by
+`--verify`, and by `lm_eval.inference.conformance`.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from lm_eval.inference.injection import Placed, entering
 from lm_eval.inference.parameterless import parameterless_decoder
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.vectors.aggregation import aggregate_tokens
@@ -45,6 +48,7 @@ def score_choice(
     *,
     front: tuple[int, ...] = (),
     bare: bool,
+    layer: int | None = None,
 ) -> float:
     """Return the log-probability of one choice behind one context, with a pass of its own.
 
@@ -54,6 +58,7 @@ def score_choice(
         choice: token ids.
         front: token ids in front of the context, which are kept.
         bare: whether attention without parameters replaces the decoder.
+        layer: the block before which vectors enter a decoder-only model; None: they are its input embeddings.
     """
     targets = torch.tensor(choice, device=model.device)
     if not model.is_encoder_decoder:
@@ -63,7 +68,9 @@ def score_choice(
     else:
         vectors = torch.cat([_embed(model, front), _embed(model, context)]).unsqueeze(0)
         output = _run_encoder_decoder if model.is_encoder_decoder else _run_decoder_only
-        logits = output(model, vectors, targets, bare=bare)
+        entry = Placed.of([(0, len(front), context)]) if isinstance(context, Tensor) and layer is not None else None
+        with nullcontext() if entry is None or layer is None else entering(model, layer, entry):
+            logits = output(model, vectors, targets, bare=bare)
     logits = logits.float()[-len(choice) :].log_softmax(dim=-1)
     return float(logits.gather(1, targets.to(logits.device).unsqueeze(1)).sum())
 

@@ -110,8 +110,8 @@ def _check_entry(config: RunConfig, facts: ModelFacts) -> None:
     why = ""
     if family.architecture == "encoder-decoder":
         why = "is an encoder-decoder, whose decoder reads vectors in every block; leave it out"
-    elif family.is_generic or family.sharing == "none":
-        why = "has blocks of which it isn't known that positions can be hidden; choose a model of another type"
+    elif family.sharing == "none" and not family.is_generic:
+        why = "has blocks without attention, in which nothing can be hidden; choose a model of another type"
     elif entry.resolve(facts.num_layers, "DECODING_LAYER", facts.name) == facts.num_layers:
         why = f"has no block behind its last hidden state; choose from 0 to {facts.num_layers - 1} or middle"
     elif facts.config.get(str(family.embedding_width)) not in (None, facts.config.get("hidden_size")):

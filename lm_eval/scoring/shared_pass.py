@@ -15,6 +15,7 @@ from lm_eval.contexts.tokenization import TokenisedDocument, takes_tokens
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.decoder import ChoiceScore, Prompt, score_prompts
 from lm_eval.inference.encoder import SegmentEncoder
+from lm_eval.inference.injection import refuse_unhidden
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.results.identity import Run
 from lm_eval.results.provenance import PassRecord
@@ -57,6 +58,7 @@ class SharedPass:
     """Records the time of encoding."""
     compression: dict[int, Compression] = field(default_factory=dict)
     """What the contexts of each configuration became, by its index; configurations may share one."""
+    _tried: set[int] = field(default_factory=set)
 
     def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Score a window of documents for each configuration.
@@ -151,6 +153,8 @@ class SharedPass:
                 vectors = self.runs[index].config.vectors
                 layer = entry_layer(vectors, self.model)
                 wanted[recipe, vectors.decoding_scheme is not None, layer].append(index)
+        if self.model.family.is_generic:
+            self._try_entries({layer for _, _, layer in wanted if layer is not None})
         front = FrontTokens.of(self._first, self.model).decoder if self._first.has_context else ()
         prompts = [
             Prompt(
@@ -170,6 +174,12 @@ class SharedPass:
                 for document in whole
             ]
             yield from ((index, scores) for index in indices)
+
+    def _try_entries(self, layers: set[int]) -> None:
+        """See once that vectors can enter the model at these blocks."""
+        for layer in layers - self._tried:
+            refuse_unhidden(self.model, layer)
+            self._tried.add(layer)
 
     def _make_contexts(
         self,

@@ -17,7 +17,7 @@ from lm_eval.inference.reference import encode_segment, score_choice
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.results.identity import Run
 from lm_eval.scoring.metrics import DocumentScores
-from lm_eval.scoring.shared_pass import choice_spec
+from lm_eval.scoring.shared_pass import choice_spec, entry_layer
 from lm_eval.tasks.documents import Document
 from lm_eval.vectors.aggregation import Contexts, aggregate_contexts
 from lm_eval.vectors.pipeline import context_spec
@@ -94,7 +94,10 @@ def _score_generation(config: RunConfig, model: LanguageModel, document: Tokenis
         context = _make_context(config, model, document).vectors
     bare = config.vectors.decoding_scheme is not None
     front = FrontTokens.of(config, model).decoder if config.has_context else ()
-    return [score_choice(model, context, choice.tokens, front=front, bare=bare) for choice in document.choices]
+    layer = entry_layer(config.vectors, model)
+    return [
+        score_choice(model, context, choice.tokens, front=front, bare=bare, layer=layer) for choice in document.choices
+    ]
 
 
 def _make_context(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> Contexts:
