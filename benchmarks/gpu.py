@@ -56,11 +56,13 @@ def run_section(name: str, setup: Setup, report: Report) -> None:
 
 
 def choose_device(device: str | None) -> str:
-    """Return the device asked for, else a GPU; there must be one then."""
+    """Return the device asked for, else a GPU, which there must be; make it the one that torch's clocks run on."""
     if device is None or device.startswith("cuda"):
         torch = importlib.import_module("torch")
         if not torch.cuda.is_available():
             raise SystemExit("no GPU is here; --device cpu --tiny rehearses without one")
+        if device is not None and torch.device(device).index is not None:
+            torch.cuda.set_device(device)
     return device or "cuda"
 
 

@@ -98,7 +98,8 @@ class Report:
         if self._path is None:
             return
         beside = self._path.with_name(f"{self._path.name}.part")
-        beside.write_text(json.dumps(self.content, indent=1, default=str) + "\n", encoding="utf-8")
+        content = json.loads(json.dumps(self.content, default=str), parse_constant=str)  # JSON has no NaN
+        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         beside.replace(self._path)
 
 

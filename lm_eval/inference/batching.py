@@ -62,6 +62,14 @@ class BatchSizes:
         self.most_tokens = max(self.most_tokens, len(lengths) * max(1, *lengths))
 
 
+def _try(launch: Callable[[list[int]], Launched], batch: list[int]) -> tuple[Launched] | None:
+    """Start a batch; return None where memory is short, when the error no longer holds what the pass has taken."""
+    try:
+        return (launch(batch),)
+    except torch.OutOfMemoryError:
+        return None
+
+
 @dataclass
 class Batcher:
     """Cuts work into batches; once a batch has run out of memory, later ones are no larger than what fitted."""
@@ -94,16 +102,15 @@ class Batcher:
         while start < len(order):
             longest = max(1, lengths[order[start]])
             batch = self._cut(order, start, longest)
-            try:
-                launched = launch(batch)
-            except torch.OutOfMemoryError:
+            launched = _try(launch, batch)
+            if launched is None:
                 self._shrink(len(batch), longest)
                 continue
             start += len(batch)
             self.sizes.count([lengths[index] for index in batch])
             if waiting is not None:
                 yield waiting[0], collect(waiting[1])
-            waiting = batch, launched
+            waiting = batch, launched[0]
         if waiting is not None:
             yield waiting[0], collect(waiting[1])
 

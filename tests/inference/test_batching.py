@@ -1,5 +1,7 @@
 """Batches: every sequence once, within the budget."""
 
+import weakref
+
 import pytest
 import torch
 from hypothesis import given
@@ -124,6 +126,20 @@ def test_a_batch_that_runs_out_of_memory_is_halved_and_later_ones_are_no_larger(
         "num_tokens": 42,
         "num_halved": 2,
     }
+
+
+def test_when_freed_memory_is_given_back_a_failed_pass_holds_none(monkeypatch):
+    held, alive = [], []
+
+    def launch(batch: list[int]) -> None:
+        hidden = torch.empty(len(batch))
+        held.append(weakref.ref(hidden))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.append(held[-1]() is not None))
+    list(Batcher(BatchBudget()).run([2, 2], launch, lambda _: None))
+    assert alive == [False]
 
 
 def test_a_single_sequence_that_runs_out_of_memory_is_an_error():

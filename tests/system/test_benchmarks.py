@@ -1,6 +1,7 @@
 """Every benchmark runs, at its smallest size; those against the upstream harness, against a stand-in for it."""
 
 import json
+import math
 import sys
 
 import pytest
@@ -119,3 +120,11 @@ def test_differences_are_relative_to_scores_that_are_larger_than_one():
     assert relative_difference(mine, theirs) == 0.5
     with pytest.raises(ValueError, match="shorter"):
         largest_difference(mine, theirs[:1])
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("difference", [largest_difference, relative_difference])
+def test_a_score_that_is_no_number_is_infinitely_far_from_any(difference, score):
+    assert difference([[1.0, score]], [[1.0, -1.0]]) == math.inf
+    assert difference([[1.0, -1.0]], [[1.0, score]]) == math.inf
+    assert difference([[1.0, score]], [[1.0, score]]) == math.inf

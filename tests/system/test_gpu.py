@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_parity
 from benchmarks.gpu_parity import count_flips
 from benchmarks.gpu_profile import covered
 from benchmarks.gpu_report import Report, Setup
@@ -19,7 +19,7 @@ from tests.support.paths import TOP
 
 MISSING = (
     "ray", "datasets", "fire", "plotly", "pydantic", "pydantic_core", "beartype", "pyarrow", "scipy", "statsmodels",
-    "sklearn", "matplotlib", "pytest", "typeguard",
+    "sklearn", "matplotlib", "pytest", "typeguard", "gguf", "bitsandbytes",
 )  # fmt: skip
 WITHOUT = f"""\
 from importlib.machinery import PathFinder
@@ -75,6 +75,34 @@ def test_what_there_is_no_time_for_is_left_out(tmp_path):
     ]
 
 
+def test_a_figure_that_is_no_number_leaves_the_file_json(report):
+    def refuse(constant):
+        raise AssertionError(f"JSON has no {constant}")
+
+    with report.section("first"):
+        report.row("a check", {"difference": float("inf"), "by work": {"one": float("nan")}})
+    row, _ = json.loads(report._path.read_text(), parse_constant=refuse)["sections"]["first"]
+    assert row == {"row": "a check", "difference": "Infinity", "by work": {"one": "NaN"}}
+
+
+@pytest.mark.parametrize("broken", ["float32 on cuda", "bfloat16 on cuda", "bfloat16 on cuda and cpu"])
+def test_a_family_that_gives_no_numbers_on_the_card_fails(broken, report, tmp_path, monkeypatch):
+    def score(model, _runs):
+        dtype, device = model
+        last = float("nan") if dtype in broken and device in broken else -1.0
+        return [[[0.0, last]] for _ in gpu_parity.WORKS]
+
+    monkeypatch.setattr(gpu_parity, "FAMILIES", ("gpt2",))
+    monkeypatch.setattr(gpu_parity, "save_tiny", lambda _family, folder: folder)
+    monkeypatch.setattr(gpu_parity, "runs_of", lambda *_: [])
+    monkeypatch.setattr(gpu_parity, "load_model", lambda _folder, *, dtype, device: (dtype, device))
+    monkeypatch.setattr(gpu_parity, "score", score)
+    with report.section("parity"):
+        gpu_parity.parity(Setup(device="cuda", tiny=False, folder=tmp_path), report)
+    assert report.failures == ["gpt2"]
+    assert "error" not in report.content["sections"]["parity"][0]
+
+
 def test_an_unknown_section_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         gpu.main(["--only=card,spede"])
@@ -85,6 +113,15 @@ def test_an_unknown_section_is_refused(capsys):
 def test_without_a_gpu_only_a_rehearsal_is_possible():
     with pytest.raises(SystemExit, match="no GPU is here; --device cpu --tiny"):
         gpu.choose_device(None)
+
+
+@pytest.mark.parametrize(("asked", "current"), [(None, []), ("cuda", []), ("cuda:1", ["cuda:1"])])
+def test_a_gpu_that_is_named_by_its_number_is_the_one_whose_clock_is_read(asked, current, monkeypatch):
+    made_current = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", made_current.append)
+    assert gpu.choose_device(asked) == (asked or "cuda")
+    assert made_current == current
 
 
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)
