@@ -79,6 +79,7 @@ VALID = {
     "ADD_POS": ["True"],
     "ADD_BOS": ["True", "False"],
     "DECODING_SCHEME": ["parameterless_attention"],
+    "DECODING_LAYER": ["middle", "same", "0", "7", "-2"],
 }
 
 

@@ -29,7 +29,7 @@ def scores(config, model, **execution):
 
 
 @pytest.mark.parametrize("family", ATTENDING)
-def test_entering_at_the_first_block_is_an_embedding_where_nothing_is_done_to_embeddings(family, data_dir):
+def test_entering_at_block_0_is_standing_as_an_embedding_where_these_are_left_alone(family, data_dir):
     model = load(family)
     entering, standing = (config_of(data_dir, ENCODING_LAYER="1", DECODING_LAYER=layer) for layer in ("0", None))
     are_equal = scores(entering, model) == pytest.approx(scores(standing, model), rel=TOLERANCE, abs=TOLERANCE)
