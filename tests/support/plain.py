@@ -129,7 +129,7 @@ def normalise(x: Tensor, norm: str | None) -> Tensor:
 
 
 def run_on(forward: Callable[..., Any], signature: inspect.Signature, rest: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Run a block on some of a row's positions, all of them at its end; the others stay as they are."""
+    """Run a block on some of a row's positions; the others stay as they are."""
     given = signature.bind(*args, **kwargs).arguments
     given.update(given.pop("kwargs", {}))
     hidden, length = given["hidden_states"], given["hidden_states"].shape[1]
@@ -277,7 +277,8 @@ class Plain:
                 ids = self.cut(ids, settings["ENCODING_LAYER"])
                 parts.append(self.encode_segment(ids, settings, offset=offset))
                 offset += len(ids)
-                self.num_tokens += sum(number not in self.tokenizer.all_special_ids for number in ids)
+                around = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id) if self.encoder_decoder else ()
+                self.num_tokens += sum(number not in around for number in ids)
             vectors = torch.cat(parts)
             if settings["SEGMENT_AGG_SCHEME"] == "mean":
                 vectors = normalise(vectors.mean(0, keepdim=True), settings["NORM"])
@@ -414,18 +415,21 @@ class Plain:
     def entering_logits(self, context: Tensor, labels: list[int], entry: int) -> Tensor:
         """Logits [token, vocabulary] of vectors that enter at a block: those before it run on all other positions.
 
-        Right where nothing stands in front: positions within a block may be counted from where its rows begin.
+        Where something stands in front, GPT-Neo isn't judged, whose windows count places in the row.
         """
-        assert not self.front(), "what stands in front is not judged"
-        context = context[max(0, len(context) + len(labels) - 1 - self.max_length) :]
-        begun = torch.cat([torch.zeros(len(context), self.embed(labels).shape[1]), self.embed(labels)[:-1]])
-        rest = torch.arange(len(context), len(begun))
+        before = self.front()
+        assert not before or self.config.model_type != "gpt_neo"
+        context = context[max(0, len(before) + len(context) + len(labels) - 1 - self.max_length) :]
+        start, end = len(before), len(before) + len(context)
+        held = torch.zeros(len(context), self.embed(labels).shape[1])
+        begun = torch.cat([self.embed(before), held, self.embed(labels)[:-1]])
+        rest = torch.cat([torch.arange(start), torch.arange(end, len(begun))])
         is_list = (part for part in self.model.base_model.modules() if isinstance(part, torch.nn.ModuleList))
         blocks = list(next(part for part in is_list if len(part) == int(self.text.num_hidden_layers)))
 
         def enter(_block: Any, args: Any, kwargs: Any) -> Any:
             hidden = (args[0] if args else kwargs["hidden_states"]).clone()
-            hidden[0, : len(context)] = context
+            hidden[0, start:end] = context
             return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
 
         hook = blocks[entry].register_forward_pre_hook(enter, with_kwargs=True)
