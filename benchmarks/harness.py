@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -16,8 +17,12 @@ class UnavailableError(Exception):
 
 
 def requirements() -> list[str]:
-    """Return what the harness's environment holds; torch and transformers are ours, so that they make no difference."""
-    ours = {"torch": torch.__version__.partition("+")[0], "transformers": transformers.__version__}
+    """Return what the harness's environment holds; where versions are ours, they make no difference."""
+    ours = {
+        "torch": torch.__version__.partition("+")[0],
+        "transformers": transformers.__version__,
+        "gguf": version("gguf"),
+    }
     return [f"lm-eval[hf]=={VERSION}", *(f"{name}=={version}" for name, version in ours.items())]
 
 

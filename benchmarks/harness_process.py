@@ -49,10 +49,10 @@ class Scored:
 class Harness:
     """The harness in a process of its own, with model and task loaded."""
 
-    def __init__(self, python: Path, folder: Path, *, batch_size: int) -> None:
+    def __init__(self, python: Path, folder: Path, model: Path, *, batch_size: int) -> None:
         self._log = folder / "harness.log"
         command = driver_command(
-            python, "upstream_driver.py", model=folder / "model", tasks=folder / "tasks", task=TASK,
+            python, "upstream_driver.py", model=model, tasks=folder / "tasks", task=TASK,
             batch_size=batch_size, threads=torch.get_num_threads(),
         )  # fmt: skip
         try:
@@ -106,24 +106,30 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
 def harness_of(
     python: Path, subject: Subject, documents: Sequence[Mapping[str, Any]], batch_size: int
 ) -> Iterator[Harness]:
-    """Give the harness model and documents in a temporary folder, and end it afterwards."""
+    """Give the harness documents in a temporary folder, and the model where it isn't in files; end it afterwards."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_inputs(folder, subject, documents)
-        harness = Harness(python, folder, batch_size=batch_size)
+        model = subject.path or write_model(folder / "model", subject)
+        write_task(folder, documents)
+        harness = Harness(python, folder, model, batch_size=batch_size)
         try:
             yield harness
         finally:
             harness.close()
 
 
-def write_inputs(folder: Path, subject: Subject, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Write model, tokenizer, documents and task."""
-    subject.model.network.save_pretrained(folder / "model")
+def write_model(folder: Path, subject: Subject) -> Path:
+    """Write model and tokenizer."""
+    subject.model.network.save_pretrained(folder)
     tokenizer = copy.deepcopy(subject.model.tokenizer)
     if tokenizer.eos_token is None:  # the harness pads with it; it would give a tokenizer without one a new token
         tokenizer.eos_token = "<|endoftext|>"  # noqa: S105
-    tokenizer.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_task(folder: Path, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Write documents and task."""
     path = folder / "documents.jsonl"
     path.write_text("".join(json.dumps(document) + "\n" for document in documents))
     (folder / "tasks").mkdir()

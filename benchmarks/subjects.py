@@ -21,7 +21,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from lm_eval.inference.loading import wrap_model
+from lm_eval.inference.loading import load_model, wrap_model
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.model_list import DEMO
 
@@ -34,6 +34,8 @@ class Subject:
 
     model: LanguageModel
     data_dir: Path
+    path: Path | None = None
+    """Where the model's files are; None where it is made here."""
 
 
 class MakeSubject(Protocol):
@@ -72,6 +74,11 @@ def gpt2_small(*, narrow: bool = False) -> Subject:
     network = GPT2LMHeadModel(GPT2Config(n_positions=2048, **shape)).eval()
     model = wrap_model(network, _gpt2_tokenizer(narrow=narrow), name="gpt2-small")
     return Subject(model, _data_dir(narrow=narrow))
+
+
+def model_of(path: Path, *, narrow: bool = False) -> Subject:
+    """A model of files: a folder, or a GGUF file."""
+    return Subject(load_model(str(path), dtype="float32", device="cpu"), _data_dir(narrow=narrow), path.resolve())
 
 
 def flan_t5_base(*, narrow: bool = False) -> Subject:

@@ -1,7 +1,8 @@
 """How many times faster `cross_encoding` is than EleutherAI's lm-evaluation-harness, measured side by side in one run.
 
-Both score the same strings, rendered by this project (HellaSwag, 5 shots), with the same random model of GPT-2 small's
-shape, in float32 on all cores, and must agree. Loading isn't measured. The harness (`lm-eval` on the package index) is
+Both score the same strings, rendered by this project (HellaSwag), with the same random model of GPT-2 small's
+shape, in float32 on all cores, and must agree; with `--model`, the same model from the same files, a GGUF file too.
+Loading isn't measured. The harness (`lm-eval` on the package index) is
 a package `lm_eval` too, so it has an environment and a process of its own: `--python` names one that is at hand,
 otherwise one is made in the folder `--env`.
 
@@ -12,22 +13,22 @@ import argparse
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
 from benchmarks.command_line import add_harness_place, add_narrow, make_parser, positive, write_figures
-from benchmarks.compare import relative_difference
+from benchmarks.compare import largest_difference, relative_difference
 from benchmarks.engine import GEN, make_config, resolve_all, scores_of, time_engine
 from benchmarks.harness import UnavailableError, find_python
 from benchmarks.harness_process import Harness, Scored, harness_of
-from benchmarks.subjects import Subject, gpt2_small
+from benchmarks.subjects import Subject, gpt2_small, model_of
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.results.identity import Run
 from lm_eval.tasks.documents import Document
 
-SHOTS = 5
 SCHEME = "cross_encoding"
 AT_LEAST = 2.5
 """Times the documents a second of the harness."""
@@ -68,7 +69,7 @@ def measure(subject: Subject, run: Run, harness: Harness, repetitions: int) -> d
     fastest = min(theirs.seconds for _, theirs in pairs) / min(ours.seconds for ours, _ in pairs)
     count, (last, last_theirs) = len(pairs[0][0].scores), pairs[-1]
     return {
-        "work": "cross_encoding, 5 shots",
+        "work": f"{SCHEME}, {run.config.num_fewshot} shots",
         "documents": count,
         "times lm-eval": round(statistics.median(faster), 2),
         "range": [round(min(faster), 2), round(max(faster), 2)],
@@ -79,6 +80,12 @@ def measure(subject: Subject, run: Run, harness: Harness, repetitions: int) -> d
         "seconds of each evaluation": [round(mine.seconds, 2) for mine, _ in pairs],
         "seconds of each evaluation, lm-eval": [round(other.seconds, 2) for _, other in pairs],
         "largest difference": max(relative_difference(ours.scores, theirs.scores) for ours, theirs in pairs),
+        "in nats": max(largest_difference(ours.scores, theirs.scores) for ours, theirs in pairs),
+        "differing documents": [
+            number
+            for number, (ours, theirs) in enumerate(zip(last.scores, last_theirs.scores, strict=True), 1)
+            if relative_difference([ours], [theirs]) > TOLERANCE
+        ],
         "metrics": last.metrics,
         "metrics, lm-eval": last_theirs.metrics,
     }
@@ -101,7 +108,9 @@ def disagreements(row: Row, texts: list[Any], documents: Sequence[Row]) -> list[
     if texts != [[[d["context"], choice] for choice in d["choices"]] for d in documents]:
         differences.append("lm-eval scored other strings")
     if row["largest difference"] > TOLERANCE:
-        differences.append(f"log-likelihoods differ by {row['largest difference']:.1e}, more than {TOLERANCE:.0e}")
+        which = ", ".join(map(str, row["differing documents"]))
+        difference = f"{row['largest difference']:.1e}, more than {TOLERANCE:.0e}"
+        differences.append(f"log-likelihoods differ by {difference} ({row['in nats']:.2g} nats; documents {which})")
     if row["metrics"] != row["metrics, lm-eval"]:
         differences.append(f"metrics differ: {row['metrics']} and {row['metrics, lm-eval']}")
     return differences
@@ -114,9 +123,9 @@ def compare(args: argparse.Namespace) -> tuple[Row, Mapping[str, str], list[str]
         UnavailableError: the harness isn't there or doesn't run.
     """
     python = find_python(args.python, args.env)
-    subject = gpt2_small(narrow=args.narrow)
+    subject = model_of(args.model, narrow=args.narrow) if args.model else gpt2_small(narrow=args.narrow)
     config = make_config(
-        GEN, SCHEME, {}, num_fewshot=SHOTS, documents=args.documents, data_dir=subject.data_dir
+        GEN, SCHEME, {}, num_fewshot=args.shots, documents=args.documents, data_dir=subject.data_dir
     )  # fmt: skip
     (run,) = resolve_all([config])
     documents = render(run)
@@ -130,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and return the exit status."""
     parser = make_parser(__doc__)
     add_harness_place(parser)
+    parser.add_argument("--model", type=Path, help="a folder or a GGUF file, in place of a random model")
+    parser.add_argument("--shots", type=int, default=5, help="shots in each context (%(default)s)")
     parser.add_argument("--documents", type=positive, default=8)
     parser.add_argument("--repetitions", type=positive, default=3)
     parser.add_argument("--batch-size", type=positive, default=4, help="rows a batch of lm-eval (%(default)s)")

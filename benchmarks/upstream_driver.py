@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import TextIO
 
 
@@ -22,6 +23,13 @@ def take_stdout() -> TextIO:
     return answers
 
 
+def place_of(model: Path) -> dict[str, str]:
+    """Return the harness's arguments for a checkpoint: a folder or a GGUF file."""
+    if model.is_dir():
+        return {"pretrained": str(model)}
+    return {"pretrained": str(model.parent), "gguf_file": model.name}
+
+
 def load(args: argparse.Namespace) -> tuple[object, object]:
     """Return the harness's model and task.
 
@@ -29,7 +37,7 @@ def load(args: argparse.Namespace) -> tuple[object, object]:
     """
     import_module("torch").set_num_threads(args.threads)
     model = import_module("lm_eval.models.huggingface").HFLM(
-        pretrained=args.model, device="cpu", dtype="float32", batch_size=args.batch_size
+        **place_of(args.model), device="cpu", dtype="float32", batch_size=args.batch_size
     )
     manager = import_module("lm_eval.tasks").TaskManager(include_path=args.tasks, include_defaults=False)
     return model, manager.load(args.task)
@@ -54,7 +62,7 @@ def main() -> None:
     """Serve evaluations until there are no more lines."""
     answers = take_stdout()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="folder of model and tokenizer")
+    parser.add_argument("--model", required=True, type=Path, help="folder of model and tokenizer, or a GGUF file")
     parser.add_argument("--tasks", required=True, help="folder with the task's YAML")
     parser.add_argument("--task", required=True)
     parser.add_argument("--batch-size", type=int, required=True)

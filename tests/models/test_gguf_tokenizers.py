@@ -107,6 +107,12 @@ def test_words_are_cut_as_the_models_own_tokenizers_cut_them(pre):
     assert pieces == WORDS[pre]
 
 
+def test_every_numeral_is_a_word_of_its_own_where_numbers_are_cut_first():
+    text = "a ½ x² Ⅷ\n   ٣4"
+    pieces = [text[start:end] for _, (start, end) in SPLITS["smollm"].make().pre_tokenize_str(text)]
+    assert pieces == ["a", " ", "½", " x", "²", " ", "Ⅷ", "\n   ", "٣", "4"]  # transformers has " ½" and "\n  ", " ٣4"
+
+
 def test_a_word_that_is_a_token_stays_whole_where_llama_3_has_it_so(tmp_path):
     model, tokenizer = tiny_model("llama")
     merges = ["a b"]  # so that no merge leads to abc

@@ -29,7 +29,11 @@ _FILES = {
     "lm_eval/api/__init__.py": "",
     "lm_eval/api/task.py": "class ConfigurableTask:\n    pass\n",
     "lm_eval/models/__init__.py": "",
-    "lm_eval/models/huggingface.py": "class HFLM:\n    def __init__(self, pretrained, **_): self.folder = pretrained\n",
+    "lm_eval/models/huggingface.py": """\
+class HFLM:
+    def __init__(self, pretrained, gguf_file=None, **_):
+        self.place = {"pretrained_model_name_or_path": pretrained, "gguf_file": gguf_file}
+""",
     "lm_eval/tasks/__init__.py": """\
 from pathlib import Path
 
@@ -56,11 +60,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 @torch.inference_mode()
 def evaluate(model, tasks, bootstrap_iters):
     name, folder = tasks
-    network = AutoModelForCausalLM.from_pretrained(model.folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(model.folder)
+    network = AutoModelForCausalLM.from_pretrained(**model.place, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(**model.place)
 
     def score(context, choice):
-        before, after = (tokenizer(text, add_special_tokens=False).input_ids for text in (context, choice))
+        before, after = tokenizer(context).input_ids, tokenizer(choice, add_special_tokens=False).input_ids
         logits = network(torch.tensor([before + after])).logits[0, len(before) - 1 : -1].log_softmax(-1)
         return sum(float(row[token]) for row, token in zip(logits, after))
 

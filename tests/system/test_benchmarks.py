@@ -9,6 +9,9 @@ import pytest
 from benchmarks import bench, overhead, study, upstream, upstream_tasks
 from benchmarks.compare import largest_difference, relative_difference
 from benchmarks.works import WORKS
+from lm_eval.models.model_list import DEMO
+from tests.support.gguf_files import write_gguf
+from tests.support.tokenizer_forms import load_with_tokenizer
 from tests.support.upstream_stand_in import write_recorded_harness, write_scoring_harness
 
 SMALLEST = ["--narrow", "--documents=1"]
@@ -75,12 +78,29 @@ def test_the_engine_is_measured_against_the_harness_in_its_own_process(out, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("form", ["folder", "GGUF file"])
+def test_a_model_of_files_is_given_to_the_harness_as_it_is(form, out, tmp_path, capsys):
+    python, model = write_scoring_harness(tmp_path / "harness"), DEMO / "models" / "demo-gpt"
+    if form == "GGUF file":
+        made = load_with_tokenizer("llama", "byte level", "BOS")
+        model = write_gguf(tmp_path / "m.gguf", made.network, made.tokenizer)
+    settings = [f"--model={model}", "--shots=0", "--repetitions=1", f"--python={python}", f"--out={out}"]
+    assert upstream.main([*SMALLEST, *settings]) == 0, capsys.readouterr().err
+    (row,) = figures(out)["rows"]
+    assert row["work"] == "cross_encoding, 0 shots"
+    assert row["in nats"] < 1e-3
+    assert row["differing documents"] == []
+
+
+@pytest.mark.slow
 def test_a_harness_that_scores_something_else_is_not_compared(tmp_path, capsys):
     python = write_scoring_harness(tmp_path / "harness")
     evaluator = tmp_path / "harness" / "lm_eval" / "evaluator.py"
     evaluator.write_text(evaluator.read_text().replace('document["context"], choice)', '"Another text.", choice)'))
     assert upstream.main([*SMALLEST, "--repetitions=1", f"--python={python}"]) == 1
-    assert "NOT COMPARABLE: log-likelihoods differ by " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "NOT COMPARABLE: log-likelihoods differ by " in said
+    assert "nats; documents 1)" in said
 
 
 @pytest.mark.parametrize("benchmark", [upstream, upstream_tasks])
