@@ -26,12 +26,13 @@ from lm_eval.inference.gguf_weights import config_from, source_from, tokenizer_f
 from lm_eval.inference.gguf_weights import settle as settle_gguf
 from lm_eval.inference.weights import load_weights, merge_adapter, own_memory, source_of
 from lm_eval.models.config_facts import attends_in_part
+from lm_eval.models.content import LoadedContent
 from lm_eval.models.dtypes import suitable_dtype
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family
 from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.info import files_of_model, gguf_of, is_local, model_identity
-from lm_eval.models.language_model import LanguageModel, LoadedContent
+from lm_eval.models.language_model import Care, LanguageModel
 from lm_eval.models.tokenizer_files import at_hand, read_text_borders
 
 _NO_LIMIT = 1_000_000
@@ -227,8 +228,14 @@ def _restore(loaded: Tokenizer, of_file: Tokenizer) -> None:
             setattr(loaded, step, getattr(of_file, step))
 
 
-def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # noqa: ANN401
+def wrap_model(network: Any, tokenizer: Any, *, name: str, care: Care | None = None) -> LanguageModel:  # noqa: ANN401
     """Make a `LanguageModel` of a transformers model that is loaded already.
+
+    Args:
+        network: the transformers model, in evaluation mode.
+        tokenizer: its tokenizer.
+        name: what messages call it.
+        care: how its passes run, where it is a caller's own.
 
     Raises:
         ConfigurationError: its family is not in the table, and it fails the checks of `inference.conformance`.
@@ -237,8 +244,10 @@ def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # 
     stack = network.config if family.section is None else getattr(network.config, family.section)
     if family.sharing == "row" and attends_in_part(stack):
         family = replace(family, sharing="cache")
+    if care in ("whole", "alone"):
+        family = replace(family, sharing="none", relative_bias=None)
     limit = _max_length(family, stack, tokenizer)
-    model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit)
+    model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit, care=care)
     model = settle(model) if family.is_generic else model
     if family.is_tried:
         refuse_inexact(model)

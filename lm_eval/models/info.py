@@ -23,6 +23,7 @@ from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.find import fetch_from_hub, find_cached, find_local, names_gguf
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.gguf.vocabulary import check_tokenizer
+from lm_eval.models.text_borders import TextBorders
 
 _MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
 """Endings of the files that make up a model and its tokenizer."""
@@ -48,6 +49,8 @@ class ModelFacts:
     """Of a hub model, the one that its cache holds or the hub gives; None for a folder."""
     parameters: int | None = None
     """Where a file's header tells; otherwise its config does, see `models.size`."""
+    borders: TextBorders | None = None
+    """Of the tokenizer, where that is loaded already."""
 
     @property
     def fields(self) -> Mapping[str, Any]:

@@ -1,0 +1,215 @@
+"""Trials of a loaded model on a few tokens: the engine's values beside those of the model itself, as in `reference`.
+
+What they mean, and what follows from them, is decided in `conformance` and `given`.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lm_eval.common.text import say_cause
+from lm_eval.config.layer import ResolvedLayer
+from lm_eval.inference.batching import BatchBudget, Batcher
+from lm_eval.inference.decoder import Prompt, score_prompts
+from lm_eval.inference.encoder import run_encoder
+from lm_eval.inference.lm_head import project
+from lm_eval.inference.reference import score_choice
+from lm_eval.models.language_model import LanguageModel
+
+LENGTHS = (71, 9)
+"""Of the segments that are tried; one is long enough to be read before the choices (`SHORT_TRUNK`)."""
+_CHOICES = (5, 1, 12, 3)
+"""Of the choices behind each."""
+TOLERANCE, _LOW_PRECISION = 1e-4, 0.1
+"""Of differences, in float32 and below: what rounding gives, below what a wrong mask or position gives."""
+_NEAR = 16
+"""Rows by which a table of positions may differ from the limit: those for padding, say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Something that a model is tried for."""
+
+    what: str
+    difference: float | None = None
+    """The largest from the plain way's, relative to the spread of the values; None where nothing was compared."""
+    fault: str | None = None
+    """Why the model failed it."""
+
+
+def tried(what: str, model: LanguageModel, trial: Callable[[], float], tolerance: float | None = None) -> Check:
+    """Return the outcome of a trial.
+
+    Args:
+        what: what the model is tried for.
+        model: the model.
+        trial: returns how far the values are from the plain way's.
+        tolerance: how far they may be; None: as the dtype has it.
+    """
+    if tolerance is None:
+        tolerance = TOLERANCE if model.dtype.itemsize >= 4 else _LOW_PRECISION
+    try:
+        with torch.inference_mode():
+            difference = trial()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of the model's own code, whatever it is
+        return Check(what=what, fault=say_cause(error))
+    fault = None if difference <= tolerance else f"values differ by {difference:.1e}, more than {tolerance:.0e}"
+    return Check(what=what, difference=difference, fault=fault)
+
+
+def draw_tokens(model: LanguageModel, lengths: tuple[int, ...]) -> list[list[int]]:
+    """Draw ids of ordinary tokens, the same at each call; some models look for their padding among them."""
+    rnd = random.Random(0)  # noqa: S311
+    size = min(len(model.token_embeddings.weight), len(model.tokenizer))  # type: ignore[arg-type]
+    special = {*model.tokenizer.all_special_ids, getattr(model.config, "pad_token_id", None)}
+    ordinary = [token for token in range(size) if token not in special]
+    return [rnd.choices(ordinary, k=length) for length in lengths]
+
+
+def row_of(model: LanguageModel, tokens: list[int]) -> Tensor:
+    """Return a batch of one row."""
+    return torch.tensor([tokens], device=model.device)
+
+
+def differ(actual: Tensor, expected: Tensor) -> float:
+    """Return the largest difference, relative to the spread of the expected values; infinite if it is no number."""
+    actual, expected = actual.float().cpu(), expected.float().cpu()
+    largest = float((actual - expected).abs().max() / expected.std().clamp(min=1e-12))
+    return largest if largest == largest else float("inf")  # noqa: PLR0124  (only NaN differs from itself)
+
+
+def plain_states(model: LanguageModel, tokens: list[int]) -> tuple[Tensor, ...]:
+    """Return all hidden states of a segment as transformers runs it."""
+    row = row_of(model, tokens)
+    output = model.encoder(row, output_hidden_states=True)
+    return model.layers_of(output, model.token_embeddings(row))
+
+
+def encode_padded(
+    model: LanguageModel, segments: list[list[int]], layers: list[ResolvedLayer]
+) -> dict[ResolvedLayer, Tensor]:
+    """Return hidden states of right-padded segments as the engine sees them."""
+    width = max(map(len, segments))
+    tokens = torch.tensor([segment + [0] * (width - len(segment)) for segment in segments])
+    mask = torch.arange(width) < torch.tensor([[len(segment)] for segment in segments])
+    states: dict[ResolvedLayer, Tensor] = {}
+    offsets = torch.zeros(len(segments), dtype=torch.long)
+    run_encoder(model, tokens.to(model.device), mask.to(model.device), offsets, layers, states.__setitem__)
+    return states
+
+
+def try_embeddings(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Run a segment by its embeddings in place of its tokens."""
+    states = model.encoder(inputs_embeds=model.token_embeddings(row_of(model, segments[0]))).last_hidden_state
+    return differ(states, plain_states(model, segments[0])[-1])
+
+
+def try_layers(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Let the engine report every layer of a segment."""
+    expected = plain_states(model, segments[0])
+    if len(expected) != model.num_layers + 1:
+        raise ValueError(f"{model.num_layers} blocks give {len(expected)} lists of hidden states, not one more")
+    actual = encode_padded(model, segments[:1], list(range(len(expected))))
+    return max(differ(actual[layer], states) for layer, states in enumerate(expected))
+
+
+def try_padding(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Run segments of different lengths together."""
+    differences = []
+    for places in model.batched_together([len(segment) for segment in segments]):
+        group = [segments[place] for place in places]
+        actual = encode_padded(model, group, [model.num_layers])[model.num_layers]
+        expected = [plain_states(model, segment)[-1][0] for segment in group]
+        differences += [differ(row[: len(states)], states) for row, states in zip(actual, expected, strict=True)]
+    return max(differences)
+
+
+def try_output(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Make logits of last hidden states that are there."""
+    tokens = row_of(model, segments[0])
+    if model.is_encoder_decoder:
+        output = model.network(tokens, decoder_input_ids=tokens, output_hidden_states=True)
+        last = output.decoder_hidden_states[-1]
+    else:
+        output = model.network(tokens, output_hidden_states=True)
+        last = output.hidden_states[-1]
+    return differ(project(model, last[0]), output.logits[0])
+
+
+def try_length(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Run the longest text where learned positions could end before the limit; of other positions there is no end."""
+    tables = [module for module in model.encoder.modules() if isinstance(module, nn.Embedding)]
+    if any(abs(len(table.weight) - model.max_length) <= _NEAR for table in tables):
+        model.encoder(row_of(model, (segments[0] * model.max_length)[: model.max_length]))
+    return 0.0
+
+
+def try_sharing(model: LanguageModel) -> float:
+    """Return how far the scores of choices are from those of a pass for each, relative to their own spread."""
+    contexts, choices = draw_tokens(model, LENGTHS), tuple(tuple(choice) for choice in draw_tokens(model, _CHOICES))
+    vectors = [plain_states(model, c)[-1][0] if model.is_encoder_decoder else _embedded(model, c) for c in contexts]
+    prompts = [Prompt(context=context.float().cpu(), choices=choices) for context in vectors]
+    scored = score_prompts(model, prompts, Batcher(BatchBudget(max_rows=1 if model.runs_alone else None)))
+    actual = [score.log_probability for scores in scored for score in scores]
+    expected = [score_choice(model, context, choice, bare=False) for context in vectors for choice in choices]
+    return differ(torch.tensor(actual), torch.tensor(expected))
+
+
+def _embedded(model: LanguageModel, tokens: list[int]) -> Tensor:
+    vectors: Tensor = model.token_embeddings(row_of(model, tokens))[0]
+    return vectors
+
+
+def fits(model: LanguageModel) -> Iterator[Check]:
+    """Try whether a network that a caller has loaded gives what its parts give, one text at a time.
+
+    Yields:
+        The outcome of each check; one that fails may keep those behind it from being tried.
+    """
+    segments = draw_tokens(model, LENGTHS)
+    trials: dict[str, Callable[[LanguageModel, list[list[int]]], float]] = {
+        "two equal passes give equal values": _try_again,
+        "vectors are accepted in place of tokens": try_embeddings,
+        "the whole network lets its stack run as it is": _try_whole,
+        "hidden states are numbered as expected": try_layers,
+    }
+    for what, trial in trials.items():
+        yield tried(what, model, lambda trial=trial: trial(model, segments))  # type: ignore[misc]
+
+
+def fits_in_batches(model: LanguageModel) -> Iterator[Check]:
+    """Try whether texts that run together, in the way that the model's care allows, give what each gives alone."""
+    segments = draw_tokens(model, LENGTHS)
+    if not model.runs_alone:
+        yield tried("padding on the right changes nothing", model, lambda: try_padding(model, segments))
+    if not model.runs_whole:
+        yield tried("predictions are those of the whole model", model, lambda: try_output(model, segments))
+    yield tried("choices score the same as alone", model, lambda: try_sharing(model))
+
+
+def _run_whole(model: LanguageModel, segment: list[int]) -> Any:  # noqa: ANN401
+    tokens = row_of(model, segment)
+    further = {"decoder_input_ids": tokens} if model.is_encoder_decoder else {}
+    return model.network(tokens, output_hidden_states=True, **further)
+
+
+def _try_again(model: LanguageModel, segments: list[list[int]]) -> float:
+    return differ(*(_run_whole(model, segments[0]).logits for _ in range(2)))
+
+
+def _try_whole(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Compare what the stack gives inside the whole network with what it gives by itself."""
+    output = _run_whole(model, segments[0])
+    states = output.encoder_hidden_states if model.is_encoder_decoder else output.hidden_states
+    expected = plain_states(model, segments[0])
+    found = differ(states[-1], expected[-1])
+    if model.is_encoder_decoder:
+        return found
+    inputs = model.token_embeddings(row_of(model, segments[0]))
+    return max(found, differ(model.network(inputs_embeds=inputs).logits, output.logits))
