@@ -1,4 +1,4 @@
-"""A network that the caller has loaded, hooked or patched: taken as it is, and left as it was (docs: from-python).
+"""A network that the caller has loaded, hooked or patched: taken as it is, and left as it was.
 
 What the engine does for speed must change nothing for code that hangs on a module. So a network that carries such code
 runs whole (`inference.whole`): each choice in a row of its own, every module called as in an ordinary pass. Whether
@@ -149,7 +149,7 @@ def _check_network(network: object) -> None:
         )
     if network._compiled_call_impl is not None:  # noqa: SLF001
         raise ConfigurationError(
-            f"model_args: the {found} is compiled, so that hooks may not be seen; leave compile out"
+            f"model_args: the {found} is compiled, and its parts aren't called one by one then; leave compile() out"
         )
 
 

@@ -204,12 +204,12 @@ def _try_again(model: LanguageModel, segments: list[list[int]]) -> float:
 
 
 def _try_whole(model: LanguageModel, segments: list[list[int]]) -> float:
-    """Compare what the stack gives inside the whole network with what it gives by itself."""
-    output = _run_whole(model, segments[0])
-    states = output.encoder_hidden_states if model.is_encoder_decoder else output.hidden_states
-    expected = plain_states(model, segments[0])
-    found = differ(states[-1], expected[-1])
-    if model.is_encoder_decoder:
-        return found
-    inputs = model.token_embeddings(row_of(model, segments[0]))
-    return max(found, differ(model.network(inputs_embeds=inputs).logits, output.logits))
+    """Compare what the stack does inside the whole network with what it does by itself."""
+    output, row = _run_whole(model, segments[0]), row_of(model, segments[0])
+    inside = output.encoder_hidden_states if model.is_encoder_decoder else output.hidden_states
+    alone = model.encoder(row, output_hidden_states=True).hidden_states
+    differences = [differ(*pair) for pair in zip(inside[:-1], alone[:-1], strict=True)]
+    if not model.is_encoder_decoder:
+        logits = model.network(inputs_embeds=model.token_embeddings(row)).logits
+        differences.append(differ(logits, output.logits))
+    return max(differences)

@@ -1,6 +1,6 @@
 """A network that belongs to somebody else: in evaluation mode while it is used, and as it was afterwards."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,7 @@ def untouched(network: nn.Module) -> Iterator[None]:
     """
     modules = list(network.modules())
     modes = [module.training for module in modules]
-    buffers = [dict(module._buffers) for module in modules]  # noqa: SLF001
-    rotary = [_plain_values(module) if hasattr(module, "rope_type") else {} for module in modules]
+    rotary = [_values_of(module) if hasattr(module, "rope_type") else None for module in modules]
     hooks = [dict(module._forward_hooks) for module in modules]  # noqa: SLF001
     marks = [vars(module).get(_INSTALLED) for module in modules]
     for module in modules:
@@ -33,34 +32,43 @@ def untouched(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         for place, module in enumerate(modules):
-            vars(module).update(rotary[place])
             module.training = modes[place]
-            _put_back_buffers(module, buffers[place], all_of_them=bool(rotary[place]))
+            _put_back(module, rotary[place])
             _order_hooks(module, hooks[place])
             vars(module).pop(_INSTALLED, None)
             if marks[place] is not None:
                 setattr(module, _INSTALLED, marks[place])
 
 
-def _plain_values(module: nn.Module) -> dict[str, Any]:
-    """Return the numbers that a module keeps: some rotary positions count how far they have come."""
-    return {name: value for name, value in vars(module).items() if isinstance(value, int | float | None)}
+_Values = tuple[dict[str, Any], dict[str, tuple[torch.Tensor | None, torch.Tensor | None]]]
 
 
-def _put_back_buffers(module: nn.Module, before: Mapping[str, torch.Tensor | None], *, all_of_them: bool) -> None:
-    """Put back a module's buffers; what else of them was made in inference mode would be in the way of gradients."""
+def _values_of(module: nn.Module) -> _Values:
+    """Return the numbers and buffers that a module keeps: some rotary positions change with the lengths they see."""
+    numbers = {name: value for name, value in vars(module).items() if isinstance(value, int | float | None)}
+    buffers = module._buffers.items()  # noqa: SLF001
+    return numbers, {name: (buffer, None if buffer is None else buffer.clone()) for name, buffer in buffers}
+
+
+def _put_back(module: nn.Module, before: _Values | None) -> None:
+    """Put back a module's values; of others, let no buffer stay that was made in inference mode, without gradients."""
     own = module._buffers  # noqa: SLF001
-    for name, buffer in list(own.items()):
-        if all_of_them and name not in before:
-            del own[name]
-        elif all_of_them:
-            own[name] = before[name]
-        elif buffer is not None and buffer.is_inference():
-            with torch.inference_mode(mode=False):
-                own[name] = buffer.clone()
+    if before is None:
+        with torch.inference_mode(mode=False):
+            own.update(
+                {name: buffer.clone() for name, buffer in own.items() if buffer is not None and buffer.is_inference()}
+            )
+        return
+    numbers, buffers = before
+    vars(module).update({name: value for name, value in numbers.items() if name != "training"})
+    own.clear()
+    own.update({name: buffer for name, (buffer, _) in buffers.items()})
+    for buffer, value in buffers.values():
+        if buffer is not None and value is not None and not torch.equal(buffer, value):
+            buffer.copy_(value)
 
 
-def _order_hooks(module: nn.Module, before: Mapping[int, Any]) -> None:
+def _order_hooks(module: nn.Module, before: dict[int, Any]) -> None:
     """Take away the hooks by which transformers lists hidden states, but for those of before, in their order."""
     own = module._forward_hooks  # noqa: SLF001
     current = {key: hook for key, hook in own.items() if origin(hook) != OF_CAPTURING}

@@ -112,7 +112,8 @@ class LanguageModel:
             inputs: what entered it.
         """
         states: tuple[Tensor, ...] = output.hidden_states
-        return (inputs, *states[:-2], states[-1]) if self.family.lists_outputs else states
+        inner = (inputs, *states[:-2]) if self.family.lists_outputs else states[:-1]
+        return *inner, output.last_hidden_state
 
     @cached_property
     def config(self) -> Any:  # noqa: ANN401
