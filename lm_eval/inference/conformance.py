@@ -115,7 +115,8 @@ def _attends_both_ways(model: LanguageModel) -> bool:
         return True
     check = tried("its own code runs", model, lambda: trials.try_tokens_behind(model))
     if check.difference is None:
-        raise ConfigurationError(f"{model.name}: can't be run on a few tokens ({check.fault}); is its config right?")
+        asked = "is its config right?" if model.care is None else "do its config and its hooks take so short a text?"
+        raise ConfigurationError(f"{model.name}: can't be run on a few tokens ({check.fault}); {asked}")
     return check.fault is not None and check.difference < float("inf")
 
 

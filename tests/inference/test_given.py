@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from lm_eval.config.runtime import Execution
-from lm_eval.errors import ConfigurationError
-from lm_eval.inference.given import Given, take_given
+from lm_eval.errors import ConfigurationError, RunError
+from lm_eval.inference.given import Given, facts_of, take_given
 from lm_eval.inference.loading import wrap_model
+from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.language_model import LanguageModel
 from tests.support.judging import assert_agrees, judge, make_config, scores_of
 from tests.support.runs import evaluate
@@ -324,3 +325,66 @@ def test_a_network_that_runs_alone_has_batches_of_one_row(data_dir):
     model = replace(give(*tiny_model("gpt2", max_length=LENGTH)).wrap(), care="alone")
     (evaluation,) = evaluate(configs_of(data_dir)[2:], model, Execution(batch_size=8))
     assert evaluation.record.batches["most_rows"] == 1
+
+
+def entering(data_dir, layer: str) -> Any:
+    settings = {"WORD_AGG_SCHEME": "chunk3", "ENCODING_LAYER": "1", "DECODING_LAYER": layer}
+    return make_config(data_dir, "dist_gen", "hellaswag_dg", "concat_each_example", settings, limit="2")
+
+
+@pytest.mark.parametrize("place", [None, "attention", "block", "embedding"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_neox"])
+def test_vectors_enter_at_a_block_of_a_network_with_hooks(family, place, data_dir):
+    network, tokenizer = tiny_model(family, max_length=LENGTH)
+    if place is not None:
+        hook(network, PLACES[family][place], bend)
+    model = give(network, tokenizer).wrap()
+    assert model.care == ("fast" if place is None else "whole")
+    for config in [entering(data_dir, layer) for layer in ("0", "same", "2")]:
+        check_against_model(config, facts_of(model))
+        assert_agrees(*evaluate([config], model, Execution()), judge(config, model))
+
+
+def blend(vectors: Tensor) -> Tensor:
+    """Give every position the mean of those up to it."""
+    return vectors.cumsum(1) / torch.arange(1, vectors.shape[1] + 1).unsqueeze(1)
+
+
+def test_vectors_enter_nowhere_behind_a_hook_that_carries_what_they_hide(data_dir):
+    network, tokenizer = tiny_model("llama", max_length=LENGTH)
+    hook(network, "model.layers.1", blend)
+    model = give(network, tokenizer).wrap()
+    for layer in ("0", "1"):
+        assert_agrees(
+            *evaluate([entering(data_dir, layer)], model, Execution()), judge(entering(data_dir, layer), model)
+        )
+    with pytest.raises(RunError, match="DECODING_LAYER=2: what stands behind hidden positions changes with them"):
+        evaluate([entering(data_dir, "2")], model, Execution())
+
+
+def test_vectors_enter_nowhere_behind_a_forward_that_takes_no_mask(data_dir):
+    network, tokenizer = tiny_model("llama", max_length=LENGTH)
+    own = network.model.layers[0].forward
+    network.model.layers[0].forward = lambda *args, **kwargs: changed(own(*args, **kwargs), bend)
+    with pytest.raises(RunError, match="its blocks take no attention mask, so DECODING_LAYER can't hide the context"):
+        evaluate([entering(data_dir, "1")], give(network, tokenizer).wrap(), Execution())
+
+
+def test_what_a_hook_lets_positions_see_behind_them_scores_no_text(data_dir):
+    network, tokenizer = tiny_model("llama", max_length=LENGTH)
+    hook(network, "model.layers.1", lambda vectors: vectors - vectors.mean(1, keepdim=True))
+    model = give(network, tokenizer).wrap()
+    assert (model.care, model.attends_both_ways) == ("alone", True)
+    assert_all_agree(model, data_dir, (2,))
+    with pytest.raises(ConfigurationError, match="its positions see what is behind them, so it predicts no text"):
+        evaluate(configs_of(data_dir)[:1], model, Execution())
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_network_whose_blocks_look_tokens_up_is_given_tokens(hooked, data_dir):
+    network, tokenizer = tiny_model("gemma4_text", max_length=LENGTH)
+    if hooked:
+        hook(network, "lm_head", lambda logits: 1.5 * logits)
+    model = give(network, tokenizer).wrap()
+    assert (model.reads_tokens, model.runs_whole) == (True, hooked)
+    assert_all_agree(model, data_dir, (0, 2))
