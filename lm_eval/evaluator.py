@@ -3,20 +3,23 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from os import PathLike
 from typing import Any
 
 from lm_eval.common.text import read_pairs
 from lm_eval.config.run_config import MODEL_KIND_ALIASES, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
+from lm_eval.inference.given import facts_of, take_given
 from lm_eval.inference.loading import load_for
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.info import read_facts
+from lm_eval.models.language_model import LanguageModel
 from lm_eval.results.canonical_form import canonical
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.results.result_file import mean_of_tasks, merge_results
 from lm_eval.scoring.evaluation import make_result
-from lm_eval.scoring.run_pass import evaluate_many
+from lm_eval.scoring.run_pass import evaluate_many, read_of
 from lm_eval.scoring.verification import verify as verify_documents
 from lm_eval.tasks.registry import expand_tasks, find_groups, find_task
 
@@ -28,9 +31,9 @@ OnResult = Callable[[RunConfig, dict[str, Any]], None]
 def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a parameter)
     *,
     model: str,
-    model_args: str,
+    model_args: str | Mapping[str, Any],
     tasks: Sequence[str] | str,
-    task_args: str | None = "",
+    task_args: str | Mapping[str, Any] | None = "",
     num_fewshot: int = 0,
     batch_size: str | int | None = None,
     device: str | None = None,
@@ -38,7 +41,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     log_samples: bool = False,
     verify: int = 0,
     description_dict: Mapping[str, str] | None = None,
-    include_path: str | None = None,
+    include_path: str | PathLike[str] | None = None,
     show_progress: bool = False,
     on_result: OnResult = lambda config, result: None,  # noqa: ARG005
 ) -> dict[str, Any]:
@@ -47,12 +50,14 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     Args:
         model: dist_sim, dist_gen or hf (also spelt gpt2).
         model_args: `KEY=value,KEY=value`: pretrained, revision, dtype, what `Checkpoint` has, and the settings
-            of experiment §4.
+            of experiment §4; or the same as a dict, also of plain values. In a dict, `pretrained` may be a language
+            model of transformers that is loaded already, and `tokenizer` then is its tokenizer: it is used as it is,
+            with its hooks, and left as it was.
         tasks: task names, as a list or separated by commas; groups and tags of `include_path` too.
-        task_args: `KEY=value,KEY=value`: encoding_scheme, data_dir, include_path.
+        task_args: `KEY=value,KEY=value`, or the same as a dict: encoding_scheme, data_dir, include_path.
         num_fewshot: shots in each context.
         batch_size: rows a batch; None or auto leaves it to a budget of tokens.
-        device: where the model goes; None takes a GPU where there is one.
+        device: where the model goes; None takes a GPU where there is one. A loaded one stays where it is.
         limit: N documents, or START:END; None takes all.
         log_samples: whether the scores of every document are returned too.
         verify: how many of the first documents are scored again, one by one in the plain way, and compared.
@@ -72,7 +77,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     """
     if type(verify) is not int or verify < 0:
         raise ConfigurationError(f"verify must be a non-negative number of documents, got {verify!r}")
-    task_pairs = _task_pairs(task_args, include_path)
+    plain_args, given = take_given(model_args)
+    task_pairs = _task_pairs(task_args, None if include_path is None else str(include_path))
     names, groups = _expand_names(tasks, model, task_pairs.get("include_path"))
     descriptions = dict(description_dict or {})
     if unknown := set(descriptions) - set(names):
@@ -82,7 +88,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     configs = [
         RunConfig.parse(
             model=model,
-            model_args=model_args,
+            model_args=plain_args,
             task=name,
             task_args=task_pairs,
             num_fewshot=num_fewshot,
@@ -91,8 +97,11 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         )
         for name in names
     ]
-    execution = Execution.parse(batch_size=batch_size, device=device, model_args=model_args, log_samples=log_samples)
-    results = _evaluate(_resolve(configs), execution, verify, on_result, show_progress=show_progress)
+    execution = Execution.parse(batch_size=batch_size, device=device, model_args=plain_args, log_samples=log_samples)
+    loaded = None if given is None else given.wrap(device)
+    runs = _resolve(configs, loaded)
+    loaded = loaded or load_for(runs[0].config, execution)
+    results = _evaluate(runs, loaded, execution, verify, on_result, show_progress=show_progress)
     merged = merge_results(list(results))
     if groups:
         merged["groups"] = {name: mean_of_tasks(merged, tasks) for name, tasks in groups.items()}
@@ -111,18 +120,23 @@ def _expand_names(
     return expand_tasks(names, groups), groups
 
 
-def _resolve(configs: Sequence[RunConfig]) -> list[Run]:
+def _resolve(configs: Sequence[RunConfig], loaded: LanguageModel | None) -> list[Run]:
     """Resolve configurations of one model, and check all that can be known without loading its weights.
+
+    Args:
+        configs: the configurations.
+        loaded: their model, where the caller has loaded it.
 
     Raises:
         ConfigurationError: missing model folder, unknown task, layer out of range, missing or broken data, empty limit.
     """
     tasks = [find_task(config.model, config.task, config.include_path) for config in configs]
-    facts = read_facts(configs[0].pretrained, configs[0].revision, configs[0].checkpoint)
+    first = configs[0]
+    facts = facts_of(loaded) if loaded else read_facts(first.pretrained, first.revision, first.checkpoint)
     configs = [replace(config, revision=facts.commit or config.revision) for config in configs]
     resolver = Resolver()
     runs = [
-        resolver.identify(config, canonical(config, task.dataset), task)
+        resolver.identify(config, canonical(config, task.dataset), task, read=read_of(loaded) if loaded else None)
         for config, task in zip(configs, tasks, strict=True)
     ]
     for run in runs:
@@ -134,10 +148,15 @@ def _resolve(configs: Sequence[RunConfig]) -> list[Run]:
 
 
 def _evaluate(
-    runs: Sequence[Run], execution: Execution, verify: int, on_result: OnResult, *, show_progress: bool
+    runs: Sequence[Run],
+    model: LanguageModel,
+    execution: Execution,
+    verify: int,
+    on_result: OnResult,
+    *,
+    show_progress: bool,
 ) -> Iterator[dict[str, Any]]:
     """Yield the result of each run of one model as soon as it is finished."""
-    model = load_for(runs[0].config, execution)
     kept = None if execution.log_samples else verify
     for run in runs:
         (evaluation,) = evaluate_many([run], model, execution, keep_documents=kept, show_progress=show_progress)
@@ -149,7 +168,7 @@ def _evaluate(
         yield result
 
 
-def _task_pairs(task_args: str | None, include_path: str | None) -> dict[str, str | None]:
+def _task_pairs(task_args: str | Mapping[str, Any] | None, include_path: str | None) -> dict[str, str | None]:
     pairs = read_pairs(task_args, "task_args")
     stated = pairs.get("include_path")
     if include_path is not None and stated not in (None, include_path):

@@ -10,7 +10,8 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.special_tokens import tokenize_choices, tokenize_segments
 from lm_eval.errors import ConfigurationError, RunError
-from lm_eval.inference.conformance import SHARED_BY, Check, check_sharing, check_structure
+from lm_eval.inference.conformance import SHARED_BY, check_sharing, check_structure
+from lm_eval.inference.trials import Check
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.models.text_borders import front_tokens

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Collection, Mapping
+from numbers import Number
+from os import PathLike
 
 from lm_eval.errors import ConfigurationError
 
@@ -63,11 +65,17 @@ def read_pairs(settings: str | Mapping[str, object] | None, what: str) -> dict[s
     """Read settings given as `KEY=value,KEY=value` or as a mapping; values become text or None.
 
     Raises:
-        ConfigurationError: a value that is empty, or what `parse_pairs` refuses.
+        ConfigurationError: a value that is empty or no plain one, or what `parse_pairs` refuses.
     """
     if not isinstance(settings, Mapping):
         return parse_pairs(settings, what)
-    texts = {key: None if value is None else str(value).strip() for key, value in settings.items()}
+    for key, value in settings.items():
+        if not isinstance(value, str | Number | PathLike | None):
+            raise ConfigurationError(
+                f"{what}: {key} must be text, a number, True, False, None or a path, got an object of the class "
+                f"{type(value).__name__}; give its name"
+            )
+    texts = {str(key): None if value is None else str(value).strip() for key, value in settings.items()}
     if empty := [key for key, text in texts.items() if text == ""]:
         raise ConfigurationError(f"{what}: {empty[0]}= has no value; write {empty[0]}=None or leave it out")
     return {key: None if text == "None" else text for key, text in texts.items()}

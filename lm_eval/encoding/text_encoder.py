@@ -4,14 +4,16 @@ Texts are encoded like the contexts of both tests; there are only no questions a
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from transformers import PreTrainedModel
 
 from lm_eval.common.progress import DocumentProgress
+from lm_eval.common.text import read_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
@@ -23,11 +25,12 @@ from lm_eval.encoding.texts import WHOLE, Form, Text, check_form, cut_text, form
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.encoder import SegmentEncoder
+from lm_eval.inference.given import facts_of, take_given
 from lm_eval.inference.loading import load_for
 from lm_eval.inference.memory import choose_budget
 from lm_eval.inference.speedups import fast
 from lm_eval.models.compatibility import check_against_model
-from lm_eval.models.info import ModelFacts, model_identity, read_facts
+from lm_eval.models.info import model_identity, read_facts
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.vectors.pipeline import Recipe
 from lm_eval.vectors.spec import Samples
@@ -159,11 +162,12 @@ def _checked(texts: Iterable[tuple[str, Text]]) -> Iterator[tuple[str, Text]]:
 def encode(
     texts: Iterable[Text],
     *,
-    model: str | LanguageModel,
+    model: str | LanguageModel | PreTrainedModel | None = None,
+    model_args: str | Mapping[str, Any] | None = None,
     encoding_scheme: str = WHOLE,
     batch_size: int | str | None = None,
     device: str | None = None,
-    **settings: str | int | bool | None,
+    **settings: Any,  # noqa: ANN401  (text, numbers, None; a loaded tokenizer)
 ) -> Iterator[Vectors]:
     """Return the concept vectors of texts, one after the other, in float32.
 
@@ -174,10 +178,12 @@ def encode(
     Args:
         texts: each a string, which the scheme cuts; or the list of its segments; or a list of samples, each a list of
             segments. All in one form.
-        model: a hub name, a local folder, or a model that is loaded already (`lm_eval.inference.loading.load_model`).
+        model: a hub name, a local folder, or a model that is loaded already: by `lm_eval.inference.loading.load_model`,
+            or by transformers, with its tokenizer as `tokenizer`. Such a network is used as it is, with its hooks.
+        model_args: model and settings in one, as `simple_evaluate` takes them, in place of `model` and `settings`.
         encoding_scheme: concat_all_examples leaves a string whole, sentence_level_segmentation cuts it into sentences.
         batch_size: rows a batch; None leaves it to a budget of tokens.
-        device: where the model goes; None takes a GPU where there is one.
+        device: where the model goes; None takes a GPU where there is one. A loaded one stays where it is.
         settings: those of experiment §4 by their public names or in lower case (word_agg_scheme, which is required,
             segment_agg_scheme, example_agg_scheme, norm, encoding_layer, add_pos), and revision, dtype and what
             `lm_eval.config.checkpoint.Checkpoint` has.
@@ -192,21 +198,32 @@ def encode(
         )
     if isinstance(model, LanguageModel):
         _refuse_loading(device, settings)
-    named = _by_public_name(settings)
-    execution = Execution.parse(batch_size=batch_size, device=device, model_args=named)
-    name = model if isinstance(model, str) else model.name
-    config = make_encoding({"pretrained": name, **named}, encoding_scheme)
-    if isinstance(model, LanguageModel):
-        stated = model.network.config.to_dict()
-        facts = ModelFacts(name=model.name, family=model.family, num_layers=model.num_layers, config=stated)
-        check_against_model(config, facts, decodes=False)
-        encoder = TextEncoder(config=config, model=model, execution=execution)
-    else:
+    pairs, given = take_given(_join(model, model_args, settings))
+    execution = Execution.parse(batch_size=batch_size, device=device, model_args=pairs)
+    config = make_encoding(pairs, encoding_scheme)
+    loaded = model if isinstance(model, LanguageModel) else None if given is None else given.wrap(device)
+    if loaded is None:
         encoder = TextEncoder.load(config, execution)
+    else:
+        check_against_model(config, facts_of(loaded), decodes=False)
+        encoder = TextEncoder(config=config, model=loaded, execution=execution)
     return encoder((f"texts[{index}]", text) for index, text in enumerate(texts))
 
 
 _LOADING_KEYS = tuple(key for key in (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS) if key != "pretrained")
+
+
+def _join(model: object, model_args: str | Mapping[str, Any] | None, settings: dict[str, Any]) -> Mapping[str, Any]:
+    """Return model and settings as `model_args`, whichever way they were given."""
+    if (model is None) == (model_args is None):
+        given = "neither" if model is None else "both"
+        raise ConfigurationError(f"encode: give either model or model_args (with pretrained in it), got {given}")
+    if model_args is None:
+        pretrained = model.name if isinstance(model, LanguageModel) else model
+        return {"pretrained": pretrained, **_by_public_name(settings)}
+    if settings:
+        raise ConfigurationError(f"encode: {', '.join(settings)}: beside model_args; put all settings there")
+    return model_args if isinstance(model_args, Mapping) else read_pairs(model_args, "model_args")
 
 
 def _refuse_loading(device: str | None, settings: dict[str, Any]) -> None:

@@ -8,39 +8,25 @@ the model itself, run as in `reference`.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import transformers
 from torch import nn
 
-from lm_eval.common.text import say_cause
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference import trials
-from lm_eval.inference.trials import LENGTHS, as_row, differ, draw, encode
+from lm_eval.inference.trials import LENGTHS, TOLERANCE, Check, as_row, differ, draw, encode, tried
 from lm_eval.models.config_facts import attends_both_ways, attends_in_part, reads_tokens, untried_fields
 from lm_eval.models.families import Family, Sharing
 from lm_eval.models.language_model import LanguageModel
 
 logger = logging.getLogger(__name__)
 
-_TOLERANCE, _LOW_PRECISION = 1e-4, 0.1
-"""Of differences, in float32 and below: what rounding gives, below what a wrong mask or position gives."""
 _NOISE = 3.0
 """How far choices that share a context may be from the plain way, against choices that share none."""
 _ROUNDING = 1.5
 """How far they may be in any case, in steps of the dtype."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """Something that a model is tried for."""
-
-    what: str
-    difference: float | None = None
-    """The largest from the plain way's, relative to the spread of the values; None where nothing was compared."""
-    fault: str | None = None
-    """Why the model failed it."""
 
 
 def check_structure(model: LanguageModel) -> Iterator[Check]:
@@ -58,20 +44,25 @@ def check_structure(model: LanguageModel) -> Iterator[Check]:
         "predictions are those of the whole model": trials.try_output,
         "it takes as many tokens as its config says": trials.try_length,
     }
+    if model.care is not None:  # `given` tries these, and takes another way where they fail
+        attempts = {what: attempt for what, attempt in attempts.items() if attempt not in _OF_BATCHES}
     segments = draw(model, LENGTHS)
     for what, attempt in attempts.items():
         if attempt is not trials.try_embeddings or not model.reads_tokens:
-            yield _tried(what, model, lambda attempt=attempt: attempt(model, segments))  # type: ignore[misc]
+            yield tried(what, model, lambda attempt=attempt: attempt(model, segments))  # type: ignore[misc]
+
+
+_OF_BATCHES = (trials.try_padding, trials.try_output)
 
 
 def check_sharing(model: LanguageModel) -> Check:
     """Try whether choices that share a context as the model's family says score the same as alone."""
     apart = replace(model, family=replace(model.family, sharing="none"))
-    noise = _tried("", apart, lambda: trials.try_sharing(apart))
+    noise = tried("", apart, lambda: trials.try_sharing(apart))
     if noise.fault is not None or model.family.sharing == "none":
         return replace(noise, what=SHARED_BY[model.family.sharing])
-    tolerance = max(_TOLERANCE, _ROUNDING * torch.finfo(model.dtype).eps, _NOISE * float(noise.difference or 0))
-    return _tried(SHARED_BY[model.family.sharing], model, lambda: trials.try_sharing(model), tolerance)
+    tolerance = max(TOLERANCE, _ROUNDING * torch.finfo(model.dtype).eps, _NOISE * float(noise.difference or 0))
+    return tried(SHARED_BY[model.family.sharing], model, lambda: trials.try_sharing(model), tolerance)
 
 
 EQUAL_WIDTHS = "embeddings are as wide as hidden states"
@@ -122,14 +113,16 @@ def _attends_both_ways(model: LanguageModel) -> bool:
     """
     if not model.is_encoder_decoder and attends_both_ways(model.config.to_dict()):
         return True
-    check = _tried("its own code runs", model, lambda: trials.try_tokens_behind(model))
+    check = tried("its own code runs", model, lambda: trials.try_tokens_behind(model))
     if check.difference is None:
-        raise ConfigurationError(f"{model.name}: can't be run on a few tokens ({check.fault}); is its config right?")
+        asked = "is its config right?" if model.care is None else "do its config and its hooks take so short a text?"
+        raise ConfigurationError(f"{model.name}: can't be run on a few tokens ({check.fault}); {asked}")
     return check.fault is not None and check.difference < float("inf")
 
 
 def _refuse_unfit(model: LanguageModel, why: str) -> None:
-    checks = [*check_structure(model), *([] if model.attends_both_ways else [check_sharing(model)])]
+    shares = not model.attends_both_ways and model.care is None
+    checks = [*check_structure(model), *([check_sharing(model)] if shares else [])]
     for check in checks:
         if check.fault is not None and check.what != EQUAL_WIDTHS:  # which the families of the table may do without
             raise ConfigurationError(
@@ -165,6 +158,8 @@ def _share(model: LanguageModel) -> tuple[Family, str]:
     """Return the row with the fastest way of sharing a context that is exact, and what to say of it."""
     if model.attends_both_ways:
         return replace(model.family, sharing="none"), "as its positions see what is behind them, it scores no text"
+    if model.runs_whole:
+        return replace(model.family, sharing="none"), SHARED_BY["none"]
     for family in _candidates(model):
         check = check_sharing(replace(model, family=family))
         if check.fault is None:
@@ -176,7 +171,7 @@ def _reads_tokens(model: LanguageModel) -> bool:
     """Whether a decoder-only model gives something else for embeddings than for the tokens that they are of."""
     if model.is_encoder_decoder or reads_tokens(model.config.to_dict()):
         return not model.is_encoder_decoder  # one that searches its whole table for a vector may lack the memory for it
-    by_vectors = _tried("", model, lambda: trials.try_embeddings(model, draw(model, LENGTHS)))
+    by_vectors = tried("", model, lambda: trials.try_embeddings(model, draw(model, LENGTHS)))
     return by_vectors.fault is not None
 
 
@@ -228,19 +223,5 @@ def _lists_outputs(model: LanguageModel) -> bool:
         tokens = as_row(model, draw(model, LENGTHS)[0])
         first = model.encoder(tokens, output_hidden_states=True).hidden_states[0]
         (given,) = encode(model, tokens.tolist(), [1]).values()
-        return bool(differ(first, given) <= _TOLERANCE)
+        return bool(differ(first, given) <= TOLERANCE)
     return False
-
-
-def _tried(what: str, model: LanguageModel, trial: Callable[[], float], tolerance: float | None = None) -> Check:
-    if tolerance is None:
-        tolerance = _TOLERANCE if model.dtype.itemsize >= 4 else _LOW_PRECISION
-    try:
-        with torch.inference_mode():
-            difference = trial()
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # of the model's own code, whatever it is
-        return Check(what=what, fault=say_cause(error))
-    fault = None if difference <= tolerance else f"values differ by {difference:.1e}, more than {tolerance:.0e}"
-    return Check(what=what, difference=difference, fault=fault)

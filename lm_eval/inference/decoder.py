@@ -4,30 +4,26 @@ A context is read once for all its choices, in the way that the family allows (`
 for a decoder-only model is truncated from the left (`_make_jobs`); segments are in `lm_eval.contexts.truncation`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from lm_eval.inference import whole
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.injection import Placed, entering
 from lm_eval.inference.kv_cache import run_with_cache
 from lm_eval.inference.lm_head import project
 from lm_eval.inference.parameterless import parameterless_decoder
 from lm_eval.inference.prefix_sharing import Row, additive_mask, is_plain_causal, pad_positions, visible
+from lm_eval.inference.token_scores import Projection, project_bare, score_tokens
 from lm_eval.inference.transfers import HostCopy, to_device
 from lm_eval.models.language_model import LanguageModel
 
-MAX_LOGITS, MAX_LOGITS_GPU = 1 << 23, 1 << 25
-"""Entries of the logits matrix held at once (32 and 128 MiB in float32): enough for a product at full speed."""
-
-MIN_EXPONENT = -87.0
-"""Below, exp gives less than a normal number of float32: that adds nothing to a sum from 1 up, and is slow on CPUs."""
 SHORT_TRUNK = 64
 """Positions of a context that are not worth a pass of their own before the choices."""
 
@@ -187,8 +183,14 @@ def _launch(model: LanguageModel, batch: Sequence[_Job]) -> _Scored:
     columns = torch.tensor([column for job in batch for column in job.row.predicting])
     targets = torch.tensor([token for job in batch for target in job.targets for token in target])
     rows, columns, targets = (to_device(numbers, hidden.device) for numbers in (rows, columns, targets))
-    scores = _score_tokens(model, hidden[rows, columns], targets, _project_bare if bare else project)
+    scores = score_tokens(model, hidden[rows, columns], targets, _projection(model, bare=bare))
     return _Scored([len(target) for job in batch for target in job.targets], HostCopy(scores))
+
+
+def _projection(model: LanguageModel, *, bare: bool) -> Projection:
+    if bare:
+        return project_bare
+    return whole.given if model.runs_whole else project
 
 
 def _collect(batch: _Scored) -> list[ChoiceScore]:
@@ -208,41 +210,48 @@ def _pad(rows: Sequence[tuple[int, ...]], device: torch.device) -> Int[Tensor, "
 def _run_decoder_only(
     model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
 ) -> Float[Tensor, "batch position dim"]:
-    """Return the hidden states of [context; choice without its last token; …]."""
+    """Return the hidden states of [context; choice without its last token; …], or the logits of a whole pass."""
     tokens = _pad([job.tokens for job in batch], model.device)
+    run = whole.run_decoder_only if model.runs_whole else _run_stack
     if model.reads_tokens and not parameterless:  # which then shares no contexts
-        states: Tensor = model.encoder(input_ids=tokens, use_cache=False).last_hidden_state
-        return states
+        return run(model, {"input_ids": tokens})
     inputs: Tensor = model.choice_embeddings(tokens)
     layer = batch[0].layer
     vectors = Placed.of([(r, len(j.front), j.context) for r, j in enumerate(batch) if isinstance(j.context, Tensor)])
     if vectors is not None and layer is None:
-        vectors.put_into(inputs)
+        inputs = vectors.put_into(inputs)
     rows = [job.row for job in batch]
     if parameterless:
         return parameterless_decoder(inputs.float(), visible(rows, inputs.device), model.num_layers)
-    arguments: dict[str, Any] = {"inputs_embeds": inputs, "use_cache": False}
-    if not is_plain_causal(rows):
+    arguments: dict[str, Tensor] = {"inputs_embeds": inputs}
+    if not (model.runs_whole or is_plain_causal(rows)):
         if layer is None and (model.family.sharing == "cache" or max(row.trunk for row in rows) > SHORT_TRUNK):
             return run_with_cache(model, rows, inputs)
         arguments["attention_mask"] = additive_mask(visible(rows, inputs.device), inputs.dtype)
         arguments["position_ids"] = to_device(pad_positions(rows), inputs.device)
     with nullcontext() if vectors is None or layer is None else entering(model, layer, vectors):
-        hidden: Tensor = model.encoder(**arguments).last_hidden_state
+        return run(model, arguments)
+
+
+def _run_stack(model: LanguageModel, arguments: Mapping[str, Tensor]) -> Float[Tensor, "batch position dim"]:
+    hidden: Tensor = model.encoder(**arguments, use_cache=False).last_hidden_state
     return hidden
 
 
 def _run_encoder_decoder(
     model: LanguageModel, batch: Sequence[_Job], *, parameterless: bool
 ) -> Float[Tensor, "batch position dim"]:
-    """Return the decoder's hidden states over [start token; choice without its last token; start token; …]."""
+    """Return the decoder's hidden states over [start token; choice without its last token; start token; …].
+
+    Of a whole pass, the logits.
+    """
     start = model.start_token
     begun = [tuple(token for target in job.targets for token in (start, *target[:-1])) for job in batch]
+    if model.runs_whole and not parameterless:
+        memory, mask = _read_before(batch, model.device, model.dtype)
+        return whole.run_encoder_decoder(model, _pad(begun, model.device), memory, mask)
     inputs: Tensor = model.choice_embeddings(_pad(begun, model.device))
-    contexts = [job.context for job in batch if isinstance(job.context, Tensor)]
-    memory = to_device(pad_sequence(contexts, batch_first=True), inputs.device).to(inputs.dtype)
-    lengths = torch.tensor([len(context) for context in contexts])
-    mask = to_device(torch.arange(memory.shape[1]) < lengths.unsqueeze(1), inputs.device)
+    memory, mask = _read_before(batch, inputs.device, inputs.dtype)
     seen = visible([job.row for job in batch], inputs.device)
     if parameterless:
         seen = torch.cat([mask.unsqueeze(1).expand(-1, inputs.shape[1], -1), seen], dim=2)
@@ -259,41 +268,11 @@ def _run_encoder_decoder(
     return hidden
 
 
-Projection = Callable[[LanguageModel, Tensor], Tensor]
-
-
-def _project_bare(model: LanguageModel, hidden: Float[Tensor, "position dim"]) -> Float[Tensor, "position vocabulary"]:
-    return hidden.to(model.output_matrix.device) @ model.output_matrix.float().T
-
-
-def _score_tokens(
-    model: LanguageModel, hidden: Float[Tensor, "position dim"], targets: Int[Tensor, " position"], project: Projection
-) -> tuple[Float[Tensor, " position"], Bool[Tensor, " position"]]:
-    """Return each target's log-probability, and whether no token is more probable, a chunk of logits at a time."""
-    matrix = model.output_matrix
-    rows = max(1, (MAX_LOGITS_GPU if matrix.is_cuda else MAX_LOGITS) // len(matrix))
-    parts = []
-    for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
-        logits = project(model, states).float()
-        chosen = logits.gather(1, wanted.to(logits.device).unsqueeze(1))
-        best = logits.amax(dim=1, keepdim=True)
-        is_first = _is_first_of_equals(logits, wanted.to(logits.device).unsqueeze(1), chosen == best)
-        log_total = logits.sub_(best).clamp_(min=MIN_EXPONENT).exp_().sum(dim=1, keepdim=True).log_()
-        parts.append((chosen - best - log_total, is_first))
-    log_probabilities, greedy = zip(*parts, strict=True)
-    return torch.cat(log_probabilities).squeeze(1), torch.cat(greedy).squeeze(1)
-
-
-def _is_first_of_equals(
-    logits: Float[Tensor, "position vocabulary"],
-    targets: Int[Tensor, "position 1"],
-    is_best: Bool[Tensor, "position 1"],
-) -> Bool[Tensor, "position 1"]:
-    """Return which targets are the arg max: the first of equals, where low precision makes several tokens the best."""
-    if logits.is_cuda:  # looking for candidates would wait for the GPU, which takes the maxima of all rows meanwhile
-        return logits.argmax(dim=1, keepdim=True) == targets
-    if not is_best.any():
-        return is_best
-    candidates = is_best.squeeze(1).nonzero().squeeze(1)
-    first = logits[candidates].argmax(dim=1, keepdim=True)
-    return is_best.index_copy(0, candidates, first == targets[candidates])
+def _read_before(
+    batch: Sequence[_Job], device: torch.device, dtype: torch.dtype
+) -> tuple[Float[Tensor, "batch vector dim"], Bool[Tensor, "batch vector"]]:
+    """Return the contexts that stand in for an encoder's output, padded on the right, and which of it is none."""
+    contexts = [job.context for job in batch if isinstance(job.context, Tensor)]
+    memory = to_device(pad_sequence(contexts, batch_first=True), device).to(dtype)
+    lengths = torch.tensor([len(context) for context in contexts])
+    return memory, to_device(torch.arange(memory.shape[1]) < lengths.unsqueeze(1), device)

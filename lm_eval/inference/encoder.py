@@ -80,6 +80,7 @@ def _run_blocks(
     """Run the blocks as deep as the wanted hidden states need, and report these on the way."""
     inner = sorted(layer for layer in layers if layer < model.num_layers)
     needs_last = model.num_layers in layers
+    stops = not needs_last and not model.runs_whole
     if not layers:
         return
     hidden: AbstractContextManager[None] = nullcontext()
@@ -92,8 +93,10 @@ def _run_blocks(
         arguments["attention_mask"] = mask.to(torch.long)
     elif needs_last or max(inner) > 0:
         hidden = padding_hidden(model, mask)
-    with hidden, report_inputs(model, inner, on_layer, stop=not needs_last), suppress(DeepestLayerReachedError):
-        on_layer(model.num_layers, model.encoder(**inputs, **arguments).last_hidden_state)
+    with hidden, report_inputs(model, inner, on_layer, stop=stops), suppress(DeepestLayerReachedError):
+        last = model.encoder(**inputs, **arguments).last_hidden_state
+        if needs_last:
+            on_layer(model.num_layers, last)
 
 
 @dataclass

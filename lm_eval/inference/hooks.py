@@ -37,7 +37,10 @@ def report_inputs(model: LanguageModel, layers: Collection[int], on_layer: OnLay
 
         return report
 
-    hooks = [model.blocks[layer].register_forward_pre_hook(reporter(layer), with_kwargs=True) for layer in layers]
+    hooks = [  # of a later block's input, what the block before it gave: as transformers has it where more hooks hang
+        model.blocks[layer].register_forward_pre_hook(reporter(layer), with_kwargs=True, prepend=layer > 0)
+        for layer in layers
+    ]
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from lm_eval.common.text import say_cause
 from lm_eval.errors import RunError
 from lm_eval.inference.transfers import to_device
 from lm_eval.models.language_model import LanguageModel
@@ -44,10 +45,10 @@ class Placed:
         columns = torch.cat([start + torch.arange(len(context)) for _, start, context in contexts])
         return cls(rows, columns, torch.cat([context for _, _, context in contexts]))
 
-    def put_into(self, hidden: Hidden) -> None:
-        """Put the vectors into hidden states."""
+    def put_into(self, hidden: Hidden) -> Hidden:
+        """Return hidden states with the vectors in them; those given, which may be somebody's, stay as they are."""
         rows, columns, values = (to_device(part, hidden.device) for part in (self.rows, self.columns, self.values))
-        hidden[rows, columns] = values.to(hidden.dtype)
+        return hidden.index_put((rows, columns), values.to(hidden.dtype))
 
     def covers(self, hidden: Hidden) -> Bool[Tensor, "row position"]:
         """Return at which positions of hidden states vectors stand."""
@@ -72,7 +73,9 @@ def entering(model: LanguageModel, layer: int, vectors: Placed) -> Iterator[None
         for block in model.blocks[:layer]:
             hook = block.register_forward_pre_hook(_hide(model, block, vectors), with_kwargs=True)
             hooks.callback(hook.remove)
-        hook = model.blocks[layer].register_forward_pre_hook(_enter(vectors), with_kwargs=True)
+        # where `report_inputs` reads this layer, should code of the user's hang there too
+        enter = _enter(vectors)
+        hook = model.blocks[layer].register_forward_pre_hook(enter, with_kwargs=True, prepend=layer > 0)
         hooks.callback(hook.remove)
         yield
 
@@ -81,10 +84,12 @@ def entering(model: LanguageModel, layer: int, vectors: Placed) -> Iterator[None
 def refuse_unhidden(model: LanguageModel, layer: int) -> None:
     """See that what has the places of vectors before a block changes nothing: a trial for families without a row.
 
+    It is one for networks that a caller has loaded, too, whose hooks may carry something from one position to another.
+
     Raises:
         RunError: it does, or a block takes no attention mask.
     """
-    num_vectors, num_tokens = 5, 4
+    num_vectors, num_tokens = (5, 4) if model.care is None else (60, 12)
     numbers = torch.arange(num_vectors + num_tokens, device=model.device) + 5
     vectors = Placed.of([(0, 0, torch.ones(num_vectors, model.hidden_size))])
     if vectors is None:
@@ -92,17 +97,35 @@ def refuse_unhidden(model: LanguageModel, layer: int) -> None:
     found = []
     for other in (0, 7):
         tokens = torch.cat([numbers[:num_vectors] + other, numbers[num_vectors:]]).unsqueeze(0)
-        with entering(model, layer, vectors):
-            inputs = model.choice_embeddings(tokens)
-            found.append(
-                model.encoder(inputs_embeds=inputs, use_cache=False).last_hidden_state[0, num_vectors:].float()
-            )
+        found.append(_run_behind(model, layer, vectors, tokens)[num_vectors:])
     difference = float((found[0] - found[1]).abs().max() / found[0].abs().max().clamp(min=1e-6))
-    if difference > (_TOLERANCE if model.dtype == torch.float32 else _LOW_TOLERANCE):
+    if not difference <= (_TOLERANCE if model.dtype == torch.float32 else _LOW_TOLERANCE):
         raise RunError(
             f"{model.name}: DECODING_LAYER={layer}: what stands behind hidden positions changes with them, by "
             f"{difference:.1e} of the largest value, so vectors can't enter there; leave it out"
         )
+
+
+def _run_behind(model: LanguageModel, layer: int, vectors: Placed, tokens: Tensor) -> Float[Tensor, "position dim"]:
+    """Return the last hidden states of a row of tokens that vectors enter.
+
+    Raises:
+        RunError: code of the caller's, or attention of another kind, fails on it.
+    """
+    try:
+        with entering(model, layer, vectors):
+            states = model.encoder(inputs_embeds=model.choice_embeddings(tokens), use_cache=False).last_hidden_state
+    except (RunError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if model.care is None:
+            raise
+        raise RunError(
+            f"{model.name}: DECODING_LAYER={layer}: the network can't be run with vectors that enter there "
+            f"({say_cause(error)}); leave it out"
+        ) from error
+    hidden: Tensor = states[0].float()
+    return hidden
 
 
 _Hook = Callable[[Any, Any, Any], Any]
@@ -110,8 +133,7 @@ _Hook = Callable[[Any, Any, Any], Any]
 
 def _enter(vectors: Placed) -> _Hook:
     def enter(_block: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-        hidden = (args[0] if args else kwargs["hidden_states"]).clone()
-        vectors.put_into(hidden)
+        hidden = vectors.put_into(args[0] if args else kwargs["hidden_states"])
         return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
 
     return enter

@@ -26,12 +26,13 @@ from lm_eval.inference.gguf_weights import settle as settle_gguf
 from lm_eval.inference.tokenizer_loading import load_tokenizer
 from lm_eval.inference.weights import load_weights, merge_adapter, own_memory, source_of
 from lm_eval.models.config_facts import attends_in_part
+from lm_eval.models.content import LoadedContent
 from lm_eval.models.dtypes import suitable_dtype
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED, Family, find_family
 from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.info import files_of_model, gguf_of, is_local, model_identity
-from lm_eval.models.language_model import LanguageModel, LoadedContent
+from lm_eval.models.language_model import Care, LanguageModel
 from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_files import at_hand, read_text_borders
 
@@ -225,25 +226,39 @@ def _quantise(how: Checkpoint, dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def wrap_model(network: Any, tokenizer: Any, *, name: str) -> LanguageModel:  # noqa: ANN401
+def wrap_model(network: Any, tokenizer: Any, *, name: str, care: Care | None = None) -> LanguageModel:  # noqa: ANN401
     """Make a `LanguageModel` of a transformers model that is loaded already.
+
+    Args:
+        network: the transformers model, in evaluation mode.
+        tokenizer: its tokenizer.
+        name: what messages call it.
+        care: how its passes run, where it is a caller's own.
 
     Raises:
         ConfigurationError: it fails the checks of `inference.conformance`.
     """
-    _give_outputs(network)
+    model = settle(untried_model(network, tokenizer, name=name, care=care))
+    if model.family.is_tried and not model.attends_both_ways and not model.runs_whole:
+        refuse_inexact(model)
+    return model
+
+
+def untried_model(network: Any, tokenizer: Any, *, name: str, care: Care | None = None) -> LanguageModel:  # noqa: ANN401
+    """Make what `wrap_model` makes, by its config and its row of the table alone, before anything is run."""
+    if care is None:
+        _give_outputs(network)
     family = find_family(network.config.to_dict(), name)
     stack = network.config if family.section is None else getattr(network.config, family.section)
     if family.sharing == "row" and family.architecture == "decoder-only" and attends_in_part(stack):
         family = replace(family, sharing="cache")
+    if care in ("whole", "alone"):
+        family = replace(family, sharing="none", relative_bias=None)
     limit = _max_length(family, stack, tokenizer)
-    model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit)
-    if model.turning_length is not None:  # choices may lie on both sides of it
-        model = replace(model, family=replace(model.family, sharing="none"))
-    model = settle(model)
-    if family.is_tried and not model.attends_both_ways:
-        refuse_inexact(model)
-    return model
+    model = LanguageModel(name=name, family=family, network=network, tokenizer=tokenizer, max_length=limit, care=care)
+    if model.turning_length is None:
+        return model
+    return replace(model, family=replace(family, sharing="none"))  # choices may lie on both sides of the turn
 
 
 def _give_outputs(network: Any) -> None:  # noqa: ANN401

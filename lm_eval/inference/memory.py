@@ -30,6 +30,8 @@ _REDUCTION_BYTES = 16
 
 def choose_budget(model: LanguageModel, execution: Execution) -> BatchBudget:
     """Return what a batch may hold, by the memory of the model's device; a number of rows, where given, replaces it."""
+    if model.runs_alone:
+        return BatchBudget(max_rows=1)
     if execution.batch_size is not None:
         return BatchBudget(max_rows=execution.batch_size)
     on_cpu = model.device.type != "cuda"
@@ -83,7 +85,8 @@ def peak_memory_gib(model: LanguageModel) -> float:
 def _bytes_per_token(model: LanguageModel) -> int:
     size, dim = model.dtype.itemsize, model.hidden_size
     cached = 0 if model.is_encoder_decoder else 2 * size * model.num_layers
-    return dim * (_VALUES_PER_TOKEN * size + _REDUCTION_BYTES + cached)
+    logits = len(model.output_matrix) * 2 * size if model.runs_whole else 0
+    return dim * (_VALUES_PER_TOKEN * size + _REDUCTION_BYTES + cached) + logits
 
 
 def _bytes_per_pair(model: LanguageModel) -> int:

@@ -24,7 +24,7 @@ def padding_hidden(model: LanguageModel, mask: Bool[Tensor, "batch token"]) -> I
         mask: True at real tokens.
     """
     attention = attrgetter(str(model.family.relative_bias))(model.encoder)
-    make_bias = attention.compute_bias
+    make_bias, own = attention.compute_bias, attention.__dict__.get("compute_bias")
 
     made = False
 
@@ -40,7 +40,10 @@ def padding_hidden(model: LanguageModel, mask: Bool[Tensor, "batch token"]) -> I
     try:
         yield
     finally:
-        del attention.compute_bias
+        if own is None:
+            del attention.compute_bias
+        else:
+            attention.compute_bias = own
     if not made:
         raise RuntimeError(
             "the encoder made no position bias, so its padding was not hidden; install another transformers"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import masking_utils
 
+from lm_eval.inference.untouched import untouched
 from lm_eval.models.activations import fused_activations
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.models.rotary import turn_in_place
@@ -68,9 +69,18 @@ _OF_GPT_NEOX = _WhileUsed(turn_in_place)
 
 @contextmanager
 def fast(model: LanguageModel) -> Iterator[None]:
-    """Speed up what runs inside, in inference mode, without changing a number beyond rounding."""
+    """Speed up what runs inside, in inference mode, without changing a number beyond rounding.
+
+    A network that its user has loaded is in evaluation mode inside, and as it was behind; modules on which code of the
+    user's may hang are left alone.
+    """
     with ExitStack() as changes:
-        changes.enter_context(fused_activations(model.network))
-        for change in (*_OF_ALL, *([_OF_GPT_NEOX] if model.network.config.model_type == "gpt_neox" else [])):
+        if model.care is not None:
+            changes.enter_context(untouched(model.network))
+        if not model.runs_whole:
+            changes.enter_context(fused_activations(model.network))
+            if model.network.config.model_type == "gpt_neox":
+                changes.enter_context(_OF_GPT_NEOX)
+        for change in _OF_ALL:
             changes.enter_context(change)
         yield

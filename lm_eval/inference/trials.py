@@ -1,15 +1,19 @@
 """Trials of a loaded model on a few tokens: how far what the engine makes of them is from the plain way.
 
-Each gives a difference, relative to the spread of the values. `conformance` judges them.
+Each gives a difference, relative to the spread of the values. What follows from them is decided in `conformance` and
+`given`.
 """
 
 import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from lm_eval.common.text import say_cause
 from lm_eval.config.layer import ResolvedLayer
 from lm_eval.inference.batching import BatchBudget, Batcher
 from lm_eval.inference.decoder import Prompt, score_prompts
@@ -22,10 +26,45 @@ LENGTHS = (71, 9)
 """Of the segments that are tried; one is long enough to be read before the choices (`SHORT_TRUNK`)."""
 _CHOICES = (5, 1, 12, 3)
 """Of the choices behind each."""
+TOLERANCE, _LOW_PRECISION = 1e-4, 0.1
+"""Of differences, in float32 and below: what rounding gives, below what a wrong mask or position gives."""
 NEAR = 16
 """Rows by which a table of positions may differ from the limit: those for padding, say."""
 _SEEN, _BEHIND = 4, 8
 """Tokens of a text, and of what stands behind it in turn: more, so that it tells on the text where it is seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Something that a model is tried for."""
+
+    what: str
+    difference: float | None = None
+    """The largest from the plain way's, relative to the spread of the values; None where nothing was compared."""
+    fault: str | None = None
+    """Why the model failed it."""
+
+
+def tried(what: str, model: LanguageModel, trial: Callable[[], float], tolerance: float | None = None) -> Check:
+    """Return the outcome of a trial.
+
+    Args:
+        what: what the model is tried for.
+        model: the model.
+        trial: returns how far the values are from the plain way's.
+        tolerance: how far they may be; None: as the dtype has it.
+    """
+    if tolerance is None:
+        tolerance = TOLERANCE if model.dtype.itemsize >= 4 else _LOW_PRECISION
+    try:
+        with torch.inference_mode():
+            difference = trial()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of the model's own code, whatever it is
+        return Check(what=what, fault=say_cause(error))
+    fault = None if difference <= tolerance else f"values differ by {difference:.1e}, more than {tolerance:.0e}"
+    return Check(what=what, difference=difference, fault=fault)
 
 
 def draw(model: LanguageModel, lengths: tuple[int, ...]) -> list[list[int]]:
@@ -159,7 +198,8 @@ def try_sharing(model: LanguageModel) -> float:
     """Return how far the scores of choices are from those of a pass for each, relative to their own spread."""
     contexts, choices = draw(model, LENGTHS), tuple(tuple(choice) for choice in draw(model, _CHOICES))
     given = [_context(model, tokens) for tokens in contexts]
-    scored = score_prompts(model, [Prompt(context=one, choices=choices) for one in given], Batcher(BatchBudget()))
+    batcher = Batcher(BatchBudget(max_rows=1 if model.runs_alone else None))
+    scored = score_prompts(model, [Prompt(context=one, choices=choices) for one in given], batcher)
     actual = [score.log_probability for scores in scored for score in scores]
     expected = [score_choice(model, context, choice, bare=False) for context in given for choice in choices]
     return differ(torch.tensor(actual), torch.tensor(expected))
@@ -173,3 +213,58 @@ def _context(model: LanguageModel, tokens: list[int]) -> tuple[int, ...] | Tenso
         plain_states(model, tokens)[-1] if model.is_encoder_decoder else model.token_embeddings(as_row(model, tokens))
     )
     return vectors[0].float().cpu()
+
+
+def fits(model: LanguageModel) -> Iterator[Check]:
+    """Try whether a network that a caller has loaded gives what its parts give, one text at a time.
+
+    Yields:
+        The outcome of each check; one that fails may keep those behind it from being tried.
+    """
+    segments = draw(model, LENGTHS)
+    attempts: dict[str, Callable[[LanguageModel, list[list[int]]], float]] = {
+        "vectors are accepted in place of tokens": try_embeddings,
+        "the whole network lets its stack run as it is": _try_whole,
+        "hidden states are numbered as expected": try_layers,
+    }
+    for what, attempt in attempts.items():
+        if attempt is not try_embeddings or not model.reads_tokens:
+            yield tried(what, model, lambda attempt=attempt: attempt(model, segments))  # type: ignore[misc]
+
+
+def repeats(model: LanguageModel) -> Check:
+    """Try whether a network gives the same twice."""
+    return tried("two equal passes give equal values", model, lambda: _try_again(model, draw(model, LENGTHS)[0]))
+
+
+def fits_in_batches(model: LanguageModel) -> Iterator[Check]:
+    """Try whether texts that run together, in the way that the model's care allows, give what each gives alone."""
+    segments = draw(model, LENGTHS)
+    if not model.runs_alone:
+        yield tried("padding on the right changes nothing", model, lambda: try_padding(model, segments))
+    if not model.runs_whole:
+        yield tried("predictions are those of the whole model", model, lambda: try_output(model, segments))
+    if not model.attends_both_ways:  # which scores no text
+        yield tried("choices score the same as alone", model, lambda: try_sharing(model))
+
+
+def _run_whole(model: LanguageModel, segment: list[int]) -> Any:  # noqa: ANN401
+    tokens = as_row(model, segment)
+    further = {"decoder_input_ids": tokens} if model.is_encoder_decoder else {}
+    return model.network(tokens, output_hidden_states=True, **further)
+
+
+def _try_again(model: LanguageModel, segment: list[int]) -> float:
+    return differ(*(_run_whole(model, segment).logits for _ in range(2)))
+
+
+def _try_whole(model: LanguageModel, segments: list[list[int]]) -> float:
+    """Compare what the stack does inside the whole network with what it does by itself."""
+    output, row = _run_whole(model, segments[0]), as_row(model, segments[0])
+    inside = output.encoder_hidden_states if model.is_encoder_decoder else output.hidden_states
+    alone = model.encoder(row, output_hidden_states=True).hidden_states
+    differences = [differ(*pair) for pair in zip(inside[:-1], alone[:-1], strict=True)]
+    if not (model.is_encoder_decoder or model.reads_tokens):
+        logits = model.network(inputs_embeds=model.token_embeddings(row)).logits
+        differences.append(differ(logits, output.logits))
+    return max(differences)

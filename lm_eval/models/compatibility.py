@@ -83,9 +83,10 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     is_decoder_only = facts.family.architecture == "decoder-only"
     if vectors.add_bos is not None and not is_decoder_only:
         refuse_front(config, facts.family, facts.name)
-    borders = read_text_borders(config.pretrained, config.revision, config.checkpoint) if vectors.add_bos else None
-    if borders is not None and not front_tokens(config, facts.family, borders):
-        refuse_front(config, facts.family, facts.name)
+    if vectors.add_bos:
+        borders = facts.borders or read_text_borders(config.pretrained, config.revision, config.checkpoint)
+        if borders is not None and not front_tokens(config, facts.family, borders):
+            refuse_front(config, facts.family, facts.name)
     if vectors.add_pos and facts.family.position_embedding is None:
         able = tuple(name for name, family in FAMILIES.items() if family.position_embedding)
         raise ConfigurationError(

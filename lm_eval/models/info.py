@@ -24,6 +24,7 @@ from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.find import fetch_from_hub, find_cached, find_local, names_gguf
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.gguf.vocabulary import check_tokenizer
+from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_needs import VOCABULARIES, fetch_tokenizer, what_environment_lacks, what_tokenizer_lacks
 
 _MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
@@ -50,6 +51,8 @@ class ModelFacts:
     """Of a hub model, the one that its cache holds or the hub gives; None for a folder."""
     parameters: int | None = None
     """Where a file's header tells; otherwise its config does, see `models.size`."""
+    borders: TextBorders | None = None
+    """Of the tokenizer, where that is loaded already."""
 
     @property
     def fields(self) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 Also how texts become tokens, the tokens that stand for no context, and what a decoder begins with.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -18,18 +18,11 @@ from transformers.activations import ACT2FN
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.models.activations import fuse
 from lm_eval.models.compatibility import no_end_token
+from lm_eval.models.content import LoadedContent
 from lm_eval.models.families import Family
-from lm_eval.models.text_borders import BLANK, TextBorders, without_dummy_prefix
+from lm_eval.models.text_borders import TextBorders, going_on
 
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedContent:
-    """What identifies the bytes that a model was loaded from, whatever has become of its files since."""
-
-    weights: Mapping[str, Any]
-    """As `models.info.model_identity` has it."""
-    borders: TextBorders | None
-    """What its tokenizer's files say of the borders of texts; None where they don't."""
+Care = Literal["fast", "whole", "alone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +38,24 @@ class LanguageModel:
     """Longest sequence the model takes, in tokens."""
     load_seconds: float = 0.0
     """What loading it took."""
-    content: "LoadedContent | None" = None
-    """What it was loaded from; None for one that a caller has loaded."""
+    content: LoadedContent | None = None
+    """What it was loaded from; None where nobody knows."""
     attends_both_ways: bool = False
     """Whether positions of the stack that predicts tokens see what is behind them, so that it scores no text."""
     reads_tokens: bool = False
     """Whether its blocks look tokens up themselves, so that it is given ids and takes no vectors in their place."""
+    care: Care | None = None
+    """How its passes run, where the caller has loaded it (`inference.given`)."""
+
+    @property
+    def runs_whole(self) -> bool:
+        """Whether every pass runs the network's own modules from one end to the other, for code that hangs on them."""
+        return self.care in ("whole", "alone")
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether each row has a pass of its own."""
+        return self.care == "alone"
 
     @cached_property
     def is_encoder_decoder(self) -> bool:
@@ -110,7 +115,8 @@ class LanguageModel:
             inputs: what entered it.
         """
         states: tuple[Tensor, ...] = output.hidden_states
-        return (inputs, *states[:-2], states[-1]) if self.family.lists_outputs else states
+        inner = (inputs, *states[:-2]) if self.family.lists_outputs else states[:-1]
+        return *inner, output.last_hidden_state
 
     @cached_property
     def config(self) -> Any:  # noqa: ANN401
@@ -145,7 +151,7 @@ class LanguageModel:
     @cached_property
     def token_embeddings(self) -> nn.Module:
         """The input embeddings of the stack that reads segments."""
-        stack = self.encoder if self.is_encoder_decoder else self.network
+        stack = self.encoder if self.is_encoder_decoder else self.network  # T5's `shared` is but tied to its encoder's
         embeddings: nn.Module = stack.get_input_embeddings()
         return embeddings
 
@@ -257,22 +263,8 @@ class LanguageModel:
 
     @cached_property
     def _going_on(self) -> Tokenizer:
-        """The tokenizer without its dummy prefix.
-
-        Raises:
-            ConfigurationError: it can't be had without.
-        """
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if backend is not None:
-            tokenizer = Tokenizer.from_str(without_dummy_prefix(backend.to_str()))
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
-            if tokenizer.encode("\n", add_special_tokens=False).tokens[:1] != [BLANK]:
-                return tokenizer
-        raise ConfigurationError(
-            f"{self.name}: the tokenizer puts a blank in front of every text, also of one that goes on, and can't be "
-            "told not to; save one with a tokenizer.json"
-        )
+        """The tokenizer without its dummy prefix."""
+        return going_on(self.tokenizer, self.name)
 
     def tokenize(self, texts: Sequence[str], *, special: bool, goes_on: bool = False) -> list[tuple[int, ...]]:
         """Return the token ids of each text, uncut.

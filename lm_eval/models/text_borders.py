@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from lm_eval.common.file_state import SETTLED_S, FileState, age_s, states_of
 from lm_eval.config.run_config import RunConfig
+from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import Family
 from lm_eval.models.sentencepiece_files import Pieces
 from lm_eval.models.tokenizer_needs import sentencepiece_file
@@ -99,6 +100,29 @@ def identify_borders(config: RunConfig, family: Family, borders: TextBorders, *,
     if borders.has_dummy_prefix:
         stated["dummy_prefix"] = "dropped where a text goes on"
     return stated
+
+
+def going_on(tokenizer: Any, name: str) -> Tokenizer:  # noqa: ANN401  (of transformers)
+    """Return a tokenizer without its dummy prefix, for texts that go on behind others.
+
+    Args:
+        tokenizer: one that has such a prefix.
+        name: the model's.
+
+    Raises:
+        ConfigurationError: it can't be had without.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        bare = Tokenizer.from_str(without_dummy_prefix(backend.to_str()))
+        bare.no_padding()
+        bare.no_truncation()
+        if bare.encode("\n", add_special_tokens=False).tokens[:1] != [BLANK]:
+            return bare
+    raise ConfigurationError(
+        f"{name}: the tokenizer puts a blank in front of every text, also of one that goes on, and can't be told not "
+        "to; save one with a tokenizer.json"
+    )
 
 
 def without_dummy_prefix(tokenizer: str) -> str:

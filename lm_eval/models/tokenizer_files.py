@@ -10,7 +10,7 @@ from typing import Any
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.run_config import RunConfig
-from lm_eval.models.families import find_family
+from lm_eval.models.families import Family, find_family
 from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.gguf.vocabulary import borders_of
@@ -25,7 +25,7 @@ _PLAIN = Checkpoint()
 
 
 def identify_text_borders(
-    config: RunConfig, *, from_file: bool, borders: TextBorders | None = None
+    config: RunConfig, *, from_file: bool, borders: TextBorders | None = None, family: Family | None = None
 ) -> Mapping[str, Any]:
     """Return what the identity of a configuration states of the borders of texts (experiment §9).
 
@@ -35,22 +35,21 @@ def identify_text_borders(
         config: the configuration.
         from_file: whether its task is defined by a file.
         borders: of a loaded model's tokenizer; None reads its files.
+        family: of a loaded model that has no files; None reads them.
     """
     borders = borders or read_text_borders(config.pretrained, config.revision, config.checkpoint)
-    stated = _config_at_hand(config)
-    if borders is None or stated is None:  # what ADD_BOS means here is open, but not that its values differ
+    family = family or _family_at_hand(config)
+    if borders is None or family is None:  # what ADD_BOS means here is open, but not that its values differ
         return {} if config.vectors.add_bos is None else {"ADD_BOS": str(config.vectors.add_bos)}
-    family = find_family(stated, config.pretrained)
     return identify_borders(config, family, borders, from_file=from_file)
 
 
-def _config_at_hand(config: RunConfig) -> Mapping[str, Any] | None:
-    """Return the config of a model that is on this machine."""
+def _family_at_hand(config: RunConfig) -> Family | None:
+    """Return the family of a model that is on this machine."""
     if (gguf := gguf_of(config.pretrained, config.revision, config.checkpoint)) is not None:
-        return config_of(read_header(gguf))
+        return find_family(config_of(read_header(gguf)), config.pretrained)
     path = at_hand(config.pretrained, config.revision, config.checkpoint.subfolder, "config.json")
-    stated: Mapping[str, Any] | None = None if path is None else json.loads(path.read_text(encoding="utf-8"))
-    return stated
+    return None if path is None else find_family(json.loads(path.read_text(encoding="utf-8")), config.pretrained)
 
 
 def read_text_borders(pretrained: str, revision: str | None, checkpoint: Checkpoint) -> TextBorders | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
+from lm_eval.models.families import Family
 from lm_eval.models.info import is_local, model_identity
 from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_files import identify_text_borders
@@ -130,7 +131,7 @@ class Resolver:
             "description": form.description,
             "encoding_scheme": form.encoding_scheme,
             "settings": {key: text for key, text in form.vectors.stated().items() if key != "ADD_BOS"},
-            **self._borders(form, from_file=task.definition is not None, borders=read.borders),
+            **self._borders(form, from_file=task.definition is not None, borders=read.borders, family=read.family),
         }
         return Run(config=config, form=form, task=task, identity=identity)
 
@@ -141,6 +142,7 @@ class Read:
 
     weights: Mapping[str, Any] | None = None
     borders: TextBorders | None = None
+    family: Family | None = None
     data: Mapping[str, str] | None = None
 
 

@@ -91,10 +91,14 @@ def _read(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], Content
         check_use(run.config, model.name, sees_behind=model.attends_both_ways, reads_tokens=model.reads_tokens)
     form, dataset = runs[0].form, runs[0].task.dataset
     contents = read_contents(dataset, form.num_fewshot, form.data_dir)
-    read = Read(data=identify_contents(contents, dataset, form.data_dir))
-    if model.content is not None:
-        read = replace(read, weights=model.content.weights, borders=model.content.borders)
+    read = replace(read_of(model), data=identify_contents(contents, dataset, form.data_dir))
     return identify_now(runs, dtype_name(model.dtype), read), contents
+
+
+def read_of(model: LanguageModel) -> Read:
+    """Return what was read when a model was loaded."""
+    content = model.content
+    return Read() if content is None else Read(weights=content.weights, borders=content.borders, family=content.family)
 
 
 def _alike_in_front(evaluations: Sequence[Evaluation], model: LanguageModel) -> list[list[Evaluation]]:

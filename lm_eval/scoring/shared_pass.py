@@ -153,7 +153,7 @@ class SharedPass:
                 vectors = self.runs[index].config.vectors
                 layer = entry_layer(vectors, self.model)
                 wanted[recipe, vectors.decoding_scheme is not None, layer].append(index)
-        if self.model.family.is_generic:
+        if self.model.family.is_generic or self.model.care is not None:
             self._try_entries({layer for _, _, layer in wanted if layer is not None})
         front = FrontTokens.of(self._first, self.model).decoder if self._first.has_context else ()
         prompts = [

@@ -5,6 +5,7 @@ no batches, no padding, no shared contexts, no hooks, every logit computed. Only
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,7 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.special_tokens import FrontTokens
 from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, takes_tokens
 from lm_eval.inference.reference import encode_segment, score_choice
+from lm_eval.inference.untouched import untouched
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.results.identity import Run
 from lm_eval.scoring.metrics import DocumentScores
@@ -48,7 +50,6 @@ class Verification:
         return f"verified {documents} the plain way: largest difference {self.largest_difference:.1e}, {flipped}"
 
 
-@torch.inference_mode()
 def verify(
     run: Run, model: LanguageModel, documents: Sequence[Document], scores: Sequence[DocumentScores]
 ) -> Verification:
@@ -61,9 +62,10 @@ def verify(
         scores: the run's scores of them, in the same order.
     """
     verification, tokenise = Verification(), Tokeniser(model, run.config, run.task)
-    for document, scored in zip(documents, scores, strict=True):
-        (tokenised,) = tokenise([document])
-        verification.compare(document.doc_id, list(scored.scores), _score(run.config, model, tokenised))
+    with nullcontext() if model.care is None else untouched(model.network), torch.inference_mode():
+        for document, scored in zip(documents, scores, strict=True):
+            (tokenised,) = tokenise([document])
+            verification.compare(document.doc_id, list(scored.scores), _score(run.config, model, tokenised))
     return verification
 
 

@@ -11,8 +11,9 @@ from accelerate.hooks import AlignDevicesHook, add_hook_to_module, attach_align_
 from lm_eval.config.run_config import SEGMENTING_SCHEMES, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
-from lm_eval.inference.conformance import Check, check_sharing, check_structure
+from lm_eval.inference.conformance import check_sharing, check_structure
 from lm_eval.inference.loading import wrap_model
+from lm_eval.inference.trials import Check
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.families import FAMILIES as TABLE
 from lm_eval.models.families import find_family

@@ -244,7 +244,7 @@ def test_windows_of_documents_change_no_score(data_dir, set_windows, monkeypatch
     configs, loaded = grouped_configs(data_dir, "gpt2", "dist_gen"), load("gpt2")
     whole = evaluate(configs, loaded, Execution())
     set_windows(1, 2)
-    monkeypatch.setattr("lm_eval.inference.decoder.MAX_LOGITS", 1)
+    monkeypatch.setattr("lm_eval.inference.token_scores.MAX_LOGITS", 1)
     assert scores_of(evaluate(configs, loaded, Execution())) == pytest.approx(
         scores_of(whole), rel=TOLERANCE, abs=TOLERANCE
     )
