@@ -4,6 +4,7 @@ The plain way: one segment or choice at a time, each with a complete forward pas
 no batches, no padding, no shared contexts, no hooks, every logit computed. Only the arithmetic on vectors is shared.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch import Tensor
 from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.special_tokens import FrontTokens
 from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, takes_tokens
+from lm_eval.errors import RunError
 from lm_eval.inference.reference import encode_segment, score_choice
 from lm_eval.inference.untouched import untouched
 from lm_eval.models.language_model import LanguageModel
@@ -37,7 +39,15 @@ class Verification:
     """The `doc_id` of documents whose best choice differs."""
 
     def compare(self, doc_id: int, scores: Sequence[float], plain: Sequence[float]) -> None:
-        """Compare the scores of a document."""
+        """Compare the scores of a document.
+
+        Raises:
+            RunError: a score of the plain way is not a number.
+        """
+        if not all(map(math.isfinite, plain)):
+            raise RunError(
+                f"document {doc_id}: the plain way scores its choices {list(plain)}, which are not all numbers"
+            )
         self.num_documents += 1
         differences = (abs(a - b) / max(1.0, abs(b)) for a, b in zip(scores, plain, strict=True))
         self.largest_difference = max(self.largest_difference, *differences)
