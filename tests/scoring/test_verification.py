@@ -17,5 +17,5 @@ def test_differences_are_relative_to_scores_that_are_larger_than_one():
 
 @pytest.mark.parametrize("plain", [[float("nan"), -2.0], [-10.0, float("nan")], [float("-inf"), -2.0]])
 def test_a_plain_score_that_is_no_number_is_no_small_difference(plain):
-    with pytest.raises(RunError, match="document 3: the plain way scores its choices .*, which are not all numbers"):
+    with pytest.raises(RunError, match=r"document 3: the plain way scores its choices .*, which are not all numbers"):
         Verification().compare(3, [-10.0, -2.0], plain)
