@@ -14,7 +14,8 @@ RESULTS = DEMO / "results"
 LIMIT = 200
 """Documents, enough for the schemes to differ by more than their standard errors."""
 LAYERS = {"demo-t5": None, "demo-gpt": "E"}
-"""The layer that each model's vectors come from on the first screen: the encoder's last, or the input embeddings."""
+"""The layer that each model's vectors come from on the first screen."""
+ORIGINS = "averaged are the last states of demo-t5's encoder, and demo-gpt's input embeddings"
 
 FIRST = (
     Step("baseline and controls", "run_parallel_baseline.py", "lmeval_results_baseline", ("--controls",)),
@@ -34,11 +35,15 @@ def main() -> int:
     try:
         if status := run_steps(FIRST, RESULTS, flags):
             return status
-        print(f"\n{draw_first_screen(collect(FIRST, RESULTS, LIMIT), LAYERS)}\n", flush=True)
+        screen = f"\n{draw_first_screen(collect(FIRST, RESULTS, LIMIT), LAYERS)}\n({ORIGINS})\n"
+        print(screen, flush=True)
+        num_known = len(collect(THEN, RESULTS, LIMIT))
         if status := run_steps(THEN, RESULTS, flags):
             return status
     except KeyboardInterrupt:
         return 130
+    if len(collect(THEN, RESULTS, LIMIT)) > num_known:
+        print(screen.rstrip())  # which has gone up with the lines of these runs
     number = len(collect((*FIRST, *THEN), RESULTS, LIMIT))
     print(f"\nall {number} results as a table, and as figures with six notebooks:")
     print(f"  {_python()} -m lm_eval.table {os.path.relpath(RESULTS, TOP)}/lmeval*\n  make charts")

@@ -103,6 +103,11 @@ def check_against_model(config: RunConfig, facts: ModelFacts, *, decodes: bool =
     _check_entry(config, facts)
 
 
+def _entries(facts: ModelFacts) -> str:
+    first, last = -facts.num_layers - 1, facts.num_layers - 1
+    return f"choose from 0 to {last}, {first} to -2, middle, or same for a layer that isn't the last"
+
+
 def _check_entry(config: RunConfig, facts: ModelFacts) -> None:
     """See that vectors enter a decoder-only model that is known, at one of its blocks, and are as wide as these."""
     stated, entry, family = config.vectors.decoding_layer, config.vectors.entry_layer, facts.family
@@ -113,8 +118,10 @@ def _check_entry(config: RunConfig, facts: ModelFacts) -> None:
         why = "is an encoder-decoder, whose decoder reads vectors in every block; leave it out"
     elif family.sharing == "none" and not family.is_generic:
         why = "has blocks without attention, in which nothing can be hidden; choose a model of another type"
-    elif entry.resolve(facts.num_layers, "DECODING_LAYER", facts.name) == facts.num_layers:
-        why = f"has no block behind its last hidden state; choose from 0 to {facts.num_layers - 1} or middle"
+    elif isinstance(entry.name, int) and not -facts.num_layers - 1 <= entry.name < facts.num_layers:
+        why = f"has {facts.num_layers} blocks; {_entries(facts)}"
+    elif entry.resolve(facts.num_layers) == facts.num_layers:
+        why = f"has no block behind its last hidden state; {_entries(facts)}"
     elif facts.config.get(str(family.embedding_width)) not in (None, facts.config.get("hidden_size")):
         why = "has embeddings of another width than its blocks; leave it out"
     if why:

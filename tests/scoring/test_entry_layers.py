@@ -124,10 +124,14 @@ def test_a_value_that_is_no_block_is_refused_with_the_valid_ones(text):
 @pytest.mark.parametrize(
     ("family", "settings", "message"),
     [
-        ("gpt2", {"DECODING_LAYER": "3"}, "has no block behind its last hidden state; choose from 0 to 2 or middle"),
+        (
+            "gpt2",
+            {"DECODING_LAYER": "3"},
+            r"has 3 blocks; choose from 0 to 2, -4 to -2, middle, or same for a layer that",
+        ),
         ("gpt2", {"DECODING_LAYER": "-1"}, "has no block behind its last hidden state"),
         ("gpt2", {"DECODING_LAYER": "same"}, "has no block behind its last hidden state"),
-        ("gpt2", {"DECODING_LAYER": "9"}, "out of range; choose from -4 to 3"),
+        ("gpt2", {"DECODING_LAYER": "9"}, "has 3 blocks; choose from 0 to 2"),
         ("t5", {"DECODING_LAYER": "1"}, "is an encoder-decoder, whose decoder reads vectors in every block"),
         ("mamba", {"DECODING_LAYER": "1"}, "has blocks without attention, in which nothing can be hidden"),
     ],

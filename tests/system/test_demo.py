@@ -78,6 +78,7 @@ def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run, mo
     assert "Of what the whole context adds to none,\n  demo-t5 keeps " in first
     num_results = sum(len(list(folder.glob("*.json"))) for folder in results.iterdir())
     assert f"\nall {num_results} results as a table" in first
+    assert first.count("Test 1 in five rows") == 2  # again at the end, below what has run
     monkeypatch.setattr(demo, "RESULTS", results)
     monkeypatch.setattr(demo, "LIMIT", DEMO_LIMIT)
     assert demo.main() == 0
