@@ -87,6 +87,16 @@ class SharedPass:
         return list(indices.items())
 
     @cached_property
+    def _by_decoding(self) -> dict[tuple[Recipe, bool, int | None], list[int]]:
+        """The indices of configurations by what is decoded: which vectors, in which way, from which block."""
+        wanted: dict[tuple[Recipe, bool, int | None], list[int]] = defaultdict(list)
+        for recipe, indices in self._by_recipe:
+            for index in indices:
+                vectors = self.runs[index].config.vectors
+                wanted[recipe, vectors.decoding_scheme is not None, entry_layer(vectors, self.model)].append(index)
+        return wanted
+
+    @cached_property
     def _encode(self) -> SegmentEncoder:
         specs = {recipe.spec for recipe, _ in self._by_recipe}
         return SegmentEncoder(self.model, specs, self.batcher, self.max_kept_bytes)
@@ -147,12 +157,7 @@ class SharedPass:
     def _score_generations(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Test 1 and ordinary scoring: score each choice by its log-probability after the context."""
         whole, documents = documents, _parts(documents)
-        wanted: dict[tuple[Recipe, bool, int | None], list[int]] = defaultdict(list)
-        for recipe, indices in self._by_recipe:
-            for index in indices:
-                vectors = self.runs[index].config.vectors
-                layer = entry_layer(vectors, self.model)
-                wanted[recipe, vectors.decoding_scheme is not None, layer].append(index)
+        wanted = self._by_decoding
         if self.model.family.is_generic or self.model.care is not None:
             self._try_entries({layer for _, _, layer in wanted if layer is not None})
         front = FrontTokens.of(self._first, self.model).decoder if self._first.has_context else ()
@@ -204,7 +209,7 @@ class SharedPass:
             return choices + encoded
         if takes_tokens(self._first, self.model):
             return choices
-        return choices * len(self._by_recipe) + encoded
+        return choices * len(self._by_decoding) + encoded
 
     def bytes_held(self, document: TokenisedDocument) -> int:
         """Estimate the bytes that a document's vectors take."""
