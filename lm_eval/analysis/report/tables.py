@@ -1,5 +1,6 @@
 """The tables of a report: with columns as the tidy table names them, and as people read them."""
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -102,6 +103,11 @@ def _say_score(value: float, error: float | None) -> str:
     rounded = f"{value:.3f}"
     score = "0.000" if rounded == "-0.000" else rounded
     return score if error is None or pd.isna(error) else f"{score} ± {error:.3f}"
+
+
+def slug(title: str) -> str:
+    """Return a title as the name of a file or a place on the page."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
 
 
 def to_markdown(table: pd.DataFrame) -> str:
