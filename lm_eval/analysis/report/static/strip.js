@@ -12,6 +12,9 @@ function spread(run) {
   return (((run * 0.6180339887) % 1) - 0.5) * 0.7;
 }
 
+/** Whether names have to be short. */
+const narrow = () => strip.clientWidth < 600;
+
 function layoutOf(runs, state, by) {
   const axis = { gridcolor: colourOf("--line"), zeroline: false, fixedrange: true };
   return {
@@ -30,7 +33,7 @@ function layoutOf(runs, state, by) {
       ...axis,
       automargin: true,
       tickvals: by.values.map((_, place) => place),
-      ticktext: by.values,
+      ticktext: narrow() ? by.values.map((text) => text.split("/").pop()) : by.values,
       range: [by.values.length - 0.5, -0.5],
     },
   };
@@ -38,7 +41,7 @@ function layoutOf(runs, state, by) {
 
 /** Draw all runs with plotly, in grey; only where rows, score or colours have changed. */
 function drawAll(runs, state, by, score) {
-  const drawn = `${state.by} ${state.score} ${colourOf("--paper")}`;
+  const drawn = `${state.by} ${state.score} ${colourOf("--paper")} ${narrow()}`;
   if (strip.drawn === drawn) return;
   strip.drawn = drawn;
   const place = (run) => by.codes[run] + spread(run);
