@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from lm_eval.analysis.checkpoints import architecture_of
 from lm_eval.analysis.figures.export import save
-from lm_eval.analysis.figures.selection import architecture_of
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.common.atomic import written_whole

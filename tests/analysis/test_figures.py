@@ -6,8 +6,9 @@ import plotly.graph_objects as go
 import pytest
 
 from lm_eval.analysis import figures
+from lm_eval.analysis.checkpoints import architecture_of
 from lm_eval.analysis.figures.score_toggle import without_buttons
-from lm_eval.analysis.figures.selection import architecture_of, best_ablations, main_rows, sort_models
+from lm_eval.analysis.figures.selection import best_ablations, main_rows, sort_models
 from lm_eval.analysis.figures.style import TEMPLATE, look_of
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError

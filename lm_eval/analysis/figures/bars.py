@@ -68,7 +68,7 @@ def _draw(table: pd.DataFrame, published: pd.DataFrame | None, title: str, score
         if published is not None and score is NORMALISED:
             bar_levels.add_published(panel, published)
     _arrange(panels, models, title)
-    low, high = span(panels.figure, "y", including=(0, 1))
+    low, high = span(panels.figure.data, "y", including=(0, 1))
     panels.share_y(score.label, (low if min(low, 0) < -0.05 else 0, high))
     panels.add_titles()
     return panels.figure

@@ -63,7 +63,7 @@ def _draw(runs: LayerRuns, title: str, score: Score) -> go.Figure:
     layout = new_layout(title, plot_height=panels.plot_height, subtitle=runs.subtitle, legend=legend, below=90)
     figure.update_layout(**layout)
     label_layers(figure, runs.layers, ends=(-0.6, len(runs.layers) - 0.4), last_row=len(runs.shots))
-    panels.share_y(score.label, span(figure, "y", including=(1,)))
+    panels.share_y(score.label, span(figure.data, "y", including=(1,)))
     panels.add_titles()
     return figure
 

@@ -71,7 +71,7 @@ def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> g
     legend = Legend(len(families) + 3)
     layout = new_layout(title, plot_height=plot_height, subtitle=subtitle, legend=legend, above=60, below=75)
     figure.update_layout(**layout)
-    low, high = span(figure, "y", including=(1,))
+    low, high = span(figure.data, "y", including=(1,))
     figure.update_yaxes(type="linear", range=(low, high), nticks=5)
     figure.update_yaxes(title_text=score.label, title_font_size=SMALL, col=1, row=(len(schemes) + 1) // 2)
     _label_sizes(figure, main["size_b"], len(schemes))

@@ -17,6 +17,8 @@ INK = "#222222"
 FAINT = "#767676"
 GRID = "#dddddd"
 SHADE = "#e4e4e4"
+TRIED = "#b8b8b8"
+"""All that was tried, the best among many."""
 BEST = "#D55E00"
 CONTROL = "#8a4f7d"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A900", "#555555")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from lm_eval.analysis.figures.selection import architecture_of
+from lm_eval.analysis.checkpoints import architecture_of
 from lm_eval.analysis.report.findings import say_findings, say_title
 from lm_eval.analysis.report.remarks import say_failures, say_missing, say_published, say_runs, say_unreadable
 from lm_eval.analysis.report.tables import best_table, missing_cells, published_table, score_table

@@ -4,14 +4,13 @@ A figure brings its own buttons, which change the score it shows. Here each butt
 visible, how it is laid out), and the page's switch puts all figures into one.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from lm_eval.analysis.figures.score_toggle import SCORES, without_buttons
+from lm_eval.analysis.figures.score_toggle import without_buttons
 from lm_eval.analysis.report.tables import slug
 
 
@@ -56,26 +55,22 @@ def make_drawings(figures: Mapping[str, go.Figure]) -> list[Drawing]:
 
 
 def _states(figure: go.Figure) -> dict[str, dict[str, Any]]:
-    """Return what a figure shows of each score, the one that shows first at the beginning."""
+    """Return what a figure shows of each score, by its column; the one that shows first comes first."""
     menus = figure.layout.updatemenus
     if not menus:
         return {"": _state(figure, [trace.visible is not False for trace in figure.data])}
-    states, keys = {}, {score.button: score.column for score in SCORES}
+    states = {}
     for button in menus[0].buttons:
         changes, layout = button.args
-        pressed = go.Figure(figure).update_layout(updatemenus=figure.layout.updatemenus)
+        visible = list(changes["visible"])
+        pressed = go.Figure(figure)
         for key, value in layout.items():
             if not key.startswith("updatemenus"):
                 pressed.layout[key] = value
-        states[keys.get(button.label, button.label)] = _state(without_buttons(pressed), list(changes["visible"]))
-    first = [trace.visible is not False for trace in figure.data]
-    return dict(sorted(states.items(), key=lambda item: item[1]["visible"] != first))
+        score = next(trace.meta["score"] for trace, shown in zip(figure.data, visible, strict=True) if shown)
+        states[score] = _state(without_buttons(pressed), visible)
+    return states
 
 
 def _state(figure: go.Figure, visible: list[bool]) -> dict[str, Any]:
     return {"visible": visible, "layout": figure.layout.to_plotly_json()}
-
-
-def plain(text: str) -> str:
-    """Return a figure's text without its tags."""
-    return re.sub(r"<[^>]*>", " ", text)

@@ -10,7 +10,7 @@ import pandas as pd
 from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, NORMALISED
 from lm_eval.analysis.report.assets import packed, render
 from lm_eval.analysis.report.commands import find_extras
-from lm_eval.analysis.report.content import Report, find_architectures
+from lm_eval.analysis.report.content import Report
 from lm_eval.analysis.scores import is_baseline
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
@@ -34,6 +34,7 @@ _TEXTS = {
     **{name: SHORT_LABELS[name] for name in SETTING_NAMES},
     "limit": "limit",
     "num_documents": "documents",
+    "versus_chance": "against guessing",
     "dtype": "dtype",
     "data": "data",
     "description": "description",
@@ -57,7 +58,6 @@ def runs_by_column(table: pd.DataFrame, scored: pd.DataFrame) -> dict[str, Any]:
         `texts` and `scores`, columns with key, label and a value a run; `folders` and `files`, where each lies.
     """
     runs = pd.concat([scored, table[is_baseline(table)]], ignore_index=True)
-    runs = runs.assign(architecture=runs["pretrained"].map(find_architectures(runs)))
     places = [path.rpartition("/") for path in runs["path"]]
     extras = find_extras(runs)
     return {

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from lm_eval.analysis.scores import find_best, is_baseline, is_main
+from lm_eval.analysis.findings import count_tried
+from lm_eval.analysis.scores import INTERVAL, is_baseline, is_main
 
 _TESTS = {"dist_gen": "Test 1 (generation)", "dist_sim": "Test 2 (similarity)"}
 _SCORE = "chance_corrected"
-_Z = 1.96
-"""Standard errors in half a 95 % interval."""
 _CONTROL = "no_context"
 _MOST_NAMED = 2
 """Models, and tasks, that a title names; of more it gives the number."""
@@ -66,7 +65,7 @@ def _say_test(rows: pd.DataFrame, architectures: Mapping[str, str], *, named: bo
     if having.empty:
         acc, lacking = rows["acc"], "no baseline above guessing to compare with"
         return f"{begin}, accuracy lies between {acc.min():.3f} and {acc.max():.3f}; there is {lacking}."
-    best = find_best(having, _SCORE)
+    best = count_tried(having)
     return f"{begin}, {_say_groups(best, architectures, ' of the baseline at best')} ({_say_errors(best)})."
 
 
@@ -99,7 +98,7 @@ def _say_share(scores: "pd.Series[float]") -> str:
 
 def _say_errors(rows: pd.DataFrame) -> str:
     """Return how wide the 95 % intervals of scores are, in points of a hundred."""
-    errors = 100 * _Z * rows[f"{_SCORE}_stderr"].dropna()
+    errors = 100 * INTERVAL * rows[f"{_SCORE}_stderr"].dropna()
     if errors.empty:
         return "their errors are not known"
     low, high = round(float(errors.min())), round(float(errors.max()))
@@ -113,7 +112,7 @@ def _say_choice(rows: pd.DataFrame, architectures: Mapping[str, str]) -> list[st
     having = rows[rows[_SCORE].notna()]
     if having.empty:
         return []
-    most = int(having.groupby(["pretrained", "num_fewshot"]).size().max())
+    most = int(count_tried(having)["num_runs"].max())
     if most == 1:
         return ["Nothing was picked: each of these is a model's only run at its number of shots."]
     picked = f"Each of these is the best of up to {most:,} runs over the same documents, and so rather too high"
