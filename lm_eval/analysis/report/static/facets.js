@@ -18,6 +18,7 @@ function buildFacets(runs, state, changed) {
       const box = document.createElement("input");
       const count = document.createElement("span");
       box.type = "checkbox";
+      box.value = text;
       box.addEventListener("change", () => {
         const values = state.filters.get(facet.key) ?? new Set();
         if (box.checked) values.add(value);

@@ -1,7 +1,7 @@
 // Draws the page's figures: each when it comes near the view, all of them before print; all in the score of the switch.
 const DARK_COLOURS = JSON.parse(document.getElementById("dark").textContent);
 const darkness = matchMedia("(prefers-color-scheme: dark)");
-const SMALLEST = 0.5; // of a figure on a narrow screen; below, it is scrolled
+const SMALLEST = 0.43; // of a figure on a narrow screen; below, it is scrolled
 let printing = false;
 
 const figures = [...document.querySelectorAll("figure")].map((element) => ({
