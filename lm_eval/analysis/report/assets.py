@@ -1,4 +1,4 @@
-"""What pages are made of: templates, styles and scripts of this package, plotly.js and DataTables as they are shipped."""
+"""What pages are made of: templates, styles and scripts of this package, plotly.js and DataTables as shipped."""
 
 import functools
 import gzip
@@ -28,22 +28,30 @@ def render(template: str, **values: object) -> str:
 @functools.cache
 def _templates() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_STATIC), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_STATIC),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals.update(
-        style=lambda *names: Markup("\n").join(_file(name) for name in names),
-        script=lambda *names: Markup("\n").join(_file(name) for name in names),
-        plotly_js=lambda: Markup(get_plotlyjs()),
-        datatables_js=lambda: _datatables("js"),
-        datatables_css=lambda: _datatables("css"),
+        files=_files,
+        plotly_js=_plotly_js,
+        datatables=_datatables,
         as_json=as_json,
         dark=_DARK,
     )
     return environment
 
 
-def _file(name: str) -> Markup:
-    return Markup((_STATIC / name).read_text(encoding="utf-8"))  # noqa: S704  (files of this package)
+def _files(*names: str) -> Markup:
+    """Return files of this package, one behind the other."""
+    text = "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in names)
+    return Markup(text)  # noqa: S704
+
+
+def _plotly_js() -> Markup:
+    return Markup(get_plotlyjs())  # noqa: S704  (as its package ships it)
 
 
 def _datatables(ending: str) -> Markup:

@@ -50,6 +50,4 @@ def _extras_of(config: RunConfig) -> tuple[str, str]:
 
 
 def _join(values: dict[str, Any]) -> str:
-    return ",".join(
-        f"{key}={value}" for key, value in values.items() if value is not None and key not in _IN_TABLE
-    )
+    return ",".join(f"{key}={value}" for key, value in values.items() if value is not None and key not in _IN_TABLE)

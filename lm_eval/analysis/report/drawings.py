@@ -1,7 +1,7 @@
 """Figures as a page holds them: drawn when they come into view, with one switch of the score for all.
 
-A figure brings its own buttons, which change the score it shows. Here each button becomes a state of the figure (what is
-visible, how it is laid out), and the page's switch puts all figures into one.
+A figure brings its own buttons, which change the score it shows. Here each button becomes a state of the figure (what
+is visible, how it is laid out), and the page's switch puts all figures into one.
 """
 
 from collections.abc import Mapping

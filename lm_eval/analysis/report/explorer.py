@@ -81,7 +81,8 @@ def _text_column(runs: pd.DataFrame, key: str, label: str) -> dict[str, Any]:
         ]
     else:
         texts = [_say(key, value) for value in values]
-    return {"key": key, "label": label, "is_setting": key in SETTING_NAMES, **_coded(list(zip(texts, values, strict=True)))}
+    pairs = list(zip(texts, values, strict=True))
+    return {"key": key, "label": label, "is_setting": key in SETTING_NAMES, **_coded(pairs)}
 
 
 def _say(key: str, value: object) -> str:
@@ -116,4 +117,5 @@ def _score_column(runs: pd.DataFrame, key: str, label: str) -> dict[str, Any]:
 
 
 def _whole(column: "pd.Series[float]") -> list[int | None]:
-    return [None if pd.isna(value) else round(_PLACES * value) for value in column]
+    scaled = (column * _PLACES).round()
+    return [int(value) if known else None for value, known in zip(scaled, column.notna(), strict=True)]

@@ -54,7 +54,8 @@ def _largest_task(scored: pd.DataFrame, kind: str) -> pd.DataFrame:
     having = runs[runs[_SCORE].notna()]
     counted = having if not having.empty else runs
     task, limit = counted[["task", "limit"]].value_counts().index[0]
-    return runs[(runs["task"] == task) & (runs["limit"] == limit)]
+    chosen: pd.DataFrame = runs[(runs["task"] == task) & (runs["limit"] == limit)]
+    return chosen
 
 
 def _say_test(rows: pd.DataFrame, architectures: Mapping[str, str], *, named: bool) -> str:
@@ -71,7 +72,7 @@ def _say_test(rows: pd.DataFrame, architectures: Mapping[str, str], *, named: bo
 
 def _say_groups(rows: pd.DataFrame, architectures: Mapping[str, str], what: str = "") -> str:
     """Return what the models of each architecture keep; of what, is said once."""
-    parts = []
+    parts: list[str] = []
     for architecture, group in _by_architecture(rows, architectures):
         models = list(dict.fromkeys(group["model"]))
         who = models[0] if len(models) == 1 else f"{len(models)} {architecture} models"

@@ -45,7 +45,8 @@ def test_the_switch_changes_the_score_of_all_figures_by_the_keyboard(browser, re
 def test_what_the_legend_hides_stays_hidden_when_the_score_changes(browser, report):
     hidden = """() => {
         const plot = document.querySelector('.plot');
-        return plot.data.filter((trace) => trace.visible === 'legendonly').map((trace) => trace.legendgroup || trace.name);
+        const hidden = plot.data.filter((trace) => trace.visible === 'legendonly');
+        return hidden.map((trace) => trace.legendgroup || trace.name);
     }"""
     with opened(browser, report) as page:
         wait_for_figures(page)
