@@ -43,7 +43,7 @@ def say_findings(table: pd.DataFrame, scored: pd.DataFrame, architectures: Mappi
         return _say_baselines(table)
     several = scored[scored["kind"].isin(_TESTS)]["task"].str.partition("_")[0].nunique() > 1
     sentences = [_say_test(rows, architectures, named=several) for rows in tests]
-    return [*sentences, *_say_choice(tests[-1], architectures)]
+    return [*sentences, *_say_choice(tests, architectures)]
 
 
 def _largest_task(scored: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -108,19 +108,19 @@ def _say_errors(rows: pd.DataFrame) -> str:
     return f"95 % intervals: {width} points{unknown}"
 
 
-def _say_choice(rows: pd.DataFrame, architectures: Mapping[str, str]) -> list[str]:
-    """Return what picking the best does to a test's scores, and what the paper's main settings give unpicked."""
-    having = rows[rows[_SCORE].notna()]
-    if having.empty:
+def _say_choice(tests: Sequence[pd.DataFrame], architectures: Mapping[str, str]) -> list[str]:
+    """Return what picking the best does to scores, and what the paper's main settings give in the last test."""
+    having = [rows for test in tests if not (rows := test[test[_SCORE].notna()]).empty]
+    if not having:
         return []
-    most = int(count_tried(having)["num_runs"].max())
+    most = max(int(count_tried(rows)["num_runs"].max()) for rows in having)
     if most == 1:
         return ["Nothing was picked: each of these is a model's only run at its number of shots."]
     picked = f"Each of these is the best of up to {most:,} runs over the same documents, and so rather too high"
-    main = _main_rows(having, architectures)
+    main = _main_rows(having[-1], architectures)
     if main.empty:
         return [f"{picked}."]
-    return [f"{picked}; with the paper's main settings, {_say_groups(main, architectures)} in {_short(rows)}."]
+    return [f"{picked}; with the paper's main settings, {_say_groups(main, architectures)} in {_short(main)}."]
 
 
 def _short(rows: pd.DataFrame) -> str:

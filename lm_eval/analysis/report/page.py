@@ -43,7 +43,7 @@ def report_page(report: Report) -> str:
         report=report,
         groups={slug(name): (name, of_group) for name, of_group in groups.items()},
         tables=tables,
-        files={title: slug(title) for title in report.tables},
+        beside={title: slug(title) for title in report.tables},
         scores=[score for score in _SWITCH if score.column in having] if len(having - {""}) > 1 else [],
         num_runs=len(report.runs.table),
     )
