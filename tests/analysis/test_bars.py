@@ -133,7 +133,8 @@ def test_bars_are_full_above_chance_pale_where_that_is_not_told_and_hollow_below
 
 
 def test_an_error_that_is_not_known_is_not_drawn_and_not_told():
-    figure = figures.main_bars(scored({**model("a"), **BASELINE}, {**model("a"), **GEN, "acc_stderr": None}))
+    unknown = {"acc_stderr": None}
+    figure = figures.main_bars(scored({**model("a"), **BASELINE, **unknown}, {**model("a"), **GEN, **unknown}))
     (bar,) = [bar for bar in first_shown(figure, "bar") if values([bar])]
     assert bar.error_y.array is None
     assert "nan" not in bar.hovertext[0]

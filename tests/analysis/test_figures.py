@@ -171,7 +171,7 @@ def test_each_figure_alone_tells_task_documents_and_shots_and_hides_no_template(
     assert "hellaswag_dg, 1,200 documents, 5 shots" in texts(figure).replace("<br>", " ")
     told = figure.to_json()
     assert not re.search(r"customdata\}|Count: |nan", told)
-    assert "± 0.010 s.e." in told or name in ("effects", "best_table")
+    assert "s.e., baseline 0.500, n = 1,200" in told or name in ("effects", "best_table")
 
 
 def two_models() -> pd.DataFrame:
