@@ -146,13 +146,19 @@ def read_tidy(paths: Iterable[Path]) -> pd.DataFrame:
     """Read what `write_tidy` wrote, of several notebooks one below the other.
 
     Raises:
-        ConfigurationError: none of the files is there.
+        ConfigurationError: none of the files is there, or an older version wrote one.
     """
     there = [path for path in paths if path.is_file()]
     if not there:
         names = " or ".join(f"notebooks/{name_notebook(path)}" for path in paths)
         raise ConfigurationError(f"there is nothing in cache/ yet: run {names} first")
-    table = pd.concat([pd.read_parquet(path) for path in there], ignore_index=True)
+    tables = {path: pd.read_parquet(path) for path in there}
+    for path, kept in tables.items():
+        if not {"architecture", "num_layers", "versus_chance"} <= set(kept.columns):
+            raise ConfigurationError(
+                f"{path} is of an older version of lm_eval; run notebooks/{name_notebook(path)} again"
+            )
+    table = pd.concat(tables.values(), ignore_index=True)
     for column in table.columns:
         if pd.api.types.is_string_dtype(table[column]) or table[column].dtype == object:
             table[column] = table[column].astype("object").where(table[column].notna(), None)

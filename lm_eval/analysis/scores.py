@@ -176,18 +176,6 @@ def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[boo
     return chosen & (_equals(table["EXAMPLE_AGG_SCHEME"], settings["EXAMPLE_AGG_SCHEME"]) | one_vector)
 
 
-def is_ablation(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
-    """Return which rows differ from the main configuration in what the grids of experiment §6 leave alone.
-
-    Those grids themselves run every model with and without the mean over segments and over examples, so that these
-    alone make no study of a model.
-    """
-    of_grids = pd.Series(data=True, index=table.index)
-    for name in ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME"):
-        of_grids &= _equals(table[name], None) | _equals(table[name], "mean")
-    return (table["kind"] == kind) & ~(of_grids & _has_main_vectors(table, MAIN_SETTINGS[kind, architecture].public()))
-
-
 def _has_main_vectors(table: pd.DataFrame, settings: Mapping[str, str | None]) -> "pd.Series[bool]":
     """Return which rows have a main configuration's settings, but for segment and example aggregation."""
     same = settings["WORD_AGG_SCHEME"]

@@ -89,7 +89,7 @@ def test_all_notebooks_run_on_what_the_scripts_have_made(demo_run, tmp_path, ker
     charts = {path.name for path in (tmp_path / "notebooks" / "charts").glob("*.png")}
     for test in ("gen", "sim"):
         assert {f"dist_{test}_main.png", f"dist_{test}_scaling.png", f"dist_{test}_gpt_main.png"} <= charts
-        assert {f"dist_{test}_t5_best_5_shots.png", f"dist_{test}_t5_ablations.png"} <= charts
+        assert {f"dist_{test}_t5_best_5_shots.png", f"dist_{test}_t5_effects.png"} <= charts
     kept = pd.read_parquet(tmp_path / "cache" / "dist_gen_t5.parquet")
     assert set(kept["model"]) == {"demo-t5"}
     assert kept["normalised"].notna().all()
@@ -124,6 +124,7 @@ def test_notebooks_run_on_the_published_study(study_dir, tmp_path, kernels):
     assert "21 models over all documents" in printed
     names = {path.name for path in (tmp_path / "notebooks" / "charts").iterdir()}
     assert {"dist_sim_gpt_layer_map.pdf", "dist_sim_gpt_best_5_shots.html", "dist_sim_main.png"} <= names
+    assert {"dist_sim_gpt_all_5_shots.png", "dist_sim_gpt_effects.png", "dist_sim_at_a_glance.png"} <= names
 
 
 @pytest.mark.slow
@@ -185,5 +186,10 @@ def test_a_table_is_kept_as_it_was(reference, tmp_path):
     path = tmp_path / "t.parquet"
     prepared.table.to_parquet(path)
     pd.testing.assert_frame_equal(read_tidy([path, tmp_path / "none.parquet"]), prepared.table)
+    prepared.table.drop(columns="versus_chance").to_parquet(tmp_path / "dist_sim_gpt.parquet")
+    with pytest.raises(
+        ConfigurationError, match=r"older version of lm_eval; run notebooks/dist_sim_charts_gpt.ipynb ag"
+    ):
+        read_tidy([tmp_path / "dist_sim_gpt.parquet"])
     with pytest.raises(ConfigurationError, match=r"no runs of hellaswag_d \(encoder-decoder nothing\)"):
         prepare([reference / "legacy_results"], "hellaswag_d", "encoder-decoder", models=["nothing"])

@@ -8,6 +8,7 @@ from `labels`, its colours from `style`, what stands around its panels from `lay
 from lm_eval.analysis.figures.at_a_glance import at_a_glance
 from lm_eval.analysis.figures.bars import main_bars
 from lm_eval.analysis.figures.best_table import best_settings, best_table
+from lm_eval.analysis.figures.depth_lines import depth_lines
 from lm_eval.analysis.figures.effects import effects
 from lm_eval.analysis.figures.export import save
 from lm_eval.analysis.figures.gallery import draw_all
@@ -22,6 +23,7 @@ __all__ = [
     "at_a_glance",
     "best_settings",
     "best_table",
+    "depth_lines",
     "draw_all",
     "effects",
     "largest_study",

@@ -13,7 +13,7 @@ from lm_eval.analysis.figures.labels import name_test, say_data, say_run, say_sh
 from lm_eval.analysis.figures.layout import ENTRY_PX, Legend, error_bars, lines, new_layout, span
 from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, Score, with_toggle
 from lm_eval.analysis.figures.selection import main_rows, scored_tests, sort_models
-from lm_eval.analysis.figures.style import BEST, DASHED, FAINT, GRID, INK, SMALL, TRIED
+from lm_eval.analysis.figures.style import BEST, DASHED, FAINT, GRID, INK, SMALL, TRIED, size_of
 from lm_eval.analysis.findings import count_tried, say_best
 from lm_eval.analysis.layers import number_layers
 
@@ -25,8 +25,6 @@ _LOWEST_PX = 150
 _LETTER_PX = 8.8
 _COUNT = 0.34
 """Room for the number of runs, as a share of what scores span."""
-_SMALLEST_PX, _LARGEST_PX = 7, 14
-"""Of the best run's dot: the best of few, and of a thousand."""
 _KINDS = {"encoder-decoder": "encoder-decoders", "decoder-only": "decoder-only"}
 
 
@@ -126,8 +124,7 @@ def _traces(column: _Column) -> Iterator[go.Scatter]:
     for runs, colour, width in ((known, TRIED, 9), (column.main.dropna(subset=[score.column]), INK, 9)):
         yield _ranges(column, runs, colour, width)
     best = count_tried(known, score.column)
-    sizes = [_SMALLEST_PX + min(float(np.log10(number)), 3.5) / 3.5 * (_LARGEST_PX - _SMALLEST_PX)
-             for number in best["num_runs"]]  # fmt: skip
+    sizes = [size_of(number) for number in best["num_runs"]]
     heads = [f"the best of {number:,} {'run' if number == 1 else 'runs'}" for number in best["num_runs"]]
     yield go.Scatter(
         x=best[score.column],

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.at_a_glance import at_a_glance
 from lm_eval.analysis.figures.bars import main_bars
+from lm_eval.analysis.figures.depth_lines import depth_lines
 from lm_eval.analysis.figures.effects import effects
 from lm_eval.analysis.figures.labels import name_test, say_shots
 from lm_eval.analysis.figures.layer_heat_map import layer_heat_map
@@ -25,6 +26,7 @@ _FIGURES: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
     "what each setting changes": effects,
     "by layer, lines": layer_lines,
     "by layer, map": layer_heat_map,
+    "by relative depth": depth_lines,
 }
 """By what stands behind the test's name in the report; a figure is added to the report here."""
 

@@ -14,8 +14,8 @@ from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, Score
 from lm_eval.analysis.figures.style import look_of
 from lm_eval.results.labels import LABELS, NOTHING, say_value
 
-BARS = "bars: 95 % intervals, the baseline's error in them"
-"""What error bars of scores are."""
+BARS = "error bars: 95 % intervals"
+"""What error bars of scores are; the baseline's error is in them."""
 _MANY_LAYERS = 10
 _TESTS = {"dist_gen": "Test 1, generation", "dist_sim": "Test 2, similarity"}
 

@@ -106,7 +106,7 @@ def _draw(runs: pd.DataFrame, best: int, title: str | None, score: Score) -> go.
     which = f"the {len(shown)} best of {len(known):,} runs" if len(shown) < len(known) else f"all {len(known)} runs"
     subtitle = lines(
         f"each ribbon a run; values in the order of their best run{f'; the same in all: {same}' if same else ''}",
-        f"{say_data(shown)}; bars: 95 % intervals, the baseline's error in them",
+        f"{say_data(shown)}; bars: 95 % intervals",
         width=width,
     )
     layout = new_layout(title or f"{who}, {which}", plot_height=int(height), subtitle=subtitle, above=34, below=62)

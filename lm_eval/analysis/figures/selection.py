@@ -1,13 +1,13 @@
 """Which runs a figure shows, and in which order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from lm_eval.analysis.scores import MAIN_SETTINGS, find_best, is_ablation, is_main
+from lm_eval.analysis.scores import MAIN_SETTINGS, is_main
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.families import ARCHITECTURES, Architecture
+from lm_eval.models.families import ARCHITECTURES
 
 CONTROL_SCHEME = "no_context"
 
@@ -96,38 +96,12 @@ def is_control(table: pd.DataFrame) -> "pd.Series[bool]":
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of the paper's main configurations, the newest of each model, scheme and number of shots."""
-    rows = _rows_that(is_main, table)
-    return rows.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "encoding_scheme"], keep="last")
-
-
-def best_ablations(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return the best run of each model that was ablated, at each number of shots (experiment §8).
-
-    Ablated are models with a run that differs from the main configuration in more than the mean over segments or
-    examples, which the usual grids run of every model. The best of all a model's runs counts, main ones too, as in the
-    paper's ten best.
-
-    Args:
-        table: runs of one task.
-        score: the column to go by.
-    """
-    others = _rows_that(is_ablation, table).dropna(subset=[score])
-    ablated = set(zip(others["pretrained"], others["num_fewshot"], strict=True))
-    best = find_best(table, score).drop_duplicates(["pretrained", "num_fewshot"], keep="last")
-    keys = zip(best["pretrained"], best["num_fewshot"], strict=True)
-    return best[np.fromiter((key in ablated for key in keys), dtype=bool, count=len(best))]
-
-
-def _rows_that(
-    judge: Callable[[pd.DataFrame, str, Architecture], "pd.Series[bool]"], table: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the rows of which that is true for their own test and architecture; no controls."""
-    architectures = table["architecture"]
     chosen = pd.Series(data=False, index=table.index)
     for kind in set(table["kind"]) & {kind for kind, _ in MAIN_SETTINGS}:
         for architecture in ARCHITECTURES:
-            chosen |= judge(table, kind, architecture) & (architectures == architecture)
-    return table[chosen & ~is_control(table)]
+            chosen |= is_main(table, kind, architecture) & (table["architecture"] == architecture)
+    rows = table[chosen & ~is_control(table)]
+    return rows.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "encoding_scheme"], keep="last")
 
 
 def list_shots(table: pd.DataFrame) -> list[int]:
