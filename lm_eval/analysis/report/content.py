@@ -10,7 +10,7 @@ import pandas as pd
 from lm_eval.analysis.checkpoints import architecture_of
 from lm_eval.analysis.report.findings import say_findings, say_title
 from lm_eval.analysis.report.remarks import say_failures, say_missing, say_published, say_runs, say_unreadable
-from lm_eval.analysis.report.tables import best_table, missing_cells, published_table, score_table
+from lm_eval.analysis.report.tables import baseline_table, best_table, missing_cells, published_table, score_table
 from lm_eval.analysis.runs import Runs
 from lm_eval.analysis.scores import add_scores
 
@@ -58,6 +58,7 @@ def make_report(
     tables = {
         "Best settings of each model": best_table(scored.table),
         _PUBLISHED: published_table(scored.table, architectures),
+        "Baselines": baseline_table(runs.table),
         "Missing cells of the grid": missing_cells(runs.table, architectures),
         "All runs": score_table(scored.table),
     }
