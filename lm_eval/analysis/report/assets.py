@@ -13,11 +13,18 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
-from lm_eval.analysis.figures.style import FAINT, GRID, INK, SHADE
+from lm_eval.analysis.figures.style import FAINT, GRID, INK, SHADE, TRIED
 
 _STATIC = Path(__file__).with_name("static")
-_DARK = {INK: "#e6e6e6", FAINT: "#a3a3a3", GRID: "#3d3d3d", SHADE: "#333333"}
-"""What the lines and words of figures are coloured in a dark page; colours that mean something stay."""
+_DARK = {
+    INK: "#e6e6e6",
+    FAINT: "#a3a3a3",
+    GRID: "#3d3d3d",
+    SHADE: "#333333",
+    TRIED: "#5a5d63",
+    '"fillcolor":"white"': '"fillcolor":"#16181b"',
+}
+"""What is written in place of what in figures of a dark page: lines, words and boxes; colours with a meaning stay."""
 
 
 def render(template: str, **values: object) -> str:

@@ -41,8 +41,8 @@ def say_findings(table: pd.DataFrame, scored: pd.DataFrame, architectures: Mappi
     tests = [rows for kind in _TESTS if not (rows := _largest_task(scored, kind)).empty]
     if not tests:
         return _say_baselines(table)
-    several = scored[scored["kind"].isin(_TESTS)]["task"].str.partition("_")[0].nunique() > 1
-    sentences = [_say_test(rows, architectures, named=several) for rows in tests]
+    tested = scored[scored["kind"].isin(_TESTS)]
+    sentences = [_say_test(rows, architectures, _say_part(rows, tested)) for rows in tests]
     return [*sentences, *_say_choice(tests, architectures)]
 
 
@@ -58,10 +58,17 @@ def _largest_task(scored: pd.DataFrame, kind: str) -> pd.DataFrame:
     return chosen
 
 
-def _say_test(rows: pd.DataFrame, architectures: Mapping[str, str], *, named: bool) -> str:
+def _say_part(rows: pd.DataFrame, tested: pd.DataFrame) -> str:
+    """Return of which dataset and slice of documents runs are, where there are several."""
+    dataset = f" on {rows['dataset'].iloc[0]}" if tested["dataset"].nunique() > 1 else ""
+    limit = rows["limit"].iloc[0]
+    which = "all documents" if limit == "None" else f"--limit {limit}"
+    return f"{dataset}{f' with {which}' if tested['limit'].nunique() > 1 else ''}"
+
+
+def _say_test(rows: pd.DataFrame, architectures: Mapping[str, str], part: str) -> str:
     """Return what the best runs of a test keep of the baseline, by architecture."""
-    task = f" on {rows['task'].iloc[0].partition('_')[0]}" if named else ""
-    begin = f"In {_TESTS[rows['kind'].iloc[0]]}{task}"
+    begin = f"In {_TESTS[rows['kind'].iloc[0]]}{part}"
     having = rows[rows[_SCORE].notna()]
     if having.empty:
         acc, lacking = rows["acc"], "no baseline above guessing to compare with"

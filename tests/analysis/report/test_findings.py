@@ -34,11 +34,11 @@ def test_the_best_runs_of_each_architecture_are_told_with_their_intervals_and_of
         {**GPT, "acc": 0.30, "acc_stderr": 0.02, "NORM": "L2"},
         *baselines,
     )
-    # (0.45 - 0.25) / (0.5 - 0.25) = 0.8, and 1.96 × 0.01 / 0.25 = 8 points
+    # (0.45 - 0.25) / (0.5 - 0.25) = 0.8, and 1.96 * 0.01 / 0.25 = 8 points
     assert first == (
         "In Test 1 (generation), t5 keeps 80 % of the baseline at best, gpt 20 % (95 % intervals: ± 8 to 16 points)."
     )
-    assert second.startswith("Each of these is the best of up to 2 runs over the same documents, and so rather too high")
+    assert second.startswith("Each of these is the best of up to 2 runs over the same documents, and so rather too")
     assert len(sentences) == 2
 
 
@@ -70,6 +70,12 @@ def test_runs_without_a_baseline_clear_of_guessing_are_told_by_their_accuracy():
     (sentence,) = find({**GPT, "acc": 0.3}, {**BASELINE, **GPT, "acc": 0.26})
     lacking = "there is no baseline above guessing to compare with"
     assert sentence == f"In Test 1 (generation), accuracy lies between 0.300 and 0.300; {lacking}."
+
+
+def test_where_there_are_several_slices_the_one_with_the_most_runs_is_told_and_named():
+    others = [{**GPT, "limit": "100", "acc": 0.4}, {**GPT, "limit": "100", "NORM": "L2"}]
+    sentence = find({**GPT, "acc": 0.3}, *others, {**BASELINE, **GPT}, {**BASELINE, **GPT, "limit": "100"})[0]
+    assert sentence.startswith("In Test 1 (generation) with --limit 100, gpt keeps 60 % of the baseline")
 
 
 def test_errors_that_are_not_known_are_said_to_be_unknown():
