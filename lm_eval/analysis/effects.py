@@ -111,14 +111,15 @@ def _pairs_of(table: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
     score = "acc" if table["chance_corrected"].isna().all() else "chance_corrected"
     table = table[table[score].notna()].reset_index(drop=True)
     rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    places = {_key(row): place for place, row in enumerate(rows)}
+    stated = [{name: _text(row[name]) for name in SAME_CONFIGURATION} for row in rows]
+    places = {tuple(texts.values()): place for place, texts in enumerate(stated)}
     found: list[dict[str, Any]] = []
     for setting in settings:
         if table[setting].nunique(dropna=False) < 2:
             continue
-        for row in rows:
+        for row, texts in zip(rows, stated, strict=True):
             reference = _reference(setting, row)
-            other = _partner(row, setting, reference, places)
+            other = _partner(texts, setting, _text(reference), places)
             if other is None:
                 continue
             partner = rows[other]
@@ -137,43 +138,42 @@ def _reference(setting: str, row: Mapping[str, Any]) -> str | None:
     return value
 
 
-def _partner(
-    row: Mapping[str, Any], setting: str, reference: str | None, places: Mapping[tuple[Any, ...], int]
-) -> int | None:
+_Texts = dict[str, str]
+"""A row's `SAME_CONFIGURATION` as texts."""
+
+
+def _partner(texts: _Texts, setting: str, reference: str, places: Mapping[tuple[str, ...], int]) -> int | None:
     """Return the place of the run that has the reference's value and is the same in all else; None: there is none."""
-    if _text(row[setting]) == _text(reference):
+    if texts[setting] == reference:
         return None
-    form = _without_idle({**row, setting: reference})
-    key = None if form is None else _key(form)
-    return None if key is None or key == _key(row) else places.get(key)
-
-
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(_text(row[name]) for name in SAME_CONFIGURATION)
+    form = _without_idle({**texts, setting: reference})
+    return None if form is None or form == texts else places.get(tuple(form.values()))
 
 
 def _text(value: object) -> str:
     return _UNSET if value is None or pd.isna(value) else str(value)  # type: ignore[call-overload]
 
 
-def _without_idle(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _without_idle(texts: _Texts) -> _Texts | None:
     """Return a row with what has no effect in it unset, as tables hold it; None where settings don't go together."""
-    stated = _Stated(*(_text(row[name]) for name in _DECIDING))
-    form = _canonical(stated, has_shots=bool(row["num_fewshot"]), description=str(row["description"] or ""))
+    stated = _Stated(*(texts[name] for name in _DECIDING))
+    description = "" if texts["description"] == _UNSET else texts["description"]
+    form = _canonical(stated, has_shots=texts["num_fewshot"] != "0", description=description)
     if form is None:
         return None
-    done = {**row, **dict(zip(("encoding_scheme", "SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME"), form, strict=True))}
+    scheme, segment, example = form
+    done: _Texts = {**texts, "encoding_scheme": scheme, "SEGMENT_AGG_SCHEME": segment, "EXAMPLE_AGG_SCHEME": example}
     for of_choices, of_context in (
         ("OUT_WORD_AGG_SCHEME", "WORD_AGG_SCHEME"),
         ("OUT_ENCODING_LAYER", "ENCODING_LAYER"),
     ):
-        if _text(done[of_choices]) == _text(done[of_context]):
-            done[of_choices] = None
+        if done[of_choices] == done[of_context]:
+            done[of_choices] = _UNSET
     return done
 
 
 @cache
-def _canonical(stated: _Stated, has_shots: bool, description: str) -> tuple[str | None, str | None, str | None] | None:
+def _canonical(stated: _Stated, has_shots: bool, description: str) -> tuple[str, str, str] | None:
     """Return scheme, segment and example aggregation of the canonical form, which `results.canonical_form` decides."""
     known = known_task(stated.kind, stated.task, None)
     settings = {"WORD_AGG_SCHEME": stated.word, "SEGMENT_AGG_SCHEME": stated.segment, "NORM": stated.norm}
@@ -189,4 +189,4 @@ def _canonical(stated: _Stated, has_shots: bool, description: str) -> tuple[str 
         return None
     form = config if known is None else canonical(config, known.dataset)
     public = form.vectors.public()
-    return form.encoding_scheme, public["SEGMENT_AGG_SCHEME"], public["EXAMPLE_AGG_SCHEME"]
+    return str(form.encoding_scheme), _text(public["SEGMENT_AGG_SCHEME"]), _text(public["EXAMPLE_AGG_SCHEME"])

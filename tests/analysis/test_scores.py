@@ -155,7 +155,7 @@ def test_where_a_run_lies_against_chance_is_told_by_its_interval(acc, state):
     assert list(add_scores(table_of({"acc": acc}, BASELINE)).table["versus_chance"]) == [state]  # 1.96 * 0.01
 
 
-def test_without_an_error_nothing_is_told_apart_from_chance_and_without_chance_nothing_is_said():
+def test_without_an_error_no_run_is_told_apart_from_chance():
     rows = ({"acc": 0.4, "acc_stderr": None}, {"dataset": "webqs", "rand_acc": None})
     assert list(add_scores(table_of(*rows)).table["versus_chance"]) == ["not told apart", None]
 

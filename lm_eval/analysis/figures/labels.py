@@ -139,7 +139,7 @@ def say_unscored(table: pd.DataFrame, score: Score) -> str:
     if score.column == "acc" or lacking.empty:
         return ""
     said = []
-    for model, runs in lacking.groupby("model", sort=False):
+    for model, runs in lacking.groupby("model", sort=True):
         low, high = runs["acc"].min(), runs["acc"].max()
         said.append(f"{model} (acc {low:.2f}" + ("" if f"{low:.2f}" == f"{high:.2f}" else f" to {high:.2f}") + ")")
     why = "no baseline clear of chance" if score is CHANCE_CORRECTED else "no baseline"

@@ -28,6 +28,7 @@ from lm_eval.results.labels import LABELS
 _PANEL_PX = 270
 _GAP_PX = 44
 _LAST_RANK = 2000
+_WIDE_PX = 7
 _BEST_LOOK = Look(label="best of all runs there", colour=TRIED, pattern="", symbol="circle", dash="solid")
 
 
@@ -93,13 +94,18 @@ def _add_line(panels: Panels, row: int, best: pd.DataFrame, score: Score, *, loo
     """Draw the points of a line, joined where layers have numbers."""
     if best.empty:
         return
-    line = {"color": look.colour, "dash": look.dash, "width": 2}
+    line = {"color": look.colour, "dash": look.dash, "width": _width(look)}
     panels.add_key(look.label, rank=rank, line=line, marker={"color": look.colour, "symbol": look.symbol, "size": 8})
     points = best.set_index(LAYER).reindex(list_layers(best[LAYER])).reset_index()
     joined = points[LAYER].map(is_numbered).astype(bool)
     for part, mode in ((points[joined], "lines+markers"), (points[~joined], "markers")):
         if len(part):
             panels.add_named(row, _points(part, score, look, mode), look.label, rank=rank)
+
+
+def _width(look: Look) -> int:
+    """Return how wide a line is: that of the best is so wide that it is told from others without colours too."""
+    return _WIDE_PX if look is _BEST_LOOK else 2
 
 
 def _points(runs: pd.DataFrame, score: Score, look: Look, mode: str) -> go.Scatter:
@@ -115,7 +121,7 @@ def _points(runs: pd.DataFrame, score: Score, look: Look, mode: str) -> go.Scatt
         y=runs[score.column],
         error_y=error_bars(runs[score.error], color=look.colour, thickness=1, width=0),
         mode=mode,
-        line={"color": look.colour, "dash": look.dash, "width": 2},
+        line={"color": look.colour, "dash": look.dash, "width": _width(look)},
         marker={
             "color": fills(look.colour, runs["versus_chance"]),
             "symbol": look.symbol,

@@ -32,6 +32,7 @@ from lm_eval.results.labels import LABELS
 
 _CURVE_PX, _ROW_PX, _GAP_PX = 260, 21, 14
 _LETTER_PX = 8.6
+_SEED = 0
 _SLICES = 48
 """Columns of the matrix, at most."""
 _MOST_POINTS = 300
@@ -80,7 +81,8 @@ class _Matrix:
 
 
 def _draw(runs: pd.DataFrame, title: str | None, score: Score) -> go.Figure:
-    ranked = runs.dropna(subset=[score.column]).sort_values(score.column, kind="stable").reset_index(drop=True)
+    known = runs.dropna(subset=[score.column]).sample(frac=1, random_state=_SEED)  # equal scores in no order
+    ranked = known.sort_values(score.column, kind="stable").reset_index(drop=True)
     matrix = _make_matrix(ranked)
     below = _ROW_PX * len(matrix.names)
     plot_height = _CURVE_PX + _GAP_PX + below
