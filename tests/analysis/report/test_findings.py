@@ -25,7 +25,7 @@ def test_a_title_says_which_models_ran_what():
     assert say_title(many).startswith("3 models on hellaswag: ")
 
 
-def test_the_best_runs_of_each_architecture_are_told_with_their_intervals_and_of_how_many():
+def test_the_best_of_each_architecture_is_told_with_intervals_and_of_how_many():
     baselines = [{**BASELINE, **EXACT, **model} for model in (T5, GPT)]
     first, second, *_ = sentences = find(
         {**T5, "acc": 0.45, "acc_stderr": 0.01},
