@@ -41,10 +41,15 @@ def opened(browser: Any, page: Path, *, size: tuple[int, int] = WIDE, end: str =
     assert errors == []
 
 
-def serious_findings(page: Any) -> list[str]:
-    """Return what axe-core finds on a page that hinders people seriously, each with an element that shows it."""
+def serious_findings(page: Any, *rules: str) -> list[str]:
+    """Return what axe-core finds on a page that hinders people seriously, each with an element that shows it.
+
+    Args:
+        page: an open page.
+        rules: of axe-core; all of them where none is named.
+    """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(page).response["violations"]
+    found = axe.run(page, options={"runOnly": list(rules)} if rules else {}).response["violations"]
     return [
         f"{finding['id']}: {finding['nodes'][0]['html'][:200]}"
         for finding in found

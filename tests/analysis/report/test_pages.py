@@ -21,13 +21,20 @@ def wait_for_figures(page):
 
 
 @pytest.mark.parametrize("name", ["report.html", "explore.html"])
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_a_page_hinders_nobody_seriously_and_asks_nothing_of_a_network(browser, report_dir, name, colours):
+@pytest.mark.parametrize(("colours", "rules"), [("light", []), ("dark", ["color-contrast"])])
+def test_a_page_hinders_nobody_seriously_and_asks_nothing_of_a_network(browser, report_dir, name, colours, rules):
     with opened(browser, report_dir / name, color_scheme=colours) as page:
         page.wait_for_selector(".dt-search")
-        assert serious_findings(page) == []
+        assert serious_findings(page, *rules) == []
         assert page.title().endswith(page.inner_text("h1"))
         assert page.get_attribute("html", "lang") == "en"
+
+
+def test_axe_core_sees_what_hinders(browser, report_dir):
+    with opened(browser, report_dir / "explore.html") as page:
+        page.wait_for_selector(".dt-search")
+        page.evaluate("document.querySelector('.hint').style.color = '#cccccc'")
+        assert [text.partition(":")[0] for text in serious_findings(page, "color-contrast")] == ["color-contrast"]
 
 
 def test_the_switch_changes_the_score_of_all_figures_by_the_keyboard(browser, report):
