@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.inference.loading import load_model
+from lm_eval.inference.tokenizer_loading import load_tokenizer
 from lm_eval.models.text_borders import TextBorders, read_borders
 from lm_eval.models.tokenizer_files import read_text_borders
 from tests.support.tiny_models import save_tiny, train_tokenizer
@@ -97,3 +98,19 @@ def test_the_steps_of_the_file_hold_whatever_transformers_makes_of_them(name, st
     for special in (False, True):
         text = "cafe\u0301 WATER \ufb01ne"
         assert model.tokenize([text], special=special) == [tuple(stated.encode(text, add_special_tokens=special).ids)]
+
+
+@pytest.mark.parametrize("name", ["GPT2Tokenizer", "Qwen2Tokenizer", "CohereTokenizerFast", "PreTrainedTokenizerFast"])
+def test_words_that_no_merges_make_are_tokens_where_the_file_says_so(name, tmp_path):
+    stated = json.loads(train_tokenizer(adds_end=False))
+    stated["model"]["ignore_merges"] = True
+    stated["model"]["vocab"]["\u0120lighthouse"] = len(stated["model"]["vocab"])
+    of_file = Tokenizer.from_str(json.dumps(stated))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (tmp_path / "tokenizer.json").write_text(of_file.to_str())
+    settings = {"tokenizer_class": name, "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer = load_tokenizer(str(tmp_path), Checkpoint(), {"revision": None})
+    text = "the lighthouse in the water"
+    assert "\u0120lighthouse" in of_file.encode(text).tokens
+    assert tokenizer(text)["input_ids"] == of_file.encode(text).ids
