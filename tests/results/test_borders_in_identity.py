@@ -13,7 +13,7 @@ from tests.support.runs import identify
 from tests.support.tiny_models import save_tiny
 from tests.support.tokenizer_forms import BEGIN, save_with_tokenizer
 
-KEYS = ("front_tokens", "dummy_prefix", "dropped_behind")
+KEYS = ("front_tokens", "dummy_prefix", "dropped_behind", "text_borders")
 FRONT, PREFIX = {"front_tokens": [BEGIN]}, {"dummy_prefix": "dropped where a text goes on"}
 
 
@@ -62,6 +62,7 @@ def test_where_files_do_not_tell_the_values_of_add_bos_stay_apart(folders, data_
     (folder / "tokenizer.model").write_bytes(b"of sentencepiece")
     identities = [identify(config(folder, data_dir, ADD_BOS=value)) for value in (None, True, False)]
     assert [identity.get("ADD_BOS") for identity in identities] == [None, "True", "False"]
+    assert {identity["text_borders"] for identity in identities} == {"as the tokenizer's code has them"}
 
 
 def test_configurations_of_the_same_tokens_are_one(folders, data_dir):
