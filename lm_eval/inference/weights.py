@@ -129,8 +129,8 @@ def merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
         ) from error
     if loaded.active_peft_config.is_prompt_learning:
         raise ConfigurationError(
-            f"peft={adapter}: it puts vectors in front of every text and changes no weights, so it can't be merged into "
-            "the model; choose an adapter of the model's layers, such as LoRA"
+            f"peft={adapter}: it puts vectors in front of every text and changes no weights, so it can't be merged "
+            "into the model; choose an adapter of the model's layers, such as LoRA"
         )
     in_place = set(loaded.state_dict())  # whole matrices of the model's own, such as embeddings that were trained too
     foreign, lacking = sorted(of_file - wanted - in_place), sorted(wanted - of_file)
