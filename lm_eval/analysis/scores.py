@@ -72,11 +72,11 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     """Return, for each run, its baseline's accuracy; NaN where there is none."""
     by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for baseline in _rows(baselines):
-        for bos in {baseline["ADD_BOS"], baseline["bos"] or baseline["ADD_BOS"]}:
+        for bos in {_stated(baseline["ADD_BOS"]), _meant_bos(baseline)}:
             by_key.setdefault((*_key(baseline), bos), []).append(baseline)
     accuracies = []
     for run in _rows(runs):
-        candidates = by_key.get((*_key(run), run["bos"] or run["ADD_BOS"]), [])
+        candidates = by_key.get((*_key(run), _meant_bos(run)), [])
         same = [baseline for baseline in candidates if baseline["dtype"] == run["dtype"]]
         fitting = same or [baseline for baseline in candidates if pd.isna(baseline["dtype"]) or pd.isna(run["dtype"])]
         accuracies.append((fitting[-1]["acc"], fitting[-1]["acc_stderr"]) if fitting else (np.nan, np.nan))
@@ -86,6 +86,14 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = table[[*_APART, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
     return rows
+
+
+def _meant_bos(row: Mapping[str, Any]) -> str | None:
+    return _stated(row["bos"]) or _stated(row["ADD_BOS"])
+
+
+def _stated(value: Any) -> str | None:  # noqa: ANN401  (a cell)
+    return None if pd.isna(value) else str(value)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
