@@ -53,7 +53,7 @@ def find(folder: Path, task: str = "quiz", model: str = "hf") -> Task:
 def read(folder: Path, *rows: dict[str, Any]) -> tuple[Example, ...]:
     """The examples of rows, by the task file of a folder."""
     write_rows(folder / "quiz" / "test.jsonl", rows or [ROW])
-    return read_split(find(folder).dataset, "test", str(folder))
+    return tuple(read_split(find(folder).dataset, "test", str(folder)))
 
 
 def expand(names: list[str], model: str, folder: Path) -> list[str]:
