@@ -1,13 +1,15 @@
 """Layers that a grid names for models of any depth: `all` and `every N`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lm_eval.errors import ConfigurationError
 
 LAYER_SETTINGS = ("ENCODING_LAYER", "OUT_ENCODING_LAYER", "DECODING_LAYER")
 """The settings whose lists may hold them."""
 LAYER_LISTS = ("all", "every N")
+_LAST: Mapping[str, int | None] = {"ENCODING_LAYER": None, "OUT_ENCODING_LAYER": -1}
+"""The last hidden state; None stands for the context's layer where the choices' is meant."""
 _STEP = re.compile(r"every ?([1-9][0-9]{0,5})")
 
 
@@ -30,8 +32,8 @@ def step_of(value: object, key: str) -> int | None:
 def spread_layers(values: Sequence[str | int | None], num_layers: int, key: str) -> list[str | int | None]:
     """Return a grid's list for models of one depth, with the layers that `all` and `every N` stand for, each once.
 
-    Of the hidden states 0 to `num_layers` these are all, or those whose index N divides; the last is None, as a grid
-    names it by default. Vectors enter at a block, so that `DECODING_LAYER` has no such last one.
+    Of the hidden states 0 to `num_layers` these are all, or those whose index N divides. The last is named as it is by
+    default, so that its results are found again. Vectors enter at a block, so that `DECODING_LAYER` has no such last.
 
     Args:
         values: the list.
@@ -45,6 +47,6 @@ def spread_layers(values: Sequence[str | int | None], num_layers: int, key: str)
             layers[value] = None
         else:
             layers.update(dict.fromkeys(range(0, num_layers, step)))
-            if key != "DECODING_LAYER" and num_layers % step == 0:
-                layers[None] = None
+            if key in _LAST and num_layers % step == 0:
+                layers[_LAST[key]] = None
     return list(layers)

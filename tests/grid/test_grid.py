@@ -166,7 +166,7 @@ def test_a_model_named_twice_is_run_once():
         ),
         ({"settings": {"NORM": "L2"}}, "grid: NORM must be a list with at least one value, got 'L2'"),
         ({"settings": {"NORM": ()}}, "grid: NORM must be a list with at least one value, got ()"),
-        ({"settings": {"norm": [None], "x": [1]}}, "grid: unknown setting norm, x; choose from WORD_AGG_SCHEME, SEG"),
+        ({"settings": {"norm": [None], "x": [1]}}, "grid: unknown setting norm, x (did you mean 'NORM'?); choose"),
     ],
 )
 def test_lists_that_cannot_be_expanded_are_refused(changes, message):
