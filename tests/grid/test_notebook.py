@@ -52,7 +52,7 @@ def test_a_wrong_call_raises_what_a_script_would_say(gpt2, data_dir, tmp_path):
         ({"limit": "x"}, "limit must be an integer N or START:END"),
         ({"dtype": "float64"}, "--dtype: unknown value 'float64'"),
         ({"num_gpus_per_run": 0}, "--NUM_GPUS_PER_RUN must be a whole number of at least 1, got 0"),
-        ({"data_dir": tmp_path / "none"}, "none"),
+        ({"include_path": tmp_path / "none"}, "include_path: .*none is not a folder"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             run(made, data_dir, tmp_path / "results", **options)
