@@ -159,7 +159,7 @@ def test_a_grid_keeps_its_lists_as_they_were_when_it_was_made():
     assert made == grid(models=["a/b"], settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [0, 1]})
 
 
-def test_layers_by_depth_are_those_of_each_model_and_of_one_block_where_none_is_known():
+def test_layers_by_depth_are_those_of_each_model_or_of_one_block_if_unknown():
     made = grid(models=["a", "b"], num_fewshot=[0], settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": ["all"]})
     layers = [
         [config.vectors.public()["ENCODING_LAYER"] for config in grids.expand(made, CommonOptions(), depths)]
