@@ -41,15 +41,14 @@ class Job:
             check_writable(self.folder.path)
             check_available(self.plan.to_run)
 
-    def driver(self, on_change: OnChange, *, fail_fast: bool) -> Driver | None:
-        """Return the driver that carries the plan out; None where nothing is to run.
+    def driver(self, on_change: OnChange, *, fail_fast: bool) -> Driver:
+        """Return the driver that carries the plan out, where something is to run.
 
         Args:
             on_change: called with the progress.
             fail_fast: whether the first failure ends it.
         """
-        if self.estimate is None:
-            return None
+        assert self.estimate is not None  # noqa: S101
         workforce, remaining = self.estimate.workforce, self.estimate.remaining
         return Driver(self.plan.order, self.folder, workforce, remaining, on_change, fail_fast=fail_fast)
 

@@ -120,10 +120,10 @@ def _as_text(path: str | Path | None) -> str | None:
 def _compute(job: Job, executor: Executor, *, fail_fast: bool, show_progress: bool) -> Summary:
     for note in [*job.checked.notes, *plan_remarks(job.plan)] if show_progress else []:
         print_safely(note)
+    if job.estimate is None:
+        return job.nothing_run
     with _Bar(len(job.plan.to_run), len(job.plan.done), shown=show_progress) as bar:
         driver = job.driver(bar.show, fail_fast=fail_fast)
-        if driver is None:
-            return job.nothing_run
         try:
             return driver.run(executor)
         except KeyboardInterrupt:
@@ -137,8 +137,7 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
 
     def __init__(self, num_runs: int, num_done: int, *, shown: bool) -> None:
         form = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
-        is_shown = shown and num_runs > 0
-        self._bar = tqdm(total=num_runs, bar_format=form, disable=not is_shown, file=sys.stderr, ncols=100)
+        self._bar = tqdm(total=num_runs, bar_format=form, disable=not shown, file=sys.stderr, ncols=100)
         self._skipped = f", {num_done} done before" if num_done else ""
         self._bar.set_postfix_str(f"starting{self._skipped}")
 

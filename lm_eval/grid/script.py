@@ -163,10 +163,10 @@ def _shutting_down(*, asked: bool) -> Iterator[None]:
 
 
 def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
-    with GridProgress(len(job.plan.to_run)) if job.plan.to_run else contextlib.nullcontext() as bar:
-        driver = None if bar is None else job.driver(bar.show, fail_fast=fail_fast)
-        if bar is None or driver is None:
-            return job.nothing_run
+    if job.estimate is None:
+        return job.nothing_run
+    with GridProgress(len(job.plan.to_run)) as bar:
+        driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
         except KeyboardInterrupt:
