@@ -40,13 +40,13 @@ def spread_layers(values: Sequence[str | int | None], num_layers: int, key: str)
         num_layers: the models' blocks.
         key: the setting's name.
     """
-    layers: dict[str | int | None, None] = {}
+    layers: list[str | int | None] = []
     for value in values:
         step = step_of(value, key)
         if step is None:
-            layers[value] = None
+            layers.append(value)
         else:
-            layers.update(dict.fromkeys(range(0, num_layers, step)))
+            layers.extend(range(0, num_layers, step))
             if key in _LAST and num_layers % step == 0:
-                layers[_LAST[key]] = None
-    return list(layers)
+                layers.append(_LAST[key])
+    return list(dict.fromkeys(layers))
