@@ -110,6 +110,12 @@ def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None 
     return Runs(table=table, unreadable=unreadable, num_duplicates=len(every_row) - len(newest))
 
 
+def table_of(results: Iterable[StoredResult]) -> pd.DataFrame:
+    """Return the table of results that were read already, in their order; see `describe_columns`."""
+    sizes = {model.name: model.size_b for model in read_model_list()}
+    return _as_table(_row(stored, stored.path.stat().st_mtime, sizes) for stored in results)
+
+
 def _list_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.json") if not file.name.endswith(FAILURE_ENDING))
 

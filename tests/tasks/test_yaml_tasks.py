@@ -365,7 +365,7 @@ def test_python_that_cannot_be_used_is_named(code, message, tmp_path):
     ("text", "message"),
     [
         ("task: quiz\n  a: b\n", ", line 2: not valid YAML (mapping values are not allowed in this context)"),
-        ("- quiz\n", ": a task file holds KEY: value lines, got ['quiz']"),
+        ("- quiz\n", ": it must hold KEY: value lines, got ['quiz']"),
         (
             "task: quiz\ntest_split: a\ntest_split: b\n",
             ", line 3: not valid YAML (key 'test_split' is given twice, with",
