@@ -33,6 +33,8 @@ _SAME_NUMBER = 0.01
 """How far numbers of documents that errors imply may differ and be the same."""
 _MAY_DIFFER = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "OUT_WORD_AGG_SCHEME")
 """Settings that are looked at apart: in some schemes they have nothing to do."""
+_APART = (*SAME_BASELINE, "ADD_BOS", "bos")
+"""Columns in which baselines differ; of the last two, which mean tokens in front, see `lm_eval.results.baselines`."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def add_scores(table: pd.DataFrame) -> Scored:
     chance-corrected score.
     """
     table = state_documents(table)
-    baselines = table[is_baseline(table)].drop_duplicates([*SAME_BASELINE, "dtype"], keep="last")
+    baselines = table[is_baseline(table)].drop_duplicates([*_APART, "dtype"], keep="last")
     runs = table[~is_baseline(table)].copy()
     joined = _join(runs, baselines)
     runs["chance"] = runs["rand_acc"].fillna(runs["dataset"].map(CHANCE))
@@ -114,10 +116,11 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     """Return, for each run, its baseline's accuracy; NaN where there is none."""
     by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for baseline in _rows(baselines):
-        by_key.setdefault(_key(baseline), []).append(baseline)
+        for bos in {_stated(baseline["ADD_BOS"]), _meant_bos(baseline)}:
+            by_key.setdefault((*_key(baseline), bos), []).append(baseline)
     accuracies = []
     for run in _rows(runs):
-        candidates = by_key.get(_key(run), [])
+        candidates = by_key.get((*_key(run), _meant_bos(run)), [])
         same = [baseline for baseline in candidates if baseline["dtype"] == run["dtype"]]
         fitting = same or [baseline for baseline in candidates if pd.isna(baseline["dtype"]) or pd.isna(run["dtype"])]
         accuracies.append((fitting[-1]["acc"], fitting[-1]["acc_stderr"]) if fitting else (np.nan, np.nan))
@@ -125,8 +128,16 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table[[*SAME_BASELINE, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
+    rows: list[dict[str, Any]] = table[[*_APART, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
     return rows
+
+
+def _meant_bos(row: Mapping[str, Any]) -> str | None:
+    return _stated(row["bos"]) or _stated(row["ADD_BOS"])
+
+
+def _stated(value: Any) -> str | None:  # noqa: ANN401  (a cell)
+    return None if pd.isna(value) else str(value)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -135,20 +146,21 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _name_missing(runs: pd.DataFrame, baselines: pd.DataFrame) -> list[str]:
     """Return the baselines that runs lack, in words, each with what the nearest one there is of instead."""
-    lacking = runs[runs["baseline"].isna()].drop_duplicates([*SAME_BASELINE, "dtype"])
+    lacking = runs[runs["baseline"].isna()].drop_duplicates([*_APART, "dtype"])
     there = _rows(baselines)
-    return [
+    words = (
         f"{row['model']}, {row['dataset']}, {row['num_fewshot']} shots"
         + (f", limit {row['limit']}" if row["limit"] != "None" else "")
         + ("" if pd.isna(row["dtype"]) else f", {row['dtype']}")
         + _say_nearest(row, there)
         for row in _rows(lacking)
-    ]
+    )
+    return list(dict.fromkeys(words))
 
 
 _DIFFERENCES = {
     "dtype": "{}", "num_fewshot": "{} shots", "limit": "--limit {}", "data": "other data",
-    "description": "another description", "ADD_BOS": "ADD_BOS={}",
+    "description": "another description", "bos": "other tokens in front",
 }  # fmt: skip
 """What a baseline may be of that a run is not of, in words."""
 
@@ -158,6 +170,7 @@ def _say_nearest(run: Mapping[str, Any], baselines: Sequence[Mapping[str, Any]])
     said: list[str] = []
     for baseline in baselines:
         differing = [name for name in (*SAME_BASELINE, "dtype") if str(baseline[name]) != str(run[name])]
+        differing += ["bos"] if _meant_bos(baseline) != _meant_bos(run) else []
         if len(differing) == 1 and (name := differing[0]) in _DIFFERENCES:
             said.append(_DIFFERENCES[name].format(baseline[name]))
     return f" (there is one of {' and of '.join(dict.fromkeys(said))})" if said else ""

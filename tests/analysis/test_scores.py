@@ -182,3 +182,21 @@ def test_what_an_older_file_leaves_open_follows_from_runs_over_the_same_document
 def test_the_best_of_a_model_is_told_for_each_dtype_by_itself():
     table = table_of({"acc": 0.3}, {"acc": 0.6}, {"acc": 0.5, "dtype": "bfloat16"})
     assert sorted(find_best(table)["acc"]) == [0.5, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("run", "baseline", "are_together"),
+    [
+        ({"ADD_BOS": "True", "bos": "True"}, {"bos": "True"}, True),
+        ({"ADD_BOS": "False", "bos": "False"}, {"bos": "False"}, True),
+        ({"bos": "True"}, {"ADD_BOS": "True", "bos": "True"}, True),
+        ({}, {"bos": "True"}, True),
+        ({"ADD_BOS": "False", "bos": "False"}, {"bos": "True"}, False),
+        ({"bos": "False"}, {"bos": "True"}, False),
+    ],
+    ids=["stated", "stated that there are none", "stated by the baseline", "open", "another value", "before the rules"],
+)
+def test_a_baseline_belongs_to_runs_of_the_same_tokens_in_front(run, baseline, are_together):
+    scored = add_scores(table_of(run, {**BASELINE, **baseline}))
+    assert scored.table["normalised"].notna().tolist() == [are_together]
+    assert len(scored.missing) == (0 if are_together else 1)

@@ -167,10 +167,11 @@ def _add_keys(figure: go.Figure, score: Score) -> None:
 
 
 def _say(runs: pd.DataFrame, score: Score) -> list[str]:
-    said = ["the share kept of the way from guessing (0) to the model with its whole context (1)"]
-    said = said if score is CHANCE_CORRECTED else []
+    said = []
     if score is CHANCE_CORRECTED:
-        said += say_best(runs)
+        said = ["the share kept of the way from guessing (0) to the model with its whole context (1)", *say_best(runs)]
+    elif score.has_one_scale:
+        said = ["accuracy as a share of that of the model with its whole context; guessing isn't 0"]
     return [*said, f"{say_data(runs)}; bars of best runs: 95 % intervals", say_unscored(runs, score)]
 
 

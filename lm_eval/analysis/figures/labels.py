@@ -12,6 +12,7 @@ import pandas as pd
 
 from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, Score
 from lm_eval.analysis.figures.style import look_of
+from lm_eval.analysis.findings import MINUS
 from lm_eval.results.labels import LABELS, NOTHING, say_value
 
 BARS = "error bars: 95 % intervals"
@@ -72,9 +73,6 @@ def say_number(value: object, digits: int = 3) -> str:
         return NOTHING
     text = f"{value:.{digits}f}"
     return text.replace("-", "" if float(text) == 0 else MINUS)
-
-
-MINUS = "\u2212"
 
 
 def say_data(table: pd.DataFrame) -> str:

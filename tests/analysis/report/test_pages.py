@@ -33,7 +33,7 @@ def test_a_page_hinders_nobody_seriously_and_asks_nothing_of_a_network(browser, 
 def test_axe_core_sees_what_hinders(browser, report_dir):
     with opened(browser, report_dir / "explore.html") as page:
         page.wait_for_selector(".dt-search")
-        page.evaluate("document.querySelector('.hint').style.color = '#cccccc'")
+        page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
         assert [text.partition(":")[0] for text in serious_findings(page, "color-contrast")] == ["color-contrast"]
 
 
