@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from lm_eval.analysis.findings import count_tried
-from lm_eval.analysis.scores import INTERVAL, is_baseline, is_main
+from lm_eval.analysis.scores import ABOVE, BELOW, INTERVAL, NOT_TOLD, is_baseline, is_main
 
 _TESTS = {"dist_gen": "Test 1 (generation)", "dist_sim": "Test 2 (similarity)"}
 _SCORE = "chance_corrected"
 _CONTROL = "no_context"
+_FEW = 2
+"""Fewer runs are not counted by where they lie."""
 _MOST_NAMED = 2
 """Models, and tasks, that a title names; of more it gives the number."""
 
@@ -43,7 +45,8 @@ def say_findings(table: pd.DataFrame, scored: pd.DataFrame, architectures: Mappi
         return _say_baselines(table)
     tested = scored[scored["kind"].isin(_TESTS)]
     sentences = [_say_test(rows, architectures, _say_part(rows, tested)) for rows in tests]
-    return [*sentences, *_say_choice(tests, architectures)]
+    against = _say_against_chance(tests[0]) if len(tests) == 1 else []
+    return [*sentences, *against, *_say_choice(tests, architectures)]
 
 
 def _largest_task(scored: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -113,6 +116,17 @@ def _say_errors(rows: pd.DataFrame) -> str:
     width = f"± {high}" if low == high else f"± {low} to {high}"
     unknown = f", of {len(rows) - len(errors)} not known" if len(errors) < len(rows) else ""
     return f"95 % intervals: {width} points{unknown}"
+
+
+def _say_against_chance(rows: pd.DataFrame) -> list[str]:
+    """Return how many runs are clear of guessing, by their 95 % intervals."""
+    told = rows["versus_chance"].dropna()
+    if len(told) < _FEW:
+        return []
+    above, below, open_ = (int((told == state).sum()) for state in (ABOVE, BELOW, NOT_TOLD))
+    return [
+        f"Of {len(told):,} runs, {above:,} lie above guessing, {below:,} below it, and {open_:,} can't be told from it (95 %)."
+    ]
 
 
 def _say_choice(tests: Sequence[pd.DataFrame], architectures: Mapping[str, str]) -> list[str]:
