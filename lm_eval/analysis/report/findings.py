@@ -124,9 +124,8 @@ def _say_against_chance(rows: pd.DataFrame) -> list[str]:
     if len(told) < _FEW:
         return []
     above, below, open_ = (int((told == state).sum()) for state in (ABOVE, BELOW, NOT_TOLD))
-    return [
-        f"Of {len(told):,} runs, {above:,} lie above guessing, {below:,} below it, and {open_:,} can't be told from it (95 %)."
-    ]
+    lying = f"{above:,} lie above guessing, {below:,} below it, and {open_:,} can't be told from it"
+    return [f"Of {len(told):,} runs, {lying} (95 %)."]
 
 
 def _say_choice(tests: Sequence[pd.DataFrame], architectures: Mapping[str, str]) -> list[str]:
