@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
-from lm_eval.cli.arguments import add_device, make_parser
+from lm_eval.common.arguments import add_device, make_parser
 from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.text import read_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
-from lm_eval.cli.arguments import make_parser
+from lm_eval.common.arguments import make_parser
 from lm_eval.cli.prefetch import (
     Faults,
     ModelFiles,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm_eval.cli.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import ENCODING_SCHEMES, MODEL_KIND_ALIASES, MODEL_KINDS, RunConfig

@@ -1,6 +1,11 @@
-"""Printing that never fails: a log on a full disk or a closed pipe must not end a grid."""
+"""The terminal: how wide it is, whether there is one, and printing that never fails.
+
+A log on a full disk or a closed pipe must not end a grid.
+"""
 
 import contextlib
+import os
+import shutil
 import sys
 from typing import TextIO
 
@@ -14,3 +19,19 @@ def print_safely(text: str, stream: TextIO | None = None) -> None:
     """
     with contextlib.suppress(OSError, ValueError):
         print(text, file=stream or sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is shown by a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def line_width(stream: TextIO | None = None) -> int | None:
+    """Return how many characters a line of a stream may have; None for a file or a pipe, which take any.
+
+    Args:
+        stream: the stream; None takes standard output.
+    """
+    if (stream or sys.stdout).isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size().columns
+    return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval.common.text import format_pairs, read_pairs, short_name
+from lm_eval.common.text import did_you_mean, format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.limit import Limit
 from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
@@ -179,7 +179,8 @@ def _read_arguments(
 def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
     unknown = [key for key in pairs if key not in valid]
     if unknown:
-        raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}; choose from {', '.join(valid)}")
+        near = did_you_mean(unknown[0], valid)
+        raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}{near}; choose from {', '.join(valid)}")
 
 
 def _settings_where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
