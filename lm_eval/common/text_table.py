@@ -10,11 +10,6 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Literal
 
-from rich.box import Box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 NOTHING = "-"
 """Shown for a missing number, or a setting without effect."""
 
@@ -22,8 +17,8 @@ _GAP = 2
 _UNLIMITED = 10_000
 _PART = re.compile(r"[^_\s-]*[_\s-]*")
 """What a line may be broken behind: underscores, hyphens and blanks."""
-_RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
-"""A line below the header and nothing else."""
+_RULED = "    \n    \n ── \n    \n    \n    \n    \n    \n"
+"""A box of rich: a line below the header and nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +115,12 @@ class TextTable:
         """Draw the header and a row for each of the table's."""
         if not self.headings:
             return []
-        table = Table(box=_RULED, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        from rich.box import Box  # noqa: PLC0415  (most calls draw no table)
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        table = Table(box=Box(_RULED), show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         widths = self._widths(width)
         for heading, column in zip(self.headings, widths, strict=True):
             name = Text(_break(heading.name, column))

@@ -16,6 +16,7 @@ from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import DTYPES
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
+from lm_eval.grid.help_page import help_page
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
@@ -39,6 +40,9 @@ class Options(Flags):
             _check_type(flag, getattr(self, flag.name))
         if self.dtype not in (None, *DTYPES):
             raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
+        for flag, needed in (("list", "dry_run"), ("log_texts", "log_samples")):
+            if getattr(self, flag) and not getattr(self, needed):
+                raise ConfigurationError(f"--{flag} does nothing without --{needed}; give both, or leave it out")
         Limit.parse(self.limit)
         revision, checkpoint = _parse_loading(self.loading)
         object.__setattr__(self, "revision", revision)
@@ -77,7 +81,7 @@ def _parse_loading(text: str | None) -> tuple[str | None, Checkpoint]:
 def read_options(
     argv: Sequence[str], *, name: str, description: str, own_switches: Mapping[str, str] | None = None
 ) -> Options:
-    """Read the command line of a grid script; `--help` shows python-fire's page and exits.
+    """Read the command line of a grid script; `--help` prints its page and exits.
 
     Args:
         argv: the arguments, without the script's name.
@@ -92,7 +96,10 @@ def read_options(
     own = [Flag(name=switch, help=line) for switch, line in (own_switches or {}).items()]
     flags = [*FLAGS, *own]
     command = _spell_out(argv, [flag.name for flag in flags])
-    values = fire.Fire(_function_of(flags, description), command=command, name=name, serialize=lambda _: None)
+    if command is None:
+        print(help_page(name, description, flags))
+        raise SystemExit(0)
+    values = fire.Fire(_function_of(flags), command=command, name=name, serialize=lambda _: None)
     chosen = {switch.name: values.pop(switch.name, switch.default) for switch in own}
     for switch in own:
         _check_type(switch, chosen[switch.name])
@@ -103,7 +110,7 @@ def read_options(
     )
 
 
-def _function_of(flags: Sequence[Flag], description: str) -> Callable[..., dict[str, object]]:
+def _function_of(flags: Sequence[Flag]) -> Callable[..., dict[str, object]]:
     """Return a function for fire, with a parameter for each flag, that returns the values given."""
 
     def hold(**given: object) -> dict[str, object]:
@@ -114,18 +121,13 @@ def _function_of(flags: Sequence[Flag], description: str) -> Callable[..., dict[
         for flag in flags
     ]
     hold.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    initials = [flag.name[0] for flag in flags]
-    lines = [
-        # Fire's page names a short form only where no other flag begins so.
-        f"    {flag.name}: {f'(-{flag.short}) ' if flag.short and initials.count(flag.short) > 1 else ''}{flag.help}"
-        for flag in flags
-    ]
-    hold.__doc__ = "\n".join([inspect.cleandoc(description), "", "Args:", *lines])
     return hold
 
 
-def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str]:
+def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str] | None:
     """Return the arguments as `--flag=value`, with texts quoted: fire would read some as numbers, tuples or sums.
+
+    None where help is asked for.
 
     Raises:
         ConfigurationError: an unknown flag, a text flag without its value, or an argument that belongs to no flag.
@@ -141,7 +143,7 @@ def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str]:
         name = flag.lstrip("-").replace("-", "_")
         name = _SHORT.get(name, name)
         if name in ("help", "h"):
-            return ["--", "--help"]
+            return None
         _refuse_unknown(flag, name, valid)
         if name in spelled:
             raise ConfigurationError(f"--{name} is given twice")

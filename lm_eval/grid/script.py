@@ -15,22 +15,19 @@ from typing import TypeVar
 
 from lm_eval.common.atomic import check_writable
 from lm_eval.common.command import exit_status
+from lm_eval.common.console import line_width
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.console import (
-    GridProgress,
-    describe_failures,
-    describe_unwritten,
-    print_counts,
-    print_plan,
-    print_results,
-)
+from lm_eval.grid.console import describe_failures, describe_unwritten, print_counts, print_plan, print_results
+from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.estimate import Estimate, make_estimate
 from lm_eval.grid.grid import Grid
+from lm_eval.grid.next_step import next_steps
 from lm_eval.grid.options import Options, read_options
 from lm_eval.grid.plan import Plan, describe_plan, make_plan
 from lm_eval.grid.preflight import check_available, preflight
+from lm_eval.grid.progress import GridProgress
 from lm_eval.grid.shutdown import shut_down, shutdown_command
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling.driver import Driver
@@ -123,7 +120,7 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         executor.check_paths(sorted({path for run in plan.to_run for path in run.paths}))
     print_plan(plan, folder, estimate, checked.notes)
     if options.dry_run:
-        print("\n".join(describe_plan(plan, describe)))
+        print("\n".join(describe_plan(plan, describe) if options.list else describe_dry_run(plan, line_width())))
         if options.shutdown_at_exit:
             print(f"at the end this machine would be shut down with: {' '.join(shutdown_command())}")
         return 0
@@ -135,8 +132,9 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         failures = describe_failures(plan, summary, folder)
         if summary.stopped:
             print_counts(summary)
-        print_results(checked.runs, folder)
+        print_results(plan, checked.runs, folder)
         print("".join(f"{line}\n" for line in failures), end="", file=sys.stderr)
+        print("".join(f"{line}\n" for line in next_steps(checked.runs, folder, options)), end="")
         return 1 if failures else 0
 
 
@@ -160,7 +158,9 @@ def _run(
 ) -> Summary:
     if estimate is None:
         return Summary(Progress(planned=0, skipped=len(plan.done)))
-    with GridProgress(len(plan.to_run)) as bar:
+    from lm_eval.grid.display import GridDisplay  # noqa: PLC0415  (a plan needs no display)
+
+    with GridDisplay(GridProgress.of(estimate), folder) as bar:
         driver = Driver(plan.order, folder, estimate.workforce, estimate.remaining, bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
