@@ -30,6 +30,7 @@ def _task_list() -> str:
 _KINDS = ", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES))
 _EPILOG = f"""
 python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
+python -m lm_eval show --task … --doc N shows a document as a model gets it (show --help)
 
 settings in --model_args:
   the model               pretrained, revision, dtype, device_map, {", ".join(CHECKPOINT_KEYS)}
@@ -65,6 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log_samples", action="store_true", help="store the scores of every document too, for comparisons"
+    )
+    parser.add_argument(
+        "--log_texts",
+        action="store_true",
+        help="with --log_samples: store its context segments and choices too, to be read beside the scores",
     )
     parser.add_argument(
         "--verify",
@@ -158,6 +164,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         device=args.device,
         limit=args.limit,
         log_samples=args.log_samples,
+        log_texts=args.log_texts,
         verify=args.verify,
         include_path=args.include_path,
         description_dict=descriptions,
@@ -177,6 +184,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from lm_eval.cli import encode as encode_command  # noqa: PLC0415
 
         return encode_command.main(argv[1:])
+    if argv[:1] == ["show"]:
+        from lm_eval.cli import show as show_command  # noqa: PLC0415
+
+        return show_command.main(argv[1:])
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return exit_status(
