@@ -72,8 +72,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     Returns:
         `results`, `versions`, `config` (experiment §7), `identity`, `run`; with groups among the tasks `groups`, the
         mean of each metric over a group's documents; with `log_samples` also `samples[task]`, one dict a document with
-        `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`; with `log_texts` also `context`, its samples of
-        segments (or `contexts`, one for each choice, where these differ), and `choices`.
+        `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`; with `log_texts` also `choices` and `context`,
+        its samples of segments (or `contexts`, one for each choice, where these differ).
 
     Raises:
         ConfigurationError: the call is wrong; nothing was computed.

@@ -104,7 +104,7 @@ def _say_p(p_value: float) -> str:
 def draw_interval(low: float, middle: float, high: float) -> str:
     """Return a line with an interval on it, its middle, and 0."""
     reach = max(0.01, abs(low), abs(high))
-    step = 10 ** math.floor(math.log10(reach))
+    step = 10.0 ** math.floor(math.log10(reach))
     end = next(step * factor for factor in (1, 2, 5, 10) if step * factor >= reach - 1e-12)
     line = ["─"] * (_LINE + 1)
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
 from typing import NoReturn
 
 from lm_eval.common.text import did_you_mean
@@ -53,9 +52,7 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser(description: str, epilog: str, prog: str | None = None) -> argparse.ArgumentParser:
     """Return a parser that keeps line breaks in its help and accepts no abbreviated flags."""
-    return Parser(
-        prog=prog, description=description, epilog=epilog, formatter_class=_Formatter, allow_abbrev=False
-    )
+    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Formatter, allow_abbrev=False)
 
 
 def add_model_args(parser: argparse.ArgumentParser) -> None:

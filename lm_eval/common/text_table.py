@@ -45,21 +45,22 @@ class TextTable:
         Args:
             width: characters a line may have; None takes as many as are needed, a row a line.
         """
-        return "\n".join(self._lines(width or _UNLIMITED))
+        return "\n".join(self.lines(width or _UNLIMITED))
 
-    def _lines(self, width: int) -> list[str]:
-        constants, table = self._without_constants(loosely=False)
-        loose, narrower = table._without_constants(loosely=True)
-        by = narrower._section_by(width)
+    def lines(self, width: int) -> list[str]:
+        """Return its lines, none longer than a width where that is possible."""
+        constants, table = self.without_constants(loosely=False)
+        loose, narrower = table.without_constants(loosely=True)
+        by = narrower.section_by(width)
         if by is None:
-            return _fill([*constants, *loose], width) + narrower._grid(width)
+            return _fill([*constants, *loose], width) + narrower.grid(width)
         lines, index = _fill(constants, width), table.headings.index(narrower.headings[by])
         for value in dict.fromkeys(row[index] for row in table.rows):
             section = TextTable(table.headings, [row for row in table.rows if row[index] == value])
-            lines += [*([""] if lines else []), *section._lines(width)]
+            lines += [*([""] if lines else []), *section.lines(width)]
         return lines
 
-    def _section_by(self, width: int) -> int | None:
+    def section_by(self, width: int) -> int | None:
         """Return the column whose values make sections of the rows; None where the table fits, or none would help."""
         if self._fits(width, lines=1):
             return None
@@ -74,7 +75,7 @@ class TextTable:
         cells = (_break(cell, widths[index]) for row in self.rows for index, cell in enumerate(row))
         return sum(widths) + _GAP * (len(widths) - 1) <= width and all(cell.count("\n") < lines for cell in cells)
 
-    def _without_constants(self, *, loosely: bool) -> tuple[list[str], "TextTable"]:
+    def without_constants(self, *, loosely: bool) -> tuple[list[str], "TextTable"]:
         """Return `name=value` of the columns that say the same in all rows, and the table of the others.
 
         A column that says nothing in any row is left out.
@@ -111,7 +112,7 @@ class TextTable:
             widths[index] += min(max(0, len(heading.name) - widths[index]), max(0, room - sum(widths)))
         return widths
 
-    def _grid(self, width: int) -> list[str]:
+    def grid(self, width: int) -> list[str]:
         """Draw the header and a row for each of the table's."""
         if not self.headings:
             return []

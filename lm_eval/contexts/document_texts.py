@@ -64,6 +64,4 @@ def with_texts(
         documents: those that it scores.
     """
     by_id = {document.doc_id: document for document in documents}
-    return [
-        {**sample, **DocumentTexts.of(config, task, by_id[sample["doc_id"]]).content()} for sample in samples
-    ]
+    return [{**sample, **DocumentTexts.of(config, task, by_id[sample["doc_id"]]).content()} for sample in samples]

@@ -116,5 +116,3 @@ def _probe(tokenizer: Any) -> TextBorders:  # noqa: ANN401
         return list(tokenizer.encode(text, add_special_tokens=special).tokens)
 
     return TextBorders.probe(tokens_of, None)
-
-

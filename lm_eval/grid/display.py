@@ -1,4 +1,4 @@
-"""What a grid shows while it runs: in a terminal a bar, a line for each worker, the best so far; elsewhere plain lines."""
+"""What a grid shows while it runs: a bar, a line for each worker, the best so far; without a terminal plain lines."""
 
 import contextlib
 import sys
@@ -147,5 +147,3 @@ def _say_best(stored: StoredResult) -> str:
     error = stored.metrics.get("acc_stderr")
     shown = f"{stored.metrics['acc']:.3f}" + ("" if error is None else f" ± {error:.3f}")
     return f"{shown}  {describe(stored.config)}"
-
-

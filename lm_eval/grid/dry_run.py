@@ -36,7 +36,10 @@ def describe_dry_run(plan: Plan, width: int | None = None) -> list[str]:
             shots[_row(config)].add(config.num_fewshot)
     headings = [Heading(name=name, section="early" if name in ("task", "model") else "never") for name in _NAMES]
     headings += [Heading(name=name, is_number=True) for name in _COUNTS]
-    rows = [[*row, _say_shots(shots[row]), *(str(found[name] or NOTHING) for name in _COUNTS)] for row, found in counts.items()]
+    rows = [
+        [*row, _say_shots(shots[row]), *(str(found[name] or NOTHING) for name in _COUNTS)]
+        for row, found in counts.items()
+    ]
     table = TextTable(headings, rows).draw(width).splitlines() if rows else []
     return [*table, *_describe_reasons(plan), "--dry_run --list names every run"]
 

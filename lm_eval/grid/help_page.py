@@ -10,8 +10,8 @@ from lm_eval.grid.flags import Flag
 _INDENT = 26
 """Where the help of a flag begins."""
 _ABOUT_FLAGS = (
-    "The lists of the grid stand at the top of the script; edit them there. A switch takes no value. Underscores in flags "
-    "may be written as dashes."
+    "The lists of the grid stand at the top of the script; edit them there. A switch takes no value. Underscores in "
+    "flags may be written as dashes."
 )
 
 

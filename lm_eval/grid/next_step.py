@@ -31,7 +31,10 @@ def next_steps(runs: Sequence[Run], folder: ResultsFolder, options: Options) -> 
     places = [place for place in _places(folder.path) if place.is_dir()]
     if all(is_baseline(stored.config) or not stored.config.has_context for stored in results):
         flags = _flags(options, folder.path.parent / "RESULTS_DIR")
-        return ["next: a test whose scores these make comparable, such as", f"  scripts/run_parallel_gen_gpt.py {flags}"]
+        return [
+            "next: a test whose scores these make comparable, such as",
+            f"  scripts/run_parallel_gen_gpt.py {flags}",
+        ]
     known = [stored for place in places for stored in (folder if place == folder.path else ResultsFolder(place))]
     lacking = [stored.config for stored in _without_baseline(results, known)]
     if lacking:
@@ -41,7 +44,10 @@ def next_steps(runs: Sequence[Run], folder: ResultsFolder, options: Options) -> 
             f"  scripts/run_parallel_baseline.py {_flags(options, target, lacking)}",
         ]
     shown = " ".join(map(str, places))
-    return ["next: a report with figures and tables", f"  scripts/report.py {shown} --out {folder.path.parent / 'report'}"]
+    return [
+        "next: a report with figures and tables",
+        f"  scripts/report.py {shown} --out {folder.path.parent / 'report'}",
+    ]
 
 
 def _places(path: Path) -> list[Path]:

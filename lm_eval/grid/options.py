@@ -40,9 +40,9 @@ class Options(Flags):
             _check_type(flag, getattr(self, flag.name))
         if self.dtype not in (None, *DTYPES):
             raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
-        for flag, needed in (("list", "dry_run"), ("log_texts", "log_samples")):
-            if getattr(self, flag) and not getattr(self, needed):
-                raise ConfigurationError(f"--{flag} does nothing without --{needed}; give both, or leave it out")
+        for asked, needed in (("list", "dry_run"), ("log_texts", "log_samples")):
+            if getattr(self, asked) and not getattr(self, needed):
+                raise ConfigurationError(f"--{asked} does nothing without --{needed}; give both, or leave it out")
         Limit.parse(self.limit)
         revision, checkpoint = _parse_loading(self.loading)
         object.__setattr__(self, "revision", revision)

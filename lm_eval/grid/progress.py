@@ -100,9 +100,7 @@ class GridProgress:
 
     def running(self, now: float) -> list[RunningPass]:
         """Return what each worker computes, the one that has run longest first."""
-        found = [
-            self._describe(worker, unit, now) for worker, unit in self._progress.running.items()
-        ]
+        found = [self._describe(worker, unit, now) for worker, unit in self._progress.running.items()]
         return sorted(found, key=lambda one: -one.seconds)
 
     def _describe(self, worker: str, unit: Mapping[str, object], now: float) -> RunningPass:

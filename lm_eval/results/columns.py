@@ -146,9 +146,7 @@ def accuracy(stored: StoredResult) -> float:
     return float(stored.content["results"][stored.config.task]["acc"])
 
 
-def all_columns(
-    results: Sequence[StoredResult], baselines: Mapping[BaselineKey, float] | None
-) -> dict[str, Column]:
+def all_columns(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, float] | None) -> dict[str, Column]:
     """Return every column that results can be shown by, by name."""
     metrics = dict.fromkeys(
         name for stored in results for name in stored.metrics if not name.endswith("_stderr") and name != "acc"
