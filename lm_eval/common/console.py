@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import sys
-from typing import IO, TextIO
+from typing import TextIO
 
 
 def print_safely(text: str, stream: TextIO | None = None) -> None:
@@ -21,7 +21,7 @@ def print_safely(text: str, stream: TextIO | None = None) -> None:
         print(text, file=stream or sys.stderr, flush=True)
 
 
-def is_terminal(stream: IO[str]) -> bool:
+def is_terminal(stream: TextIO) -> bool:
     """Whether a stream is shown by a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 

@@ -11,7 +11,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lm_eval.common.console import is_terminal
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.grid.progress import Documents, GridProgress, RunningPass
@@ -34,7 +33,7 @@ class GridDisplay:
         self._best: dict[str, StoredResult] = {}
         self._console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._live: Live | None = None
-        if is_terminal(self._console.file):
+        if self._console.file.isatty() and not self._console.is_dumb_terminal:
             self._live = Live(
                 get_renderable=self.render,
                 console=self._console,
