@@ -26,7 +26,7 @@ def main() -> int:
             return DONE
         for folder in args.folders:
             lines = describe_status(folder, table=args.table, width=line_width())
-            print("\n".join(fit_lines(lines, line_width())), flush=True)
+            print("\n".join(fit_lines(lines)), flush=True)
         return DONE
 
     return exit_status(show, only_shows=True)

@@ -57,6 +57,25 @@ def build_parser() -> argparse.ArgumentParser:
     add_batch_size(parser)
     add_device(parser)
     parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
+    _add_outputs(parser)
+    parser.add_argument(
+        "--verify",
+        type=int,
+        default=0,
+        metavar="N",
+        help="score the first N documents again, one by one in the plain way, and report the largest difference",
+    )
+    parser.add_argument(
+        "--description_dict_path",
+        type=Path,
+        metavar="FILE",
+        help="JSON object of task names and texts: what stands before the shots",
+    )
+    return parser
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for what is kept of a run, and where."""
     parser.add_argument("--output_path", type=Path, metavar="FILE", help="write the result to this JSON file")
     parser.add_argument(
         "--output_dir",
@@ -72,20 +91,6 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --log_samples: store its context segments and choices too, to be read beside the scores",
     )
-    parser.add_argument(
-        "--verify",
-        type=int,
-        default=0,
-        metavar="N",
-        help="score the first N documents again, one by one in the plain way, and report the largest difference",
-    )
-    parser.add_argument(
-        "--description_dict_path",
-        type=Path,
-        metavar="FILE",
-        help="JSON object of task names and texts: what stands before the shots",
-    )
-    return parser
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lm_eval.common.console import is_terminal, line_width
+from lm_eval.common.console import fit, is_terminal, line_width
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -58,18 +57,9 @@ def describe_status(path: Path, *, table: bool, width: int | None = None) -> lis
     return lines
 
 
-def fit_lines(lines: Sequence[str], width: int | None) -> list[str]:
-    """Return lines that are no longer than a terminal is wide; what follows of one stands below its text."""
-    if width is None:
-        return list(lines)
-    return [fitted for line in lines for fitted in _fit(line, width)]
-
-
-def _fit(line: str, width: int) -> list[str]:
-    if "\n" in line or not line:  # the table, which fits already
-        return line.splitlines() or [""]
-    indent = " " * (len(line) - len(line.lstrip()) + 4)
-    return textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
+def fit_lines(lines: Sequence[str]) -> list[str]:
+    """Return lines that are no longer than a terminal is wide."""
+    return [fitted for line in lines for fitted in (line if "\n" in line else fit(line)).split("\n")]
 
 
 def watch_status(paths: Sequence[Path], *, table: bool) -> None:
@@ -104,7 +94,7 @@ def _draw(paths: Sequence[Path], *, table: bool, width: int | None) -> "Renderab
                 record = driver.record
                 ended = record.finished + record.elsewhere + record.failed
                 shown.append(ProgressBar(total=record.planned, completed=ended))
-        lines = fit_lines(describe_status(path, table=table, width=width), width)
+        lines = fit_lines(describe_status(path, table=table, width=width))
         shown += [Text(line, style="red" if line.startswith("failed: ") else "", no_wrap=True) for line in lines]
     return Group(*shown, Text(datetime.now().astimezone().strftime("%H:%M:%S, Ctrl-C ends"), style="dim"))
 

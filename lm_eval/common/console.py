@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import sys
+import textwrap
 from typing import TextIO
 
 
@@ -24,6 +25,20 @@ def print_safely(text: str, stream: TextIO | None = None) -> None:
 def is_terminal(stream: TextIO) -> bool:
     """Whether a stream is shown by a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def fit(line: str, stream: TextIO | None = None) -> str:
+    """Return a line broken between words where a stream's terminal is too narrow for it; what follows is indented.
+
+    Args:
+        line: the line.
+        stream: the stream; None takes standard output.
+    """
+    width = line_width(stream)
+    if width is None or len(line) <= width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def line_width(stream: TextIO | None = None) -> int | None:

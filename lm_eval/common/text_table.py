@@ -71,7 +71,7 @@ class TextTable:
 
     def _fits(self, width: int, lines: int) -> bool:
         """Whether the table is no wider than that, with headers broken, and cells into so many lines."""
-        widths = self._narrowest() if lines == 1 else self._widths(width)
+        widths = self._widths(width)
         cells = (_break(cell, widths[index]) for row in self.rows for index, cell in enumerate(row))
         return sum(widths) + _GAP * (len(widths) - 1) <= width and all(cell.count("\n") < lines for cell in cells)
 
@@ -93,23 +93,24 @@ class TextTable:
                 kept.append(index)
         return constants, TextTable([self.headings[i] for i in kept], [[row[i] for i in kept] for row in self.rows])
 
-    def _narrowest(self) -> list[int]:
-        """Return the width of each column with its header broken and its cells whole."""
+    def _narrowest(self, header_lines: int) -> list[int]:
+        """Return the width of each column with its header broken into so many lines and its cells whole."""
         return [
-            max(_longest_part(heading.name), *(len(row[index]) for row in self.rows))
+            max(_narrowest_of(heading.name, header_lines), *(len(row[index]) for row in self.rows))
             for index, heading in enumerate(self.headings)
         ]
 
     def _widths(self, width: int) -> list[int]:
-        """Return the width of each column: texts are broken, the widest first, and headers left whole while it fits."""
-        widths, room = self._narrowest(), width - _GAP * (len(self.headings) - 1)
+        """Return the width of each column: headers are broken as little as will do, then texts, the widest first."""
+        room = width - _GAP * (len(self.headings) - 1)
+        most = max((len(_parts(heading.name)) for heading in self.headings), default=1)
+        choices = (self._narrowest(lines) for lines in range(1, most + 1))
+        widths = next((widths for widths in choices if sum(widths) <= room), None) or self._narrowest(most)
         texts = [index for index, heading in enumerate(self.headings) if not heading.is_number]
         for index in sorted(texts, key=widths.__getitem__, reverse=True):
             if sum(widths) > room:
                 parts = max(_longest_part(row[index]) for row in self.rows)
                 widths[index] = max(parts, _longest_part(self.headings[index].name), widths[index] - sum(widths) + room)
-        for index, heading in enumerate(self.headings):
-            widths[index] += min(max(0, len(heading.name) - widths[index]), max(0, room - sum(widths)))
         return widths
 
     def grid(self, width: int) -> list[str]:
@@ -145,6 +146,12 @@ def _parts(text: str) -> list[str]:
 
 def _longest_part(text: str) -> int:
     return max(len(part.rstrip()) for part in _parts(text))
+
+
+def _narrowest_of(text: str, lines: int) -> int:
+    """Return the least width at which a text is broken into no more lines than that."""
+    widths = range(_longest_part(text), len(text) + 1)
+    return next(width for width in widths if _break(text, width).count("\n") < lines)
 
 
 def _break(text: str, width: int) -> str:

@@ -1,9 +1,10 @@
 """What a grid prints: its plan, results as a table, failures with causes, results it could not write."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from lm_eval.common.console import line_width
+from lm_eval.common.console import fit, is_terminal, line_width
 from lm_eval.config.run_config import describe
 from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.plan import Plan, plan_remarks
@@ -30,6 +31,15 @@ def print_results(plan: Plan, runs: Sequence[Run], folder: ResultsFolder) -> Non
     if results and (sys.stdout.isatty() or not plan.to_run or plan.done):
         print(format_results(results, width=line_width()))
         print(say_documents(results))
+
+
+def print_failures(lines: Sequence[str]) -> None:
+    """Print what failed on standard error; in a terminal in red."""
+    if not lines:
+        return
+    begin, end = ("\x1b[31m", "\x1b[0m") if is_terminal(sys.stderr) and "NO_COLOR" not in os.environ else ("", "")
+    text = "\n".join(fit(line, sys.stderr) if "\n" not in line else line for line in lines)
+    print(f"{begin}{text}{end}", file=sys.stderr)
 
 
 def describe_failures(plan: Plan, summary: Summary, folder: ResultsFolder) -> list[str]:
@@ -79,15 +89,12 @@ def print_plan(plan: Plan, folder: ResultsFolder, estimate: Estimate | None, not
         estimate: workers and time; None where nothing is to run.
         notes: what else is to be said of them.
     """
-    for note in notes:
-        print(note, file=sys.stderr)
-    for path, why in folder.unreadable.items():
-        print(f"not a result, kept and ignored: {path} ({why})", file=sys.stderr)
-    for remark in plan_remarks(plan):
-        print(remark, file=sys.stderr)
+    unreadable = [f"not a result, kept and ignored: {path} ({why})" for path, why in folder.unreadable.items()]
+    for remark in (*notes, *unreadable, *plan_remarks(plan)):
+        print(fit(remark, sys.stderr), file=sys.stderr)
     outdated = f" ({plan.num_outdated} of them outdated)" if plan.num_outdated else ""
     failed = f", {len(plan.failed)} failed before (--retry_failed runs them again)" if plan.failed else ""
-    print(f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}")
-    if estimate is not None:
-        print("\n".join(estimate.lines()))
+    counts = f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}"
+    for line in (counts, *([] if estimate is None else estimate.lines())):
+        print(fit(line))
     sys.stdout.flush()

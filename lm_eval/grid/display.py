@@ -31,6 +31,7 @@ class GridDisplay:
         self._folder = folder
         self._runs = {describe(run.config): run for unit in progress.units for run in unit.runs}
         self._best: dict[str, StoredResult] = {}
+        self._last_failure = ""
         self._console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._live: Live | None = None
         if self._console.file.isatty() and not self._console.is_dumb_terminal:
@@ -74,12 +75,13 @@ class GridDisplay:
                 self._tell(line)
 
     def _tell(self, line: str) -> None:
-        """Print how a run ended; in a terminal only what went wrong, since the rest stands in the table at the end."""
-        is_failure = line.startswith("failed")
+        """Print how a run ended; not in a terminal, where the end tells it: by the table, or with the causes."""
+        if line.startswith("failed"):
+            self._last_failure = line
         if self._live is None or not sys.stdout.isatty():
             print(line, flush=True)
-        if self._live is not None and (is_failure or "warning:" in line):
-            self._console.print(Text(line, style="red" if is_failure else "yellow"))
+        elif "warning:" in line:
+            self._console.print(Text(line, style="yellow"))
 
     def _note_best(self, line: str) -> None:
         run = self._runs.get(line.partition(": ")[2].partition(": acc ")[0])
@@ -105,6 +107,8 @@ class GridDisplay:
             Text(f"best so far  {_say_best(stored)}", style="green", no_wrap=True, overflow="ellipsis")
             for stored in self._best.values()
         ]
+        if self._last_failure:
+            best.append(Text(self._last_failure, style="red", no_wrap=True, overflow="ellipsis"))
         return Group(self._bar(now), self._counts(now), lines, *rows, *best)
 
     def _bar(self, now: float) -> RenderableType:

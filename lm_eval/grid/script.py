@@ -19,7 +19,14 @@ from lm_eval.common.console import line_width
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
-from lm_eval.grid.console import describe_failures, describe_unwritten, print_counts, print_plan, print_results
+from lm_eval.grid.console import (
+    describe_failures,
+    describe_unwritten,
+    print_counts,
+    print_failures,
+    print_plan,
+    print_results,
+)
 from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.estimate import Estimate, make_estimate
 from lm_eval.grid.grid import Grid
@@ -134,7 +141,7 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         if summary.stopped:
             print_counts(summary)
         print_results(plan, checked.runs, folder)
-        print("".join(f"{line}\n" for line in failures), end="", file=sys.stderr)
+        print_failures(failures)
         print("".join(f"{line}\n" for line in next_steps(checked.runs, folder, options)), end="")
         return 1 if failures else 0
 
@@ -168,5 +175,5 @@ def _run(
         except KeyboardInterrupt:
             bar.close()
             print_counts(driver.summary)
-            print("".join(f"{line}\n" for line in describe_unwritten(driver.summary, folder)), end="", file=sys.stderr)
+            print_failures(describe_unwritten(driver.summary, folder))
             raise

@@ -50,7 +50,7 @@ def test_agreement_difference_and_test_are_told(two):
     assert "accuracy    A 0.500, B 0.700" in lines
     (difference,) = [line for line in lines if line.startswith("difference")]
     assert difference.startswith("difference  B - A = +0.200, 95% interval -0.300 to +0.600")
-    assert "McNemar     p = 0.688 (exact, 6 documents): no difference can be told" in lines  # 2 × 22 / 64
+    assert "McNemar     p = 0.688 (exact, 6 documents): no difference can be told" in lines  # 2 of 6 heads
     assert [line for line in lines if len(line) > 79 and not line.startswith("   /")] == []  # but for long paths
 
 

@@ -19,7 +19,7 @@ def show(capsys, *argv: str) -> tuple[int, str, str]:
 
 def sections_of(printed: str) -> dict[str, list[str]]:
     """The lines of each scheme, by its first line, and those of the choices."""
-    first, *rest = printed.rstrip().split("\n\n")
+    _, *rest = printed.rstrip().split("\n\n")
     return {section.splitlines()[0]: section.splitlines()[1:] for section in rest}
 
 

@@ -1,4 +1,4 @@
-"""How far a grid is: the share of its passes, the time that is left, what its workers do, and how a terminal shows it."""
+"""How far a grid is: the share of its passes, the time that is left, its workers; and how a terminal shows it."""
 
 import io
 from pathlib import Path
@@ -147,12 +147,13 @@ def test_the_best_so_far_is_shown_whichever_ended_last(units, tmp_path):
     assert best.startswith("best so far  0.600 ± 0.100  hellaswag_dg, model, concat_all_examples, 5 shots")
 
 
-def test_only_what_went_wrong_stays_above_the_bar_of_a_terminal_and_in_red(units, tmp_path, monkeypatch, capsys):
+def test_a_terminal_shows_the_last_failure_in_red_as_long_as_the_grid_runs(units, tmp_path, monkeypatch, capsys):
     stream = Terminal()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     with display_of(units, tmp_path, stream) as display:
         display.show(progress_of(finished=1), "done (1/4): one: acc 0.5")
-        display.show(progress_of(failed=1), "failed (2/4): other: no luck")
+        display.show(progress_of(failed=1), f"failed (2/4): other: {'no luck ' * 20}")
+        assert draw(display)[-1].startswith("failed (2/4): other: no luck no luck")
     sent = stream.getvalue()
     assert "done (1/4)" not in sent
     assert "\x1b[31mfailed (2/4): other: no luck" in sent
