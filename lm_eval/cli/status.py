@@ -85,6 +85,7 @@ def _draw(paths: Sequence[Path], *, table: bool, width: int | None) -> "Renderab
     """Return what `--watch` shows now: a bar for each driver that runs, above the lines of its folder."""
     from rich.console import Group  # noqa: PLC0415
     from rich.progress_bar import ProgressBar  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     shown: list[RenderableType] = []
@@ -93,10 +94,12 @@ def _draw(paths: Sequence[Path], *, table: bool, width: int | None) -> "Renderab
             if driver.is_alive and driver.record is not None and driver.record.planned:
                 record = driver.record
                 ended = record.finished + record.elsewhere + record.failed
-                shown.append(ProgressBar(total=record.planned, completed=ended))
+                bar = Table.grid(expand=True)  # a bar by itself ends no line
+                bar.add_row(ProgressBar(total=record.planned, completed=ended))
+                shown.append(bar)
         lines = fit_lines(describe_status(path, table=table, width=width))
         shown += [Text(line, style="red" if line.startswith("failed: ") else "", no_wrap=True) for line in lines]
-    return Group(*shown, Text(datetime.now().astimezone().strftime("%H:%M:%S, Ctrl-C ends"), style="dim"))
+    return Group(*shown, Text(f"{datetime.now().astimezone():%H:%M:%S}", style="dim"))
 
 
 def _describe_drivers(drivers: Sequence[DriverState]) -> Iterator[str]:

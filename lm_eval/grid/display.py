@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -19,6 +20,8 @@ from lm_eval.results.result_file import StoredResult
 from lm_eval.scheduling.heartbeat import Progress
 
 _WORKERS_SHOWN = 8
+_ECHO = 2
+"""Room at the end of lines for the ^C that a terminal shows, which must not begin a line of its own."""
 _REFRESHES = 4
 """How often a second a terminal is drawn anew."""
 
@@ -109,7 +112,8 @@ class GridDisplay:
         ]
         if self._last_failure:
             best.append(Text(self._last_failure, style="red", no_wrap=True, overflow="ellipsis"))
-        return Group(self._bar(now), self._counts(now), lines, *rows, *best)
+        shown = Group(self._bar(now), self._counts(now), lines, *rows, *best)
+        return Constrain(shown, self._console.width - _ECHO)
 
     def _bar(self, now: float) -> RenderableType:
         share, row = self._progress.share(now), Table.grid(padding=(0, 1, 0, 0), expand=True)

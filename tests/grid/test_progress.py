@@ -131,7 +131,7 @@ def test_a_terminal_shows_a_bar_a_line_a_worker_and_fits_it(units, tmp_path):
     assert lines[1] == "1 of 4 runs · 0 of 2 passes · 1 failed"
     assert lines[2].startswith("worker-1  model · concat_all_examples · 5 shots · 2 runs")
     display.show(progress_of(finished=4), None)
-    assert draw(display) == [f"100% {'━' * 75}", "4 of 4 runs · 2 of 2 passes"]
+    assert draw(display) == [f"100% {'━' * 73}", "4 of 4 runs · 2 of 2 passes"]
 
 
 def test_the_best_so_far_is_shown_whichever_ended_last(units, tmp_path):
