@@ -5,7 +5,7 @@ Knows nothing of terminals; `lm_eval.grid.display` draws it.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.grid.estimate import Estimate
@@ -73,16 +73,16 @@ class GridProgress:
             progress: what has ended and what runs.
             now: the time; None takes the clock's.
         """
-        now, self._progress = time.time() if now is None else now, progress
-        known = {worker: self._units_by_text.get(unit["first"]) for worker, unit in progress.running.items()}
+        now = time.time() if now is None else now
+        told = replace(progress, running=dict(progress.running))  # a terminal is drawn from another thread
+        known = {worker: self._units_by_text.get(unit["first"]) for worker, unit in told.running.items()}
         running = {
-            worker: (index, progress.running[worker]["since"]) for worker, index in known.items() if index is not None
+            worker: (index, told.running[worker]["since"]) for worker, index in known.items() if index is not None
         }
-        for index, since in self._running.values():
-            self._took[index] = max(0.0, now - since)
-        for index, _ in running.values():  # it runs on, or again
-            self._took.pop(index, None)
-        self._running = running
+        ended = {index: max(0.0, now - since) for index, since in self._running.values()}
+        again = {index for index, _ in running.values()}  # or still
+        self._took = {index: took for index, took in {**self._took, **ended}.items() if index not in again}
+        self._progress, self._running = told, running
 
     @property
     def runs(self) -> Progress:
