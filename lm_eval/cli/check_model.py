@@ -115,8 +115,8 @@ def _describe_gpus(name: str, parameters: int, model: LanguageModel) -> Iterator
         why = " (float16 overflows)" if dtype == "float32" else ""
         need = memory_gib(parameters, dtype, on_gpu=True)
         shares = {size: _share(name, need, dtype, size, capability) for size in _GPU_GIB}
-        counts = "; ".join(f"{_say_share(share)} of {size:.0f} GiB" for size, share in shares.items())
-        yield what, f"{dtype}{why}, about {need:.1f} GiB: {counts}"
+        counts = ", ".join(f"of {size:.0f} GiB {_say_share(share)}" for size, share in shares.items())
+        yield what, f"{dtype}{why}, about {need:.1f} GiB: on GPUs {counts}"
 
 
 def _share(name: str, need: float, dtype: str, size: float, capability: tuple[int, int]) -> float | None:
@@ -131,9 +131,9 @@ def _share(name: str, need: float, dtype: str, size: float, capability: tuple[in
 
 def _say_share(share: float | None) -> str:
     if share is None:
-        return f"more than {_MOST_GPUS} GPUs"
+        return f"more than {_MOST_GPUS} a run"
     if share < 1:
-        return f"{round(1 / share)} runs share one GPU"
+        return f"{round(1 / share)} runs a GPU"
     return "1 GPU a run" if share == 1 else f"{share:.0f} GPUs a run"
 
 

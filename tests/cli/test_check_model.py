@@ -40,7 +40,7 @@ def test_a_model_of_the_table_is_described_and_tried(tmp_path):
         "32 components; 360 rows in the output matrix, 360 tokens",
         "128 tokens",
         "no_context              </s>",
-        "bfloat16, about 1.5 GiB: 4 runs share one GPU of 11 GiB; ",
+        "bfloat16, about 1.5 GiB: on GPUs of 11 GiB 4 runs a GPU, of 24 GiB 8 runs a GPU",
         "ok      hidden states are numbered as expected",
         "ok      choices stand side by side behind their context",
         "(other)  the cache of a context is repeated for its choices: works too, but isn't used",
