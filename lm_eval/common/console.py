@@ -47,6 +47,4 @@ def line_width(stream: TextIO | None = None) -> int | None:
     Args:
         stream: the stream; None takes standard output.
     """
-    if (stream or sys.stdout).isatty() or os.environ.get("COLUMNS", "").isdecimal():
-        return shutil.get_terminal_size().columns
-    return None
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None

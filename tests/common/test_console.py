@@ -1,0 +1,42 @@
+"""What is known of a terminal, and lines that fit it."""
+
+import io
+import sys
+
+import pytest
+
+from lm_eval.common.console import fit, is_terminal, line_width, print_safely
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> None:
+    """Standard output is a terminal of 40 columns."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+
+
+def test_a_file_takes_lines_of_any_length_whatever_the_environment_says(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert line_width() is None
+    assert fit("word " * 20) == "word " * 20
+
+
+def test_lines_are_broken_between_words_where_a_terminal_is_too_narrow(terminal, capsys):
+    assert line_width() == 40
+    assert fit("  one " + "word " * 8).splitlines() == ["  one word word word word word word word", "      word"]
+    assert fit("short") == "short"
+    assert fit("x" * 50) == "x" * 50  # a path can't be broken
+
+
+def test_a_dumb_terminal_is_none_that_moves_its_cursor(terminal, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    assert is_terminal(sys.stdout)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not is_terminal(sys.stdout)
+
+
+def test_what_cannot_be_printed_is_left_out():
+    stream = io.TextIOWrapper(io.BytesIO())
+    stream.close()
+    print_safely("lost", stream)
+    assert stream.closed
