@@ -1,6 +1,8 @@
 """What is known of a terminal, and lines that fit it."""
 
-import sys
+import os
+from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 
@@ -8,10 +10,13 @@ from lm_eval.common.console import fit, is_terminal, line_width, print_safely
 
 
 @pytest.fixture
-def terminal(monkeypatch, capsys) -> None:
-    """Standard output is a terminal of 40 columns."""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+def terminal(monkeypatch) -> Iterator[TextIO]:
+    """A terminal of 40 columns."""
+    master, slave = os.openpty()
     monkeypatch.setenv("COLUMNS", "40")
+    with os.fdopen(slave, "w") as stream:
+        yield stream
+    os.close(master)
 
 
 def test_a_file_takes_lines_of_any_length_whatever_the_environment_says(monkeypatch, capsys):
@@ -21,17 +26,17 @@ def test_a_file_takes_lines_of_any_length_whatever_the_environment_says(monkeypa
 
 
 def test_lines_are_broken_between_words_where_a_terminal_is_too_narrow(terminal):
-    assert line_width() == 40
-    assert fit("  one " + "word " * 8).splitlines() == ["  one word word word word word word word", "      word"]
-    assert fit("short") == "short"
-    assert fit("x" * 50) == "x" * 50  # a path can't be broken
+    assert line_width(terminal) == 40
+    assert fit("  one " + "word " * 8, terminal).splitlines() == ["  one word word word word word word", "      word word"]
+    assert fit("short", terminal) == "short"
+    assert fit("x" * 50, terminal) == "x" * 50  # a path can't be broken
 
 
 def test_a_dumb_terminal_is_none_that_moves_its_cursor(terminal, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    assert is_terminal(sys.stdout)
+    assert is_terminal(terminal)
     monkeypatch.setenv("TERM", "dumb")
-    assert not is_terminal(sys.stdout)
+    assert not is_terminal(terminal)
 
 
 def test_what_cannot_be_printed_is_left_out(tmp_path):
