@@ -8,7 +8,16 @@ import os
 import shutil
 import sys
 import textwrap
-from typing import TextIO
+from typing import Protocol, TextIO, runtime_checkable
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What may be shown by a terminal."""
+
+    def isatty(self) -> bool:
+        """Whether it is."""
+        ...
 
 
 def print_safely(text: str, stream: TextIO | None = None) -> None:
@@ -22,12 +31,12 @@ def print_safely(text: str, stream: TextIO | None = None) -> None:
         print(text, file=stream or sys.stderr, flush=True)
 
 
-def is_terminal(stream: TextIO) -> bool:
+def is_terminal(stream: Stream) -> bool:
     """Whether a stream is shown by a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def fit(line: str, stream: TextIO | None = None) -> str:
+def fit(line: str, stream: Stream | None = None) -> str:
     """Return a line broken between words where a stream's terminal is too narrow for it; what follows is indented.
 
     Args:
@@ -41,7 +50,7 @@ def fit(line: str, stream: TextIO | None = None) -> str:
     return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def line_width(stream: TextIO | None = None) -> int | None:
+def line_width(stream: Stream | None = None) -> int | None:
     """Return how many characters a line of a stream may have; None for a file or a pipe, which take any.
 
     Args:
