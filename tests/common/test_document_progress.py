@@ -31,7 +31,7 @@ def test_a_log_gets_a_line_now_and_then_with_the_time_that_is_left(clock, capsys
         assert capsys.readouterr().err == ""
         clock.now = 40.0
         advance(40)
-        assert capsys.readouterr().err == "hellaswag_d: 500 of 2,000 documents, about 2 min left\n"
+        assert capsys.readouterr().err == "hellaswag_d: 500 of 2,000 documents, about 2 min 0 s left\n"
         clock.now = 41.0
         progress.finish_window(1000)
     assert capsys.readouterr().err == ""
