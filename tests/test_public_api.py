@@ -188,7 +188,7 @@ def test_help_of_a_grid_script_names_every_flag_and_says_what_it_does(script):
     assert shown.returncode == 0
     page = shown.stdout + shown.stderr
     assert [flag for flag in FLAGS if flag not in page] == []
-    assert "Run configurations again whose result is already in the folder." in page
+    assert "Run configurations again whose result is already in the folder." in " ".join(page.split())
     assert "GROUP" not in page
     assert ("--controls" in page) is (script == "run_parallel_baseline.py")
     assert ("--compression" in page) is script.startswith("run_parallel_gen_")
