@@ -65,7 +65,7 @@ def test_sections_are_not_made_of_single_rows():
 
 def test_headers_are_broken_at_underscores_where_that_helps():
     drawn = table("WORD_AGG_SCHEME", rows=[["mean", "1"], ["last", "2"]]).draw(12).splitlines()
-    assert drawn[:3] == ["WORD_", "AGG_", "SCHEME   acc"]
+    assert drawn[:3] == ["WORD_", "AGG_", "SCHEME  acc"]
 
 
 def test_wide_characters_count_as_they_are_shown():
