@@ -9,8 +9,8 @@ from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.console import line_width
 from lm_eval.errors import ConfigurationError
+from lm_eval.results.baselines import key_of_run
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import baseline_key
 from lm_eval.results.result_file import StoredResult
 from lm_eval.results.table import View, find_baselines, format_results, say_documents, sort_results, write_csv
 
@@ -54,7 +54,7 @@ def _show(args: argparse.Namespace) -> int:
     print(format_results(results, baselines, view=view, width=line_width()))
     print(say_documents(results))
     shows_scores = not view.columns or {"normalised", "chance_corrected"} & set(view.columns)
-    if shows_scores and any(baseline_key(stored.config) not in baselines for stored in results):
+    if shows_scores and any(key_of_run(stored) not in baselines for stored in results):
         print("normalised -: no cross_encoding baseline of the same model, shots, limit and data is among the results")
     return DONE
 

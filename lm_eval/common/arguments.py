@@ -42,7 +42,8 @@ class Parser(argparse.ArgumentParser):
         """Print the message, with what may have been meant, and exit with status 2."""
         flags = [text for action in self._actions for text in action.option_strings if text.startswith("--")]
         unknown = re.search(r"unrecognized arguments: (.*)", message)
-        words = sys.argv[1:] if unknown is None else unknown[1].split()
+        is_missing = "arguments are required" in message  # perhaps for a misspelt flag
+        words = unknown[1].split() if unknown is not None else sys.argv[1:] if is_missing else []
         for word in (word.partition("=")[0] for word in words):
             if word.startswith("--") and word not in flags and (near := did_you_mean(word, {f: f for f in flags})):
                 message = f"unknown flag {word}{near}"

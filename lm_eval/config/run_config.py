@@ -90,8 +90,9 @@ class RunConfig:
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
         if self.encoding_scheme is not None and self.encoding_scheme not in ENCODING_SCHEMES:
+            hint = did_you_mean(self.encoding_scheme, ENCODING_SCHEMES)
             raise ConfigurationError(
-                f"unknown encoding scheme {self.encoding_scheme!r}; choose from {', '.join(ENCODING_SCHEMES)}"
+                f"unknown encoding scheme {self.encoding_scheme!r}{hint}; choose from {', '.join(ENCODING_SCHEMES)}"
             )
         _CHECKS[self.model](self)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.grid.options import Options
+from lm_eval.results.baselines import key_of_run
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import Run, baseline_key
+from lm_eval.results.identity import Run
 from lm_eval.results.result_file import StoredResult
 from lm_eval.results.table import find_baselines, is_baseline
 from lm_eval.tasks.registry import in_form
@@ -62,7 +63,7 @@ def _without_baseline(results: Iterable[StoredResult], known: Iterable[StoredRes
         for stored in results
         if stored.config.is_segmented
         and stored.config.num_fewshot in _BASELINE_SHOTS
-        and baseline_key(stored.config) not in baselines
+        and key_of_run(stored) not in baselines
     ]
 
 

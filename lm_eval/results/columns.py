@@ -10,7 +10,8 @@ from lm_eval.common.text_table import NOTHING, Heading
 from lm_eval.config.run_config import ENCODING_SCHEMES
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.identity import BaselineKey, baseline_key
+from lm_eval.results.baselines import key_of_run
+from lm_eval.results.identity import BaselineKey
 from lm_eval.results.labels import say_cell
 from lm_eval.results.result_file import StoredResult
 
@@ -125,7 +126,7 @@ USUAL_ORDER = (*_RUN[:2], _RUN[3], _RUN[2], *_SETTINGS, *_ORIGINS)
 
 def _normalised(baselines: Mapping[BaselineKey, float]) -> Column:
     def of(stored: StoredResult) -> float | None:
-        baseline = baselines.get(baseline_key(stored.config))
+        baseline = baselines.get(key_of_run(stored))
         return accuracy(stored) / baseline if baseline else None
 
     return Column(name="normalised", of=of, is_score=True)
@@ -133,7 +134,7 @@ def _normalised(baselines: Mapping[BaselineKey, float]) -> Column:
 
 def _chance_corrected(baselines: Mapping[BaselineKey, float]) -> Column:
     def of(stored: StoredResult) -> float | None:
-        baseline, chance = baselines.get(baseline_key(stored.config)), stored.chance
+        baseline, chance = baselines.get(key_of_run(stored)), stored.chance
         if baseline is None or chance is None or baseline <= chance:
             return None
         return (accuracy(stored) - chance) / (baseline - chance)

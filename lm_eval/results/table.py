@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lm_eval.common.text_table import TextTable
 from lm_eval.config.run_config import RunConfig
+from lm_eval.results.baselines import keys_of_baseline
 from lm_eval.results.columns import (
     USUAL_ORDER,
     Column,
@@ -17,7 +18,7 @@ from lm_eval.results.columns import (
     pick_columns,
     usual_columns,
 )
-from lm_eval.results.identity import BaselineKey, baseline_key
+from lm_eval.results.identity import BaselineKey
 from lm_eval.results.result_file import StoredResult
 
 Baselines = Mapping[BaselineKey, float]
@@ -53,7 +54,7 @@ def format_results(
 
     Args:
         results: the results, in the order of the rows.
-        baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised and the
+        baselines: accuracy of each `cross_encoding` baseline, as `find_baselines` has it; adds the normalised and the
             chance-corrected score (experiment §8).
         view: which results are shown, and how; None shows all in the order given.
         width: characters a line may have; None takes as many as are needed.
@@ -143,5 +144,7 @@ def is_baseline(config: RunConfig) -> bool:
 
 
 def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:
-    """Return the accuracy of every `cross_encoding` result, by `baseline_key`."""
-    return {baseline_key(stored.config): accuracy(stored) for stored in results if is_baseline(stored.config)}
+    """Return the accuracy of every `cross_encoding` result, by the keys of the runs that it belongs to."""
+    return {
+        key: accuracy(stored) for stored in results if is_baseline(stored.config) for key in keys_of_baseline(stored)
+    }

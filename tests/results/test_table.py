@@ -31,6 +31,17 @@ def write_older(
     (folder / f"{name}.json").write_text(json.dumps(content))
 
 
+def write_newer(folder: Path, name: str, acc: float, add_bos: str | None, front: list[str], scheme: str) -> None:
+    settings = {"pretrained": "any/model", "ADD_BOS": add_bos}
+    if scheme != "cross_encoding":
+        settings["WORD_AGG_SCHEME"] = "mean"
+    stated = ",".join(f"{key}={value}" for key, value in settings.items())
+    write_older(folder, name, acc, limit="60", model_args=stated, task_args=f"encoding_scheme={scheme}")
+    path = folder / f"{name}.json"
+    identity = {"weights": {}, "data": {}, "encoding_scheme": scheme, **({"front_tokens": front} if front else {})}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "identity": {"hellaswag_dg": identity}}))
+
+
 def shown(folder: Path, *names: str, **view) -> list[tuple[str, ...]]:
     """The cells of a table, of these columns."""
     results = sort_results(ResultsFolder(folder))
@@ -62,6 +73,22 @@ def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
     write_older(tmp_path, "b", 0.4, limit="61")
     rows = shown(tmp_path, "encoding_scheme", "normalised", "chance_corrected")
     assert ("concat_each_example", "", "") in rows
+
+
+@pytest.mark.parametrize(
+    ("of_run", "of_baseline", "normalised"),
+    [
+        (("True", ["<s>"]), (None, ["<s>"]), "0.750"), ((None, ["<s>"]), ("True", ["<s>"]), "0.750"),
+        (("False", []), (None, []), "0.750"), (("False", []), (None, ["<s>"]), "-"), ((None, []), (None, ["<s>"]), "-"),
+    ],
+)  # fmt: skip
+def test_a_baseline_belongs_to_runs_of_the_same_tokens_in_front(of_run, of_baseline, normalised, tmp_path, capsys):
+    write_newer(tmp_path, "a", 0.3, *of_run, "concat_each_example")
+    write_newer(tmp_path, "b", 0.4, *of_baseline, "cross_encoding")
+    (found,) = [row[1] for row in shown(tmp_path, "encoding_scheme", "normalised") if row[0] == "concat_each_example"]
+    assert (f"{float(found):.3f}" if found else "-") == normalised
+    assert main([str(tmp_path)]) == 0
+    assert ("no cross_encoding baseline" in capsys.readouterr().out) is (normalised == "-")
 
 
 def write_chunks(folder: Path) -> None:
