@@ -10,13 +10,13 @@ from lm_eval.grid.flags import Flag
 _INDENT = 26
 """Where the help of a flag begins."""
 _ABOUT_FLAGS = (
-    "The lists of the grid stand at the top of the script. A switch takes no value. Underscores in flags may be written "
-    "as dashes."
+    "The lists of the grid stand at the top of the script. A switch takes no value. Underscores in flags may be "
+    "written as dashes."
 )
 
 _ABOUT_LISTS = (
-    "Their values are separated by commas, as in --num_fewshot 0,5 --ENCODING_LAYER 0,middle,-1 --NORM None,L2. Layers may "
-    "also be all, or 'every N': those of each model."
+    "Their values are separated by commas, as in --num_fewshot 0,5 --ENCODING_LAYER 0,middle,-1 --NORM None,L2. "
+    "Layers may also be all, or 'every N': those of each model."
 )
 
 
