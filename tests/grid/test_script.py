@@ -202,7 +202,10 @@ def test_models_of_the_wrong_architecture_are_refused(gpt2, t5, data_dir, tmp_pa
             r"ENCODING_LAYER=9: out of range; choose from -4 to 3, middle or None, for .*tiny-gpt2 has 3 layers",
         ),
         ({"OUT_ENCODING_LAYER": [-5]}, r"OUT_ENCODING_LAYER=-5: out of range"),
-        ({"WORD_AGG_SCHEME": ["median"]}, r"WORD_AGG_SCHEME: unknown value 'median' .*; choose from mean, w1mean, last"),
+        (
+            {"WORD_AGG_SCHEME": ["median"]},
+            r"WORD_AGG_SCHEME: unknown value 'median' .*; choose from mean, w1mean",
+        ),
         ({"NOISE": ["x"]}, r"grid: unknown setting NOISE; choose from WORD_AGG_SCHEME"),
         ({"NORM": []}, r"grid: NORM must be a list with at least one value"),
     ],
