@@ -159,11 +159,7 @@ def select_documents(
     rnd = random.Random(SEED)  # noqa: S311
     order = list(range(len(evaluation)))
     rnd.shuffle(order)
-    doc_ids = range(len(order))[limit.start : limit.end]
-    if not doc_ids:
-        raise ConfigurationError(
-            f"limit {limit} selects no document; there are {len(order)} in {dataset.name} {dataset.evaluation_split}"
-        )
+    doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
     pool, spare = _pool_of(dataset, contents, num_fewshot)
     are_drawn = num_fewshot and not dataset.shots_in_order
     # also for the documents before the first: the generator goes on
@@ -178,6 +174,14 @@ def select_documents(
 
     chosen = ((doc_id, evaluation[order[doc_id]]) for doc_id in doc_ids)
     return [Document(doc_id=doc_id, example=example, shots=shots_of(doc_id, example)) for doc_id, example in chosen]
+
+
+def _doc_ids(number: int, limit: Limit, split: str) -> range:
+    """Return the places of a run's documents among all of a split."""
+    doc_ids = range(number)[limit.start : limit.end]
+    if not doc_ids:
+        raise ConfigurationError(f"limit {limit} selects no document; there are {number} in {split}")
+    return doc_ids
 
 
 def _read_ahead(examples: Examples, places: Iterable[int]) -> None:
