@@ -38,6 +38,8 @@ class Plan:
     """Runs whose result is in the folder."""
     failed: list[tuple[Run, RecordedFailure]] = field(default_factory=list)
     """Runs that failed before and are not to be tried again."""
+    log_texts: bool = False
+    """Whether results are to state the texts of documents."""
 
     @property
     def num_outdated(self) -> int:
@@ -52,6 +54,7 @@ class Plan:
             num_done=len(self.done),
             replaced=frozenset(name for name, reason in self.reasons.items() if reason.replaces),
             failure_files={name: file for name, reason in self.reasons.items() if (file := reason.failure)},
+            log_texts=self.log_texts,
         )
 
     def add(self, run: Run, reason: Reason) -> None:
@@ -67,6 +70,7 @@ def make_plan(
     overwrite: bool,
     retry_failed: bool,
     log_samples: bool = False,
+    log_texts: bool = False,
 ) -> Plan:
     """Divide runs into those to run, those whose results are in the folder, and those that failed before.
 
@@ -76,8 +80,9 @@ def make_plan(
         overwrite: run all of them again.
         retry_failed: run failed ones again.
         log_samples: run again where the result lacks the scores of every document.
+        log_texts: run again where the result lacks their texts.
     """
-    failures, plan = read_failures(folder.path), Plan()
+    failures, plan = read_failures(folder.path), Plan(log_texts=log_texts)
     for run in runs:
         stored, failure = folder.find(run), failures.get(run.name)
         recorded = None if failure is None else failure.path
@@ -86,6 +91,8 @@ def make_plan(
             plan.add(run, Reason(why=why, replaces=stored is not None, failure=recorded))
         elif stored is not None and log_samples and not stored.has_samples:
             plan.add(run, Reason(why="its result has no samples", replaces=True, failure=recorded))
+        elif stored is not None and log_texts and not stored.has_texts:
+            plan.add(run, Reason(why="its samples have no texts", replaces=True, failure=recorded))
         elif stored is not None:
             plan.done.append((run, stored))
         elif failure is not None and not retry_failed:

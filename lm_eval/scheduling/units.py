@@ -126,3 +126,5 @@ class Order:
     """Names of runs that have a result, which is to be replaced."""
     failure_files: Mapping[str, Path] = field(default_factory=dict)
     """Files that record earlier failures, by the run's name."""
+    log_texts: bool = False
+    """Whether results with the scores of every document state its texts too."""
