@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from lm_eval.analysis.checkpoints import architecture_of
 from lm_eval.analysis.figures.gallery import draw_all
-from lm_eval.analysis.figures.selection import architecture_of
 from lm_eval.analysis.published import read_published
 from lm_eval.analysis.report_tables import (
     best_table,

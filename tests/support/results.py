@@ -42,6 +42,7 @@ def table_of(*rows: dict) -> pd.DataFrame:
         "kind": "dist_gen",
         "pretrained": "some/model",
         "model": "model",
+        "architecture": "decoder-only",
         "encoding_scheme": "concat_all_examples",
         "num_fewshot": 5,
         "limit": "None",
