@@ -205,7 +205,7 @@ def _equals(column: "pd.Series[str]", value: str | None) -> "pd.Series[bool]":
 def find_best(table: pd.DataFrame, score: str = "acc") -> pd.DataFrame:
     """Return the best run of each model, dtype, task and number of shots: the row with the highest score.
 
-    Controls without a context are no ablations.
+    Controls without a context don't count.
 
     Args:
         table: runs.
