@@ -1,7 +1,7 @@
 """One configuration at every layer of its model: what margins and walks are computed from, by one pass."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from lm_eval.results.canonical_form import canonical
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.scoring.run_pass import read_of
 from lm_eval.tasks.base import FORM_OF_MODEL
+from lm_eval.tasks.documents import Document
 from lm_eval.tasks.registry import SUFFIXES, find_task, in_form
 
 Layers = str | Sequence[str | int]
@@ -66,8 +67,12 @@ class LayerRuns:
     layers: Sequence[ResolvedLayer]
 
     @classmethod
-    def load(cls, asked: Asked) -> "LayerRuns":
+    def load(cls, asked: Asked, check: Callable[[Sequence[Document]], None] = lambda documents: None) -> "LayerRuns":  # noqa: ARG005
         """Resolve all runs, and load the model.
+
+        Args:
+            asked: the call.
+            check: refuses documents, before the model is loaded.
 
         Raises:
             ConfigurationError: the call is wrong; nothing was computed.
@@ -87,6 +92,7 @@ class LayerRuns:
         pairs = {**_main_settings(kind, facts.family.architecture), **pairs}
         layers = list_layers(asked.layers, facts.num_layers)
         runs = _resolve([_config_of(asked, kind, {**pairs, "ENCODING_LAYER": layer}) for layer in layers], facts, loaded)
+        check(runs[0].documents())
         model = loaded or load_for(runs[0].config, execution)
         return cls(model=model, execution=execution, runs=runs, layers=layers)
 
@@ -147,5 +153,4 @@ def _resolve(configs: Sequence[RunConfig], facts: ModelFacts, loaded: LanguageMo
         at_commit = replace(config, revision=facts.commit or config.revision)
         form = canonical(at_commit, task.dataset)
         runs.append(resolver.identify(at_commit, form, task, read=read_of(loaded) if loaded else None))
-    runs[0].documents()
     return runs

@@ -6,7 +6,7 @@
 `lm_eval.analysis.figures` draws them: `margin_map(margins)`, `walk_map(walk)`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,15 +58,19 @@ def layer_margins(*, task: str, model_args: str | Mapping[str, Any], show_progre
         RunError: a document cannot be scored.
     """
     found = LayerRuns.load(Asked(task=task, model_args=model_args, **how))
+    return _measure(found, task, show_progress=show_progress)
+
+
+def _measure(found: LayerRuns, task: str, *, show_progress: bool = False) -> Margins:
     evaluations = evaluate_many(found.runs, found.model, found.execution, show_progress=show_progress)
+    for evaluation in evaluations:
+        evaluation.metrics()  # which says where a score is no number
     rows = [
         (document.doc_id, str(layer), document.margin, METRICS["acc"].of(document) == 1.0)
         for layer, evaluation in zip(found.layers, evaluations, strict=True)
         for document in evaluation.documents
     ]
     table = pd.DataFrame(rows, columns=["doc_id", "layer", "margin", "right"]).astype({"margin": "float64"})
-    for evaluation in evaluations:
-        evaluation.metrics()  # which says where a score is no number
     return Margins(table=table, model=found.model.name, task=task, settings=found.settings)
 
 
@@ -86,11 +90,36 @@ def take_walk(*, doc: int, task: str, model_args: str | Mapping[str, Any], **how
         ConfigurationError: the call is wrong; nothing was computed.
         RunError: a document cannot be encoded.
     """
-    asked = Asked(task=task, model_args=model_args, **{"limit": LIMIT, **how})
+    found, documents = _load(doc, Asked(task=task, model_args=model_args, **{"limit": LIMIT, **how}))
+    return _walk(doc, found, documents)
+
+
+def walk_and_margins(*, doc: int, task: str, model_args: str | Mapping[str, Any], **how: Any) -> tuple[Walk, Margins]:  # noqa: ANN401
+    """Return a walk and the margins of the same documents, with the model loaded once; see the two above."""
+    found, documents = _load(doc, Asked(task=task, model_args=model_args, **{"limit": LIMIT, **how}))
+    return _walk(doc, found, documents), _measure(found, task)
+
+
+def _load(doc: int, asked: Asked) -> tuple[LayerRuns, Sequence[Document]]:
+    """Load what a walk needs.
+
+    Raises:
+        ConfigurationError: the task compares no vectors, or has no such document.
+    """
     if asked.kind != "dist_sim":
-        raise ConfigurationError(f"task {task}: a walk compares vectors; give its similarity form, which ends in _d")
-    found = LayerRuns.load(asked)
-    documents = found.runs[0].documents()
+        raise ConfigurationError(f"task {asked.task}: a walk compares vectors; give its similarity form, ending in _d")
+    found = LayerRuns.load(asked, _has_document(doc))
+    return found, found.runs[0].documents()
+
+
+def _has_document(doc: int) -> Callable[[Sequence[Document]], None]:
+    def check(documents: Sequence[Document]) -> None:
+        _place_of(doc, documents)
+
+    return check
+
+
+def _walk(doc: int, found: LayerRuns, documents: Sequence[Document]) -> Walk:
     place = _place_of(doc, documents)
     layers, vectors = _encode(found, documents)
     walked, scales = [], []
@@ -124,7 +153,7 @@ def take_walk(*, doc: int, task: str, model_args: str | Mapping[str, Any], **how
         choices=example.choices,
         gold=sorted(example.gold),
         model=found.model.name,
-        task=task,
+        task=found.runs[0].config.task,
         settings=found.settings,
     )
 
