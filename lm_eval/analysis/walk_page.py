@@ -22,6 +22,11 @@ table { border-collapse: collapse; font-size: 14px } td, th { border: 1px solid 
 text-align: left; vertical-align: top } th { background: #f3f3f3 } .right { background: #e3f0fa }
 code { background: #f3f3f3 } .scroll { overflow-x: auto } p.note { color: #595959 }
 """
+_NEAREST = (
+    "<p>Rows of the output matrix with the largest dot products with a vector, once it has been through the final "
+    "norm; the last layer's has been through it already. A vector that averages tokens is no state of the model, so "
+    "these are what it points to, not what the model would say.</p>"
+)
 
 
 def write_walk_page(walk: Walk, margins: Margins | None, path: Path) -> None:
@@ -44,9 +49,7 @@ def write_walk_page(walk: Walk, margins: Margins | None, path: Path) -> None:
         drawn[0],
         _explain(walk),
         "<h2>The nearest tokens at each step</h2>",
-        "<p>Rows of the output matrix with the largest dot products with a vector, once it has been through the final "
-        "norm; the last layer's has been through it already. A vector that averages tokens is no state of the model, so "
-        "these are what it points to, not what the model would say.</p>",
+        _NEAREST,
         f"<div class='scroll'>{_nearest(walk)}</div>",
     ]
     if margins is not None:
@@ -109,8 +112,8 @@ def _tokens(tokens: Sequence[str]) -> str:
 
 def _list_share(margins: Margins) -> str:
     share = margins.share_right()
-    best = share.idxmax()
-    return f"<p>Most documents are right at layer {best}: {share[best]:.1%} of them.</p>"
+    best, value = max(share.items(), key=lambda pair: pair[1])
+    return f"<p>Most documents are right at layer {best}: {value:.1%} of them.</p>"
 
 
 def _table(table: pd.DataFrame) -> str:

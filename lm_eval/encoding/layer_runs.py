@@ -21,7 +21,8 @@ from lm_eval.results.identity import Resolver, Run
 from lm_eval.scoring.run_pass import read_of
 from lm_eval.tasks.base import FORM_OF_MODEL
 from lm_eval.tasks.documents import Document
-from lm_eval.tasks.registry import SUFFIXES, find_task, in_form
+from lm_eval.tasks.registry import find_task, in_form
+from lm_eval.tasks.yaml_tasks.build import SUFFIXES
 
 Layers = str | Sequence[str | int]
 """`all`, `every N`, or a list of layers as `ENCODING_LAYER` names them."""
@@ -91,7 +92,9 @@ class LayerRuns:
         facts = facts_of(loaded) if loaded else read_facts(first.pretrained, first.revision, first.checkpoint)
         pairs = {**_main_settings(kind, facts.family.architecture), **pairs}
         layers = list_layers(asked.layers, facts.num_layers)
-        runs = _resolve([_config_of(asked, kind, {**pairs, "ENCODING_LAYER": layer}) for layer in layers], facts, loaded)
+        runs = _resolve(
+            [_config_of(asked, kind, {**pairs, "ENCODING_LAYER": layer}) for layer in layers], facts, loaded
+        )
         check(runs[0].documents())
         model = loaded or load_for(runs[0].config, execution)
         return cls(model=model, execution=execution, runs=runs, layers=layers)
@@ -123,7 +126,14 @@ def list_layers(layers: Layers, num_layers: int) -> list[ResolvedLayer]:
             layers = ["E", *range(0, num_layers, int(step[1])), num_layers]
     if not layers:
         raise ConfigurationError("layers: none is named; give all, every N, or a list of layers")
-    found = {Layer.parse(str(layer), "layers", ("middle", "E")).resolve(num_layers, "layers") for layer in layers}
+    try:
+        parsed = [Layer.parse(str(layer), "layers", ("middle", "E")) for layer in layers]
+    except ConfigurationError as error:
+        wrong = next(layer for layer in layers if not re.fullmatch(r"middle|E|-?\d+", str(layer)))
+        raise ConfigurationError(
+            f"layers: unknown value {wrong!r}; choose from all, every N, or a list of E, middle and integers"
+        ) from error
+    found = {layer.resolve(num_layers, "layers") for layer in parsed}
     return sorted(found, key=lambda layer: -1 if layer == "E" else int(layer))
 
 

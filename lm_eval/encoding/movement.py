@@ -18,7 +18,7 @@ from lm_eval.analysis.movement import CONTEXT, Margins, Walk
 from lm_eval.config.layer import ResolvedLayer
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.contexts.special_tokens import FrontTokens
-from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser
+from lm_eval.contexts.tokenization import Tokeniser
 from lm_eval.encoding.layer_runs import Asked, LayerRuns
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.batching import Batcher
@@ -32,7 +32,6 @@ from lm_eval.scoring.run_pass import evaluate_many
 from lm_eval.scoring.shared_pass import choice_spec
 from lm_eval.tasks.documents import Document
 from lm_eval.vectors.pipeline import Recipe
-from lm_eval.vectors.spec import Segment
 
 LIMIT = 200
 """Documents of a walk, unless a call says otherwise: the vectors of all of them are held at once."""
@@ -42,7 +41,13 @@ NUM_NEAREST = 5
 Positions = Float[np.ndarray, "point dim"]
 
 
-def layer_margins(*, task: str, model_args: str | Mapping[str, Any], show_progress: bool = False, **how: Any) -> Margins:  # noqa: ANN401
+def layer_margins(
+    *,
+    task: str,
+    model_args: str | Mapping[str, Any],
+    show_progress: bool = False,
+    **how: Any,  # noqa: ANN401  (checked by `Asked`)
+) -> Margins:
     """Return the margin of every document at every layer of a model, from one run (experiment §10).
 
     Args:
@@ -195,9 +200,7 @@ def _encode(found: LayerRuns, documents: Sequence[Document]) -> tuple[list[Resol
     return layers, [encoded[index] for index in range(len(layers))]
 
 
-def _encode_alike(
-    runs: Sequence[Run], found: LayerRuns, documents: Sequence[Document]
-) -> list[list[Positions]]:
+def _encode_alike(runs: Sequence[Run], found: LayerRuns, documents: Sequence[Document]) -> list[list[Positions]]:
     """Encode documents in runs that have the same tokens in front."""
     model, batcher = found.model, Batcher(choose_budget(found.model, found.execution))
     tokenised = Tokeniser(model, runs[0].config, runs[0].task)(documents)

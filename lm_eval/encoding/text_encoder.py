@@ -200,7 +200,8 @@ def encode(
     if isinstance(model, LanguageModel):
         _refuse_loading(device, settings)
         if find_interventions(model.network):  # whose passes are tried as those of any network with hooks
-            model, settings = model.network, {**settings, "tokenizer": model.tokenizer}
+            settings = {**settings, "tokenizer": model.tokenizer}
+            model = model.network
     pairs, given = take_given(_join(model, model_args, settings))
     execution = Execution.parse(batch_size=batch_size, device=device, model_args=pairs)
     config = make_encoding(pairs, encoding_scheme)

@@ -44,8 +44,8 @@ def compression_curve(
 ) -> go.Figure:
     """Draw the score over the tokens that a vector stands for, a line for each value of a setting.
 
-    A circle and a square mark the points up to which 90 % and 50 % of the baseline are kept. Bars are 95 % intervals, which include the
-    baseline's error.
+    A circle and a square mark the points up to which 90 % and 50 % of the baseline are kept. Bars are 95 % intervals,
+    which include the baseline's error.
 
     Args:
         table: runs with their scores, of one task of Test 1.
@@ -132,7 +132,7 @@ class Curves:
 
 
 def _comparable(runs: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Return the runs of lines that have points: of the scheme and the way in that have most, where no line is theirs."""
+    """Return the runs of lines: of the one scheme and way in that have most points, where these aren't the lines."""
     for setting in ("encoding_scheme", "DECODING_LAYER"):
         if setting != by:
             values = runs[setting].map(lambda value, setting=setting: say(setting, value))
@@ -157,7 +157,9 @@ def _draw(curves: Curves, title: str, score: Score) -> go.Figure:
     figure = panels.figure
     legend = Legend(len(panels.in_legend))
     subtitle = f"lines: {LABELS[curves.by]}; bars: 95 % intervals<br>{_say_kept(kept, curves.by)}"
-    figure.update_layout(**new_layout(title, plot_height=panels.plot_height, subtitle=subtitle, legend=legend, below=75))
+    figure.update_layout(
+        **new_layout(title, plot_height=panels.plot_height, subtitle=subtitle, legend=legend, below=75)
+    )
     _label_tokens(figure, curves.table["tokens_per_vector"], len(shots))
     panels.share_y(score.label, span(figure, "y", including=(1,)))
     panels.add_titles()
@@ -220,9 +222,7 @@ def _levels(curves: Curves, number: int, score: Score) -> dict[str, tuple[float,
     return levels
 
 
-def _add_levels(
-    panels: Panels, row: int, ends: tuple[float, float], levels: dict[str, tuple[float, str, str]]
-) -> None:
+def _add_levels(panels: Panels, row: int, ends: tuple[float, float], levels: dict[str, tuple[float, str, str]]) -> None:
     for index, (name, (level, colour, dash)) in enumerate(levels.items()):
         line = {"color": colour, "width": 2, "dash": dash}
         trace = go.Scatter(x=list(ends), y=[level, level], mode="lines", line=line, hoverinfo="skip")
@@ -238,7 +238,7 @@ def _say_kept(kept: pd.DataFrame, by: str) -> str:
         if of_level.empty:
             texts.append(f"{share} by none")
             continue
-        best = of_level.loc[of_level["tokens_per_vector"].idxmax()]
+        best = of_level.sort_values("tokens_per_vector", kind="stable").iloc[-1]
         where = f"layer {best[by]}" if by == "ENCODING_LAYER" else best[by]
         texts.append(f"{share} up to {best['tokens_per_vector']:.3g} ({where})")
     return f"tokens a vector that keep of the baseline: {', '.join(texts)}"
@@ -252,4 +252,3 @@ def _label_tokens(figure: go.Figure, tokens: "pd.Series[float]", last_row: int) 
     ends = [float((low - margin) * np.log10(2)), float((high + margin) * np.log10(2))]
     figure.update_xaxes(type="log", tickvals=marks, ticktext=[f"{mark:g}" for mark in marks], range=ends)
     figure.update_xaxes(title_text="tokens a vector", row=last_row)
-

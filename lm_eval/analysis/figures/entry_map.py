@@ -110,7 +110,9 @@ def _draw(found: _Entries, title: str, score: Score) -> go.Figure:
         figure.add_trace(_cells(best, score, sources=sources, entries=entries), row=row, col=1)
         figure.add_trace(_crosses(best), row=row, col=1)
     subtitle = f"1 is the baseline; cross: below chance; pale: no run<br>{_say_error(found.table, score)}"
-    figure.update_layout(**{**new_layout(title, plot_height=total, subtitle=subtitle, below=80), "plot_bgcolor": _EMPTY})
+    figure.update_layout(
+        **{**new_layout(title, plot_height=total, subtitle=subtitle, below=80), "plot_bgcolor": _EMPTY}
+    )
     bar = {"title": {"text": score.label, "side": "right"}, "thickness": 16, "tickfont": {"size": SMALL}}
     figure.update_layout(coloraxis={"colorscale": COLOUR_SCALE, "colorbar": {**bar, "outlinewidth": 0}})
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=entries, showgrid=False)

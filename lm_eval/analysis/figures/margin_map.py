@@ -18,7 +18,7 @@ _WIDEST = 0.98
 
 
 def margin_map(margins: Margins, *, chance: float | None = None, title: str | None = None) -> go.Figure:
-    """Draw documents × layers as colours by the margin, and above it the share that is right at each layer.
+    """Draw documents by layers as colours by the margin, and above it the share that is right at each layer.
 
     Documents are sorted by their mean rank over the layers, the best on top; colours are those of each layer's margins
     divided by their typical size there, as similarities grow with the layers.
@@ -59,7 +59,9 @@ def margin_map(margins: Margins, *, chance: float | None = None, title: str | No
     figure.update_xaxes(title_text="layer (E: token embeddings)", row=2, col=1)
     figure.update_xaxes(tickvals=_labelled(margins.layers), tickangle=0, row=2, col=1)
     figure.update_yaxes(title_text="right", range=(0, max(1.0, float(share.max()))), tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(type="category", title_text="documents", showticklabels=False, ticks="", showgrid=False, row=2, col=1)
+    figure.update_yaxes(
+        type="category", title_text="documents", showticklabels=False, ticks="", showgrid=False, row=2, col=1
+    )
     return figure
 
 

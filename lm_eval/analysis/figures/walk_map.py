@@ -1,4 +1,4 @@
-"""One context's walk through the layers, and its choices', in the plane of its principal components (experiment §10)."""
+"""One context's walk through the layers, and its choices', along its principal components (experiment §10)."""
 
 import pandas as pd
 import plotly.graph_objects as go
