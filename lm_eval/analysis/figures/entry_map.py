@@ -1,5 +1,6 @@
 """Where vectors come from and where they enter the model: a map of encoding and decoding layers (experiment §10)."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -130,8 +131,8 @@ def _known(names: "pd.Series[str]", order: list[str]) -> list[str]:
 
 
 def _say_error(table: pd.DataFrame, score: Score) -> str:
-    error = table[score.error].median()
-    return "" if pd.isna(error) else f"95 % interval of a score: about ± {1.96 * error:.2f}"
+    error = float(table[score.error].median())
+    return "" if math.isnan(error) else f"95 % interval of a score: about ± {1.96 * error:.2f}"
 
 
 def _cells(best: pd.DataFrame, score: Score, *, sources: list[str], entries: list[str]) -> go.Heatmap:
