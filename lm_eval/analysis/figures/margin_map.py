@@ -55,14 +55,17 @@ def margin_map(margins: Margins, *, chance: float | None = None, title: str | No
     subtitle = "margin: right choice's value less the best wrong one's<br>colours by layer, documents by mean rank"
     line_of_chance = "" if chance is None else "; line: guessing"
     figure.update_layout(**new_layout(name, plot_height=total, subtitle=f"{subtitle}{line_of_chance}", below=70))
-    figure.update_xaxes(type="category", categoryorder="array", categoryarray=margins.layers)
-    figure.update_xaxes(title_text="layer (E: token embeddings)", row=2, col=1)
-    figure.update_xaxes(tickvals=_labelled(margins.layers), tickangle=0, row=2, col=1)
-    figure.update_yaxes(title_text="right", range=(0, max(1.0, float(share.max()))), tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(
-        type="category", title_text="documents", showticklabels=False, ticks="", showgrid=False, row=2, col=1
-    )
+    _label(figure, margins.layers, float(share.max()))
     return figure
+
+
+def _label(figure: go.Figure, layers: list[str], highest: float) -> None:
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=layers)
+    figure.update_xaxes(title_text="layer (E: token embeddings)", row=2, col=1)
+    figure.update_xaxes(tickvals=_labelled(layers), tickangle=0, row=2, col=1)
+    figure.update_yaxes(title_text="right", range=(0, max(1.0, highest)), tickformat=".0%", row=1, col=1)
+    documents = {"title_text": "documents", "showticklabels": False, "ticks": "", "showgrid": False}
+    figure.update_yaxes(type="category", **documents, row=2, col=1)
 
 
 def _labelled(layers: list[str]) -> list[str]:
@@ -71,11 +74,12 @@ def _labelled(layers: list[str]) -> list[str]:
 
 
 def _share(share: "pd.Series[float]", number: int) -> go.Scatter:
-    error = 1.96 * np.sqrt(share * (1 - share) / max(1, number - 1))
+    right = share.to_numpy()
+    error = 1.96 * np.sqrt(right * (1 - right) / max(1, number - 1))
     return go.Scatter(
         x=list(share.index),
-        y=share.to_numpy(),
-        error_y={"type": "data", "array": error.to_numpy(), "thickness": 1, "width": 0},
+        y=right,
+        error_y={"type": "data", "array": error, "thickness": 1, "width": 0},
         mode="lines+markers",
         line={"color": COLOURS[0], "width": 2},
         marker={"size": 7},
