@@ -8,6 +8,7 @@ from typing import Any
 from lm_eval.analysis.scores import MAIN_SETTINGS
 from lm_eval.common.text import read_pairs
 from lm_eval.config.layer import Layer, ResolvedLayer
+from lm_eval.config.layer_lists import spread_layers, step_of
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
@@ -112,18 +113,16 @@ def list_layers(layers: Layers, num_layers: int) -> list[ResolvedLayer]:
     """Return the layers of a model, each once, from the token embeddings up.
 
     Args:
-        layers: `all` are E, 0, 1, …; `every N` are E, 0, N, 2 N, … and the last; or a list.
+        layers: `all` are E and those of a grid's list, 0, 1, …; `every N` are E, 0, N, 2 N, …; or a list.
         num_layers: the model's blocks.
 
     Raises:
         ConfigurationError: neither of these, or a layer that the model doesn't have.
     """
     if isinstance(layers, str):
-        step = re.fullmatch(r"every +([1-9]\d*)", "every 1" if layers == "all" else layers.strip())
-        if step is None:
-            layers = [part.strip() for part in layers.split(",")]
-        else:
-            layers = ["E", *range(0, num_layers, int(step[1])), num_layers]
+        names = [part.strip() for part in layers.split(",")]
+        is_spread = [step_of(name, "ENCODING_LAYER") is not None for name in names]
+        layers = [*(["E"] if any(is_spread) else []), *map(str, spread_layers(names, num_layers, "OUT_ENCODING_LAYER"))]
     if not layers:
         raise ConfigurationError("layers: none is named; give all, every N, or a list of layers")
     try:

@@ -81,7 +81,7 @@ def entered() -> pd.DataFrame:
     return add_scores(table_of(*rows)).table
 
 
-def test_the_map_has_a_cell_for_each_layer_and_block_and_a_panel_for_each_compression():
+def test_the_map_has_a_cell_for_each_layer_and_block_a_panel_for_each_compression():
     figure = figures.entry_map(entered())
     maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.visible is not False]
     assert len(maps) == 2

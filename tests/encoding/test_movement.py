@@ -95,7 +95,8 @@ def test_the_walk_names_its_document_and_leaves_out_embeddings_of_another_width(
 
 def test_layers_are_all_every_so_many_or_those_named():
     assert list_layers("all", 3) == ["E", 0, 1, 2, 3]
-    assert list_layers("every 2", 5) == ["E", 0, 2, 4, 5]
+    assert list_layers("every 2", 5) == ["E", 0, 2, 4]
+    assert list_layers("every 2,-1", 5) == ["E", 0, 2, 4, 5]
     assert list_layers(["middle", -1, "E", 3], 5) == ["E", 3, 5]
     assert list_layers("E,2", 5) == ["E", 2]
 
@@ -103,7 +104,8 @@ def test_layers_are_all_every_so_many_or_those_named():
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({"layers": "every"}, "layers: unknown value 'every'; choose from all, every N, or a list of"),
+        ({"layers": "every"}, "'every' must be every N, N a whole number of at least 1"),
+        ({"layers": ["x"]}, "layers: unknown value 'x'; choose from all, every N, or a list of E, middle"),
         ({"layers": [9]}, "layers=9: out of range"),
         ({"doc": 12}, "doc 12: there are documents 0 to 11; choose one of them, or raise the limit"),
         ({"task": "hellaswag_dg"}, "a walk compares vectors; give its similarity form, ending in _d"),
