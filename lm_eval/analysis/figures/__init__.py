@@ -8,9 +8,9 @@ from `labels`, its colours from `style`, what stands around its panels from `lay
 from lm_eval.analysis.figures.at_a_glance import at_a_glance
 from lm_eval.analysis.figures.bars import main_bars
 from lm_eval.analysis.figures.best_table import best_settings, best_table
+from lm_eval.analysis.figures.compression_curve import compression_curve
 from lm_eval.analysis.figures.depth_lines import depth_lines
 from lm_eval.analysis.figures.effects import effects
-from lm_eval.analysis.figures.compression_curve import compression_curve
 from lm_eval.analysis.figures.entry_map import entry_map
 from lm_eval.analysis.figures.export import save
 from lm_eval.analysis.figures.gallery import draw_all
@@ -27,10 +27,10 @@ __all__ = [
     "at_a_glance",
     "best_settings",
     "best_table",
+    "compression_curve",
     "depth_lines",
     "draw_all",
     "effects",
-    "compression_curve",
     "entry_map",
     "largest_study",
     "layer_heat_map",

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.at_a_glance import at_a_glance
 from lm_eval.analysis.figures.bars import main_bars
+from lm_eval.analysis.figures.compression_curve import compression_curve
 from lm_eval.analysis.figures.depth_lines import depth_lines
 from lm_eval.analysis.figures.effects import effects
-from lm_eval.analysis.figures.compression_curve import compression_curve
 from lm_eval.analysis.figures.entry_map import entry_map
 from lm_eval.analysis.figures.labels import name_test, say_shots
 from lm_eval.analysis.figures.layer_heat_map import layer_heat_map
