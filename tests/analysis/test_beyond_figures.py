@@ -29,7 +29,7 @@ def compressed(**more) -> pd.DataFrame:
 
 
 def shown(figure, name):
-    (trace,) = [trace for trace in figure.data if trace.name == name and trace.visible is not False]
+    (trace,) = [trace for trace in figure.data if trace.name == name and trace.meta["score"] == "normalised"]
     return trace
 
 
@@ -56,7 +56,7 @@ def test_marks_stand_at_the_last_point_that_keeps_a_level_of_the_baseline():
     assert (kept["E", 0.9], kept["E", 0.5], kept["middle", 0.5]) == (1.0, 2.0, 1.0)
     figure = figures.compression_curve(compressed())
     assert list(shown(figure, "keeps 90 % up to here").x) == [2.0]
-    assert "90 % up to 2 (layer E), 50 % by none" in figure.layout.title.text
+    assert "90 % up to 1 (layer E), 50 % up to 2 (layer E)" in figure.layout.title.text  # the chance-corrected one's
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def entered() -> pd.DataFrame:
 
 def test_the_map_has_a_cell_for_each_layer_and_block_a_panel_for_each_compression():
     figure = figures.entry_map(entered())
-    maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.visible is not False]
+    maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.meta["score"] == "normalised"]
     assert len(maps) == 2
     assert list(maps[0].x) == ["inputs", "0", "1"]
     assert list(maps[0].y) == ["0", "1", "last"]
@@ -91,7 +91,7 @@ def test_the_map_has_a_cell_for_each_layer_and_block_a_panel_for_each_compressio
     shown_first = "concat" if "concat" in figure.layout.annotations[0].text else "chunk2"
     assert cells.loc["0", "0"] == pytest.approx({"concat": 0.9, "chunk2": 0.7}[shown_first])
     assert np.isnan(cells.loc["0", "inputs"])
-    crosses = [trace for trace in figure.data if trace.type == "scatter" and trace.visible is not False]
+    crosses = [trace for trace in figure.data if trace.type == "scatter" and trace.meta["score"] == "normalised"]
     assert set(crosses[0].y) == {"last"}
 
 

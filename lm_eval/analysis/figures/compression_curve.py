@@ -121,9 +121,9 @@ class Curves:
         for number in list_shots(self.table):
             runs = self.table[self.table["num_fewshot"] == number]
             for value, line in self.lines(runs, score):
-                chance = score.chance(line).iloc[0]
+                chance, baseline = float(score.chance(line).iloc[0]), float(score.baseline(line).iloc[0])
                 for level in LEVELS:
-                    holds = line[score.column].ge(level).cummin() & (not level <= chance)
+                    holds = line[score.column].ge(level * baseline).cummin() & (not level * baseline <= chance)
                     last = line[holds].tail(1)
                     places = ("tokens_per_vector", score.column)
                     found = [float(last[column].iloc[0]) if len(last) else np.nan for column in places]
@@ -161,7 +161,7 @@ def _draw(curves: Curves, title: str, score: Score) -> go.Figure:
         **new_layout(title, plot_height=panels.plot_height, subtitle=subtitle, legend=legend, below=75)
     )
     _label_tokens(figure, curves.table["tokens_per_vector"], len(shots))
-    panels.share_y(score.label, span(figure, "y", including=(1,)))
+    panels.share_y(score.label, span(figure.data, "y", including=(1,) if score.has_one_scale else ()))
     panels.add_titles()
     return figure
 
@@ -210,12 +210,18 @@ def _add_rings(panels: Panels, row: int, kept: pd.DataFrame) -> None:
 def _levels(curves: Curves, number: int, score: Score) -> dict[str, tuple[float, str, str]]:
     """Return the levels that lie behind the lines: the baseline, the control, chance."""
     runs = curves.table[curves.table["num_fewshot"] == number]
-    levels = {"baseline = 1": (1.0, FAINT, DASHED)}
+    of_baseline = score.baseline(runs).dropna()
+    levels: dict[str, tuple[float, str, str]] = {}
+    if len(of_baseline):
+        name = "baseline = 1" if score.has_one_scale else "baseline"
+        levels[name] = (float(of_baseline.iloc[-1]), FAINT, DASHED)
     if len(curves.controls):
-        control, baseline = float(curves.controls["acc"].iloc[-1]), float(runs["baseline"].iloc[-1])
-        chance = float(runs["chance"].iloc[-1]) if score.column != "normalised" else 0.0
-        if baseline > chance:
-            levels["no context (control)"] = ((control - chance) / (baseline - chance), CONTROL, DASH_DOTTED)
+        last = runs.iloc[-1]
+        zero, one = {"acc": (0.0, 1.0), "normalised": (0.0, float(last["baseline"]))}.get(
+            score.column, (float(last["chance"]), float(last["baseline"]))
+        )
+        control = (float(curves.controls["acc"].iloc[-1]) - zero) / (one - zero)
+        levels["no context (control)"] = (control, CONTROL, DASH_DOTTED)
     guessing = score.chance(runs).dropna()
     if len(guessing):
         levels["chance (guessing)"] = (float(guessing.iloc[-1]), INK, "solid")

@@ -110,7 +110,8 @@ def _draw(found: _Entries, title: str, score: Score) -> go.Figure:
         best = best.drop_duplicates([_FROM, _TO], keep="last")
         figure.add_trace(_cells(best, score, sources=sources, entries=entries), row=row, col=1)
         figure.add_trace(_crosses(best), row=row, col=1)
-    subtitle = f"1 is the baseline; cross: below chance; pale: no run<br>{_say_error(found.table, score)}"
+    one = "1 is the baseline; " if score.has_one_scale else ""
+    subtitle = f"{one}cross: below chance; pale: no run<br>{_say_error(found.table, score)}"
     figure.update_layout(
         **{**new_layout(title, plot_height=total, subtitle=subtitle, below=80), "plot_bgcolor": _EMPTY}
     )
