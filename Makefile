@@ -48,7 +48,7 @@ real: $(RUNTIME)  ## run both tests on a real model, SmolLM2 135M, fetched once 
 	@$(PY) demo/run_real.py
 
 # Those that read results folders come first: they leave in cache/ what the last two draw.
-NOTEBOOKS := $(foreach test,gen sim,dist_$(test)_charts_gpt dist_$(test)_charts_t5) dist_gen_charts dist_sim_charts
+NOTEBOOKS := $(foreach test,gen sim,dist_$(test)_charts_gpt dist_$(test)_charts_t5) dist_gen_charts dist_sim_charts movement
 
 charts: $(RUNTIME)  ## execute the notebooks, which leave their figures in notebooks/charts (with the demo's results where you have none)
 	@echo "==> the demo's results, where they are missing"

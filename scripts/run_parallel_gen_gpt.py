@@ -48,5 +48,20 @@ def compression() -> list[Grid]:
     return [grid]
 
 
+def layer_map() -> list[Grid]:
+    """Also let vectors of five layers enter the model at each of four blocks, a vector for every 1 and 2 tokens."""
+    grid = replace(
+        run(),
+        num_fewshot=[0],
+        encoding_scheme=["concat_all_examples"],
+        settings={
+            "WORD_AGG_SCHEME": ["concat", "chunk2"],
+            "ENCODING_LAYER": [0, 1, "middle", -2, -1],
+            "DECODING_LAYER": [0, 1, "middle", -2],
+        },
+    )
+    return [grid]
+
+
 if __name__ == "__main__":
-    launch(run, results_dir="lmeval_results_gen", switches=[compression])
+    launch(run, results_dir="lmeval_results_gen", switches=[compression, layer_map])

@@ -24,7 +24,8 @@ from lm_eval.results.result_file import FAILURE_ENDING, StoredResult, read_resul
 from lm_eval.tasks.registry import dataset_name
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
-_CACHE_VERSION = 3
+COMPRESSION = ("vectors_per_context", "tokens_per_vector")
+_CACHE_VERSION = 4
 """To be raised when rows change their form."""
 
 
@@ -62,6 +63,8 @@ def describe_columns() -> dict[str, str]:
         "description": "text before the shots",
         **{metric: f"the metric {metric}, a share of 1" for metric in METRICS},
         **{f"{metric}_stderr": "its standard error; unknown of one document" for metric in METRICS},
+        "vectors_per_context": "concept vectors that a context becomes, on average",
+        "tokens_per_vector": "tokens of all contexts over all their concept vectors",
         "num_documents": "documents scored",
         "seconds": "time taken, a pass's shared equally among its configurations",
         "finished": "when",
@@ -78,7 +81,10 @@ _TEXTS = (
     *SETTING_NAMES,
     *("bos", "dtype", "data", "description", "finished", "host", "code", "path"),
 )
-_NUMBERS = ("size_b", "num_layers", *METRICS, *(f"{metric}_stderr" for metric in METRICS), "num_documents", "seconds")
+_NUMBERS = (
+    *("size_b", "num_layers", *METRICS, *(f"{metric}_stderr" for metric in METRICS)),
+    *(*COMPRESSION, "num_documents", "seconds"),
+)
 
 
 def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None = None) -> Runs:
@@ -163,6 +169,8 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "data": _data(stored),
         "description": config.description,
         **{name: stored.metrics.get(name) for metric in METRICS for name in (metric, f"{metric}_stderr")},
+        "vectors_per_context": run.vectors_per_context,
+        "tokens_per_vector": run.tokens_per_vector,
         "num_documents": run.num_documents,
         "seconds": run.seconds,
         "finished": run.finished,

@@ -40,6 +40,7 @@ _KINDS = ", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES))
 _EPILOG = f"""
 python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
 python -m lm_eval show --task … --doc N shows a document as a model gets it (show --help)
+python -m lm_eval walk --task … --doc N … draws one context's way through the layers (walk --help)
 
 settings in --model_args:
   the model               pretrained, revision, dtype, device_map, {", ".join(CHECKPOINT_KEYS)}
@@ -218,6 +219,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from lm_eval.cli import show as show_command  # noqa: PLC0415
 
         return show_command.main(argv[1:])
+    if argv[:1] == ["walk"]:
+        from lm_eval.cli import walk as walk_command  # noqa: PLC0415
+
+        return walk_command.main(argv[1:])
     parser = build_parser()
     args, unknown = parser.parse_known_args(argv)
     if unknown:

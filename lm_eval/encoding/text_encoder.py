@@ -26,6 +26,7 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.inference.batching import Batcher
 from lm_eval.inference.encoder import SegmentEncoder
 from lm_eval.inference.given import facts_of, take_given
+from lm_eval.inference.interventions import find_interventions
 from lm_eval.inference.loading import load_for
 from lm_eval.inference.memory import choose_budget
 from lm_eval.inference.speedups import fast
@@ -198,6 +199,9 @@ def encode(
         )
     if isinstance(model, LanguageModel):
         _refuse_loading(device, settings)
+        if find_interventions(model.network):  # whose passes are tried as those of any network with hooks
+            settings = {**settings, "tokenizer": model.tokenizer}
+            model = model.network
     pairs, given = take_given(_join(model, model_args, settings))
     execution = Execution.parse(batch_size=batch_size, device=device, model_args=pairs)
     config = make_encoding(pairs, encoding_scheme)
@@ -207,7 +211,9 @@ def encode(
     else:
         check_against_model(config, facts_of(loaded), decodes=False)
         encoder = TextEncoder(config=config, model=loaded, execution=execution)
-    return encoder((f"texts[{index}]", text) for index, text in enumerate(texts))
+    vectors = encoder((f"texts[{index}]", text) for index, text in enumerate(texts))
+    # what is done to the network now may be over when they are taken
+    return iter(list(vectors)) if find_interventions(encoder.model.network) else vectors
 
 
 _LOADING_KEYS = tuple(key for key in (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS) if key != "pretrained")

@@ -20,6 +20,7 @@ from lm_eval.common.text import short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS
 from lm_eval.errors import ConfigurationError
+from lm_eval.inference.interventions import find_interventions
 from lm_eval.inference.loading import untried_model, wrap_model
 from lm_eval.inference.patches import acts_in_front, find_patches
 from lm_eval.inference.trials import Check, fits, fits_in_batches, repeats
@@ -112,6 +113,8 @@ def _name(network: Any, tokenizer: Any) -> Given:  # noqa: ANN401  (of transform
     own = re.sub(r"[^\w.+-]", "-", short_name(str(network.name_or_path or "")))
     title = f"{kind} given from Python {number[:8]}"
     weights = {"loaded": f"{kind} given from Python", "name": own, "call": number}
+    if done := find_interventions(network):
+        weights["interventions"] = "; ".join(done)
     return Given(network=network, tokenizer=tokenizer, name=f"{own} ({title})" if own else title, weights=weights)
 
 

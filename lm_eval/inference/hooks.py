@@ -1,12 +1,12 @@
-"""Hooks into the forward pass: what enters the blocks of a model is reported; the model is restored afterwards."""
+"""What enters the blocks of a model is reported while it runs; a pass may end where the last of it is known."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor
 
 from lm_eval.config.layer import ResolvedLayer
+from lm_eval.inference.interventions import Change, changing
 from lm_eval.models.language_model import LanguageModel
 
 
@@ -29,20 +29,13 @@ def report_inputs(model: LanguageModel, layers: Collection[int], on_layer: OnLay
         stop: whether the pass ends at the deepest of them, by a `DeepestLayerReachedError`.
     """
 
-    def reporter(layer: int) -> Callable[..., None]:
-        def report(_module: Any, args: Any, kwargs: Any) -> None:  # noqa: ANN401
-            on_layer(layer, args[0] if args else kwargs["hidden_states"])
+    def reporter(layer: int) -> Change:
+        def report(hidden: Tensor) -> None:
+            on_layer(layer, hidden)
             if stop and layer == max(layers):
                 raise DeepestLayerReachedError
 
         return report
 
-    hooks = [  # of a later block's input, what the block before it gave: as transformers has it where more hooks hang
-        model.blocks[layer].register_forward_pre_hook(reporter(layer), with_kwargs=True, prepend=layer > 0)
-        for layer in layers
-    ]
-    try:
+    with changing(model, {layer: reporter(layer) for layer in layers}):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lm_eval.common.text import say_cause
 from lm_eval.errors import RunError
+from lm_eval.inference.interventions import changing
 from lm_eval.inference.transfers import to_device
 from lm_eval.models.language_model import LanguageModel
 
@@ -73,10 +74,7 @@ def entering(model: LanguageModel, layer: int, vectors: Placed) -> Iterator[None
         for block in model.blocks[:layer]:
             hook = block.register_forward_pre_hook(_hide(model, block, vectors), with_kwargs=True)
             hooks.callback(hook.remove)
-        # where `report_inputs` reads this layer, should code of the user's hang there too
-        enter = _enter(vectors)
-        hook = model.blocks[layer].register_forward_pre_hook(enter, with_kwargs=True, prepend=layer > 0)
-        hooks.callback(hook.remove)
+        hooks.enter_context(changing(model, {layer: vectors.put_into}))
         yield
 
 
@@ -129,14 +127,6 @@ def _run_behind(model: LanguageModel, layer: int, vectors: Placed, tokens: Tenso
 
 
 _Hook = Callable[[Any, Any, Any], Any]
-
-
-def _enter(vectors: Placed) -> _Hook:
-    def enter(_block: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-        hidden = vectors.put_into(args[0] if args else kwargs["hidden_states"])
-        return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
-
-    return enter
 
 
 def _hide(model: LanguageModel, block: nn.Module, vectors: Placed) -> _Hook:

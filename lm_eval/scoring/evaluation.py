@@ -73,6 +73,8 @@ def _sample(document: DocumentScores) -> dict[str, Any]:
         "gold": list(document.example.gold),
         "scores": list(document.scores),
     }
+    if document.margin is not None:
+        sample["margin"] = document.margin
     if document.is_exact_match is not None:
         sample["is_exact_match"] = list(document.is_exact_match)
     return sample

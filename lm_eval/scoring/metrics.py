@@ -18,6 +18,16 @@ class DocumentScores:
     """One per choice: a probability (similarity) or a log-probability (generation)."""
     is_exact_match: tuple[bool, ...] | None = None
     """For generation: whether greedy decoding gives this choice, for each choice."""
+    similarities: tuple[float, ...] | None = None
+    """For similarity: what the scores are the softmax of."""
+
+    @property
+    def margin(self) -> float | None:
+        """How far the best right choice is above the best wrong one (experiment §10); None where none is wrong."""
+        values = self.scores if self.similarities is None else self.similarities
+        right = [value for index, value in enumerate(values) if index in self.example.gold]
+        wrong = [value for index, value in enumerate(values) if index not in self.example.gold]
+        return max(right) - max(wrong) if wrong else None
 
 
 def _is_gold(document: DocumentScores, scores: Sequence[float]) -> float:

@@ -17,7 +17,9 @@ from lm_eval.contexts.tokenization import (
     has_unknown_tokens,
     refuse_unknown_tokens,
 )
+from lm_eval.errors import ConfigurationError
 from lm_eval.inference.batching import Batcher
+from lm_eval.inference.interventions import find_interventions
 from lm_eval.inference.memory import choose_budget, peak_memory_gib, reset_peak_memory
 from lm_eval.inference.speedups import fast
 from lm_eval.models.compatibility import check_use
@@ -91,6 +93,11 @@ def _finish(record: PassRecord, batcher: Batcher, model: LanguageModel) -> None:
 
 def _read(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Document]]:
     """Read the data of runs that the model can do, and identify them by that and by what it was loaded from."""
+    if model.care is None and (done := find_interventions(model.network)):
+        raise ConfigurationError(
+            f"{model.name}: an intervention is at work ({'; '.join(done)}), which an identity of files doesn't state; "
+            "give simple_evaluate the network and its tokenizer"
+        )
     for run in runs:
         check_use(run.config, model.name, sees_behind=model.attends_both_ways, reads_tokens=model.reads_tokens)
     for _ in range(_ATTEMPTS - 1):

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -23,7 +23,7 @@ from lm_eval.scoring.metrics import DocumentScores
 from lm_eval.vectors.aggregation import Contexts, Reduction
 from lm_eval.vectors.compression import Compression
 from lm_eval.vectors.pipeline import Recipe
-from lm_eval.vectors.similarity import score_similarity
+from lm_eval.vectors.similarity import Compared, score_similarity
 from lm_eval.vectors.spec import Segment, Vectors, VectorSpec
 
 OnBatch = Callable[[int], None]
@@ -138,7 +138,7 @@ class SharedPass:
                 similarity, example_agg = config.vectors.similarity, config.vectors.example_agg_scheme
                 compared = choices[choice_spec(config, self.model)]
                 rows = score_similarity(contexts, compared, similarity, example_agg, numbers)
-                yield index, [_collect(d, row.tolist()) for d, row in zip(whole, rows, strict=True)]
+                yield index, [_collect_compared(d, row) for d, row in zip(whole, rows, strict=True)]
 
     def _compared(
         self,
@@ -239,6 +239,10 @@ def _collect(
     return DocumentScores(
         doc_id=original.doc_id, example=original.example, scores=tuple(scores), is_exact_match=is_exact_match
     )
+
+
+def _collect_compared(document: TokenisedDocument, compared: Compared) -> DocumentScores:
+    return replace(_collect(document, compared.scores.tolist()), similarities=tuple(compared.similarities.tolist()))
 
 
 def _collect_choices(document: TokenisedDocument, scores: Sequence[ChoiceScore]) -> DocumentScores:

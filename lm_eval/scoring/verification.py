@@ -97,7 +97,7 @@ def _score_similarity(config: RunConfig, model: LanguageModel, parts: Sequence[T
         contexts = compared.means()
     similarity, example_agg = vectors.similarity, vectors.example_agg_scheme
     (row,) = score_similarity(contexts, compared, similarity, example_agg, [len(parts)])
-    return [float(score) for score in row]
+    return [float(score) for score in row.scores]
 
 
 def _score_generation(config: RunConfig, model: LanguageModel, document: TokenisedDocument) -> list[float]:

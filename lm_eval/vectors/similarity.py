@@ -5,6 +5,7 @@ products of last layers, some hundreds, would otherwise have rounding errors as 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,14 +23,24 @@ PREPARATIONS: dict[Similarity, Callable[[Tensor], Tensor]] = {
 """Applied to vectors before their dot product, which is then the similarity."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A document's choices beside its context."""
+
+    similarities: Float[Tensor, " choice"]
+    """Of each choice to the nearest context vector."""
+    scores: Float[Tensor, " choice"]
+    """Their softmax."""
+
+
 def score_similarity(
     contexts: Contexts,
     choices: Contexts,
     similarity_func: Similarity,
     example_agg: ExampleAggregation | None = None,
     parts: Sequence[int] | None = None,
-) -> list[Float[Tensor, " choice"]]:
-    """Return for each document the softmax over its choices of their similarity to the nearest context vector.
+) -> list[Compared]:
+    """Return for each document its choices' similarities to the nearest context vector, and the softmax over these.
 
     Args:
         contexts: the concept vectors of each document.
@@ -51,9 +62,9 @@ def score_similarity(
     if parts is not None and max(parts, default=1) > 1:
         rows = iter([row[:count] for row, count in zip(similarities, counts, strict=True)])
         joined = [torch.cat([next(rows) for _ in range(number)]) for number in parts]
-        return [row.softmax(dim=0) for row in joined]
+        return [Compared(row, row.softmax(dim=0)) for row in joined]
     scores = similarities.masked_fill(~is_choice, -torch.inf).softmax(dim=1)
-    return [row[:count] for row, count in zip(scores, counts, strict=True)]
+    return [Compared(one[:count], row[:count]) for one, row, count in zip(similarities, scores, counts, strict=True)]
 
 
 def soft_cluster(

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import bench, overhead, study, upstream, upstream_tasks
+from benchmarks import bench, layer_grid, overhead, study, upstream, upstream_tasks
 from benchmarks.compare import largest_difference, relative_difference
 from benchmarks.works import WORKS
 from lm_eval.models.model_list import DEMO
@@ -58,6 +58,17 @@ def test_the_study_scores_the_same_together_and_run_by_run(out, capsys):
     assert measured["runs"] >= measured["distinct configurations"] >= measured["passes"] > 1
     assert measured["largest difference"] < 1e-6
     assert all(name in capsys.readouterr().out for name in ["seconds together"])
+
+
+@pytest.mark.slow
+def test_a_grid_of_chunks_and_layers_encodes_once_and_scores_the_same_as_one_by_one(out, capsys):
+    assert layer_grid.main(["--quick", f"--out={out}"]) == 0
+    measured = figures(out)
+    assert [grid["runs"] for grid in measured.values()] == [48, 20]
+    for grid in measured.values():
+        assert grid["largest difference"] < 1e-4
+        assert grid["passes together"] < grid["passes one by one"]
+    assert all(name in capsys.readouterr().out for name in layer_grid.LISTS)
 
 
 def test_what_was_carried_out_is_planned_as_done(out, capsys):

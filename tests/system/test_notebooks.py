@@ -14,6 +14,7 @@ from nbconvert import HTMLExporter
 
 from lm_eval.analysis.charts import choose_documents, find_folders, prepare, read_tidy
 from lm_eval.errors import ConfigurationError
+from lm_eval.models.model_list import DEMO
 from tests.support.grids import expand, grid
 from tests.support.paths import TOP
 from tests.support.results import put as put_result
@@ -22,6 +23,7 @@ from tests.support.results import result_of
 NOTEBOOKS = TOP / "notebooks"
 READING = [f"dist_{test}_charts_{architecture}" for test in ("gen", "sim") for architecture in ("gpt", "t5")]
 DRAWING = ["dist_gen_charts", "dist_sim_charts"]
+MOVING = ["movement"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the kernel's client
 
@@ -64,7 +66,7 @@ def kernels(monkeypatch):
     monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")
 
 
-@pytest.mark.parametrize("name", [*READING, *DRAWING])
+@pytest.mark.parametrize("name", [*READING, *DRAWING, *MOVING])
 def test_notebooks_are_valid_clean_and_begin_with_their_parameters(name):
     notebook = read(name)
     nbformat.validate(notebook)
@@ -78,7 +80,7 @@ def test_notebooks_are_valid_clean_and_begin_with_their_parameters(name):
 
 
 def test_there_is_a_notebook_for_each_test_and_architecture_and_one_for_both():
-    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == sorted([*READING, *DRAWING])
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == sorted([*READING, *DRAWING, *MOVING])
 
 
 def test_executed_notebooks_load_nothing_from_elsewhere():
@@ -113,6 +115,15 @@ def folders_of(name: str, results: Path) -> dict:
     names = re.findall(r"lmeval_results_\w+", source)
     assert len(names) == 2
     return {"FOLDERS": [str(results / name) for name in names]}
+
+
+@pytest.mark.slow
+def test_the_notebook_of_movement_runs_a_model_itself(tmp_path, kernels):
+    printed = execute("movement", tmp_path / "notebooks", LIMIT=6, MODEL=str(DEMO / "models" / "demo-gpt"),
+                      DATA=str(DEMO / "data"))  # fmt: skip
+    assert "right at each layer" in printed
+    charts = {path.name for path in (tmp_path / "notebooks" / "charts").glob("*.png")}
+    assert charts == {"movement_margins.png", "movement_walk.png"}
 
 
 @pytest.mark.slow

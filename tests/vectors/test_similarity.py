@@ -25,7 +25,7 @@ def together(documents, similarity_func="dot_product", example_agg=None) -> list
         Contexts(torch.cat(side), torch.tensor([len(vectors) for vectors in side]))
         for side in zip(*documents, strict=True)
     )
-    return [row.tolist() for row in score_similarity(contexts, choices, similarity_func, example_agg)]
+    return [row.scores.tolist() for row in score_similarity(contexts, choices, similarity_func, example_agg)]
 
 
 def test_dot_products_become_scores_by_a_softmax_over_the_choices():

@@ -8,8 +8,10 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.at_a_glance import at_a_glance
 from lm_eval.analysis.figures.bars import main_bars
+from lm_eval.analysis.figures.compression_curve import compression_curve
 from lm_eval.analysis.figures.depth_lines import depth_lines
 from lm_eval.analysis.figures.effects import effects
+from lm_eval.analysis.figures.entry_map import entry_map
 from lm_eval.analysis.figures.labels import name_test, say_shots
 from lm_eval.analysis.figures.layer_heat_map import layer_heat_map
 from lm_eval.analysis.figures.layer_lines import layer_lines
@@ -27,6 +29,8 @@ _FIGURES: dict[str, Callable[[pd.DataFrame], go.Figure]] = {
     "by layer, lines": layer_lines,
     "by layer, map": layer_heat_map,
     "by relative depth": depth_lines,
+    "compression": compression_curve,
+    "layer by layer": entry_map,
 }
 """By what stands behind the test's name in the report; a figure is added to the report here."""
 
