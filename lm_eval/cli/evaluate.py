@@ -163,6 +163,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         description_dict=descriptions,
         show_progress=True,
         on_result=_writer(args),
+        results_dir=args.output_dir,
     )
     for group, metrics in result.get("groups", {}).items():
         for name, value in metrics.items():

@@ -16,9 +16,12 @@ from typing import Any
 from lm_eval.common.atomic import write_json
 from lm_eval.common.json_files import parse_json, read_json
 from lm_eval.common.typed_files import read_as
+from lm_eval.results.pieces import state_folder
 from lm_eval.results.provenance import code_version, command_line, now
 from lm_eval.scheduling.driver_file import DriverRecord, LifeSigns
 from lm_eval.scheduling.processes import process_started
+
+__all__ = ["DriverState", "Heartbeat", "Progress", "is_alive", "read_drivers", "state_folder", "this_machine"]
 
 LEASE_S = 180.0
 """Age of its file from which a driver counts as dead; network file systems may be a minute behind."""
@@ -28,11 +31,6 @@ STALLED_S = 1800.0
 _BEAT_S = min(5.0, LEASE_S / 6)
 _KEPT = 20
 """Files of ended drivers that are kept."""
-
-
-def state_folder(results: Path) -> Path:
-    """Return the subfolder of a results folder that holds heartbeats and leases."""
-    return results / ".grid"
 
 
 def this_machine() -> str:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lm_eval.tasks.base import Example
 
@@ -18,6 +19,18 @@ class DocumentScores:
     """One per choice: a probability (similarity) or a log-probability (generation)."""
     is_exact_match: tuple[bool, ...] | None = None
     """For generation: whether greedy decoding gives this choice, for each choice."""
+
+    def sample(self) -> dict[str, Any]:
+        """Return what a result file with samples states of it."""
+        sample: dict[str, Any] = {
+            "doc_id": self.doc_id,
+            "source": self.example.source,
+            "gold": list(self.example.gold),
+            "scores": list(self.scores),
+        }
+        if self.is_exact_match is not None:
+            sample["is_exact_match"] = list(self.is_exact_match)
+        return sample
 
 
 def _is_gold(document: DocumentScores, scores: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from lm_eval.common.progress import DocumentProgress
 from lm_eval.config.runtime import Execution
@@ -23,6 +24,7 @@ from lm_eval.models.compatibility import check_use
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.results.identity import Read, Run, identify_now
 from lm_eval.results.provenance import PassRecord, now
+from lm_eval.scoring.blocks import Block
 from lm_eval.scoring.evaluation import Evaluation
 from lm_eval.scoring.shared_pass import SharedPass
 from lm_eval.tasks.documents import Contents, Document, identify_contents, read_contents
@@ -43,7 +45,8 @@ def evaluate_many(
     execution: Execution,
     *,
     keep_documents: int | None = None,
-    show_progress: bool = False,
+    blocks: Sequence[Block] = (),
+    progress: DocumentProgress | None = None,
 ) -> list[Evaluation]:
     """Evaluate runs that share their passes.
 
@@ -52,10 +55,11 @@ def evaluate_many(
         model: the loaded model.
         execution: how to run.
         keep_documents: how many documents' scores are kept; None keeps all of them.
-        show_progress: whether a progress bar is drawn.
+        blocks: the documents to score, in blocks that share nothing; all of them in one, where none is given.
+        progress: counts the documents.
 
     Returns:
-        One evaluation per run, in the same order.
+        One evaluation per run, in the same order; of these documents.
 
     Raises:
         ConfigurationError: a configuration does not fit the model or the data.
@@ -63,18 +67,19 @@ def evaluate_many(
     """
     began, record = time.perf_counter(), PassRecord(num_configurations=len(runs))
     reset_peak_memory(model)
-    runs, contents = _read(runs, model)
+    runs, contents = read_now(runs, model)
     documents, batcher = runs[0].documents(contents), Batcher(choose_budget(model, execution))
+    blocks = blocks or [(0, len(documents))]
     evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
-    passes, name = _alike_in_front(evaluations, model), runs[0].task.name
-    with DocumentProgress(len(documents) * len(passes), name, shown=show_progress) as progress, fast(model):
-        for alike in passes:
+    counting = progress or DocumentProgress(0, "", shown=False)
+    with fast(model):
+        for alike in _alike_in_front(evaluations, model):
             shared = SharedPass(
                 runs=[one.run for one in alike], model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record
             )
-            record.num_truncated = max(record.num_truncated, _score(documents, shared, alike, progress))
+            record.num_truncated = max(record.num_truncated, _score(documents, blocks, shared, alike, counting))
     _warn_of_cuts(record.num_truncated, runs[0], model)
-    record.seconds, record.num_documents = time.perf_counter() - began, len(documents)
+    record.seconds, record.num_documents = time.perf_counter() - began, sum(end - start for start, end in blocks)
     _finish(record, batcher, model)
     return evaluations
 
@@ -85,8 +90,12 @@ def _finish(record: PassRecord, batcher: Batcher, model: LanguageModel) -> None:
     record.batches, record.peak_memory_gib = batcher.record(), peak_memory_gib(model)
 
 
-def _read(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], Contents]:
-    """Read the data of runs that the model can do, and identify them by that and by what it was loaded from."""
+def read_now(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], Contents]:
+    """Read the data of runs that the model can do, and identify them by that and by what it was loaded from.
+
+    Raises:
+        ConfigurationError: a configuration does not fit the model or the data.
+    """
     for run in runs:
         check_use(run.config, model.name, sees_behind=model.attends_both_ways, reads_tokens=model.reads_tokens)
     form, dataset = runs[0].form, runs[0].task.dataset
@@ -110,24 +119,32 @@ def _alike_in_front(evaluations: Sequence[Evaluation], model: LanguageModel) -> 
 
 
 def _score(
-    documents: Sequence[Document], shared: SharedPass, evaluations: Sequence[Evaluation], progress: DocumentProgress
+    documents: Sequence[Document],
+    blocks: Sequence[Block],
+    shared: SharedPass,
+    evaluations: Sequence[Evaluation],
+    progress: DocumentProgress,
 ) -> int:
-    """Score documents for evaluations that share a pass; return how many segments were truncated."""
+    """Score blocks of documents for evaluations that share a pass; return how many segments were truncated."""
     model, first = shared.model, shared.runs[0]
     tokenise = Tokeniser(model, first.config, first.task)
-    _refuse_in_time(documents, tokenise)
+    wanted = [document for start, end in blocks for document in documents[start:end]]
+    _refuse_in_time(documents if blocks[0][0] == 0 else wanted, tokenise)  # of a whole pass, with its first piece
 
     def tokenise_chunk(chunk: list[Document]) -> list[TokenisedDocument]:
         with shared.record.phase("tokenise"):
             return tokenise(chunk)
 
-    for window in windows(tokenised_ahead(tokenise_chunk, documents), count_tokens, shared.bytes_held):
-        advance = progress.start_window(len(window), shared.work_in_tokens(window))
-        for index, scores in shared.score(window, advance):
-            evaluations[index].add(scores)
-        progress.finish_window(len(window))
-    for index, compression in shared.compression.items():
-        evaluations[index].compression = compression
+    stream = tokenised_ahead(tokenise_chunk, wanted)
+    for start, end in blocks:
+        alone = shared.anew()
+        for window in windows(islice(stream, end - start), count_tokens, alone.bytes_held):
+            advance = progress.start_window(len(window), alone.work_in_tokens(window))
+            for index, scores in alone.score(window, advance):
+                evaluations[index].add(scores)
+            progress.finish_window(len(window))
+        for index, compression in alone.compression.items():
+            evaluations[index].compression.join(compression)
     return tokenise.num_truncated
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -59,6 +59,10 @@ class SharedPass:
     compression: dict[int, Compression] = field(default_factory=dict)
     """What the contexts of each configuration became, by its index; configurations may share one."""
     _tried: set[int] = field(default_factory=set)
+
+    def anew(self) -> "SharedPass":
+        """Return the same pass with empty caches, for another block of documents."""
+        return replace(self, compression={})
 
     def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Score a window of documents for each configuration.

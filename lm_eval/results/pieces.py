@@ -1,0 +1,177 @@
+"""Pieces of long passes: what is done of them, as files of the results folder, until their runs have results.
+
+A file holds a piece: documents in a row, scored for some runs of a pass. It is found by the pass, and used only by the
+same code, as its name says. Files are written whole and read by whoever works on the pass; nobody changes one.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lm_eval.common.atomic import written_whole
+from lm_eval.common.json_files import read_json
+from lm_eval.common.typed_files import FileModel, Text, read_as
+
+Span = tuple[int, int]
+"""Places of documents among the run's: from, and up to but without."""
+
+
+def state_folder(results: Path) -> Path:
+    """Return the subfolder of a results folder that holds heartbeats, leases and pieces."""
+    return results / ".grid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a piece holds of one run."""
+
+    start: int
+    end: int
+    """The places of its documents: from, and up to but without."""
+    identity: Mapping[str, Any]
+    """By what was loaded and read."""
+    scores: list[list[float]]
+    """Of each document, its choices' scores."""
+    is_exact_match: list[list[bool]] | None
+    compression: tuple[int, int, int]
+    """Contexts, their tokens, their vectors."""
+    shared: Mapping[str, Any]
+    """The record of the pass over the piece, as the fields of a `PassRecord`."""
+    made_on: Mapping[str, Any]
+    """What a result states of machine, loaded model and code."""
+    asked: Mapping[str, Any]
+    """What was asked for of batch size and device."""
+    worker: str
+    """The process that computed it."""
+    code: str
+    """The digest of the code that computed it."""
+
+
+class _PartFile(FileModel):
+    start: int
+    end: int
+    identity: dict[str, Any]
+    scores: list[list[float]]
+    is_exact_match: list[list[bool]] | None
+    compression: tuple[int, int, int]
+    shared: dict[str, Any]
+    made_on: dict[str, Any]
+    asked: dict[str, Any]
+    worker: Text
+    code: Text
+
+    def part(self) -> Part:
+        """Return it as a `Part`.
+
+        Raises:
+            ValueError: its scores aren't those of its documents.
+        """
+        if not len(self.scores) == self.end - self.start > 0 or self.start < 0:
+            raise ValueError(f"{len(self.scores)} documents scored from {self.start} to {self.end}")
+        return Part(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+class _PieceContent(FileModel):
+    runs: dict[str, _PartFile]
+
+
+class PieceFile(NamedTuple):
+    """A file of a pass, by its name."""
+
+    path: Path
+    code: str
+    span: Span
+    driver: str
+
+
+_NAME = re.compile(r"(?P<code>[0-9a-f]+)\.(?P<start>\d+)-(?P<end>\d+)\.(?P<driver>.+)\.json")
+_NAME_LENGTH = 32
+"""Characters of a pass's name in the names of folders and leases."""
+
+
+def pieces_folder(results: Path) -> Path:
+    """Return the folder of all pieces of a results folder."""
+    return state_folder(results) / "pieces"
+
+
+@dataclass(frozen=True)
+class PassFolder:
+    """The pieces of one pass."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, results: Path, pass_name: str) -> "PassFolder":
+        """Return the folder of a pass below a results folder."""
+        return cls(pieces_folder(results) / pass_name[:_NAME_LENGTH])
+
+    @property
+    def name(self) -> str:
+        """The name of the pass in names of leases."""
+        return self.path.name
+
+    def files(self) -> list[PieceFile]:
+        """Return its files, in the order of their documents."""
+        with contextlib.suppress(OSError):
+            named = [(path, _NAME.fullmatch(path.name)) for path in self.path.iterdir()]
+            files = [
+                PieceFile(path, match["code"], (int(match["start"]), int(match["end"])), match["driver"])
+                for path, match in named
+                if match
+            ]
+            return sorted(files, key=lambda file: (*file.span, file.driver))
+        return []
+
+    def file(self, code: str, span: Span, driver: str) -> PieceFile:
+        """Return the file of a piece."""
+        return PieceFile(self.path / f"{code}.{span[0]}-{span[1]}.{driver}.json", code, span, driver)
+
+    def remove(self, files: Collection[PieceFile]) -> None:
+        """Remove files, and the folder once it is empty."""
+        for file in files:
+            with contextlib.suppress(OSError):
+                file.path.unlink()
+        with contextlib.suppress(OSError):  # others' pieces are left in it
+            self.path.rmdir()
+            self.path.parent.rmdir()
+
+
+def write_piece(file: PieceFile, parts: Mapping[str, Part]) -> None:
+    """Write a piece.
+
+    Args:
+        file: where.
+        parts: what it holds of each run, by the run's name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = {"runs": {name: asdict(part) for name, part in parts.items()}}
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(file.path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, separators=(",", ":"), allow_nan=False)
+
+
+def read_piece(file: PieceFile) -> dict[str, Part]:
+    """Return what a piece holds of each run, by the run's name; nothing of a damaged file.
+
+    Raises:
+        OSError: it cannot be read now.
+    """
+    try:
+        content: Any = read_json(file.path)
+        for part in content["runs"].values():
+            part["compression"] = tuple(part["compression"])
+        return {name: part.part() for name, part in read_as(_PieceContent, content).runs.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def pass_folders(results: Path) -> Iterator[PassFolder]:
+    """Yield the folders of all passes that have pieces."""
+    with contextlib.suppress(OSError):
+        yield from [PassFolder(path) for path in pieces_folder(results).iterdir() if path.is_dir()]
