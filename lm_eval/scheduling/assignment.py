@@ -13,6 +13,7 @@ from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.placement import FreeGpus, Placement
 from lm_eval.scheduling.queue import WorkQueue
+from lm_eval.scheduling.timing import Pace
 from lm_eval.scheduling.units import ModelKey, WorkUnit
 
 GIVE_UP_S = 120.0
@@ -42,6 +43,8 @@ class Assigner:
         self._queue = queue
         self._workforce = workforce
         self._free_gpus = FreeGpus(_as_slots(workforce))
+        self.pace = Pace()
+        """What this grid's workers have taken so far; who collects their reports tells it."""
         self._unplaceable_since: dict[ModelKey, float] = {}
         """Since when no machine could run a model, by model."""
 
@@ -56,7 +59,8 @@ class Assigner:
     ) -> Assignment | None:
         """Choose a worker to start: for the most urgent model that fits on free GPUs; None where none fits.
 
-        For a model that waits for GPUs and has no worker yet, one machine is kept free of other models.
+        For a model that waits for GPUs and has no worker yet, one machine is kept free of other models. One that has
+        workers gets a further one only where it would begin before those have taken all that waits.
 
         Args:
             workers: how many workers each model has.
@@ -67,6 +71,8 @@ class Assigner:
             return None
         kept_free = set[int]()
         for key in self._queue.by_urgency(workers):
+            if not self._needs_worker(key, workers.get(key, 0)):
+                continue
             share = self._queue.next_share(key) or self._workforce.shares.get(key, 1.0)
             suitable = self._suitable(key, share, find_alive())
             if not suitable:
@@ -81,6 +87,12 @@ class Assigner:
                 return Assignment(unit=unit, key=key, share=share, placement=placement)
             self._free_gpus.give_back(placement)
         return None
+
+    def _needs_worker(self, key: ModelKey, num_workers: int) -> bool:
+        """Whether a model should get a worker beside those it has."""
+        if not num_workers or self._queue.next_share(key) is not None:  # a unit that wants more GPUs than theirs
+            return True
+        return self.pace.is_worth_a_start(self._queue.waiting(key), num_workers)
 
     def give_back(self, placement: Placement) -> None:
         """Free the GPUs of a worker that has ended."""

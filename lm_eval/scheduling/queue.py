@@ -67,6 +67,10 @@ class WorkQueue:
         """Return how many units of a model wait."""
         return len(self._pending.get(key, ()))
 
+    def waiting(self, key: ModelKey) -> Sequence[WorkUnit]:
+        """Return the units of a model that wait for a worker here."""
+        return tuple(self._pending.get(key, ()))
+
     def next_share(self, key: ModelKey) -> float | None:
         """Return the GPUs that the next unit of a model asks for; None leaves it to the model's size."""
         return self._pending[key][0].share

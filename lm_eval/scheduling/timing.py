@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.result_file import StoredResult
-from lm_eval.scheduling.units import ModelKey, WorkUnit
+from lm_eval.scheduling.units import ModelKey, UnitReport, WorkUnit
 from lm_eval.tasks.documents import count_documents
 
 _Work = tuple[object, ...]
@@ -76,6 +76,50 @@ def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
     encode = timing.shared.phases_s.get("encode", 0.0) / timing.num_documents
     score = timing.shared.phases_s["score"] / timing.num_documents / timing.shared.num_configurations
     return _Cost(encode, score, timing.load_s, timing.parameters)
+
+
+class Pace:
+    """What workers of this grid have taken so far, by model: to start, and for each unit."""
+
+    def __init__(self) -> None:
+        self._start_s: dict[ModelKey, list[float]] = defaultdict(list)
+        self._units: dict[ModelKey, list[tuple[WorkUnit, float]]] = defaultdict(list)
+
+    def note(self, unit: WorkUnit, report: UnitReport, start_s: float | None) -> None:
+        """Take what a worker reports; a failure may have ended its unit early, so that it says nothing of the time.
+
+        Args:
+            unit: what it has computed.
+            report: its report.
+            start_s: the seconds from its start to this report, without the unit's own; None if it isn't its first.
+        """
+        if any(outcome.failure is not None for outcome in report.outcomes):
+            return
+        self._units[unit.key].append((unit, report.seconds))
+        if start_s is not None:
+            self._start_s[unit.key].append(start_s)
+
+    def is_worth_a_start(self, waiting: Sequence[WorkUnit], num_workers: int) -> bool:
+        """Whether a worker that starts now begins before the others have taken all that waits for their model.
+
+        Where nothing was measured yet it is taken to.
+
+        Args:
+            waiting: the units of a model that wait.
+            num_workers: workers that the model has.
+        """
+        key = waiting[0].key
+        if not self._start_s[key]:
+            return True
+        expected_s = sum(self._expected_s(unit) for unit in waiting)
+        return expected_s / num_workers > statistics.median(self._start_s[key])
+
+    def _expected_s(self, unit: WorkUnit) -> float:
+        """Return the longest time that its like would have taken: a worker too many costs less than one too few."""
+        measured = self._units[unit.key]
+        work, number = _work(unit.runs[0].config), len(unit.runs)
+        alike = [one for one in measured if _work(one[0].runs[0].config) == work] or measured
+        return max(seconds * max(1.0, number / len(other.runs)) for other, seconds in alike)
 
 
 @dataclass

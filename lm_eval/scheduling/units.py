@@ -56,6 +56,8 @@ class UnitReport:
     outcomes: list[Outcome]
     could_load: bool = True
     """Whether the model could be loaded; if not, no other unit of it needs to be tried."""
+    seconds: float = 0.0
+    """What the unit took, without the loading of its model."""
     log: str = ""
     """What the worker has written since the last report."""
     log_end: int = 0

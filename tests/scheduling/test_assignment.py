@@ -6,12 +6,13 @@ import pytest
 
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.runtime import Execution
+from lm_eval.results.failures import Failure
 from lm_eval.scheduling import assignment
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.assignment import Assigner
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import make_units
+from lm_eval.scheduling.units import Outcome, UnitReport, make_units
 from tests.support.grids import expand, grid
 from tests.support.runs import fake_runs
 
@@ -60,6 +61,36 @@ def test_a_free_worker_takes_units_of_its_model_and_share_until_none_is_left():
     taken = [assigner.next_unit(SMALL, 1) for _ in range(3)]
     assert [unit is not None for unit in taken] == [True, True, False]
     assert assigner.next_unit(BIG, 2) is None
+
+
+@pytest.mark.parametrize(("seconds", "starts"), [(1.0, False), (30.0, True)])
+@pytest.mark.parametrize("gpus", [(), (12, 12)])
+def test_a_model_gets_a_further_worker_only_for_more_work_than_its_start_takes(seconds, starts, gpus):
+    queue = queue_of("some/small", shots=3)
+    workforce = Workforce(machines=[machine(*gpus, num_cpus=2)], num_workers=2, threads=1)
+    assigner = Assigner(queue, workforce)
+    first = assigner.next_worker({}, 0, lambda: {0})
+    assert first is not None
+    outcomes = [Outcome(config=run.config) for run in first.unit.runs]
+    assigner.pace.note(first.unit, UnitReport(outcomes=outcomes, seconds=seconds), 8.0)
+    assert assigner.next_unit(SMALL, 1) is not None
+    assert (assigner.next_worker({SMALL: 1}, 1, lambda: {0}) is not None) is starts
+    assert (assigner.next_worker({}, 0, lambda: {0}) is not None) is not starts  # the only worker of a model is needed
+
+
+def test_a_unit_that_wants_more_gpus_than_the_workers_have_gets_one_of_its_own():
+    queue = queue_of("some/small", shots=1)
+    queue.larger_share = lambda unit: 2.0
+    assigner = Assigner(queue, on_gpus(machine(12, 12, 12)))
+    first = assigner.next_worker({}, 0, lambda: {0})
+    assert first is not None
+    done = [Outcome(config=run.config) for run in first.unit.runs]
+    assigner.pace.note(first.unit, UnitReport(outcomes=done, seconds=1.0), 8.0)
+    short = Failure(message="no memory", kind="memory")
+    queue.report(first.unit, UnitReport(outcomes=[Outcome(config=o.config, failure=short) for o in done]))
+    again = assigner.next_worker({SMALL: 1}, 0, lambda: {0})
+    assert again is not None
+    assert again.share == 2.0
 
 
 def test_without_gpus_there_are_no_more_workers_than_planned():

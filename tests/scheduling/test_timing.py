@@ -13,9 +13,10 @@ from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import DataError
+from lm_eval.results.failures import Failure
 from lm_eval.results.result_file import StoredResult
-from lm_eval.scheduling.timing import RemainingTime, Timings
-from lm_eval.scheduling.units import WorkUnit
+from lm_eval.scheduling.timing import Pace, RemainingTime, Timings
+from lm_eval.scheduling.units import Outcome, UnitReport, WorkUnit
 from tests.support.runs import fake_runs
 
 MILLION = 1_000_000
@@ -282,3 +283,43 @@ def test_a_run_that_ends_twice_or_was_never_planned_counts_once_or_not_at_all(co
 )
 def test_times_are_told_to_one_or_two_units(seconds, described):
     assert describe_seconds(seconds) == described
+
+
+# --- whether a further worker is worth its start ---
+
+
+def paced(*measured: tuple[WorkUnit, float], start_s: float = 8.0) -> Pace:
+    """The pace of a grid whose workers took these seconds for units, the first of them after a start."""
+    pace = Pace()
+    for index, (done, seconds) in enumerate(measured):
+        report = UnitReport(outcomes=[Outcome(config=run.config) for run in done.runs], seconds=seconds)
+        pace.note(done, report, start_s if index == 0 else None)
+    return pace
+
+
+@pytest.mark.parametrize(
+    ("num_waiting", "num_workers", "is_worth"),
+    [(1, 1, False), (2, 1, False), (3, 1, True), (5, 2, False), (6, 2, True)],
+)
+def test_a_further_worker_must_begin_before_the_others_have_taken_all(config, num_waiting, num_workers, is_worth):
+    pace = paced((unit(config), 3.0))  # a start takes 8 s
+    assert pace.is_worth_a_start([unit(config)] * num_waiting, num_workers) is is_worth
+
+
+def test_a_unit_of_more_runs_or_of_slower_work_is_expected_to_take_longer(config):
+    scheme = replace(config, encoding_scheme="concat_all_examples")
+    pace = paced((unit(config), 3.0), (unit(scheme), 9.0), (unit(config, 2), 4.0))
+    assert not pace.is_worth_a_start([unit(config)], 1)  # at most 4 s
+    assert pace.is_worth_a_start([unit(config, 3)], 1)  # at most three times 3 s
+    assert pace.is_worth_a_start([unit(scheme)], 1)
+    assert pace.is_worth_a_start([unit(replace(config, num_fewshot=4))], 1)  # unknown work: as the longest
+
+
+def test_before_anything_was_measured_a_worker_is_started_also_after_failures(config):
+    pace = Pace()
+    assert pace.is_worth_a_start([unit(config)], 1)
+    failed = Outcome(config=config, failure=Failure(message="no", kind="run"))
+    pace.note(unit(config), UnitReport(outcomes=[failed], seconds=0.0), 8.0)
+    assert pace.is_worth_a_start([unit(config)], 1)
+    other = replace(config, pretrained="someone/large")
+    assert paced((unit(other), 3.0)).is_worth_a_start([unit(config)], 1)

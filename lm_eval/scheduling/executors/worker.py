@@ -1,6 +1,7 @@
 """The worker: keeps one model loaded and computes work units with it. Knows nothing of files or queues."""
 
 import platform
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,11 +42,13 @@ class Worker:
         if failure is not None:
             outcomes = [Outcome(config=config, failure=failure) for config in configs]
             return UnitReport(outcomes=outcomes, could_load=failure.kind == "memory")
+        began = time.monotonic()
         try:
             runs = [resolve(config) for config in configs]
         except Exception as error:
             return UnitReport(outcomes=[Outcome(config=config, failure=_failure(error)) for config in configs])
-        return UnitReport(outcomes=self._run_together(runs))
+        outcomes = self._run_together(runs)
+        return UnitReport(outcomes=outcomes, seconds=time.monotonic() - began)
 
     def _load(self, config: RunConfig) -> None:
         from lm_eval.inference.loading import load_for  # noqa: PLC0415

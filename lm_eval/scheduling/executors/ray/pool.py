@@ -51,6 +51,8 @@ class _Slot:
     log_end: int = 0
     """Bytes of the log that were read."""
     started: float = field(default_factory=time.monotonic)
+    has_reported: bool = False
+    """Whether the time that it took to start is known."""
     is_announced: bool = False
     """Whether it runs, or the user has been warned that it doesn't."""
 
@@ -175,6 +177,9 @@ class WorkerPool:
         else:
             slot.log_end = report.log_end
             self._queue.report(unit, report)
+            start_s = None if slot.has_reported else time.monotonic() - slot.started - report.seconds
+            self._assigner.pace.note(unit, report, start_s)
+            slot.has_reported = True
             if report.could_load:
                 self._idle.append(slot)
             else:
