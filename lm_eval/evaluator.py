@@ -164,9 +164,7 @@ def _facts(config: RunConfig) -> ModelFacts:
     return read_facts(config.pretrained, config.revision, config.checkpoint)
 
 
-def _evaluate(
-    runs: Sequence[Run], evaluator: Evaluator, verify: int, on_result: OnResult
-) -> Iterator[dict[str, Any]]:
+def _evaluate(runs: Sequence[Run], evaluator: Evaluator, verify: int, on_result: OnResult) -> Iterator[dict[str, Any]]:
     """Yield the result of each run of one model as soon as it is finished."""
     for run in runs:
         result, scored = evaluator.evaluate(run)

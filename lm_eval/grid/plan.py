@@ -38,6 +38,8 @@ class Plan:
     """Runs whose result is in the folder."""
     failed: list[tuple[Run, RecordedFailure]] = field(default_factory=list)
     """Runs that failed before and are not to be tried again."""
+    log_samples: bool = False
+    """Whether results are to state the scores of every document."""
 
     @property
     def num_outdated(self) -> int:
@@ -52,6 +54,7 @@ class Plan:
             num_done=len(self.done),
             replaced=frozenset(name for name, reason in self.reasons.items() if reason.replaces),
             failure_files={name: file for name, reason in self.reasons.items() if (file := reason.failure)},
+            log_samples=self.log_samples,
         )
 
     def add(self, run: Run, reason: Reason) -> None:
@@ -77,7 +80,7 @@ def make_plan(
         retry_failed: run failed ones again.
         log_samples: run again where the result lacks the scores of every document.
     """
-    failures, plan = read_failures(folder.path), Plan()
+    failures, plan = read_failures(folder.path), Plan(log_samples=log_samples)
     for run in runs:
         stored, failure = folder.find(run), failures.get(run.name)
         recorded = None if failure is None else failure.path

@@ -5,6 +5,7 @@ same code, as its name says. Files are written whole and read by whoever works o
 """
 
 import contextlib
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -88,7 +89,9 @@ class PieceFile(NamedTuple):
     driver: str
 
 
-_NAME = re.compile(r"(?P<code>[0-9a-f]+)\.(?P<start>\d+)-(?P<end>\d+)\.(?P<driver>.+)\.json")
+_NAME = re.compile(r"(?P<code>[0-9a-f]+)\.(?P<start>\d+)-(?P<end>\d+)\.(?P<driver>.+)\.\d+\.json")
+_numbers = itertools.count()
+"""Of the pieces of this process: the same documents may be scored twice, for different runs."""
 _NAME_LENGTH = 32
 """Characters of a pass's name in the names of folders and leases."""
 
@@ -127,8 +130,9 @@ class PassFolder:
         return []
 
     def file(self, code: str, span: Span, driver: str) -> PieceFile:
-        """Return the file of a piece."""
-        return PieceFile(self.path / f"{code}.{span[0]}-{span[1]}.{driver}.json", code, span, driver)
+        """Return a new file for a piece."""
+        name = f"{code}.{span[0]}-{span[1]}.{driver}.{next(_numbers)}.json"
+        return PieceFile(self.path / name, code, span, driver)
 
     def remove(self, files: Collection[PieceFile]) -> None:
         """Remove files, and the folder once it is empty."""

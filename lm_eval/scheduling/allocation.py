@@ -128,7 +128,9 @@ def plan_workforce(
         ConfigurationError: no machine has so many GPUs, or none holds a model.
     """
     on_gpu = any(machine.gpus for machine in machines)
-    counts = Counter(unit.key for unit in units)
+    counts = Counter[ModelKey]()
+    for unit in units:
+        counts[unit.key] += unit.size
     configs = {unit.key: unit.runs[0].config for unit in units}
     needs = {
         key: _need(config, sizes.get(config.pretrained), counts[key], on_gpu=on_gpu) for key, config in configs.items()

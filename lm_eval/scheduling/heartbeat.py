@@ -17,7 +17,7 @@ from lm_eval.common.atomic import write_json
 from lm_eval.common.json_files import parse_json, read_json
 from lm_eval.common.typed_files import read_as
 from lm_eval.results.pieces import state_folder
-from lm_eval.results.provenance import code_version, command_line, now
+from lm_eval.results.provenance import code_digest, code_version, command_line, now
 from lm_eval.scheduling.driver_file import DriverRecord, LifeSigns
 from lm_eval.scheduling.processes import process_started
 
@@ -80,6 +80,10 @@ class Progress:
     elsewhere: int = 0
     """Finished by another driver."""
     failed: int = 0
+    documents: int = 0
+    """Documents to score, of all configurations together; 0 where their numbers aren't known."""
+    documents_done: int = 0
+    """Those of configurations that have ended, and of pieces that were computed, here, elsewhere or before."""
     remaining_s: float | None = None
     """Estimated time to the end; None without an estimate."""
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -114,6 +118,7 @@ class Heartbeat:
             "process_started": process_started(os.getpid()),
             "command_line": command_line(),
             "code": code_version(),
+            "digest": code_digest(),
             "started": now(),
         }
         self._stop = threading.Event()

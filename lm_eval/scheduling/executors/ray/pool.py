@@ -160,7 +160,7 @@ class WorkerPool:
         return NodeAffinitySchedulingStrategy(self._nodes[placement.machine], soft=False)
 
     def _begin(self, slot: _Slot, unit: WorkUnit) -> Started:
-        self._busy[slot.actor.run.remote([run.config for run in unit.runs])] = slot, unit
+        self._busy[slot.actor.run.remote([run.config for run in unit.runs], unit.blocks)] = slot, unit
         return Started(unit=unit, worker=slot.name)
 
     def _collect(self, future: Any) -> Iterator[Event]:  # noqa: ANN401
