@@ -61,6 +61,8 @@ class SimulatedExecutor(InProcessExecutor):
     document_s: float
     """Seconds that a document takes."""
     load_s: float = 0.0
+    log: Path | None = None
+    """A file that a line is added to for each piece that is begun."""
     began: list[tuple[str, Span]] = field(default_factory=list)
     """Which worker began which documents."""
 
@@ -75,7 +77,7 @@ class SimulatedExecutor(InProcessExecutor):
                 unit = queue.take(keys[0]) if keys and worker not in busy else None
                 if unit is not None:
                     busy[worker] = unit
-                    self.began.append((worker, (unit.blocks[0][0], unit.blocks[-1][1])))
+                    self._note(worker, unit)
                     free_at[worker] = max(time.monotonic(), free_at[worker]) + unit.num_left * self.document_s
                     yield Started(unit=unit, worker=worker)
                 yield from queue.settled()
@@ -88,6 +90,13 @@ class SimulatedExecutor(InProcessExecutor):
                 yield Ended(worker=worker, log="")
                 yield from queue.settled()
             yield Waiting()
+
+    def _note(self, worker: str, unit: WorkUnit) -> None:
+        span = unit.blocks[0][0], unit.blocks[-1][1]
+        self.began.append((worker, span))
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as stream:
+                stream.write(f"{span[0]} {span[1]}\n")
 
     def _report(self, unit: WorkUnit, worker: str) -> UnitReport:
         span, seconds = (unit.blocks[0][0], unit.blocks[-1][1]), unit.num_left * self.document_s

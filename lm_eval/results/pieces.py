@@ -139,9 +139,9 @@ class PassFolder:
         for file in files:
             with contextlib.suppress(OSError):
                 file.path.unlink()
-        with contextlib.suppress(OSError):  # others' pieces are left in it
-            self.path.rmdir()
-            self.path.parent.rmdir()
+        with contextlib.suppress(OSError):  # until one that holds something else
+            for folder in (self.path, *self.path.parents[:2]):
+                folder.rmdir()
 
 
 def write_piece(file: PieceFile, parts: Mapping[str, Part]) -> None:

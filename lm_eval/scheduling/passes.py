@@ -55,7 +55,7 @@ class _Pass:
         self.seen[file] = frozenset(parts)
         for name, part in parts.items():
             run = self.runs.get(name)
-            if run is not None and is_same_run(part.identity, run.identity):
+            if run is not None and part.end <= self.num_documents and is_same_run(part.identity, run.identity):
                 self.done[name][part.start : part.end] = b"\1" * (part.end - part.start)
 
     def lacking(self, runs: Sequence[Run], block: Block) -> tuple[Run, ...]:
@@ -103,7 +103,7 @@ class Passes:
     def num_done(self, run: Run) -> int | None:
         """Return how many documents of a run are done; None where it isn't computed in pieces."""
         of = self._open.get(run.name)
-        return None if of is None else sum(of.done[run.name])
+        return None if of is None else of.done[run.name].count(1)
 
     def claim(self, unit: WorkUnit, number: int) -> PieceClaim:
         """Claim so many blocks of a unit, in a row, that the same runs lack."""

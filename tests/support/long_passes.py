@@ -1,6 +1,7 @@
 """Passes of as many documents as a test likes, of a model that nobody loads."""
 
 from pathlib import Path
+from typing import Any
 
 from lm_eval.config.limit import Limit
 from lm_eval.grid.grid import CommonOptions
@@ -18,7 +19,7 @@ def write_documents(folder: Path, number: int) -> Path:
     return folder
 
 
-def long_pass(folder: Path, number: int, **settings: list) -> list[Run]:
+def long_pass(folder: Path, number: int, **settings: list[Any]) -> list[Run]:
     """The runs of a pass of so many documents; two of them unless other settings are given."""
     data = write_documents(folder / "data", number)
     model = folder / "model"
