@@ -3,6 +3,7 @@
 All else is real: the driver, its queue, leases, pieces and results. Needs no model and no torch.
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -72,13 +73,13 @@ class SimulatedExecutor(InProcessExecutor):
         busy: dict[str, WorkUnit] = {}
         while queue or busy:
             queue.look_again()
-            for worker in free_at:
+            for worker, at in free_at.items():
                 keys = queue.by_urgency({})
                 unit = queue.take(keys[0]) if keys and worker not in busy else None
                 if unit is not None:
                     busy[worker] = unit
                     self._note(worker, unit)
-                    free_at[worker] = max(time.monotonic(), free_at[worker]) + unit.num_left * self.document_s
+                    free_at[worker] = max(time.monotonic(), at) + unit.num_left * self.document_s
                     yield Started(unit=unit, worker=worker)
                 yield from queue.settled()
             next_one = min(busy, key=free_at.__getitem__, default=None)
@@ -107,7 +108,7 @@ class SimulatedExecutor(InProcessExecutor):
 def even_blocks(num_documents: int, number: int) -> tuple[Block, ...]:
     """Return so many blocks of about equal lengths."""
     ends = [num_documents * place // number for place in range(number + 1)]
-    return tuple(zip(ends, ends[1:], strict=False))
+    return tuple(itertools.pairwise(ends))
 
 
 def carry_out(

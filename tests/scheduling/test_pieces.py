@@ -14,6 +14,7 @@ from lm_eval.results.pieces import PassFolder, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling import piece_sizes
 from lm_eval.scheduling.heartbeat import state_folder
+from lm_eval.scheduling.passes import Passes
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import PieceClaim, WorkUnit
@@ -60,8 +61,7 @@ class Stopped(KeyboardInterrupt):
 
 def stop_after(number: int, monkeypatch) -> None:
     """Let the driver be interrupted once it has kept so many pieces."""
-    count = itertools.count(1)
-    keep = piece_kept()
+    count, keep = itertools.count(1), Passes.keep
 
     def stop(self, piece):
         yield from keep(self, piece)
@@ -69,12 +69,6 @@ def stop_after(number: int, monkeypatch) -> None:
             raise Stopped
 
     monkeypatch.setattr("lm_eval.scheduling.passes.Passes.keep", stop)
-
-
-def piece_kept():
-    from lm_eval.scheduling.passes import Passes
-
-    return Passes.keep
 
 
 def test_a_pass_is_shared_by_all_workers_and_leaves_its_results_alone(tmp_path, short_pieces):
