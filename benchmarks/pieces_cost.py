@@ -1,4 +1,4 @@
-"""What cutting a pass costs: `dist_sim` by sentences with 5 shots of few training rows, which every block encodes again.
+"""What cutting a pass costs: `dist_sim` by sentences, 5 shots of few training rows, which every block encodes again.
 
 The pass as a whole and in the blocks of a model of this size, one after the other, so that both meet the same machine.
 """

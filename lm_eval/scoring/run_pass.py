@@ -48,7 +48,7 @@ def evaluate_many(
     blocks: Sequence[Block] = (),
     progress: DocumentProgress | None = None,
 ) -> list[Evaluation]:
-    """Evaluate runs that share their passes.
+    """Evaluate runs that share their passes; return an evaluation of each, of the documents asked for, in order.
 
     Args:
         runs: runs with equal `pass_key`; they are identified again, by what was loaded and read.
@@ -57,9 +57,6 @@ def evaluate_many(
         keep_documents: how many documents' scores are kept; None keeps all of them.
         blocks: the documents to score, in blocks that share nothing; all of them in one, where none is given.
         progress: counts the documents.
-
-    Returns:
-        One evaluation per run, in the same order; of these documents.
 
     Raises:
         ConfigurationError: a configuration does not fit the model or the data.
@@ -71,13 +68,12 @@ def evaluate_many(
     documents, batcher = runs[0].documents(contents), Batcher(choose_budget(model, execution))
     blocks = blocks or [(0, len(documents))]
     evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
-    counting = progress or DocumentProgress(0, "", shown=False)
     with fast(model):
         for alike in _alike_in_front(evaluations, model):
             shared = SharedPass(
                 runs=[one.run for one in alike], model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record
             )
-            record.num_truncated = max(record.num_truncated, _score(documents, blocks, shared, alike, counting))
+            record.num_truncated = max(record.num_truncated, _score(documents, blocks, shared, alike, progress))
     _warn_of_cuts(record.num_truncated, runs[0], model)
     record.seconds, record.num_documents = time.perf_counter() - began, sum(end - start for start, end in blocks)
     _finish(record, batcher, model)
@@ -123,7 +119,7 @@ def _score(
     blocks: Sequence[Block],
     shared: SharedPass,
     evaluations: Sequence[Evaluation],
-    progress: DocumentProgress,
+    progress: DocumentProgress | None,
 ) -> int:
     """Score blocks of documents for evaluations that share a pass; return how many segments were truncated."""
     model, first = shared.model, shared.runs[0]
@@ -135,7 +131,7 @@ def _score(
         with shared.record.phase("tokenise"):
             return tokenise(chunk)
 
-    stream = tokenised_ahead(tokenise_chunk, wanted)
+    progress, stream = progress or DocumentProgress(0, "", shown=False), tokenised_ahead(tokenise_chunk, wanted)
     for start, end in blocks:
         alone = shared.anew()
         for window in windows(islice(stream, end - start), count_tokens, alone.bytes_held):

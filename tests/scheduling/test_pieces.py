@@ -165,7 +165,7 @@ def unit_of(runs, num_blocks: int) -> WorkUnit:
     return WorkUnit(runs=tuple(runs), blocks=even_blocks(NUMBER, num_blocks), num_documents=NUMBER)
 
 
-def test_the_first_piece_of_unknown_speed_is_a_block_and_later_ones_last_a_minute_or_more(tmp_path):
+def test_a_first_piece_of_unknown_speed_is_a_block_and_later_ones_last_minutes(tmp_path):
     runs, sizes = long_pass(tmp_path, NUMBER), PieceSizes(num_workers=2)
     unit = unit_of(runs, 24)
     assert sizes.choose(unit) == 1

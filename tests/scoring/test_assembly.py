@@ -94,7 +94,7 @@ def test_blocks_change_scores_by_no_more_than_rounding(loaded):
         assert one.compression == other.compression
 
 
-def test_parts_of_another_identity_are_left_out_and_a_document_that_is_missing_ends_the_run(loaded):
+def test_other_identities_are_left_out_and_a_missing_document_ends_the_run(loaded):
     model, runs = loaded
     run, (parts, *_) = runs[0], parts_of(model, runs, [[block] for block in BLOCKS])
     other = replace(parts[0], identity={**parts[0].identity, "dtype": "bfloat16"})
