@@ -85,7 +85,7 @@ def kill_often(scratch: Path, documents: int, seconds: float, kills: int, seed: 
     carry_out(runs, scratch / "undisturbed", undisturbed, num_blocks=_BLOCKS)
     times = Counter[int]()
     for line in began.read_text(encoding="utf-8").splitlines():
-        start, end = map(int, line.split())
+        start, end = map(int, line.split()[:2])
         times.update(range(start, end))
     left = [path for path in (scratch / "results" / ".grid").rglob("*") if path.is_file() and path.suffix != ".json"]
     return {

@@ -4,6 +4,7 @@ All else is real: the driver, its queue, leases, pieces and results. Needs no mo
 """
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -97,11 +98,12 @@ class SimulatedExecutor(InProcessExecutor):
         self.began.append((worker, span))
         if self.log is not None:
             with self.log.open("a", encoding="utf-8") as stream:
-                stream.write(f"{span[0]} {span[1]}\n")
+                stream.write(f"{span[0]} {span[1]} {os.getpid()} {worker} {time.time():.2f}\n")
 
     def _report(self, unit: WorkUnit, worker: str) -> UnitReport:
         span, seconds = (unit.blocks[0][0], unit.blocks[-1][1]), unit.num_left * self.document_s
-        parts = {run.config: make_part(run, span, seconds, worker) for run in unit.runs}
+        name = f"{os.getpid()}-{worker}"
+        parts = {run.config: make_part(run, span, seconds, name) for run in unit.runs}
         return UnitReport(outcomes=[], parts=parts, seconds=seconds)
 
 

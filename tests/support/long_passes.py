@@ -11,7 +11,9 @@ from tests.support.worlds import NUM_EVALUATION, hellaswag_row, write_model_fold
 
 
 def write_documents(folder: Path, number: int) -> Path:
-    """Write a dataset of so many rows to score, all different, and a few to draw shots from."""
+    """Write a dataset of so many rows to score, all different, and a few to draw shots from, unless it is there."""
+    if (folder / "hellaswag" / "train.jsonl").exists():
+        return folder
     rows = [hellaswag_row(place % NUM_EVALUATION) for place in range(number)]
     rows = [{**row, "ind": place, "ctx_a": f"{row['ctx_a']} It is day {place}."} for place, row in enumerate(rows)]
     write_rows(folder / "hellaswag" / "validation.jsonl", rows)

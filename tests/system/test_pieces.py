@@ -1,11 +1,19 @@
 """Long passes in pieces: what killed drivers lose, and that more workers are faster, in the benchmarks' short form."""
 
+import json
+import subprocess
+import sys
+from collections import Counter
+
 import pytest
 
 from benchmarks import pieces, pieces_study
 from benchmarks.simulated import even_blocks
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.units import WorkUnit
+from tests.support.long_passes import write_documents
+from tests.support.paths import TOP
+from tests.support.waiting import PATIENCE_S
 
 DOCUMENTS = 300
 
@@ -16,6 +24,23 @@ def test_a_killed_driver_repeats_no_more_than_the_pieces_under_way(tmp_path):
     assert (lost["documents"], lost["killed"], lost["pieces left"]) == (DOCUMENTS, 3, 0)
     assert lost["scores the same"] is True
     assert lost["computed again"] <= lost["pieces under way, documents at most"]
+
+
+@pytest.mark.slow
+def test_drivers_on_one_folder_share_a_pass_and_compute_nothing_twice(tmp_path):
+    write_documents(tmp_path / "data", DOCUMENTS)
+    flags = [f"--scratch={tmp_path}", f"--documents={DOCUMENTS}", "--seconds=12", "--work"]
+    command = [sys.executable, "-m", "benchmarks.pieces", *flags]
+    drivers = [subprocess.Popen(command, cwd=TOP) for _ in range(2)]
+    assert [driver.wait(timeout=PATIENCE_S) for driver in drivers] == [0, 0]
+    began = [line.split() for line in (tmp_path / "began.txt").read_text().splitlines()]
+    times = Counter(place for start, end, *_ in began for place in range(int(start), int(end)))
+    assert (len(times), set(times.values())) == (DOCUMENTS, {1})
+    results = [json.loads(path.read_text()) for path in (tmp_path / "results").glob("*.json")]
+    assert len(results) == 2  # of two configurations
+    workers = {process + worker for _, _, process, worker, _ in began}
+    assert {result["run"]["hellaswag_d"]["num_workers"] for result in results} == {len(workers)}
+    assert not (tmp_path / "results" / ".grid" / "pieces").exists()
 
 
 @pytest.mark.slow
