@@ -18,7 +18,7 @@ def gpt2(tmp_path_factory) -> str:
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of few documents, each written at once."""
-    monkeypatch.setattr("lm_eval.scoring.blocks.block_tokens", lambda parameters, on_gpu: 150)
+    monkeypatch.setattr("lm_eval.scoring.blocks.block_tokens", lambda parameters, on_gpu: 60)
     monkeypatch.setattr(lm_eval.scoring.resuming, "KEPT_EVERY_S", 0.0)
 
 
