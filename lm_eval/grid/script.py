@@ -37,6 +37,7 @@ from lm_eval.scheduling.driver import Driver
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.choose import choose_executor
 from lm_eval.scheduling.heartbeat import Progress
+from lm_eval.scheduling.passes import sweep_state
 from lm_eval.scheduling.summary import Summary
 
 
@@ -159,6 +160,7 @@ def _run(
     plan: Plan, folder: ResultsFolder, executor: Executor, estimate: Estimate | None, *, fail_fast: bool
 ) -> Summary:
     if estimate is None:
+        sweep_state(folder)
         return Summary(Progress(planned=0, skipped=len(plan.done)))
     with GridProgress(len(plan.to_run)) as bar:
         driver = Driver(plan.order, folder, estimate.workforce, estimate.remaining, bar.show, fail_fast=fail_fast)

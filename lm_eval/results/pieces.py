@@ -8,12 +8,12 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm_eval.common.atomic import written_whole
+from lm_eval.common.atomic import sweep_temporary_files, written_whole
 from lm_eval.common.json_files import read_json
 from lm_eval.common.typed_files import FileModel, Text, read_as
 
@@ -173,6 +173,25 @@ def read_piece(file: PieceFile) -> dict[str, Part]:
         return {name: part.part() for name, part in read_as(_PieceContent, content).runs.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def sweep_pieces(results: Path, is_live: Callable[[str], bool], is_done: Callable[[str], bool], code: str) -> None:
+    """Remove the pieces that nobody goes on with: of other code, or of runs that all have results.
+
+    Args:
+        results: the results folder.
+        is_live: whether a driver is alive; what such a one has written stays.
+        is_done: whether a run has a result, by its name.
+        code: the digest of this code.
+    """
+    for folder in pass_folders(results):
+        sweep_temporary_files(folder.path)
+        over = []
+        for file in folder.files():
+            with contextlib.suppress(OSError):
+                if not is_live(file.driver) and (file.code != code or all(map(is_done, read_piece(file)))):
+                    over.append(file)
+        folder.remove(over)
 
 
 def pass_folders(results: Path) -> Iterator[PassFolder]:

@@ -164,6 +164,7 @@ class Driver:
         """Take the results of runs whose last piece is there, by whomever it was computed."""
         for outcome in self._passes.assembled():
             self._take_outcome(outcome)
+        self._queue.add(self._passes.lost())
 
     def _count_pieces(self, *, before: bool = False) -> None:
         for run in self._order.runs:

@@ -6,12 +6,12 @@ nothing is taken as long as that driver lives.
 """
 
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lm_eval.common.atomic import sweep_temporary_files
 from lm_eval.common.console import print_safely
 from lm_eval.common.json_files import read_json
 from lm_eval.common.typed_files import read_as
@@ -19,9 +19,10 @@ from lm_eval.errors import ConfigurationError, DataError, RunError
 from lm_eval.results.failures import Failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run, is_same_run
-from lm_eval.results.pieces import Part, PassFolder, PieceFile, pass_folders, read_piece, write_piece
+from lm_eval.results.pieces import Part, PassFolder, PieceFile, read_piece, sweep_pieces, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling.driver_file import LifeSigns
+from lm_eval.scheduling.heartbeat import is_alive, state_folder
 from lm_eval.scheduling.ownership import Ownership
 from lm_eval.scheduling.units import Order, Outcome, PieceClaim, PieceDone, WorkUnit
 from lm_eval.scoring.assembly import assemble, fitting, gaps
@@ -39,6 +40,7 @@ class _Pass:
 
     folder: PassFolder
     num_documents: int
+    blocks: tuple[Block, ...]
     runs: dict[str, Run] = field(default_factory=dict)
     """Its runs that this driver is to compute, by their names."""
     seen: dict[PieceFile, frozenset[str]] = field(default_factory=dict)
@@ -77,6 +79,9 @@ class Passes:
         self._passes: dict[str, _Pass] = {}
         self._open: dict[str, _Pass] = {}
         """The pass of each run that has no outcome yet, by the run's name."""
+        self._assembled: set[str] = set()
+        """Runs whose outcome was made and may still wait to be written."""
+        self._lost: list[WorkUnit] = []
         self._cannot_write = False
         for unit in units:
             if unit.blocks:
@@ -84,18 +89,19 @@ class Passes:
 
     def _add(self, unit: WorkUnit) -> None:
         folder = PassFolder.of(self._results.path, unit.runs[0].pass_name)
-        of = self._passes.setdefault(folder.name, _Pass(folder, unit.num_documents))
+        of = self._passes.setdefault(folder.name, _Pass(folder, unit.num_documents, unit.blocks))
         for run in unit.runs:
             of.runs[run.name] = run
             of.done[run.name] = bytearray(of.num_documents)
             self._open[run.name] = of
 
     def open(self) -> None:
-        """Remove what no driver of other code goes on with, and read what is done."""
-        for folder in pass_folders(self._results.path):
-            sweep_temporary_files(folder.path)
-            old = [file for file in folder.files() if file.code != self._code]
-            folder.remove([file for file in old if not self._ownership.leases.is_live(file.driver)])
+        """Remove what nobody goes on with, and read what is done."""
+
+        def is_done(name: str) -> bool:
+            return name not in self._open and self._results.has(name)
+
+        sweep_pieces(self._results.path, self._ownership.leases.is_live, is_done, self._code)
         for of in self._passes.values():
             self._refresh(of)
             self._clean(of)
@@ -209,16 +215,28 @@ class Passes:
 
     def assembled(self) -> Iterator[Outcome]:
         """Yield the outcomes of runs whose last piece is done, by whomever; one driver makes the result of a run."""
-        for name, of in list(self._open.items()):
-            if of.is_complete(name) and self._ownership.claim_name(name):
-                yield self._assemble(of, of.runs[name])
+        for name, of in self._complete():
+            if self._ownership.claim_name(name):
+                outcome = self._assemble(of, of.runs[name])
+                if outcome is not None:
+                    self._assembled.add(name)
+                    yield outcome
+
+    def _complete(self) -> list[tuple[str, _Pass]]:
+        return [(name, of) for name, of in self._open.items() if name not in self._assembled and of.is_complete(name)]
+
+    def lost(self) -> list[WorkUnit]:
+        """Return what is to be computed again, as its pieces have vanished from the folder, each once."""
+        lost, self._lost = self._lost, []
+        return lost
 
     @property
     def is_waiting(self) -> bool:
         """Whether another driver is putting a run together."""
-        return any(of.is_complete(name) for name, of in self._open.items())
+        return bool(self._complete())
 
-    def _assemble(self, of: _Pass, run: Run) -> Outcome:
+    def _assemble(self, of: _Pass, run: Run) -> Outcome | None:
+        """Return the outcome of a run; None if it is to be gone on with, as pieces have vanished."""
         if self._ownership.is_done(run):
             return Outcome(config=run.config, elsewhere=True)
         found: dict[PieceFile, Part] = {}
@@ -229,6 +247,9 @@ class Passes:
                     found.update({file: held[run.name]} if run.name in held else {})
         ordered = sorted(found, key=lambda file: (*file.span, file.driver))
         parts = fitting((found[file] for file in ordered), run)
+        if gaps([(part.start, part.end) for part in parts], of.num_documents):
+            self._begin_again(of, run, parts)
+            return None
         leases = self._ownership.leases
         resumed = [file.span for file in ordered if file.driver != leases.driver and not leases.is_live(file.driver)]
         num_resumed = of.num_documents - sum(end - start for start, end in gaps(resumed, of.num_documents))
@@ -237,6 +258,14 @@ class Passes:
         except (RunError, ConfigurationError, DataError) as error:
             return Outcome(config=run.config, failure=Failure(message=str(error)))
         return Outcome(config=run.config, result=result)
+
+    def _begin_again(self, of: _Pass, run: Run, parts: Sequence[Part]) -> None:
+        of.done[run.name] = bytearray(of.num_documents)
+        for part in parts:
+            of.done[run.name][part.start : part.end] = b"\1" * (part.end - part.start)
+        missing = tuple(block for block in of.blocks if of.lacking([run], block))
+        self._lost.append(WorkUnit(runs=(run,), blocks=missing, num_documents=of.num_documents))
+        self._ownership.release(run)
 
     def end(self, run: Run) -> None:
         """Forget a run that has an outcome, and remove the pieces that nobody needs any more."""
@@ -252,3 +281,12 @@ class Passes:
         of.folder.remove(by_runs[True])
         of.seen = {file: of.seen[file] for file in by_runs[False]}
         of.unwritten = {file: parts for file, parts in of.unwritten.items() if file in of.seen}
+
+
+def sweep_state(results: ResultsFolder) -> None:
+    """Remove the pieces of runs that have results, as one may be killed before it has removed them."""
+
+    def is_live(driver: str) -> bool:
+        return is_alive(state_folder(results.path) / "drivers" / f"{driver}.json", time.time())
+
+    sweep_pieces(results.path, is_live, results.has, code_digest())

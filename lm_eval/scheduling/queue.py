@@ -80,6 +80,10 @@ class WorkQueue:
                 self._ended.add(outcome.config)
                 self._settled.append(outcome)
 
+    def add(self, units: Iterable[WorkUnit]) -> None:
+        """Let units wait that are to be computed again."""
+        self._put(units)
+
     def forget(self, config: RunConfig) -> None:
         """Hand out nothing more of a run: it has an outcome."""
         self._ended.add(config)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from lm_eval.results.pieces import PassFolder, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling import piece_sizes
 from lm_eval.scheduling.heartbeat import state_folder
-from lm_eval.scheduling.passes import Passes
+from lm_eval.scheduling.passes import Passes, sweep_state
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import PieceClaim, WorkUnit
@@ -216,3 +217,56 @@ def test_a_damaged_piece_is_computed_again(tmp_path, short_pieces):
     carry_out(runs, tmp_path / "results", SimulatedExecutor(num_workers=1, document_s=0.0005), num_blocks=4)
     assert record_of(tmp_path / "results", runs[0])["num_documents_resumed"] == 0
     assert pieces_of(tmp_path / "results") == []
+
+
+def test_pieces_that_vanish_are_computed_again(tmp_path, short_pieces):
+    runs = long_pass(tmp_path, NUMBER)
+    executor = SimulatedExecutor(num_workers=1, document_s=0.0005)
+
+    class Vandal(SimulatedExecutor):
+        def run(self, queue, workforce):
+            for event in executor.run(queue, workforce):
+                if len(executor.began) == 3:
+                    shutil.rmtree(state_folder(tmp_path / "results") / "pieces", ignore_errors=True)
+                yield event
+
+    summary, _ = carry_out(runs, tmp_path / "results", Vandal(num_workers=1, document_s=0.0005), num_blocks=24)
+    assert summary.progress.finished == 2
+    assert record_of(tmp_path / "results", runs[0])["num_documents"] == NUMBER
+    assert pieces_of(tmp_path / "results") == []
+
+
+def test_pieces_of_runs_that_have_results_are_swept_where_nothing_is_to_run(tmp_path, short_pieces):
+    runs = long_pass(tmp_path, NUMBER)
+    carry_out(runs, tmp_path / "results", SimulatedExecutor(num_workers=1, document_s=0.0005), num_blocks=4)
+    for run in runs:
+        file = PassFolder.of(tmp_path / "results", run.pass_name).file(code_digest(), (0, 10), "gone")
+        write_piece(file, {run.name: make_part(run, (0, 10), 1.0, "gone")})
+    sweep_state(ResultsFolder(tmp_path / "results"))
+    assert not (state_folder(tmp_path / "results") / "pieces").exists()
+
+
+def test_what_cannot_be_written_is_put_together_from_memory_and_written_once(tmp_path, short_pieces, monkeypatch):
+    runs, results, left = long_pass(tmp_path, NUMBER), tmp_path / "results", [6]
+
+    def full(file, parts):
+        if left[0]:
+            raise OSError(28, "No space left on device")
+        write_piece(file, parts)
+
+    write = ResultsFolder.write
+
+    def full_folder(self, *arguments):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+        return write(self, *arguments)
+
+    monkeypatch.setattr("lm_eval.scheduling.passes.write_piece", full)
+    monkeypatch.setattr("lm_eval.scheduling.result_writer.RETRY_S", 0.05)
+    monkeypatch.setattr(ResultsFolder, "write", full_folder)
+    summary, _ = carry_out(runs, results, SimulatedExecutor(num_workers=2, document_s=0.0005), num_blocks=6)
+    assert (summary.progress.finished, summary.unwritten) == (2, [])
+    assert [record_of(results, run)["num_documents"] for run in runs] == [NUMBER, NUMBER]
+    assert len(list(results.glob("*.json"))) == 2
+    assert pieces_of(results) == []
