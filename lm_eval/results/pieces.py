@@ -35,9 +35,8 @@ class Part:
     """The places of its documents: from, and up to but without."""
     identity: Mapping[str, Any]
     """By what was loaded and read."""
-    scores: list[list[float]]
-    """Of each document, its choices' scores."""
-    is_exact_match: list[list[bool]] | None
+    documents: Mapping[str, list[list[float | bool]]]
+    """What is known of its documents: by the names of a `DocumentScores`, for each document a value for each choice."""
     compression: tuple[int, int, int]
     """Contexts, their tokens, their vectors."""
     shared: Mapping[str, Any]
@@ -56,8 +55,7 @@ class _PartFile(FileModel):
     start: int
     end: int
     identity: dict[str, Any]
-    scores: list[list[float]]
-    is_exact_match: list[list[bool]] | None
+    documents: dict[str, list[list[float | bool]]]
     compression: tuple[int, int, int]
     shared: dict[str, Any]
     made_on: dict[str, Any]
@@ -71,8 +69,9 @@ class _PartFile(FileModel):
         Raises:
             ValueError: its scores aren't those of its documents.
         """
-        if not len(self.scores) == self.end - self.start > 0 or self.start < 0:
-            raise ValueError(f"{len(self.scores)} documents scored from {self.start} to {self.end}")
+        number = self.end - self.start
+        if self.start < 0 or number < 1 or any(len(rows) != number for rows in self.documents.values()):
+            raise ValueError(f"not the scores of documents from {self.start} to {self.end}")
         return Part(**{name: getattr(self, name) for name in type(self).model_fields})
 
 

@@ -88,13 +88,9 @@ def join(parts: Sequence[Part], documents: Sequence[Document]) -> list[DocumentS
     for part in parts:
         for row, place in enumerate(range(part.start, min(part.end, len(documents)))):
             if place not in scored:
-                document, exact = documents[place], part.is_exact_match
-                scored[place] = DocumentScores(
-                    doc_id=document.doc_id,
-                    example=document.example,
-                    scores=tuple(part.scores[row]),
-                    is_exact_match=None if exact is None else tuple(exact[row]),
-                )
+                known: dict[str, Any] = {name: tuple(rows[row]) for name, rows in part.documents.items()}
+                document = documents[place]
+                scored[place] = DocumentScores(doc_id=document.doc_id, example=document.example, **known)
     if len(scored) < len(documents):
         raise RunError(
             f"{len(documents) - len(scored)} documents that were scored have vanished from the results folder; "

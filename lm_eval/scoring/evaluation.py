@@ -18,7 +18,7 @@ from lm_eval.results.identity import Run
 from lm_eval.results.pieces import Part, Span
 from lm_eval.results.provenance import PassRecord, code_digest, code_version, command_line, package_versions
 from lm_eval.results.result_file import config_content
-from lm_eval.scoring.metrics import DocumentScores, Tally
+from lm_eval.scoring.metrics import DocumentScores, Tally, columns_of
 from lm_eval.vectors.compression import Compression
 
 
@@ -111,14 +111,12 @@ def make_part(evaluation: Evaluation, model: LanguageModel, execution: Execution
         RunError: a score is not a number.
     """
     evaluation.metrics()
-    documents, compression = evaluation.documents, evaluation.compression
-    exact = [list(document.is_exact_match) for document in documents if document.is_exact_match is not None]
+    compression = evaluation.compression
     return Part(
         start=span[0],
         end=span[1],
         identity=dict(evaluation.run.identity),
-        scores=[list(document.scores) for document in documents],
-        is_exact_match=exact or None,
+        documents=columns_of(evaluation.documents),
         compression=(compression.num_contexts, compression.num_tokens, compression.num_vectors),
         shared=asdict(evaluation.record),
         made_on=_made_on(model),

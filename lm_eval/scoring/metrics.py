@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lm_eval.tasks.base import Example
@@ -31,6 +31,15 @@ class DocumentScores:
         if self.is_exact_match is not None:
             sample["is_exact_match"] = list(self.is_exact_match)
         return sample
+
+
+_OF_CHOICES = [item.name for item in fields(DocumentScores) if item.name not in ("doc_id", "example")]
+
+
+def columns_of(documents: Sequence[DocumentScores]) -> dict[str, list[list[float | bool]]]:
+    """Return what is known of documents by the names of the fields, for each document a value for each choice."""
+    known = [name for name in _OF_CHOICES if getattr(documents[0], name) is not None]
+    return {name: [list(getattr(document, name)) for document in documents] for name in known}
 
 
 def _is_gold(document: DocumentScores, scores: Sequence[float]) -> float:
