@@ -21,8 +21,6 @@ from lm_eval.results.provenance import code_digest, code_version, command_line, 
 from lm_eval.scheduling.driver_file import DriverRecord, LifeSigns
 from lm_eval.scheduling.processes import process_started
 
-__all__ = ["DriverState", "Heartbeat", "Progress", "is_alive", "read_drivers", "state_folder", "this_machine"]
-
 LEASE_S = 180.0
 """Age of its file from which a driver counts as dead; network file systems may be a minute behind."""
 STALLED_S = 1800.0

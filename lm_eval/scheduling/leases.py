@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lm_eval.scheduling.heartbeat import LEASE_S, is_alive, state_folder
+from lm_eval.results.pieces import state_folder
+from lm_eval.scheduling.heartbeat import LEASE_S, is_alive
 
 _VERDICT_S = 1.0
 """Time for which a verdict on whether another driver is alive is reused."""

@@ -19,10 +19,10 @@ from lm_eval.errors import ConfigurationError, DataError, RunError
 from lm_eval.results.failures import Failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run, is_same_run
-from lm_eval.results.pieces import Part, PassFolder, PieceFile, read_piece, sweep_pieces, write_piece
+from lm_eval.results.pieces import Part, PassFolder, PieceFile, read_piece, state_folder, sweep_pieces, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling.driver_file import LifeSigns
-from lm_eval.scheduling.heartbeat import is_alive, state_folder
+from lm_eval.scheduling.heartbeat import is_alive
 from lm_eval.scheduling.ownership import Ownership
 from lm_eval.scheduling.units import Order, Outcome, PieceClaim, PieceDone, WorkUnit
 from lm_eval.scoring.assembly import assemble, fitting, gaps

@@ -11,10 +11,9 @@ import pytest
 
 from benchmarks.simulated import SimulatedExecutor, carry_out, even_blocks, make_part, score_of
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.pieces import PassFolder, write_piece
+from lm_eval.results.pieces import PassFolder, state_folder, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling import piece_sizes
-from lm_eval.scheduling.heartbeat import state_folder
 from lm_eval.scheduling.passes import Passes, sweep_state
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
