@@ -46,24 +46,25 @@ def block_tokens(parameters: float | None, *, on_gpu: bool) -> int:
     return max(fewest, int(work / size))
 
 
-def blocks_of(run: Run, parameters: float | None, *, on_gpu: bool, documents: Sequence[Document] = ()) -> list[Block]:
-    """Return the blocks of a run's pass, the same for all runs that share it.
+def documents_now(run: Run) -> list[Document]:
+    """Return the documents of a run; none where they aren't on this machine yet, or can't be read."""
+    if run.identity.get("data", {}).keys() <= {"hub"}:
+        return []
+    try:
+        return run.documents()
+    except (ConfigurationError, DataError):  # told by whoever computes it
+        return []
+
+
+def blocks_of(run: Run, documents: Sequence[Document], parameters: float | None, *, on_gpu: bool) -> list[Block]:
+    """Return the blocks of a run's pass, at least one, the same for all runs that share it.
 
     Args:
         run: the run.
+        documents: its documents.
         parameters: of its model, where known.
         on_gpu: whether it runs on a GPU.
-        documents: the run's documents, where they were read already.
-
-    Returns:
-        At least one block; none where the documents can't be had now.
     """
-    if not documents and run.identity.get("data", {}).keys() <= {"hub"}:  # not on this machine yet
-        return []
-    try:
-        documents = documents or run.documents()
-    except (ConfigurationError, DataError):  # told by whoever computes it
-        return []
     tokens = block_tokens(parameters, on_gpu=on_gpu)
     return cut_into_blocks(documents, tokens, shares_shots=shares_shots(run.config))
 
