@@ -184,9 +184,11 @@ class Passes:
         parts = {}
         for config, part in piece.parts.items():
             run = names[config]
+            if run.name not in self._open:  # it has failed in another piece
+                continue
             if part.code != self._code or not is_same_run(part.identity, run.identity):
                 yield Outcome(config=config, failure=_OTHER)
-            elif run.name in self._open:
+            else:
                 parts[run.name] = part
         if parts:
             span = unit.blocks[0][0], unit.blocks[-1][1]

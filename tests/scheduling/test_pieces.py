@@ -269,3 +269,14 @@ def test_what_cannot_be_written_is_put_together_from_memory_and_written_once(tmp
     assert [record_of(results, run)["num_documents"] for run in runs] == [NUMBER, NUMBER]
     assert len(list(results.glob("*.json"))) == 2
     assert pieces_of(results) == []
+
+
+def test_what_workers_of_other_code_compute_is_not_kept_and_fails_a_run_once(tmp_path, short_pieces, monkeypatch):
+    runs = long_pass(tmp_path, NUMBER)
+    monkeypatch.setattr("benchmarks.simulated.code_digest", lambda: "0" * 16)
+    executor = SimulatedExecutor(num_workers=3, document_s=0.001)
+    summary, _ = carry_out(runs, tmp_path / "results", executor, num_blocks=24)
+    assert (summary.progress.finished, summary.progress.failed, len(summary.failures)) == (0, 2, 2)
+    assert "call again" in summary.failures[0].failure.message
+    assert len(executor.began) == 3  # nothing more was handed out
+    assert pieces_of(tmp_path / "results") == []

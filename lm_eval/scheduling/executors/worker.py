@@ -12,6 +12,7 @@ from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
 from lm_eval.results.failures import Failure, Kind
 from lm_eval.results.identity import Run
 from lm_eval.results.pieces import Part
+from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling.units import ModelKey, Outcome, UnitReport, model_key
 from lm_eval.scoring.blocks import Block
 
@@ -32,6 +33,7 @@ class Worker:
         if execution.gpu_share < 1 and torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(execution.gpu_share)
         self._execution = execution
+        code_digest()  # of the code as it was imported, whatever becomes of its files
         self._key: ModelKey | None = None
         self._model: Any = None
         self._load_failure: Failure | None = None
