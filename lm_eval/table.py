@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
+from lm_eval.results.baselines import key_of_run
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import baseline_key
 from lm_eval.results.table import find_baselines, format_results, say_documents, sort_results
 
 
@@ -34,7 +34,7 @@ def _show(paths: Sequence[Path]) -> int:
     baselines = find_baselines(results)
     print(format_results(sort_results(results), baselines))
     print(say_documents(results))
-    if any(baseline_key(stored.config) not in baselines for stored in results):
+    if any(key_of_run(stored) not in baselines for stored in results):
         print("normalised -: no cross_encoding baseline of the same model, shots, limit and data is among the results")
     return DONE
 

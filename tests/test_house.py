@@ -25,6 +25,7 @@ MAX_TEST_NAME = 80
 ENTRY_POINTS = {
     "evaluator.simple_evaluate": "a flag of the command line is a parameter, and each is described",
     "encoding/text_encoder.encode": "`lm_eval.encode`; each of its keywords is described",
+    "grid/notebook.run_grid": "a flag of a grid script is a parameter, and each is described",
     "config/run_config.RunConfig.parse": "takes the flags of the command line as they are",
 }
 """What users call, or what takes their flags: held to neither lines nor parameters."""

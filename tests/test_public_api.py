@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import lm_eval
+from lm_eval.config.settings import SETTING_NAMES
 from tests.support.clusters import call
 from tests.support.paths import TOP
 
@@ -20,7 +21,8 @@ SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py
 FLAGS = (
     *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
     *("--data_dir", "--results_dir", "--dry_run", "--retry_failed", "--fail_fast", "--dtype", "--log_samples"),
-    *("--tasks", "--include_path", "--loading"),
+    *("--tasks", "--include_path", "--grid", "--write_grid", "--loading", "--num_fewshot", "encoding_scheme"),
+    *SETTING_NAMES,
 )
 
 
@@ -88,6 +90,14 @@ def test_what_a_grid_script_imports_stands_in_one_place_and_in_the_older_ones():
     assert {"model", "task", "models", "num_fewshot", "encoding_scheme", "settings"} <= set(Grid.__dataclass_fields__)
     assert {"run", "results_dir"} <= set(inspect.signature(launch).parameters)
     assert {"arch_type", "max_size"} <= set(inspect.signature(list_models).parameters)
+
+
+def test_a_grid_is_run_from_python_by_a_function_beside_it():
+    from lm_eval.grid import FailedRunsError, run_grid  # noqa: PLC0415  (each name as users import it)
+
+    parameters = inspect.signature(run_grid).parameters
+    assert list(parameters)[:4] == ["grid", "results_dir", "limit", "data_dir"]
+    assert issubclass(FailedRunsError, RuntimeError)
 
 
 def test_a_model_is_loaded_by_name():

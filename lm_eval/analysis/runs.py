@@ -17,12 +17,13 @@ from lm_eval.common.text import short_name
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import read_model_list
+from lm_eval.results.baselines import meant_bos
 from lm_eval.results.identity import SAME_CONFIGURATION, fingerprint
 from lm_eval.results.result_file import FAILURE_ENDING, StoredResult, read_results
 from lm_eval.tasks.registry import dataset_name
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 """To be raised when rows change their form."""
 
 
@@ -52,6 +53,7 @@ def describe_columns() -> dict[str, str]:
         "num_fewshot": "shots in each context",
         "limit": "the slice of documents; None is all",
         **{name: f"the setting {name}; None where it isn't set" for name in SETTING_NAMES},
+        "bos": "the value of ADD_BOS that means its tokens in front, as its baseline's; None where that is open",
         "dtype": "of the weights, where the result says it",
         "data": "what was read: a fingerprint, the hub's name, or a folder",
         "description": "text before the shots",
@@ -70,7 +72,7 @@ def describe_columns() -> dict[str, str]:
 _COLUMNS = tuple(describe_columns())
 _TEXTS = (
     *("task", "dataset", "kind", "pretrained", "model", "family", "encoding_scheme", "limit", *SETTING_NAMES),
-    *("dtype", "data", "description", "finished", "host", "code", "path"),
+    *("bos", "dtype", "data", "description", "finished", "host", "code", "path"),
 )
 _NUMBERS = ("size_b", *METRICS, *(f"{metric}_stderr" for metric in METRICS), "num_documents", "seconds")
 
@@ -102,6 +104,12 @@ def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None 
         newest[row["configuration"]] = row
     table = _as_table(newest.values())
     return Runs(table=table, unreadable=unreadable, num_duplicates=len(every_row) - len(newest))
+
+
+def table_of(results: Iterable[StoredResult]) -> pd.DataFrame:
+    """Return the table of results that were read already, in their order; see `describe_columns`."""
+    sizes = {model.name: model.size_b for model in read_model_list()}
+    return _as_table(_row(stored, stored.path.stat().st_mtime, sizes) for stored in results)
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -144,6 +152,7 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "num_fewshot": config.num_fewshot,
         "limit": str(config.limit),
         **config.vectors.public(),
+        "bos": meant_bos(stored),
         "dtype": run.dtype or config.dtype,
         "data": _data(stored),
         "description": config.description,

@@ -25,6 +25,8 @@ MAIN_SETTINGS: dict[tuple[str, str], VectorSettings] = {
 """The paper's main configurations (experiment §8); what isn't named isn't set."""
 _MAY_DIFFER = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "OUT_WORD_AGG_SCHEME")
 """Settings that are looked at apart: in some schemes they have nothing to do."""
+_APART = (*SAME_BASELINE, "ADD_BOS", "bos")
+"""Columns in which baselines differ; of the last two, which mean tokens in front, see `lm_eval.results.baselines`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def add_scores(table: pd.DataFrame) -> Scored:
     rise and fall together, so the errors are rather too large than too small. A baseline that states no error counts as
     exact, as most published ones do.
     """
-    baselines = table[is_baseline(table)].drop_duplicates([*SAME_BASELINE, "dtype"], keep="last")
+    baselines = table[is_baseline(table)].drop_duplicates([*_APART, "dtype"], keep="last")
     runs = table[~is_baseline(table)].copy()
     joined = _join(runs, baselines)
     runs["chance"] = runs["rand_acc"].fillna(runs["dataset"].map(CHANCE))
@@ -70,10 +72,11 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     """Return, for each run, its baseline's accuracy; NaN where there is none."""
     by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for baseline in _rows(baselines):
-        by_key.setdefault(_key(baseline), []).append(baseline)
+        for bos in {_stated(baseline["ADD_BOS"]), _meant_bos(baseline)}:
+            by_key.setdefault((*_key(baseline), bos), []).append(baseline)
     accuracies = []
     for run in _rows(runs):
-        candidates = by_key.get(_key(run), [])
+        candidates = by_key.get((*_key(run), _meant_bos(run)), [])
         same = [baseline for baseline in candidates if baseline["dtype"] == run["dtype"]]
         fitting = same or [baseline for baseline in candidates if pd.isna(baseline["dtype"]) or pd.isna(run["dtype"])]
         accuracies.append((fitting[-1]["acc"], fitting[-1]["acc_stderr"]) if fitting else (np.nan, np.nan))
@@ -81,8 +84,16 @@ def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table[[*SAME_BASELINE, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
+    rows: list[dict[str, Any]] = table[[*_APART, "dtype", "model", "acc", "acc_stderr"]].to_dict("records")  # type: ignore[assignment]
     return rows
+
+
+def _meant_bos(row: Mapping[str, Any]) -> str | None:
+    return _stated(row["bos"]) or _stated(row["ADD_BOS"])
+
+
+def _stated(value: Any) -> str | None:  # noqa: ANN401  (a cell)
+    return None if pd.isna(value) else str(value)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -90,13 +101,14 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _name_missing(runs: pd.DataFrame) -> list[str]:
-    lacking = runs[runs["baseline"].isna()].drop_duplicates([*SAME_BASELINE, "dtype"])
-    return [
+    lacking = runs[runs["baseline"].isna()].drop_duplicates([*_APART, "dtype"])
+    words = (
         f"{row['model']}, {row['dataset']}, {row['num_fewshot']} shots"
         + (f", limit {row['limit']}" if row["limit"] != "None" else "")
         + ("" if pd.isna(row["dtype"]) else f", {row['dtype']}")
         for row in _rows(lacking)
-    ]
+    )
+    return list(dict.fromkeys(words))
 
 
 def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":

@@ -10,8 +10,17 @@ from typing import Any
 
 from lm_eval.cli.arguments import add_batch_size, add_device, add_model_args, make_parser
 from lm_eval.common.command import DONE, exit_status
+from lm_eval.common.text import did_you_mean
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
-from lm_eval.config.run_config import ENCODING_SCHEMES, MODEL_KIND_ALIASES, MODEL_KINDS, RunConfig
+from lm_eval.config.run_config import (
+    ENCODING_SCHEMES,
+    EXECUTION_KEYS,
+    MODEL_KEYS,
+    MODEL_KIND_ALIASES,
+    MODEL_KINDS,
+    TASK_KEYS,
+    RunConfig,
+)
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.base import FORM_OF_MODEL
@@ -81,6 +90,22 @@ def build_parser() -> argparse.ArgumentParser:
         help="JSON object of task names and texts: what stands before the shots",
     )
     return parser
+
+
+def _say_unknown(unknown: Sequence[str], flags: Sequence[str]) -> str:
+    """Return what to say of arguments that no flag takes: how a setting is set, or the flag that was meant."""
+    flag = next((argument for argument in unknown if argument.startswith("-")), unknown[0]).partition("=")[0]
+    name = flag.lstrip("-").replace("-", "_")
+    keys = {
+        **dict.fromkeys(TASK_KEYS, "--task_args"),
+        **dict.fromkeys((*MODEL_KEYS, *EXECUTION_KEYS, *CHECKPOINT_KEYS, *SETTING_NAMES), "--model_args"),
+    }
+    by_folded = {key.casefold(): key for key in keys}
+    if flag.startswith("-") and (key := by_folded.get(name.casefold())) is not None:
+        return f"unknown flag {flag}: {key} is set in {keys[key]}, as {keys[key]} …,{key}=VALUE"
+    if flag.startswith("-"):
+        return f"unknown flag {flag}{did_you_mean(name, {known.lstrip('-'): known for known in flags})}"
+    return f"unexpected argument {flag!r}; every value must follow its flag"
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
@@ -180,7 +205,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from lm_eval.cli import encode as encode_command  # noqa: PLC0415
 
         return encode_command.main(argv[1:])
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(_say_unknown(unknown, [option for action in parser._actions for option in action.option_strings]))  # noqa: SLF001  (the only list)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return exit_status(
         lambda: _evaluate(args),

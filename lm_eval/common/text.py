@@ -19,16 +19,19 @@ def say_cause(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str] | Mapping[str, str]) -> str:
-    """Return " (did you mean …?)" with the closest known name, or "".
+    """Return " (did you mean …?)" with the closest known name, whatever its case, or "".
 
     Args:
         name: the unknown name.
         known: the valid names; a mapping gives the form in which each is shown.
     """
-    near = difflib.get_close_matches(name, list(known), n=1)
+    by_folded = {one.casefold(): one for one in known}
+    begun = [one for one in by_folded if len(name) > 2 and one.startswith(name.casefold())]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(name.casefold(), list(by_folded), n=1)
     if not near:
         return ""
-    shown = known[near[0]] if isinstance(known, Mapping) else repr(near[0])
+    nearest = by_folded[near[0]]
+    shown = known[nearest] if isinstance(known, Mapping) else repr(nearest)
     return f" (did you mean {shown}?)"
 
 

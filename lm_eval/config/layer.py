@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from lm_eval.common.text import did_you_mean
 from lm_eval.errors import ConfigurationError
 
 NamedLayer = Literal["middle", "E", "OE", "same"]
@@ -37,7 +38,8 @@ class Layer:
             return cls(text)
         if not re.fullmatch(r"-?\d+", text):
             raise ConfigurationError(
-                f"{key}: unknown value {text!r}; choose from None, {', '.join(names)}, or an integer"
+                f"{key}: unknown value {text!r}{did_you_mean(text, names)}; "
+                f"choose from None, {', '.join(names)}, or an integer"
             )
         return cls(int(text))
 
@@ -48,6 +50,10 @@ class Layer:
     def is_embedding(self) -> bool:
         """Whether its vectors are rows of an embedding matrix, so that no forward pass is needed."""
         return self.name in ("E", "OE")
+
+    def is_in(self, num_layers: int) -> bool:
+        """Whether models of so many blocks have it."""
+        return not isinstance(self.name, int) or -(num_layers + 1) <= self.name <= num_layers
 
     def resolve(self, num_layers: int, key: str = "ENCODING_LAYER", model: str = "the model") -> ResolvedLayer:
         """Return the layer of a model.
@@ -66,7 +72,7 @@ class Layer:
             raise ConfigurationError(f"{key}=same: the layer that it stands for isn't known here; name it")
         if not isinstance(self.name, int):
             return self.name
-        if not -(num_layers + 1) <= self.name <= num_layers:
+        if not self.is_in(num_layers):
             raise ConfigurationError(
                 f"{key}={self}: out of range; choose from {-(num_layers + 1)} to {num_layers}, middle or None, "
                 f"for {model} has {num_layers} layers"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval.common.text import format_pairs, read_pairs, short_name
+from lm_eval.common.text import did_you_mean, format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.limit import Limit
 from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
@@ -90,8 +90,9 @@ class RunConfig:
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
         if self.encoding_scheme is not None and self.encoding_scheme not in ENCODING_SCHEMES:
+            hint = did_you_mean(self.encoding_scheme, ENCODING_SCHEMES)
             raise ConfigurationError(
-                f"unknown encoding scheme {self.encoding_scheme!r}; choose from {', '.join(ENCODING_SCHEMES)}"
+                f"unknown encoding scheme {self.encoding_scheme!r}{hint}; choose from {', '.join(ENCODING_SCHEMES)}"
             )
         _CHECKS[self.model](self)
 

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cache, partial
 from typing import Any, Literal, TypeVar, get_args
 
+from lm_eval.common.text import did_you_mean
 from lm_eval.config.layer import LAST, Layer
 from lm_eval.config.token_aggregation import TokenAggregation
 from lm_eval.errors import ConfigurationError
@@ -56,7 +57,8 @@ class Setting:
 
 def _read_choice(text: str, key: str, *, choices: tuple[str, ...]) -> str:
     if text not in choices:
-        raise ConfigurationError(f"{key}: unknown value {text!r}; choose from None, {', '.join(choices)}")
+        hint = did_you_mean(text, choices)
+        raise ConfigurationError(f"{key}: unknown value {text!r}{hint}; choose from None, {', '.join(choices)}")
     return text
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from lm_eval.common.text import did_you_mean
 from lm_eval.errors import ConfigurationError
 
 ActivationPrefix = Literal[
@@ -49,8 +50,9 @@ class TokenAggregation:
             raise ConfigurationError(f"{key}={text}: N of chunkN must be a whole number of at least 1, as in chunk4")
         known = size is not None or base in TOKEN_AGGREGATIONS[:-1]
         if not known or prefix + bar not in ACTIVATION_PREFIXES:
+            hint = did_you_mean(text, [start + end for start in ACTIVATION_PREFIXES for end in TOKEN_AGGREGATIONS])
             raise ConfigurationError(
-                f"{key}: unknown value {text!r}; choose from {', '.join(TOKEN_AGGREGATIONS)}, "
+                f"{key}: unknown value {text!r}{hint}; choose from {', '.join(TOKEN_AGGREGATIONS)}, "
                 f"optionally after one of {', '.join(ACTIVATION_PREFIXES[1:])}"
             )
         if size is not None:

@@ -52,6 +52,10 @@ class Flags:
     """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
     include_path: Folder = None
     """Folder with task files (YAML) of your own or of the upstream harness."""
+    grid: Annotated[Text, "FILE.yaml"] = None
+    """File that holds the grid, in place of the script's."""
+    write_grid: Annotated[Text, "FILE.yaml"] = None
+    """Write the grid, with the lists given here in place of the script's, to a file for --grid, and run nothing."""
     loading: Annotated[Text, "KEY=VALUE,…"] = None
     """How every model is loaded, KEY=value,KEY=value: revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit,
     load_in_4bit, trust_remote_code."""

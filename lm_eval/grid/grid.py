@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.text import did_you_mean
 from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.layer_lists import spread_layers, step_of
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
@@ -15,6 +17,9 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture
 from lm_eval.tasks.base import FORM_OF_MODEL, Task
 from lm_eval.tasks.registry import expand_tasks, find_groups, find_task, in_form
+
+Value = str | int | None
+"""A value of a setting, as a script states it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +35,17 @@ class Grid:
     """The architecture that models must have; None allows both."""
     num_fewshot: Sequence[int] = (5, 0)
     encoding_scheme: Sequence[str]
-    settings: Mapping[str, Sequence[str | int | None]] = field(default_factory=dict)
-    """For each setting of experiment §4 (WORD_AGG_SCHEME, …) the values to try; one that is left out is None."""
+    settings: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    """For each setting of experiment §4 (WORD_AGG_SCHEME, …) the values to try; one that is left out is None. A layer
+    may also be `all` or `every N`, which stand for those of each model."""
 
     def __post_init__(self) -> None:
         if self.model not in FORM_OF_MODEL:
             raise ConfigurationError(f"grid: unknown model {self.model!r}; choose from {', '.join(FORM_OF_MODEL)}")
-        if unknown := [key for key in self.settings if key not in SETTING_NAMES]:
+        if unknown := [str(key) for key in self.settings if key not in SETTING_NAMES]:
+            hint = did_you_mean(unknown[0], SETTING_NAMES)
             raise ConfigurationError(
-                f"grid: unknown setting {', '.join(unknown)}; choose from {', '.join(SETTING_NAMES)}"
+                f"grid: unknown setting {', '.join(unknown)}{hint}; choose from {', '.join(SETTING_NAMES)}"
             )
         if self.arch_type not in (None, *ARCHITECTURES):
             raise ConfigurationError(
@@ -53,12 +60,29 @@ class Grid:
         for key, values in lists.items():
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
                 raise ConfigurationError(f"grid: {key} must be a list with at least one value, got {values!r}")
+        for key in ("models", "num_fewshot", "encoding_scheme"):
+            object.__setattr__(self, key, list(lists[key]))
+        object.__setattr__(self, "settings", {key: list(values) for key, values in self.settings.items()})
 
     @cached_property
-    def vectors(self) -> Sequence[VectorSettings]:
-        """The product of the settings' lists."""
-        products = itertools.product(*self.settings.values())
-        return [VectorSettings.parse(**dict(zip(self.settings, values, strict=True))) for values in products]
+    def names_layers_by_depth(self) -> bool:
+        """Whether some layers are given as `all` or `every N`, so that the depth of a model decides which they are."""
+        return any(step_of(value, key) is not None for key, values in self.settings.items() for value in values)
+
+    def vectors_at(self, num_layers: int) -> Sequence[VectorSettings]:
+        """Return the product of the settings' lists, for models of so many blocks."""
+        depth = num_layers if self.names_layers_by_depth else 0
+        if depth not in self._vectors:
+            lists = [spread_layers(values, num_layers, key) for key, values in self.settings.items()]
+            self._vectors[depth] = [
+                VectorSettings.parse(**dict(zip(self.settings, values, strict=True)))
+                for values in itertools.product(*lists)
+            ]
+        return self._vectors[depth]
+
+    @cached_property
+    def _vectors(self) -> dict[int, Sequence[VectorSettings]]:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +99,16 @@ class CommonOptions:
     """How every model's checkpoint is loaded."""
 
 
-def expand(grid: Grid, common: CommonOptions = CommonOptions()) -> list[RunConfig]:
+def expand(
+    grid: Grid, common: CommonOptions = CommonOptions(), depths: Mapping[str, int] | None = None
+) -> list[RunConfig]:
     """Return the product of a grid's lists, models outermost; `canonical_in_grid` merges what means the same run.
+
+    Args:
+        grid: the grid.
+        common: the options of all runs.
+        depths: the blocks of each model, for layers given as `all` or `every N`; None takes one block, where they
+            aren't known and the settings alone are checked.
 
     Raises:
         ConfigurationError: a combination that cannot be run.
@@ -95,8 +127,9 @@ def expand(grid: Grid, common: CommonOptions = CommonOptions()) -> list[RunConfi
             checkpoint=common.checkpoint,
             vectors=vectors,
         )
-        for pretrained, num_fewshot, scheme, vectors in itertools.product(
-            grid.models, grid.num_fewshot, grid.encoding_scheme, grid.vectors
+        for pretrained in grid.models
+        for num_fewshot, scheme, vectors in itertools.product(
+            grid.num_fewshot, grid.encoding_scheme, grid.vectors_at(1 if depths is None else depths[pretrained])
         )
     ]
 

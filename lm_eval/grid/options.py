@@ -5,6 +5,8 @@ The flags are declared in `lm_eval.grid.flags`.
 """
 
 import inspect
+import re
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +18,7 @@ from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import DTYPES
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
+from lm_eval.grid.lists import LIST_FLAGS, Lists, how_to_set, read_list
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
@@ -29,6 +32,8 @@ class Options(Flags):
     """Whether the user set the number of GPUs, so that a model's memory need is ignored."""
     own_switches: frozenset[str] = frozenset()
     """The script's own switches that are on."""
+    lists: Lists = field(default_factory=dict)
+    """The lists of the grid that flags of their names give, in place of its own."""
     revision: str | None = field(init=False)
     """The branch, tag or commit of every model; from `loading`."""
     checkpoint: Checkpoint = field(init=False)
@@ -69,7 +74,7 @@ def _parse_loading(text: str | None) -> tuple[str | None, Checkpoint]:
     if unknown := [key for key in pairs if key not in _MODEL_KEYS]:
         raise ConfigurationError(
             f"--loading: unknown key {', '.join(unknown)}; choose from {', '.join(_MODEL_KEYS)} "
-            "(settings of vectors are set in the grid at the top of the script)"
+            "(each setting of vectors has a flag of its own, such as --NORM None,L2)"
         )
     return pairs.get("revision"), Checkpoint.pick(pairs)
 
@@ -91,7 +96,9 @@ def read_options(
     """
     own = [Flag(name=switch, help=line) for switch, line in (own_switches or {}).items()]
     flags = [*FLAGS, *own]
-    command = _spell_out(argv, [flag.name for flag in flags])
+    given = _separate(argv, [flag.name for flag in flags])
+    lists = {name: read_list(name, given.pop(name)[1]) for name in LIST_FLAGS if name in given}
+    command = ["--", "--help"] if "help" in given else [f"--{name}{sign}{text}" for name, (sign, text) in given.items()]
     values = fire.Fire(_function_of(flags, description), command=command, name=name, serialize=lambda _: None)
     chosen = {switch.name: values.pop(switch.name, switch.default) for switch in own}
     for switch in own:
@@ -100,6 +107,7 @@ def read_options(
         **values,
         has_num_gpus="NUM_GPUS_PER_RUN" in values,
         own_switches=frozenset(switch for switch, is_on in chosen.items() if is_on),
+        lists=lists,
     )
 
 
@@ -120,17 +128,29 @@ def _function_of(flags: Sequence[Flag], description: str) -> Callable[..., dict[
         f"    {flag.name}: {f'(-{flag.short}) ' if flag.short and initials.count(flag.short) > 1 else ''}{flag.help}"
         for flag in flags
     ]
-    hold.__doc__ = "\n".join([inspect.cleandoc(description), "", "Args:", *lines])
+    hold.__doc__ = "\n".join([inspect.cleandoc(description), "", *_ABOUT_LISTS, "", "Args:", *lines])
     return hold
 
 
-def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str]:
-    """Return the arguments as `--flag=value`, with texts quoted: fire would read some as numbers, tuples or sums.
+_ABOUT_LISTS = [
+    "Every list of the grid is a flag too, whose values, separated by commas, replace the list, as in",
+    "--num_fewshot 0,5 --ENCODING_LAYER 0,middle,-1 --NORM None,L2:",
+    *textwrap.wrap(f"{', '.join(LIST_FLAGS)}.", width=100),
+    "Layers may also be all, or 'every N': those of each model.",
+]
+_VALUE = re.compile(r"[^-]|-\d|-relu|$")
+"""How a value begins where it follows its flag as an argument of its own."""
+
+
+def _separate(argv: Sequence[str], valid: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return, by the flag, a sign `=` or nothing and its value, with texts quoted for fire, but for those of lists.
+
+    Fire would read some texts as numbers, tuples or sums.
 
     Raises:
         ConfigurationError: an unknown flag, a text flag without its value, or an argument that belongs to no flag.
     """
-    spelled: dict[str, str] = {}
+    given: dict[str, tuple[str, str]] = {}
     rest = list(argv)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -141,25 +161,28 @@ def _spell_out(argv: Sequence[str], valid: Collection[str]) -> list[str]:
         name = flag.lstrip("-").replace("-", "_")
         name = _SHORT.get(name, name)
         if name in ("help", "h"):
-            return ["--", "--help"]
+            return {"help": ("", "")}
         _refuse_unknown(flag, name, valid)
-        if name in spelled:
+        if name in given:
             raise ConfigurationError(f"--{name} is given twice")
-        has_value = bool(rest) and (not rest[0].startswith("-") or rest[0][1:2].isdecimal())
-        if not equals and has_value:
+        if not equals and rest and _VALUE.match(rest[0]):
             equals, value = "=", rest.pop(0)
-        if name in _TEXTS:
-            if not value:
-                raise ConfigurationError(f"{flag} needs a value")
-            value = repr(value)
-        spelled[name] = f"--{name}{equals}{value}"
-    return list(spelled.values())
+        if name in (*_TEXTS, *LIST_FLAGS) and not value:
+            raise ConfigurationError(f"{flag} needs a value")
+        given[name] = equals, repr(value) if name in _TEXTS else value
+    return given
 
 
 def _refuse_unknown(flag: str, name: str, valid: Collection[str]) -> None:
-    if name not in valid:
-        hint = did_you_mean(name, {known: f"--{known}" for known in valid})
-        raise ConfigurationError(f"unknown flag {flag}{hint}; choose from {_list_flags(valid)}")
+    if name in valid or name in LIST_FLAGS:
+        return
+    if (how := how_to_set(name)) is not None:
+        raise ConfigurationError(f"unknown flag {flag}: {how}")
+    hint = did_you_mean(name, {known: f"--{known}" for known in (*valid, *LIST_FLAGS)})
+    raise ConfigurationError(
+        f"unknown flag {flag}{hint}; choose from {_list_flags(valid)}, or, for the lists of the grid, "
+        f"{_list_flags(LIST_FLAGS)}"
+    )
 
 
 def _list_flags(names: Collection[str]) -> str:

@@ -10,6 +10,7 @@ from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.availability import check_data, check_weights, read_models, refuse
+from lm_eval.grid.depth import without_missing_layers
 from lm_eval.grid.grid import CommonOptions, Grid, expand, resolve_folder, with_tasks
 from lm_eval.grid.options import Options
 from lm_eval.models.compatibility import check_against_model
@@ -38,6 +39,8 @@ class CheckedGrids:
     """The machines to run on."""
     dtype: str | None = None
     """The dtype asked for; None where the hardware decides."""
+    left_out: Sequence[str] = ()
+    """A line on each model that lacks layers of the grids."""
 
     @cached_property
     def sizes(self) -> Mapping[str, int | None]:
@@ -46,8 +49,8 @@ class CheckedGrids:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What task files ask for that is ignored, and dtypes that the hardware alone doesn't explain, a line each."""
-        of_tasks = dict.fromkeys(note for run in self.runs for note in run.task.notes)
+        """What is ignored, what is left out, and dtypes that the hardware alone doesn't explain, a line each."""
+        of_tasks = dict.fromkeys([*(note for run in self.runs for note in run.task.notes), *self.left_out])
         if self.dtype is not None:
             return list(of_tasks)
         used = {run.config.pretrained for run in self.runs}
@@ -68,21 +71,40 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
     Raises:
         ConfigurationError: a model, a task or local data is missing or doesn't fit.
     """
-    grids = [_with_models(grid, options) for grid in grids]
-    common = _common_options(grids, options)
-    pairs = [pair for grid in grids for pair in with_tasks(grid, options.tasks, common.include_path)]
-    expanded = [(config, grid, task) for grid, task in pairs for config in expand(grid, common)]
+    common, pairs = settle(grids, options)
+    expanded = _expand_all(pairs, common)
     models = _read_models(expanded, common)
+    if any(grid.names_layers_by_depth for grid, _ in pairs):
+        expanded = _expand_all(pairs, common, {name: model.num_layers for name, model in models.items()})
     tasks = {
         config: task
         for config, grid, task in expanded
         if grid.arch_type in (None, models[config.pretrained].family.architecture)
     }
+    tasks, left_out = without_missing_layers(tasks, models)
     for config in tasks:
         check_against_model(config, models[config.pretrained])
     machines = find_machines()
     runs = _identify(tasks, models, options.dtype, machines)
-    return CheckedGrids(runs=runs, models=models, machines=machines, dtype=options.dtype)
+    return CheckedGrids(runs=runs, models=models, machines=machines, dtype=options.dtype, left_out=left_out)
+
+
+def settle(grids: Sequence[Grid], options: Options) -> tuple[CommonOptions, list[tuple[Grid, Task]]]:
+    """Return the grids with the models and tasks of the flags, each with its task, and the options of all runs.
+
+    Raises:
+        ConfigurationError: an unknown model or task.
+    """
+    named = [_with_models(grid, options) for grid in grids]
+    common = _common_options(named, options)
+    pairs = [pair for grid in named for pair in with_tasks(grid, options.tasks, common.include_path)]
+    return common, pairs
+
+
+def _expand_all(
+    pairs: Sequence[tuple[Grid, Task]], common: CommonOptions, depths: Mapping[str, int] | None = None
+) -> list[tuple[RunConfig, Grid, Task]]:
+    return [(config, grid, task) for grid, task in pairs for config in expand(grid, common, depths)]
 
 
 def _identify(

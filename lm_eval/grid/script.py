@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from lm_eval.common.atomic import check_writable
 from lm_eval.common.command import exit_status
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
@@ -26,17 +25,16 @@ from lm_eval.grid.console import (
     print_plan,
     print_results,
 )
-from lm_eval.grid.estimate import Estimate, make_estimate
-from lm_eval.grid.grid import Grid
+from lm_eval.grid.grid import Grid, expand
+from lm_eval.grid.grid_file import read_grids, write_grids
+from lm_eval.grid.job import Job, prepare
+from lm_eval.grid.lists import replace_lists
 from lm_eval.grid.options import Options, read_options
-from lm_eval.grid.plan import Plan, describe_plan, make_plan
-from lm_eval.grid.preflight import check_available, preflight
+from lm_eval.grid.plan import describe_plan
+from lm_eval.grid.preflight import settle
 from lm_eval.grid.shutdown import shut_down, shutdown_command
-from lm_eval.results.folder import ResultsFolder
-from lm_eval.scheduling.driver import Driver
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.choose import choose_executor
-from lm_eval.scheduling.heartbeat import Progress
 from lm_eval.scheduling.passes import sweep_state
 from lm_eval.scheduling.summary import Summary
 
@@ -60,7 +58,7 @@ def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callabl
         name, own = Path(sys.argv[0]).name, {switch.__name__: first_line(switch.__doc__ or "") for switch in switches}
         options = read_options(sys.argv[1:], name=name, description=str(run.__doc__), own_switches=own)
         chosen = [switch for switch in switches if switch.__name__ in options.own_switches]
-        grids = [_make(run), *(grid for switch in chosen for grid in _make(switch))]
+        grids = [*_main_grids(run, options), *(grid for switch in chosen for grid in _make(switch))]
         return carry_out(grids, options, results_dir)
 
     message = "interrupted; what was finished is in the results folder, call again for the rest"
@@ -72,6 +70,18 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG0
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _main_grids(run: Callable[[], Grid], options: Options) -> list[Grid]:
+    """Return the script's grid, or those of `--grid`, with the lists that flags give."""
+    if options.grid is None:
+        return [replace_lists(_make(run), options.lists)]
+    grids = read_grids(options.grid)
+    if options.lists and len(grids) > 1:
+        raise ConfigurationError(
+            f"--{next(iter(options.lists))}: {options.grid} holds {len(grids)} grids; change their lists there"
+        )
+    return [replace_lists(grid, options.lists) for grid in grids]
 
 
 _Made = TypeVar("_Made")
@@ -107,38 +117,35 @@ def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executo
 
 
 def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
-    checked = preflight(grids, options, executor.machines)
-    if results_dir.exists() and not results_dir.is_dir():
-        raise ConfigurationError(f"results folder {results_dir}: this is a file; give a folder")
-    folder = ResultsFolder(results_dir)
-    plan = make_plan(
-        checked.runs,
-        folder,
-        overwrite=options.overwrite_results,
-        retry_failed=options.retry_failed,
-        log_samples=options.log_samples,
-    )
-    num_gpus = options.NUM_GPUS_PER_RUN if options.has_num_gpus else None
-    estimate = make_estimate(plan, folder, checked.sizes, checked.machines, num_gpus)
-    if estimate is not None:
-        executor.check_paths(sorted({path for run in plan.to_run for path in run.paths}))
-    print_plan(plan, folder, estimate, checked.notes)
+    if options.write_grid is not None:
+        return _write(grids, options, options.write_grid)
+    job = prepare(grids, options, results_dir, executor)
+    plan, folder = job.plan, job.folder
+    print_plan(plan, folder, job.estimate, job.checked.notes)
     if options.dry_run:
         print("\n".join(describe_plan(plan, describe)))
         if options.shutdown_at_exit:
             print(f"at the end this machine would be shut down with: {' '.join(shutdown_command())}")
         return 0
-    if estimate is not None:
-        check_writable(folder.path)
-        check_available(plan.to_run)
+    job.check_ready()
     with _shutting_down(asked=options.shutdown_at_exit):
-        summary = _run(plan, folder, executor, estimate, fail_fast=options.fail_fast)
+        summary = _run(job, executor, fail_fast=options.fail_fast)
         failures = describe_failures(plan, summary, folder)
         if summary.stopped:
             print_counts(summary)
-        print_results(checked.runs, folder)
+        print_results(job.checked.runs, folder)
         print("".join(f"{line}\n" for line in failures), end="", file=sys.stderr)
         return 1 if failures else 0
+
+
+def _write(grids: Sequence[Grid], options: Options, path: str) -> int:
+    """Write grids, with the models and tasks of the flags, once their combinations are checked; run nothing."""
+    common, pairs = settle(grids, options)
+    for grid, _ in pairs:
+        expand(grid, common)
+    write_grids(path, [grid for grid, _ in pairs])
+    print(f"written to {path}, nothing was run; --grid {path} runs it")
+    return 0
 
 
 @contextlib.contextmanager
@@ -156,18 +163,17 @@ def _shutting_down(*, asked: bool) -> Iterator[None]:
         shut_down()
 
 
-def _run(
-    plan: Plan, folder: ResultsFolder, executor: Executor, estimate: Estimate | None, *, fail_fast: bool
-) -> Summary:
-    if estimate is None:
-        sweep_state(folder)
-        return Summary(Progress(planned=0, skipped=len(plan.done)))
-    with GridProgress(len(plan.to_run)) as bar:
-        driver = Driver(plan.order, folder, estimate.workforce, estimate.remaining, bar.show, fail_fast=fail_fast)
+def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
+    if job.estimate is None:
+        sweep_state(job.folder)
+        return job.nothing_run
+    with GridProgress(len(job.plan.to_run)) as bar:
+        driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
         except KeyboardInterrupt:
             bar.close()
             print_counts(driver.summary)
-            print("".join(f"{line}\n" for line in describe_unwritten(driver.summary, folder)), end="", file=sys.stderr)
+            unwritten = describe_unwritten(driver.summary, job.folder)
+            print("".join(f"{line}\n" for line in unwritten), end="", file=sys.stderr)
             raise

@@ -53,8 +53,11 @@ def load_tokenizer(pretrained: str, how: Checkpoint, files: Mapping[str, Any]) -
 
 
 def _restore(loaded: Tokenizer, of_file: Tokenizer) -> None:
-    """Give a tokenizer the steps of its file: transformers rebuilds some classes, and drops what it doesn't know."""
-    for step in ("normalizer", "pre_tokenizer", "post_processor"):
+    """Give a tokenizer the steps of its file: transformers rebuilds some classes, and drops what it doesn't know.
+
+    The model is one of them: its switches decide tokens too (`ignore_merges` of vocabularies made for tiktoken).
+    """
+    for step in ("normalizer", "pre_tokenizer", "model", "post_processor"):
         if repr(getattr(loaded, step)) != repr(getattr(of_file, step)):
             setattr(loaded, step, getattr(of_file, step))
 

@@ -127,7 +127,13 @@ def merge_adapter(network: Any, adapter: str) -> Any:  # noqa: ANN401
         raise ConfigurationError(
             f"peft={adapter}: cannot be merged into the model ({say_cause(error)}); was it trained for it?"
         ) from error
-    foreign, lacking = sorted(of_file - wanted), sorted(wanted - of_file)
+    if loaded.active_peft_config.is_prompt_learning:
+        raise ConfigurationError(
+            f"peft={adapter}: it puts vectors in front of every text and changes no weights, so it can't be merged "
+            "into the model; choose an adapter of the model's layers, such as LoRA"
+        )
+    in_place = set(loaded.state_dict())  # whole matrices of the model's own, such as embeddings that were trained too
+    foreign, lacking = sorted(of_file - wanted - in_place), sorted(wanted - of_file)
     if foreign or lacking:
         parts = [f"{len(foreign)} of its tensors belong to no part of the model ({_some(foreign)})"] if foreign else []
         parts += [f"it lacks {len(lacking)} tensors ({_some(lacking)})"] if lacking else []

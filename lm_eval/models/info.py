@@ -27,7 +27,7 @@ from lm_eval.models.gguf.vocabulary import check_tokenizer
 from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_needs import VOCABULARIES, fetch_tokenizer, what_environment_lacks, what_tokenizer_lacks
 
-_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model")
+_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model", ".spm", ".tiktoken")
 """Endings of the files that make up a model and its tokenizer."""
 _TRAINING_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "scheduler.bin")
 """What training leaves beside them."""

@@ -22,6 +22,8 @@ _FILES = (
     *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
 )
 _PLAIN = Checkpoint()
+_BY_CODE = "as the tokenizer's code has them"
+"""Stated where only loading tells whether rules of §9 apply, or results of before them would count as done."""
 
 
 def identify_text_borders(
@@ -40,7 +42,9 @@ def identify_text_borders(
     borders = borders or read_text_borders(config.pretrained, config.revision, config.checkpoint)
     family = family or _family_at_hand(config)
     if borders is None or family is None:  # what ADD_BOS means here is open, but not that its values differ
-        return {} if config.vectors.add_bos is None else {"ADD_BOS": str(config.vectors.add_bos)}
+        stated = {} if config.vectors.add_bos is None else {"ADD_BOS": str(config.vectors.add_bos)}
+        may_have_front = family is not None and family.architecture == "decoder-only" and family.has_front_tokens
+        return {**stated, **({"text_borders": _BY_CODE} if may_have_front else {})}
     return identify_borders(config, family, borders, from_file=from_file)
 
 

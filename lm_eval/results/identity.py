@@ -268,8 +268,8 @@ def settings_key(identity: Identity) -> str:
     return fingerprint({key: identity.get(key) for key in keys})
 
 
-SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description", "ADD_BOS")
-"""Columns of a table of runs in which a run and its baseline are equal; also dtype, where both state it."""
+SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
+"""Columns of a table of runs in which a run and its baseline are equal; also dtype, where both state it, and BOS."""
 SAME_CONFIGURATION = (
     *("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES),
     *("dtype", "data", "description"),

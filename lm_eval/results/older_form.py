@@ -43,11 +43,13 @@ def upgraded_identity(form: RunConfig, version: object = 0) -> dict[str, Any]:
 
 _OPEN = ("task_definition", "dtype", "seed")
 """What an older file may leave open, beside the content of model and data."""
+_SINCE = ("front_tokens", "dummy_prefix", "dropped_behind", "text_borders")
+"""What identities state of the borders of texts: an older file's texts had no such rules (experiment §9)."""
 
 
 def is_open_or_equal(stated: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether an upgraded identity equals another in everything that it states."""
-    return all(
+    """Whether an upgraded identity equals another in everything that it states, and no later rule changed numbers."""
+    return not any(key in wanted for key in _SINCE) and all(
         value == wanted.get(key) or (value is None and key in _OPEN)
         for key, value in stated.items()
         if key not in ("weights", "data")

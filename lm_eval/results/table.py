@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lm_eval.config.run_config import ENCODING_SCHEMES, RunConfig
 from lm_eval.config.settings import SETTING_NAMES
-from lm_eval.results.identity import BaselineKey, baseline_key
+from lm_eval.results.baselines import key_of_run, keys_of_baseline
+from lm_eval.results.identity import BaselineKey
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 from lm_eval.results.result_file import StoredResult
 
@@ -37,7 +38,7 @@ def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineK
 
     Args:
         results: the results, in the order of the rows.
-        baselines: accuracy of each `cross_encoding` baseline by `baseline_key`; adds the normalised and the
+        baselines: accuracy of each `cross_encoding` baseline, as `find_baselines` has it; adds the normalised and the
             chance-corrected score (experiment §8).
     """
     stated = {name for stored in results for name in stored.config.vectors.stated()}
@@ -52,7 +53,7 @@ def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineK
     if baselines is not None:
         header += ["normalised", "chance-corr."]
         for row, stored in zip(rows, results, strict=True):
-            row.extend(_score_cells(stored, baselines.get(baseline_key(stored.config))))
+            row.extend(_score_cells(stored, baselines.get(key_of_run(stored))))
     return _align([header, *rows], num_left=4 + len(titles))
 
 
@@ -106,9 +107,10 @@ def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:
 
 
 def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:
-    """Return the accuracy of every `cross_encoding` result, by `baseline_key`."""
+    """Return the accuracy of every `cross_encoding` result, by the keys of the runs that it belongs to."""
     return {
-        baseline_key(stored.config): _accuracy(stored)
+        key: _accuracy(stored)
         for stored in results
         if stored.config.encoding_scheme == "cross_encoding" and stored.config.vectors.decoding_scheme is None
+        for key in keys_of_baseline(stored)
     }

@@ -50,8 +50,7 @@ class Evaluator:
             ConfigurationError: the configuration does not fit the model or the data.
             RunError: a document cannot be scored.
         """
-        (run,), contents = read_now([run], self.model)
-        documents = run.documents(contents)
+        (run,), documents = read_now([run], self.model)
         on_gpu = self.model.device.type == "cuda"
         blocks = [(0, len(documents))]
         if self.model.care is None:  # a network that the caller has loaded is nobody else's

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -27,10 +28,13 @@ from lm_eval.results.provenance import PassRecord, now
 from lm_eval.scoring.blocks import Block
 from lm_eval.scoring.evaluation import Evaluation
 from lm_eval.scoring.shared_pass import SharedPass
-from lm_eval.tasks.documents import Contents, Document, identify_contents, read_contents
+from lm_eval.tasks.documents import Document, identify_contents, read_contents
+from lm_eval.tasks.row_files import ChangedDataError
 
 logger = logging.getLogger(__name__)
 
+_ATTEMPTS = 5
+"""How often data are read that change meanwhile."""
 _KEPT_BYTES = 1 << 29
 """Bytes of segment vectors that are kept for later windows. Besides the model, a pass thus takes the memory of a batch
 (`inference/memory`), this, and a window (`contexts/streaming`), for any number of documents and configurations.
@@ -64,9 +68,8 @@ def evaluate_many(
     """
     began, record = time.perf_counter(), PassRecord(num_configurations=len(runs))
     reset_peak_memory(model)
-    runs, contents = read_now(runs, model)
-    documents, batcher = runs[0].documents(contents), Batcher(choose_budget(model, execution))
-    blocks = blocks or [(0, len(documents))]
+    runs, documents = read_now(runs, model)
+    blocks, batcher = blocks or [(0, len(documents))], Batcher(choose_budget(model, execution))
     evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
     with fast(model):
         for alike in _alike_in_front(evaluations, model):
@@ -86,18 +89,26 @@ def _finish(record: PassRecord, batcher: Batcher, model: LanguageModel) -> None:
     record.batches, record.peak_memory_gib = batcher.record(), peak_memory_gib(model)
 
 
-def read_now(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], Contents]:
-    """Read the data of runs that the model can do, and identify them by that and by what it was loaded from.
+def read_now(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Document]]:
+    """Read the documents of runs that the model can do, and identify these by what was loaded and read.
 
     Raises:
         ConfigurationError: a configuration does not fit the model or the data.
     """
     for run in runs:
         check_use(run.config, model.name, sees_behind=model.attends_both_ways, reads_tokens=model.reads_tokens)
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(ChangedDataError):
+            return _read_once(runs, model)
+    return _read_once(runs, model)
+
+
+def _read_once(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Document]]:
     form, dataset = runs[0].form, runs[0].task.dataset
     contents = read_contents(dataset, form.num_fewshot, form.data_dir)
     read = replace(read_of(model), data=identify_contents(contents, dataset, form.data_dir))
-    return identify_now(runs, dtype_name(model.dtype), read), contents
+    identified = identify_now(runs, dtype_name(model.dtype), read)
+    return identified, identified[0].documents(contents)
 
 
 def read_of(model: LanguageModel) -> Read:

@@ -3,11 +3,12 @@
 Knows nothing of encoding schemes, tokens or models.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lm_eval.errors import DataError
+from lm_eval.tasks.row_files import Rows
 
 Row = Mapping[str, Any]
 Form = Literal["standard", "similarity", "generation"]
@@ -50,6 +51,44 @@ class Example:
             self, question=(self.contexts[index],), choices=(self.choices[index],), gold=(0,), contexts=(), lengths=()
         )
 
+
+class LazyExamples:
+    """The examples of a split, each made of its row when it is asked for, and kept."""
+
+    def __init__(self, rows: Rows, read_row: Callable[[Row, str], Example]) -> None:
+        self._rows = rows
+        self._read_row = read_row
+        self._known: dict[int, Example] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> Example:
+        """Return the example at a place.
+
+        Raises:
+            DataError: it can't be read, or is invalid; the message names file and line.
+        """
+        index = range(len(self))[place]
+        self.read_ahead([index])
+        return self._known[index]
+
+    def __iter__(self) -> Iterator[Example]:
+        """Yield all examples; those that nobody asked for by their places aren't kept."""
+        rows = self._rows.take(range(len(self)))
+        return (self._known.get(index) or self._read_row(*row) for index, row in enumerate(rows))
+
+    def read_ahead(self, places: Iterable[int]) -> None:
+        """Read the examples at some places in one go.
+
+        Raises:
+            DataError: one can't be read, or is invalid; the message names file and line.
+        """
+        missing = sorted(set(places) - self._known.keys())
+        self._known.update(zip(missing, (self._read_row(*row) for row in self._rows.take(missing)), strict=True))
+
+
+Examples = tuple[Example, ...] | LazyExamples
 
 ProcessRows = Callable[[list[Row], str], list[Row]]
 

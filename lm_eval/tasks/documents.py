@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from lm_eval.common.file_state import FileState
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import NO_CONTEXT, RunConfig
 from lm_eval.errors import ConfigurationError, DataError
-from lm_eval.tasks.base import Dataset, Example
+from lm_eval.tasks.base import Dataset, Example, Examples, LazyExamples
 from lm_eval.tasks.rows import LocalSplit, read_hub
 
 SEED = 42
@@ -33,16 +33,18 @@ class Document:
 
 
 class SplitContent(NamedTuple):
-    """The examples of a split, and what identifies the bytes that they were read from."""
+    """The examples of a split, and what identifies the bytes that they are read from."""
 
     fingerprint: str
-    examples: tuple[Example, ...]
+    examples: Examples
 
 
 @functools.lru_cache(maxsize=8)
 def _read_local(local: LocalSplit, dataset: Dataset, version: tuple[FileState, ...]) -> SplitContent:  # noqa: ARG001
-    fingerprint, rows = local.read()
-    return SplitContent(fingerprint, dataset.examples(rows))
+    rows = local.open()
+    if dataset.process_rows is None:
+        return SplitContent(rows.fingerprint, LazyExamples(rows, dataset.read_row))
+    return SplitContent(rows.fingerprint, dataset.examples(rows.take(range(len(rows)))))
 
 
 @functools.lru_cache(maxsize=8)
@@ -63,8 +65,8 @@ def read_content(dataset: Dataset, split: str, data_dir: str | None) -> SplitCon
     return _read_local(local, dataset, local.version)
 
 
-def read_split(dataset: Dataset, split: str, data_dir: str | None) -> tuple[Example, ...]:
-    """Return all examples of a split; see `read_content`."""
+def read_split(dataset: Dataset, split: str, data_dir: str | None) -> Examples:
+    """Return the examples of a split; see `read_content`."""
     return read_content(dataset, split, data_dir).examples
 
 
@@ -130,7 +132,7 @@ def count_documents(dataset: Dataset, data_dir: str | None, limit: Limit) -> int
     Raises:
         DataError: the data cannot be read.
     """
-    return len(read_split(dataset, dataset.evaluation_split, data_dir)[limit.start : limit.end])
+    return len(range(len(read_split(dataset, dataset.evaluation_split, data_dir)))[limit.start : limit.end])
 
 
 def select_documents(
@@ -153,34 +155,44 @@ def select_documents(
         ConfigurationError: the limit selects nothing, or there are fewer rows than shots.
     """
     contents = contents or read_contents(dataset, num_fewshot, data_dir)
-    evaluation = list(contents[dataset.evaluation_split].examples)
+    evaluation = contents[dataset.evaluation_split].examples
     rnd = random.Random(SEED)  # noqa: S311
-    order = evaluation.copy()
+    order = list(range(len(evaluation)))
     rnd.shuffle(order)
     if limit.start >= len(order):
         raise ConfigurationError(
             f"limit {limit} selects no document; there are {len(order)} in {dataset.name} {dataset.evaluation_split}"
         )
     pool, spare = _pool_of(dataset, contents, num_fewshot)
+    drawn: list[list[int]] = []
+    if num_fewshot and not dataset.shots_in_order:  # also for the documents before the first: the generator goes on
+        drawn = [rnd.sample(range(len(pool)), num_fewshot + spare) for _ in order[: limit.end]]
+    doc_ids = range(len(order))[limit.start : limit.end]
+    _read_ahead(evaluation, [order[doc_id] for doc_id in doc_ids])
+    _read_ahead(pool, itertools.chain.from_iterable(drawn[limit.start :]))
     documents = []
-    for doc_id, example in enumerate(order[: limit.end]):
-        if num_fewshot and dataset.shots_in_order:
-            pool_in_order = (row for row in pool if row != example)
-            shots = tuple(itertools.islice(pool_in_order, num_fewshot))
-        else:
-            shots = _draw_shots(example, pool, num_fewshot, spare, rnd) if num_fewshot else ()
-        if doc_id >= limit.start:
-            documents.append(Document(doc_id=doc_id, example=example, shots=shots))
+    for doc_id in doc_ids:
+        example, shots = evaluation[order[doc_id]], tuple[Example, ...]()
+        if drawn:
+            shots = _choose_shots(example, pool, drawn[doc_id], num_fewshot)
+        elif num_fewshot:
+            shots = tuple(itertools.islice((row for row in pool if row != example), num_fewshot))
+        documents.append(Document(doc_id=doc_id, example=example, shots=shots))
     return documents
 
 
-def _pool_of(dataset: Dataset, contents: Contents, num_fewshot: int) -> tuple[list[Example], int]:
+def _read_ahead(examples: Examples, places: Iterable[int]) -> None:
+    if isinstance(examples, LazyExamples):
+        examples.read_ahead(places)
+
+
+def _pool_of(dataset: Dataset, contents: Contents, num_fewshot: int) -> tuple[Examples, int]:
     """Return the rows that shots are drawn from, and how many to draw beyond those that are wanted."""
-    pool, spare = list(contents[dataset.evaluation_split].examples), 1
+    pool, spare = contents[dataset.evaluation_split].examples, 1
     if num_fewshot and dataset.own_shots is not None:
-        pool, spare = list(dataset.own_shots), 0
+        pool, spare = dataset.own_shots, 0
     elif num_fewshot and dataset.training_split is not None:
-        pool, spare = list(contents[dataset.training_split].examples), 0
+        pool, spare = contents[dataset.training_split].examples, 0
     if num_fewshot and num_fewshot + spare > len(pool):
         raise ConfigurationError(
             f"num_fewshot={num_fewshot}: {dataset.name} has only {len(pool)} rows to draw shots from"
@@ -215,19 +227,15 @@ def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
         )
 
 
-def _draw_shots(
-    example: Example, pool: list[Example], num_fewshot: int, spare: int, rnd: random.Random
-) -> tuple[Example, ...]:
-    """Draw the shots of one document, which is never among them.
+def _choose_shots(example: Example, pool: Examples, drawn: Sequence[int], num_fewshot: int) -> tuple[Example, ...]:
+    """Return the shots of one document, which is never among them.
 
     Args:
         example: the document.
-        pool: rows to draw from.
+        pool: the rows that shots were drawn from.
+        drawn: their places; one more than is wanted where the pool holds the document, so that it can be dropped.
         num_fewshot: shots wanted.
-        spare: rows drawn beyond that, so that the document can be dropped (1 where the pool holds it, else 0).
-        rnd: the generator that all documents share.
     """
-    drawn = rnd.sample(range(len(pool)), num_fewshot + spare)
     shots = [index for index in drawn if pool[index] != example][:num_fewshot]
     if len(shots) < num_fewshot:
         unused = [index for index, row in enumerate(pool) if row != example and index not in shots]

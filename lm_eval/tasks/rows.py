@@ -1,30 +1,24 @@
-"""Reading the rows of a dataset split: from a local folder (JSONL, Parquet, saved dataset) or the hub.
+"""Finding the rows of a dataset split: in a local folder (JSONL, Parquet, saved dataset) or on the hub.
 
-Knows file formats, nothing of what a row means.
+Knows nothing of what a row means, and leaves the formats of files to `row_files`.
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lm_eval.common.digests import digest_of
-from lm_eval.common.file_state import FileState, settled_states_of, states_of
+from lm_eval.common.file_state import FileState, states_of
 from lm_eval.common.hub import hub_or_cache
-from lm_eval.common.text import first_line, say_cause
+from lm_eval.common.text import first_line
 from lm_eval.errors import DataError
-
-SourcedRow = tuple[Mapping[str, Any], str]
-"""A row and its source (file and line), for messages."""
+from lm_eval.tasks.row_files import JsonLines, ParquetRows, Rows, SavedRows, SourcedRow, join_digests
 
 PACKAGED_READERS = ("json", "csv", "parquet", "arrow", "text")
 """Names that `datasets.load_dataset` takes for local files; the hub isn't asked for them."""
-_ATTEMPTS = 5
-"""How often rows are read whose files change meanwhile."""
 _SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 
 
@@ -84,38 +78,21 @@ class LocalSplit:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file, or of the hashes of all files in order."""
-        return _join(map(digest_of, self.version))
+        return join_digests(map(digest_of, self.version))
 
-    def read(self) -> tuple[str, list[SourcedRow]]:
-        """Return the fingerprint, and the rows that were read of the very bytes that it is of.
-
-        Raises:
-            DataError: the rows can't be read, or their files change all the time.
-        """
-        if self.kind != "saved":
-            contents = [path.read_bytes() for path in self.files]
-            digests = (hashlib.sha256(content).hexdigest() for content in contents)
-            return _join(digests), list(self._rows(contents))
-        for _ in range(_ATTEMPTS):
-            with suppress(OSError):  # one was just being exchanged
-                before = settled_states_of(self.files)
-                fingerprint, rows = _join(map(digest_of, before)), list(self._rows([]))
-                if self.version == before:
-                    return fingerprint, rows
-        raise DataError(f"{self.files[0]}: it changes while it is read; call again once it stays as it is")
-
-    def _rows(self, contents: Sequence[bytes]) -> Iterator[SourcedRow]:
-        """Yield every row of files whose contents were read.
+    def open(self) -> Rows:
+        """Return the rows, which are read when they are asked for.
 
         Raises:
-            DataError: a file that cannot be read, a line that is no JSON object, or no rows at all; the message names
-                file and line.
+            DataError: a file can't be read, or there are no rows.
         """
-        number = 0
-        for number, row in enumerate(_READERS[self.kind](self, contents), start=1):  # noqa: B007
-            yield row
-        if not number:
+        rows = JsonLines(self.files[0]) if self.kind == "jsonl" else _READERS[self.kind](self.files)
+        if not len(rows):
             raise DataError(f"{self.files[0]}: the file holds no rows")
+        return rows
+
+
+_READERS: dict[str, Callable[[Sequence[Path]], Rows]] = {"parquet": ParquetRows, "saved": SavedRows}
 
 
 def _candidates(folder: Path, split: str) -> Iterator[LocalSplit]:
@@ -134,69 +111,6 @@ def _saved_files(folder: Path) -> tuple[Path, ...]:
         return tuple(folder / part["filename"] for part in json.loads(state.read_bytes())["_data_files"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{state}: not what save_to_disk writes ({error}); save the dataset again") from error
-
-
-def _join(digests: Iterable[str]) -> str:
-    """Return the digest of one file, or that of the digests of several."""
-    parts = list(digests)
-    if len(parts) == 1:
-        return parts[0]
-    return hashlib.sha256(b"".join(map(bytes.fromhex, parts))).hexdigest()
-
-
-def _read_jsonl(local: LocalSplit, contents: Sequence[bytes]) -> Iterator[SourcedRow]:
-    (path,), (content,) = local.files, contents
-    try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")  # as text files are read
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        source = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{source}: not a JSON object ({_json_fault(error)}); correct or remove the line"
-            ) from error
-        if not isinstance(row, dict):
-            raise DataError(f"{source}: expected a JSON object, got {line!r:.60}")
-        yield row, source
-
-
-def _json_fault(error: Exception) -> str:
-    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-
-
-def _read_parquet(local: LocalSplit, contents: Sequence[bytes]) -> Iterator[SourcedRow]:
-    import pyarrow as pa  # noqa: PLC0415  (only these files need it)
-    from pyarrow import parquet  # noqa: PLC0415
-
-    for path, content in zip(local.files, contents, strict=True):
-        try:
-            table = parquet.ParquetFile(pa.BufferReader(content)).read()
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}); write it again") from error
-        start = 0
-        for batch in table.to_batches():
-            for index, row in enumerate(batch.to_pylist()):
-                yield row, f"{path}, row {start + index}"
-            start += batch.num_rows
-
-
-def _read_saved(local: LocalSplit, _contents: Sequence[bytes]) -> Iterator[SourcedRow]:
-    import datasets  # noqa: PLC0415  (seconds to import)
-
-    folder = local.files[0].parent
-    try:
-        rows = datasets.load_from_disk(str(folder))
-    except Exception as error:
-        raise DataError(f"{folder}: cannot be read as a saved dataset ({say_cause(error)})") from error
-    yield from ((row, f"{folder}, row {index}") for index, row in enumerate(rows))
-
-
-_READERS = {"jsonl": _read_jsonl, "parquet": _read_parquet, "saved": _read_saved}
 
 
 def _cause(error: Exception) -> str:

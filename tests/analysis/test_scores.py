@@ -145,3 +145,21 @@ def test_the_control_without_context_is_never_a_baseline():
     assert list(is_baseline(table)) == [False, True]
     (row,) = add_scores(table).table.to_dict("records")
     assert (row["encoding_scheme"], row["normalised"]) == ("no_context", pytest.approx(0.6))
+
+
+@pytest.mark.parametrize(
+    ("run", "baseline", "are_together"),
+    [
+        ({"ADD_BOS": "True", "bos": "True"}, {"bos": "True"}, True),
+        ({"ADD_BOS": "False", "bos": "False"}, {"bos": "False"}, True),
+        ({"bos": "True"}, {"ADD_BOS": "True", "bos": "True"}, True),
+        ({}, {"bos": "True"}, True),
+        ({"ADD_BOS": "False", "bos": "False"}, {"bos": "True"}, False),
+        ({"bos": "False"}, {"bos": "True"}, False),
+    ],
+    ids=["stated", "stated that there are none", "stated by the baseline", "open", "another value", "before the rules"],
+)
+def test_a_baseline_belongs_to_runs_of_the_same_tokens_in_front(run, baseline, are_together):
+    scored = add_scores(table_of(run, {**BASELINE, **baseline}))
+    assert scored.table["normalised"].notna().tolist() == [are_together]
+    assert len(scored.missing) == (0 if are_together else 1)

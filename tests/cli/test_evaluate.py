@@ -143,11 +143,21 @@ def test_a_wrong_call_ends_in_one_message_and_status_2(gpt2, data_dir, capsys, c
     assert printed.out == ""
 
 
-def test_an_unknown_flag_is_refused_with_status_2(gpt2, data_dir, capsys):
+@pytest.mark.parametrize(
+    ("unknown", "message"),
+    [
+        (["--numfewshot", "3"], "unknown flag --numfewshot (did you mean --num_fewshot?)"),
+        (["--NORM", "L2"], "unknown flag --NORM: NORM is set in --model_args, as --model_args …,NORM=VALUE"),
+        (["--encoding-layer=3"], "unknown flag --encoding-layer: ENCODING_LAYER is set in --model_args"),
+        (["--data_dir=x"], "unknown flag --data_dir: data_dir is set in --task_args, as --task_args …,data_dir=VALUE"),
+        (["3"], "unexpected argument '3'; every value must follow its flag"),
+    ],
+)
+def test_an_unknown_flag_is_refused_with_status_2_and_what_was_meant(unknown, message, gpt2, data_dir, capsys):
     with pytest.raises(SystemExit) as ended:
-        main([*arguments(gpt2, data_dir), "--numfewshot", "3"])
+        main([*arguments(gpt2, data_dir), *unknown])
     assert ended.value.code == 2
-    assert "unrecognized arguments: --numfewshot" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

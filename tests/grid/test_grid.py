@@ -11,6 +11,7 @@ from lm_eval.config.layer import Layer
 from lm_eval.config.limit import Limit
 from lm_eval.config.settings import VectorSettings
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid import grid as grids
 from lm_eval.grid.grid import CommonOptions, Grid
 from tests.support.grids import expand, grid
 from tests.support.paths import TOP
@@ -151,6 +152,24 @@ def test_without_shots_example_aggregation_is_not_tried(example_agg):
     ]
 
 
+def test_a_grid_keeps_its_lists_as_they_were_when_it_was_made():
+    layers, models = [0, 1], ("a/b",)
+    made = grid(models=models, settings={"WORD_AGG_SCHEME": ("mean",), "ENCODING_LAYER": layers})
+    layers.append(2)
+    assert made == grid(models=["a/b"], settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": [0, 1]})
+
+
+def test_layers_by_depth_are_those_of_each_model_or_of_one_block_if_unknown():
+    made = grid(models=["a", "b"], num_fewshot=[0], settings={"WORD_AGG_SCHEME": ["mean"], "ENCODING_LAYER": ["all"]})
+    layers = [
+        [config.vectors.public()["ENCODING_LAYER"] for config in grids.expand(made, CommonOptions(), depths)]
+        for depths in (None, {"a": 1, "b": 3})
+    ]
+    assert layers == [["0", None] * 2, ["0", None, "0", "1", "2", None]]
+    assert made.names_layers_by_depth
+    assert not grid().names_layers_by_depth
+
+
 def test_a_model_named_twice_is_run_once():
     assert expand(grid(models=["x", "x"])) == expand(grid())
 
@@ -166,7 +185,7 @@ def test_a_model_named_twice_is_run_once():
         ),
         ({"settings": {"NORM": "L2"}}, "grid: NORM must be a list with at least one value, got 'L2'"),
         ({"settings": {"NORM": ()}}, "grid: NORM must be a list with at least one value, got ()"),
-        ({"settings": {"norm": [None], "x": [1]}}, "grid: unknown setting norm, x; choose from WORD_AGG_SCHEME, SEG"),
+        ({"settings": {"norm": [None], "x": [1]}}, "grid: unknown setting norm, x (did you mean 'NORM'?); choose"),
     ],
 )
 def test_lists_that_cannot_be_expanded_are_refused(changes, message):

@@ -25,6 +25,8 @@ DEFAULTS = {
     "log_samples": False,
     "tasks": None,
     "include_path": None,
+    "grid": None,
+    "write_grid": None,
     "loading": None,
 }
 
@@ -156,7 +158,8 @@ VALID = ", ".join(f"--{name}" for name in DEFAULTS)
         ("--overwrite-result", " (did you mean --overwrite_results?)"),
         ("--model", " (did you mean --models?)"),
         ("--limits=3", " (did you mean --limit?)"),
-        ("--num_gpus_per_run", ""),
+        ("--num_gpus_per_run", " (did you mean --NUM_GPUS_PER_RUN?)"),
+        ("--ENCODING_LAYERS=3", " (did you mean --ENCODING_LAYER?)"),
         ("-x", ""),
         ("-d", ""),
         ("--", ""),
@@ -169,7 +172,36 @@ def test_an_unknown_flag_is_refused_with_the_nearest_and_all_that_there_are(flag
         read(flag)
 
 
-@pytest.mark.parametrize("flag", [*(f"--{name}" for name in (*TEXTS, "limit")), "-c", "--data-dir"])
+def test_every_list_of_the_grid_is_a_flag_of_its_own_name():
+    argv = ["--num_fewshot", "0,5", "--ENCODING_LAYER", "-1,0,middle", "--WORD_AGG_SCHEME", "-relu|mean,chunk4"]
+    assert read(*argv, "--NORM=None,L2", "--limit", "3") == options(
+        limit="3",
+        lists={
+            "num_fewshot": [0, 5],
+            "ENCODING_LAYER": [-1, 0, "middle"],
+            "WORD_AGG_SCHEME": ["-relu|mean", "chunk4"],
+            "NORM": [None, "L2"],
+        },
+    )
+    assert read("--encoding-scheme", "no_context").lists == {"encoding_scheme": ["no_context"]}
+
+
+@pytest.mark.parametrize(
+    ("flag", "how"),
+    [
+        ("--norm", "the list NORM of a grid is set by --NORM VALUE,VALUE"),
+        ("--encoding-layer=3", "the list ENCODING_LAYER of a grid is set by --ENCODING_LAYER VALUE,VALUE"),
+        ("--load_in_4bit", "load_in_4bit is set for all models by --loading load_in_4bit=VALUE"),
+        ("--pretrained", "models are named by --models A,B"),
+        ("--model_args=NORM=L2", "each setting has a flag of its own, such as --NORM None,L2"),
+    ],
+)
+def test_an_unknown_flag_that_names_a_setting_says_how_it_is_set(flag, how):
+    with pytest.raises(ConfigurationError, match=re.escape(f"unknown flag {flag.partition('=')[0]}: {how}")):
+        read(flag)
+
+
+@pytest.mark.parametrize("flag", [*(f"--{name}" for name in (*TEXTS, "limit", "NORM")), "-c", "--data-dir"])
 def test_a_text_flag_without_value_is_refused(flag):
     for argv in ([flag], [f"{flag}="], [flag, "--dry_run"], [flag, ""]):
         with pytest.raises(ConfigurationError, match=f"^{flag} needs a value$"):
@@ -266,9 +298,11 @@ def test_a_script_can_have_switches_of_its_own(argv, own):
 
 
 def test_the_switch_of_one_script_is_unknown_to_another():
-    with pytest.raises(ConfigurationError, match=f"unknown flag --controls; choose from {VALID}$"):
+    with pytest.raises(ConfigurationError, match=f"unknown flag --controls; choose from {VALID}, or, for the lists"):
         read("--controls")
-    with pytest.raises(ConfigurationError, match=r"unknown flag --control \(did you mean --controls\?\); .*--twice$"):
+    with pytest.raises(
+        ConfigurationError, match=r"unknown flag --control \(did you mean --controls\?\); .*--twice, or, "
+    ):
         read_with_own("--control")
 
 
@@ -313,7 +347,7 @@ def test_the_help_page_gives_every_flag_its_type_its_default_and_its_help(capsys
 def test_a_table_has_a_row_for_each_flag():
     rows = flag_rows()
     assert [row[0] for row in rows] == [f"--{name}" for name in DEFAULTS]
-    assert {short for _, short, *_ in rows} == {"", "-s", "-o", "-N", "-c", "-m", "-f", "-t", "-i"}
+    assert {short for _, short, *_ in rows} == {"", "-s", "-o", "-N", "-c", "-m", "-f", "-t", "-i", "-g", "-w"}
     shown = {flag: (form, default) for flag, _, form, default, _ in rows}
     assert shown["--dry_run"] == ("", "")
     assert shown["--NUM_GPUS_PER_RUN"] == ("N", "1")

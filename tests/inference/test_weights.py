@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from lm_eval.config.checkpoint import Checkpoint
@@ -167,3 +167,22 @@ def test_vectors_are_refused_where_every_layer_looks_tokens_up(tmp_path):
 def test_families_that_overflow_in_float16_say_so():
     overflowing = {name for name, family in FAMILIES.items() if family.overflows_in_float16}
     assert overflowing == {"t5", "mt5", "umt5", "gemma2", "gemma3_text", "gemma3", "t5gemma"}
+
+
+def test_an_adapter_may_hold_whole_matrices_of_the_model_that_were_trained_with_it(adapter, tmp_path):
+    folder, right = adapter
+    shutil.copytree(right, tmp_path / "with_embeddings")
+    path = tmp_path / "with_embeddings" / "adapter_model.safetensors"
+    name, plain = "transformer.wte.weight", load(folder).token_embeddings.weight
+    save_file({**load_file(path), f"base_model.model.{name}": plain + 1}, path, metadata={"format": "pt"})
+    changed = load(folder, checkpoint=Checkpoint(peft=str(tmp_path / "with_embeddings")))
+    torch.testing.assert_close(changed.token_embeddings.weight, plain + 1)
+
+
+def test_an_adapter_that_changes_no_weights_is_refused(adapter, tmp_path):
+    folder, _ = adapter
+    network, _ = tiny_model("gpt2")
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    get_peft_model(network, prompt).save_pretrained(tmp_path / "prompt")
+    with pytest.raises(ConfigurationError, match="changes no weights, so it can't be merged"):
+        load(folder, checkpoint=Checkpoint(peft=str(tmp_path / "prompt")))

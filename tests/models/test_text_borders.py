@@ -3,14 +3,15 @@
 import json
 
 import pytest
-from tokenizers import Tokenizer, normalizers, processors
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from lm_eval.config.checkpoint import Checkpoint
-from lm_eval.inference.loading import load_model
+from lm_eval.inference.loading import load_model, wrap_model
+from lm_eval.inference.tokenizer_loading import load_tokenizer
 from lm_eval.models.text_borders import TextBorders, read_borders
 from lm_eval.models.tokenizer_files import read_text_borders
-from tests.support.tiny_models import save_tiny, train_tokenizer
+from tests.support.tiny_models import SENTENCES, save_tiny, tiny_model, train_tokenizer
 from tests.support.tokenizer_forms import (
     AROUND,
     BEGIN,
@@ -97,3 +98,45 @@ def test_the_steps_of_the_file_hold_whatever_transformers_makes_of_them(name, st
     for special in (False, True):
         text = "cafe\u0301 WATER \ufb01ne"
         assert model.tokenize([text], special=special) == [tuple(stated.encode(text, add_special_tokens=special).ids)]
+
+
+@pytest.mark.parametrize("name", ["GPT2Tokenizer", "Qwen2Tokenizer", "CohereTokenizerFast", "PreTrainedTokenizerFast"])
+def test_words_that_no_merges_make_are_tokens_where_the_file_says_so(name, tmp_path):
+    stated = json.loads(train_tokenizer(adds_end=False))
+    stated["model"]["ignore_merges"] = True
+    stated["model"]["vocab"]["\u0120lighthouse"] = len(stated["model"]["vocab"])
+    of_file = Tokenizer.from_str(json.dumps(stated))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (tmp_path / "tokenizer.json").write_text(of_file.to_str())
+    settings = {"tokenizer_class": name, "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer = load_tokenizer(str(tmp_path), Checkpoint(), {"revision": None})
+    text = "the lighthouse in the water"
+    assert "\u0120lighthouse" in of_file.encode(text).tokens
+    assert tokenizer(text)["input_ids"] == of_file.encode(text).ids
+
+
+def make_tokenizer_that_makes_blanks_of_line_breaks():
+    """Make one in XGLM's form: `</s>` in front, and no tokens of line breaks."""
+    tokenizer = Tokenizer(models.Unigram())
+    steps = [normalizers.NFKC(), normalizers.Replace("\n", " "), normalizers.Replace(Regex(" {2,}"), " ")]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
+    options = {"vocab_size": 120, "special_tokens": ["<unk>", "</s>"], "unk_token": "<unk>", "show_progress": False}
+    tokenizer.train_from_iterator(SENTENCES, trainers.UnigramTrainer(**options))
+    tokenizer.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>")
+
+
+def test_a_dummy_prefix_is_switched_off_where_line_breaks_become_blanks_too():
+    tokenizer = make_tokenizer_that_makes_blanks_of_line_breaks()
+    network, _ = tiny_model("llama")
+    model = wrap_model(network, tokenizer, name="llama")
+    assert model.borders.has_dummy_prefix
+    assert model.borders.front == ("</s>",)
+    for text in (" the water", "\n\nThe man"):
+        alone, joined = model.tokenize(["A raft", "A raft" + text], special=False)
+        (behind,) = model.tokenize([text], special=False, goes_on=True)
+        assert joined == alone + behind
+    (bare,) = model.tokenize(["man"], special=False, goes_on=True)
+    assert "".join(tokenizer.convert_ids_to_tokens(bare)) == "man"

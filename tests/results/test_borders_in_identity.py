@@ -9,11 +9,12 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.info import read_facts
 from lm_eval.results.identity import baseline_key, resolve
+from lm_eval.results.older_form import is_open_or_equal, upgraded_identity
 from tests.support.runs import identify
 from tests.support.tiny_models import save_tiny
 from tests.support.tokenizer_forms import BEGIN, save_with_tokenizer
 
-KEYS = ("front_tokens", "dummy_prefix", "dropped_behind")
+KEYS = ("front_tokens", "dummy_prefix", "dropped_behind", "text_borders")
 FRONT, PREFIX = {"front_tokens": [BEGIN]}, {"dummy_prefix": "dropped where a text goes on"}
 
 
@@ -62,6 +63,7 @@ def test_where_files_do_not_tell_the_values_of_add_bos_stay_apart(folders, data_
     (folder / "tokenizer.model").write_bytes(b"of sentencepiece")
     identities = [identify(config(folder, data_dir, ADD_BOS=value)) for value in (None, True, False)]
     assert [identity.get("ADD_BOS") for identity in identities] == [None, "True", "False"]
+    assert {identity["text_borders"] for identity in identities} == {"as the tokenizer's code has them"}
 
 
 def test_configurations_of_the_same_tokens_are_one(folders, data_dir):
@@ -118,3 +120,9 @@ def test_encoder_decoders_refuse_add_bos(value, data_dir, tmp_path):
     folder = save_tiny("t5", tmp_path / "t5")
     with pytest.raises(ConfigurationError, match=f"ADD_BOS={value}: .* is an encoder-decoder"):
         refuse(config(folder, data_dir, ADD_BOS=value))
+
+
+@pytest.mark.parametrize(("name", "is_done"), [("llama BOS", False), ("llama prefix", False), ("gpt2 BOS", True)])
+def test_a_file_without_an_identity_is_no_result_of_rules_that_came_later(folders, data_dir, name, is_done):
+    run = resolve(config(folders[name], data_dir))
+    assert is_open_or_equal(upgraded_identity(run.form, run.task.version), run.identity) is is_done

@@ -160,3 +160,15 @@ def test_shards_that_an_index_names_in_a_subfolder_are_identified(tmp_path):
         save_file(changed, folder / "shards" / "a.safetensors", metadata={"format": "pt"})
         stated.append(model_identity(str(folder), None))
     assert stated[0] != stated[1]
+
+
+@pytest.mark.parametrize("name", ["qwen.tiktoken", "source.spm", "tokenizer.model", "vocab.txt", "tekken.json"])
+def test_a_vocabulary_of_any_form_belongs_to_the_model(name, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    stated = []
+    for content in ("one", "two"):
+        (folder / name).write_text(content)
+        stated.append(model_identity(str(folder), None))
+    assert stated[0] != stated[1]

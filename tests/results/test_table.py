@@ -30,6 +30,17 @@ def write_older(
     (folder / f"{name}.json").write_text(json.dumps(content))
 
 
+def write_newer(folder: Path, name: str, acc: float, add_bos: str | None, front: list[str], scheme: str) -> None:
+    settings = {"pretrained": "any/model", "ADD_BOS": add_bos}
+    if scheme != "cross_encoding":
+        settings["WORD_AGG_SCHEME"] = "mean"
+    stated = ",".join(f"{key}={value}" for key, value in settings.items())
+    write_older(folder, name, acc, limit="60", model_args=stated, task_args=f"encoding_scheme={scheme}")
+    path = folder / f"{name}.json"
+    identity = {"weights": {}, "data": {}, "encoding_scheme": scheme, **({"front_tokens": front} if front else {})}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "identity": {"hellaswag_dg": identity}}))
+
+
 def rows_of(folder: Path) -> list[list[str]]:
     results = list(ResultsFolder(folder))
     return [line.split() for line in format_results(results, find_baselines(results)).splitlines()[2:]]
@@ -59,6 +70,21 @@ def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
     write_older(tmp_path, "a", 0.3, limit="60", **concept)
     write_older(tmp_path, "b", 0.4, limit="61")
     assert [row[-2:] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == [["-", "-"]]
+
+
+@pytest.mark.parametrize(
+    ("of_run", "of_baseline", "normalised"),
+    [
+        (("True", ["<s>"]), (None, ["<s>"]), "0.750"), ((None, ["<s>"]), ("True", ["<s>"]), "0.750"),
+        (("False", []), (None, []), "0.750"), (("False", []), (None, ["<s>"]), "-"), ((None, []), (None, ["<s>"]), "-"),
+    ],
+)  # fmt: skip
+def test_a_baseline_belongs_to_runs_of_the_same_tokens_in_front(of_run, of_baseline, normalised, tmp_path, capsys):
+    write_newer(tmp_path, "a", 0.3, *of_run, "concat_each_example")
+    write_newer(tmp_path, "b", 0.4, *of_baseline, "cross_encoding")
+    assert [row[-2] for row in rows_of(tmp_path) if "concat_each_example" in row] == [normalised]
+    assert main([str(tmp_path)]) == 0
+    assert ("no cross_encoding baseline" in capsys.readouterr().out) is (normalised == "-")
 
 
 def test_the_table_of_folders_is_printed_and_unreadable_files_are_named(tmp_path, capsys):

@@ -137,7 +137,7 @@ def test_a_limit_that_begins_beyond_the_data_is_refused(data_dir, limit):
         (b'\n\n["a"]\n', ", line 3: expected a JSON object, got '[\"a\"]'"),
         (b"7\n", ", line 1: expected a JSON object, got '7'"),
         (b"null\n", ", line 1: expected a JSON object, got 'null'"),
-        (b'{"question": "caf\xe9?"}\n', ": not UTF-8 text (byte 17); save the file as UTF-8"),
+        (b'{"question": "caf\xe9?"}\n', ", line 1: not UTF-8 text (byte 17 of it); save the file as UTF-8"),
         (b"", ": the file holds no rows"),
         (b"\n \n", ": the file holds no rows"),
     ],

@@ -135,7 +135,7 @@ def test_a_broken_field_is_refused_with_its_file_and_line(tmp_path, dataset, mak
         del row[field]
     path = write_rows(tmp_path / dataset.name / f"{dataset.evaluation_split}.jsonl", [make(0), make(1), row, make(3)])
     with pytest.raises(DataError, match=re.escape(f"{path}, line 3: {message}")):
-        read_split(dataset, dataset.evaluation_split, str(tmp_path))
+        list(read_split(dataset, dataset.evaluation_split, str(tmp_path)))
 
 
 def test_a_row_without_any_field_says_so():

@@ -55,7 +55,7 @@ FORMATS = [as_jsonl, as_parquet, as_shards, as_saved, as_saved_splits]
 def test_every_format_holds_the_same_rows(write, tmp_path):
     write(tmp_path)
     examples = read_split(WEBQS, "test", str(tmp_path))
-    assert examples == tuple(WEBQS.read_row(row, "") for row in ROWS)
+    assert tuple(examples) == tuple(WEBQS.read_row(row, "") for row in ROWS)
     last = {
         as_jsonl: "test.jsonl, line 5",
         as_parquet: "test.parquet, row 4",
@@ -106,7 +106,7 @@ def test_a_broken_parquet_file_is_named(tmp_path):
     path = tmp_path / "webqs" / "test.parquet"
     path.write_bytes(b"PAR1 nonsense")
     with pytest.raises(DataError, match=re.escape(f"{path}: not a readable Parquet file")):
-        read_split(WEBQS, "test", str(tmp_path))
+        list(read_split(WEBQS, "test", str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_damaged_saved_dataset_is_named(damage, message, tmp_path):
     as_saved(tmp_path)
     damage(tmp_path / "webqs" / "test")
     with pytest.raises(DataError, match=message):
-        read_split(WEBQS, "test", str(tmp_path))
+        list(read_split(WEBQS, "test", str(tmp_path)))
 
 
 def test_a_file_without_rows_is_refused(tmp_path):
@@ -128,7 +128,7 @@ def test_a_file_without_rows_is_refused(tmp_path):
     path.parent.mkdir()
     parquet.write_table(pa.table({"question": pa.array([], pa.string())}), path)
     with pytest.raises(DataError, match=re.escape(f"{path}: the file holds no rows")):
-        read_split(WEBQS, "test", str(tmp_path))
+        list(read_split(WEBQS, "test", str(tmp_path)))
 
 
 def test_files_that_a_task_names_itself_are_read_without_asking_the_hub(tmp_path, monkeypatch):

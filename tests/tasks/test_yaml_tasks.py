@@ -53,7 +53,7 @@ def find(folder: Path, task: str = "quiz", model: str = "hf") -> Task:
 def read(folder: Path, *rows: dict[str, Any]) -> tuple[Example, ...]:
     """The examples of rows, by the task file of a folder."""
     write_rows(folder / "quiz" / "test.jsonl", rows or [ROW])
-    return read_split(find(folder).dataset, "test", str(folder))
+    return tuple(read_split(find(folder).dataset, "test", str(folder)))
 
 
 def expand(names: list[str], model: str, folder: Path) -> list[str]:
@@ -365,7 +365,7 @@ def test_python_that_cannot_be_used_is_named(code, message, tmp_path):
     ("text", "message"),
     [
         ("task: quiz\n  a: b\n", ", line 2: not valid YAML (mapping values are not allowed in this context)"),
-        ("- quiz\n", ": a task file holds KEY: value lines, got ['quiz']"),
+        ("- quiz\n", ": it must hold KEY: value lines, got ['quiz']"),
         (
             "task: quiz\ntest_split: a\ntest_split: b\n",
             ", line 3: not valid YAML (key 'test_split' is given twice, with",

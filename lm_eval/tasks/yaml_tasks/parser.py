@@ -137,7 +137,7 @@ def parse(text: bytes, path: Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or first_line(error)
         raise ConfigurationError(f"{path}{place}: not valid YAML ({problem}); correct the file") from error
     if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: a task file holds KEY: value lines, got {content!r:.60}")
+        raise ConfigurationError(f"{path}: it must hold KEY: value lines, got {content!r:.60}")
     return {str(key): value for key, value in content.items()}
 
 

@@ -1,6 +1,7 @@
 """The process that computes: what goes wrong is found, named, and takes no other run with it."""
 
 import platform
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def test_what_the_shared_documents_are_to_blame_for_fails_all_at_once(together, 
         ("a segment has no tokens", "run", None)
     }
     assert tried == [8]
+
+
+def test_a_report_says_what_its_unit_took_without_the_loading_of_the_model(together, monkeypatch):
+    load = lm_eval.inference.loading.load_for
+    monkeypatch.setattr(lm_eval.inference.loading, "load_for", lambda *given: (time.sleep(0.3), load(*given))[1])
+    began = time.monotonic()
+    report = Worker(CPU, 1).run(together[:1], resolve)
+    assert 0 < report.seconds < time.monotonic() - began - 0.3
 
 
 @pytest.mark.parametrize("error", [MemoryShortageError("a single row is too much"), torch.OutOfMemoryError("CUDA")])
