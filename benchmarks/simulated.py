@@ -113,11 +113,19 @@ def even_blocks(num_documents: int, number: int) -> tuple[Block, ...]:
 
 
 def carry_out(
-    runs: Sequence[Run], folder: Path, executor: SimulatedExecutor, *, num_blocks: int
+    runs: Sequence[Run], folder: Path, executor: SimulatedExecutor, *, num_blocks: int, overwrite: bool = False
 ) -> tuple[Summary, float]:
-    """Carry out runs that share a pass, cut into so many blocks; return how it ended, and the seconds it took."""
+    """Carry out runs that share a pass, cut into so many blocks; return how it ended, and the seconds it took.
+
+    Args:
+        runs: the runs.
+        folder: the results folder.
+        executor: the workers.
+        num_blocks: blocks of the pass.
+        overwrite: whether results that are there are computed again.
+    """
     results = ResultsFolder(folder)
-    plan = make_plan(runs, results, overwrite=False, retry_failed=False)
+    plan = make_plan(runs, results, overwrite=overwrite, retry_failed=False)
     number = len(runs[0].documents())
     units = [
         WorkUnit(runs=unit.runs, blocks=even_blocks(number, num_blocks), num_documents=number)

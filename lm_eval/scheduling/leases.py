@@ -78,7 +78,7 @@ class Leases:
         """
         owners = dict[str, Path]()
         with contextlib.suppress(OSError):
-            for path in self._folder.glob(names):
+            for path in self._folder.glob(names) if "*" in names else [self._folder / names]:
                 if (owner := self._read(path)) and owner != self.driver:
                     owners[owner] = path
             return {owner for owner, path in owners.items() if self._is_alive(owner, path)}

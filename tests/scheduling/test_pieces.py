@@ -18,7 +18,7 @@ from lm_eval.scheduling.passes import Passes, sweep_state
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import PieceClaim, WorkUnit
-from tests.support.drivers import here, killed, write_driver
+from tests.support.drivers import here, killed, set_age, write_driver
 from tests.support.long_passes import long_pass
 
 NUMBER = 240
@@ -280,3 +280,17 @@ def test_what_workers_of_other_code_compute_is_not_kept_and_fails_a_run_once(tmp
     assert "call again" in summary.failures[0].failure.message
     assert len(executor.began) == 3  # nothing more was handed out
     assert pieces_of(tmp_path / "results") == []
+
+
+def test_results_that_are_asked_for_again_are_computed_anew(tmp_path, short_pieces):
+    runs = long_pass(tmp_path, NUMBER)
+    carry_out(runs, tmp_path / "results", SimulatedExecutor(num_workers=1, document_s=0.0005), num_blocks=4)
+    old = PassFolder.of(tmp_path / "results", runs[0].pass_name).file(code_digest(), (0, 60), "gone")
+    write_piece(old, {run.name: make_part(run, (0, 60), 1.0, "gone") for run in runs})
+    set_age(old.path, 60)
+    executor = SimulatedExecutor(num_workers=1, document_s=0.0005)
+    summary, _ = carry_out(runs, tmp_path / "results", executor, num_blocks=4, overwrite=True)
+    assert summary.progress.finished == 2
+    assert sum(end - start for _, (start, end) in executor.began) == NUMBER
+    assert record_of(tmp_path / "results", runs[0])["num_documents_resumed"] == 0
+    assert not (state_folder(tmp_path / "results") / "pieces").exists()
