@@ -154,9 +154,17 @@ def write_piece(file: PieceFile, parts: Mapping[str, Part]) -> None:
         OSError: it cannot be written.
     """
     content = {"runs": {name: asdict(part) for name, part in parts.items()}}
-    file.path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(file.path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    with contextlib.suppress(FileNotFoundError):  # another driver may have removed the folder, as it was empty
+        _write(file.path, text)
+        return
+    _write(file.path, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_piece(file: PieceFile) -> dict[str, Part]:
