@@ -18,7 +18,7 @@ from benchmarks.subjects import Subject, gpt2_small
 from lm_eval.config.runtime import Execution
 from lm_eval.models.language_model import LanguageModel
 from lm_eval.results.identity import Run
-from lm_eval.scoring.blocks import Block, block_tokens, cut_into_blocks
+from lm_eval.scoring.blocks import Block, block_tokens, cut_into_blocks, num_kept
 from lm_eval.scoring.evaluation import Evaluation
 from lm_eval.scoring.run_pass import evaluate_many
 
@@ -57,7 +57,7 @@ def measure(subject: Subject, data_dir: Path, documents: int, repetitions: int, 
     )
     (run,) = resolve_all([config])
     fewest = tokens or block_tokens(model.network.num_parameters(), on_gpu=model.device.type == "cuda")
-    blocks = cut_into_blocks(run.documents(), fewest, shares_shots=True)
+    blocks = cut_into_blocks(run.documents(), fewest, num_kept=num_kept(model.network.num_parameters()))
     whole, cut = [], []
     for _ in range(repetitions):
         whole.append(evaluate(run, model, [(0, blocks[-1][1])]))

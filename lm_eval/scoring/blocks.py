@@ -27,10 +27,11 @@ _FEWEST_TOKENS_GPU, _FEWEST_TOKENS_CPU = 65_536, 2048
 """A block has some batches at least, however large the model."""
 _CHARACTERS_PER_TOKEN = 4
 _MOST_REPEATED = 0.025
-"""Part of a block's text that blocks before it had too: shots that the whole pass would encode once. A block goes on
-until it is no more than that …"""
-_MOST_STRETCHED = 8
-"""… or so many times as long as it would be: where shots hardly ever come again, no length would help."""
+"""Part of a block's text that the whole pass would still have vectors of: shots of blocks before it. A block goes on
+until it is no more than that, however long this takes; some passes are therefore not cut at all."""
+_KEPT_BYTES = 1 << 29
+"""Of vectors that a pass keeps for shots that come again."""
+_SEGMENTS_OF_A_SHOT = 4
 
 
 def block_tokens(parameters: float | None, *, on_gpu: bool) -> int:
@@ -65,7 +66,13 @@ def blocks_of(run: Run, documents: Sequence[Document], parameters: float | None,
         on_gpu: whether it runs on a GPU.
     """
     tokens = block_tokens(parameters, on_gpu=on_gpu)
-    return cut_into_blocks(documents, tokens, shares_shots=shares_shots(run.config))
+    return cut_into_blocks(documents, tokens, num_kept=num_kept(parameters) if shares_shots(run.config) else 0)
+
+
+def num_kept(parameters: float | None) -> int:
+    """Return about how many shots a pass keeps the vectors of, one for each segment."""
+    width = (10.7 * (parameters or _USUAL_PARAMETERS)) ** (1 / 3)  # of a model that is 128 times as wide as deep
+    return max(1, int(_KEPT_BYTES / (4 * width * _SEGMENTS_OF_A_SHOT)))
 
 
 def shares_shots(config: RunConfig) -> bool:
@@ -73,36 +80,50 @@ def shares_shots(config: RunConfig) -> bool:
     return config.is_segmented and config.encoding_scheme != "concat_all_examples"
 
 
-def cut_into_blocks(documents: Sequence[Document], tokens: int, *, shares_shots: bool) -> list[Block]:
+def cut_into_blocks(documents: Sequence[Document], tokens: int, *, num_kept: int) -> list[Block]:
     """Cut documents into blocks of at least so many tokens, longer where they would repeat too many shots.
 
     Args:
         documents: all of a run, in order.
         tokens: the fewest of a block; a last one of fewer than half as many joins the one before it.
-        shares_shots: whether shots that come again cost nothing within a block.
+        num_kept: how many shots, at most, cost nothing when they come again; 0 where each document reads its own.
     """
     usual = tokens * _CHARACTERS_PER_TOKEN
     blocks: list[Block] = []
-    before, here = set[Example](), set[Example]()
+    whole, here = _Kept(num_kept), _Kept(num_kept)
     start = size = repeated = 0
     for place, document in enumerate(documents):
         size += _length(document.example, document.example.choices)
         for shot in document.shots:
-            if shares_shots and shot in here:
-                continue
-            here.add(shot)
-            length = _length(shot, [shot.choices[shot.gold[0]]])
+            was_kept, is_kept = whole.add(shot), here.add(shot)
+            length = 0 if is_kept else _length(shot, [shot.choices[shot.gold[0]]])
             size += length
-            repeated += length if shares_shots and shot in before else 0
-        if size >= usual and (repeated <= _MOST_REPEATED * size or size >= _MOST_STRETCHED * usual):
+            repeated += length if was_kept else 0
+        if size >= usual and repeated <= _MOST_REPEATED * size:
             blocks.append((start, place + 1))
-            before |= here
-            here, start, size, repeated = set(), place + 1, 0, 0
+            here, start, size, repeated = _Kept(num_kept), place + 1, 0, 0
     if start < len(documents) or not blocks:
-        if blocks and size < usual / 2:
+        if blocks and (size < usual / 2 or repeated > _MOST_REPEATED * size):
             start = blocks.pop()[0]
         blocks.append((start, len(documents)))
     return blocks
+
+
+class _Kept:
+    """The shots that a pass has vectors of: the last ones, as many as it keeps."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._shots: dict[Example, None] = {}
+
+    def add(self, shot: Example) -> bool:
+        """Return whether a shot is among them; if not, it takes the place of the oldest."""
+        if shot in self._shots:
+            return True
+        self._shots[shot] = None
+        if len(self._shots) > self._number:
+            del self._shots[next(iter(self._shots))]
+        return False
 
 
 def _length(example: Example, choices: Sequence[str]) -> int:
