@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
-from demo.first_screen import draw_first_screen
+from demo.first_screen import draw_first_screen, say_test_2
 from demo.steps import TOP, Step, collect, run_steps
 from lm_eval.models.model_list import DEMO
 
@@ -15,7 +15,7 @@ LIMIT = 200
 """Documents, enough for the schemes to differ by more than their standard errors."""
 LAYERS = {"demo-t5": None, "demo-gpt": "E"}
 """The layer that each model's vectors come from on the first screen."""
-ORIGINS = "averaged are the last states of demo-t5's encoder, and demo-gpt's input embeddings"
+ORIGINS = "averaged: the last states of demo-t5's encoder, demo-gpt's input embeddings"
 
 FIRST = (
     Step("baseline and controls", "run_parallel_baseline.py", "lmeval_results_baseline", ("--controls",)),
@@ -35,19 +35,25 @@ def main() -> int:
     try:
         if status := run_steps(FIRST, RESULTS, flags):
             return status
-        screen = f"\n{draw_first_screen(collect(FIRST, RESULTS, LIMIT), LAYERS)}\n({ORIGINS})\n"
-        print(screen, flush=True)
+        print(_screen(), flush=True)
         num_known = len(collect(THEN, RESULTS, LIMIT))
         if status := run_steps(THEN, RESULTS, flags):
             return status
     except KeyboardInterrupt:
         return 130
     if len(collect(THEN, RESULTS, LIMIT)) > num_known:
-        print(screen.rstrip())  # which has gone up with the lines of these runs
+        print(_screen().rstrip())  # which has gone up with the lines of these runs
     number = len(collect((*FIRST, *THEN), RESULTS, LIMIT))
     print(f"\nall {number} results as a table, and as figures with six notebooks:")
     print(f"  {_python()} -m lm_eval.table {os.path.relpath(RESULTS, TOP)}/lmeval*\n  make charts")
     return 0
+
+
+def _screen() -> str:
+    """Return what the results show so far."""
+    first = f"\n{draw_first_screen(collect(FIRST, RESULTS, LIMIT), LAYERS)}\n({ORIGINS})\n"
+    of_test_2 = say_test_2(collect(THEN, RESULTS, LIMIT), LAYERS)
+    return first + (f"\n{of_test_2}\n" if of_test_2 else "")
 
 
 def _python() -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
 from demo.fetch import SMOLLM2, fetch_smollm2
-from demo.first_screen import draw_first_screen
+from demo.first_screen import draw_first_screen, say_test_2
 from demo.steps import SCRIPTS, TOP, Step, collect, run_steps
 from lm_eval.common.command import exit_status
+from lm_eval.common.console import line_width
 from lm_eval.models.model_list import DEMO
 from lm_eval.results.table import find_baselines, format_results, say_documents
 
@@ -37,11 +38,11 @@ def _run() -> int:
     if status := run_steps(STEPS, RESULTS, flags):
         return status
     results = collect(STEPS, RESULTS, LIMIT)
-    print(f"\n{format_results(results, find_baselines(results))}\n")
+    print(f"\n{format_results(results, find_baselines(results), width=line_width())}\n")
     print(say_documents(results))
     print("acc: share of documents whose right choice scores best; guessing gives 0.250")
-    print("chance-corr.: the share of the way from guessing, 0, to the baseline, 1; hellaswag_d is Test 2 (similarity)")
-    print(f"\n{draw_first_screen(results, {SMOLLM2.name: 'E'})}\n")
+    print("chance_corrected: the share of the way from guessing (0) to the baseline (1); hellaswag_d is Test 2")
+    print(f"\n{draw_first_screen(results, {SMOLLM2.name: 'E'})}\n\n{say_test_2(results, [SMOLLM2.name])}\n")
     folders = [str(RESULTS / step.folder) for step in STEPS]
     report = [sys.executable, str(SCRIPTS / "report.py"), *folders, "--out", str(RESULTS / "report")]
     return subprocess.run(report, check=False).returncode  # noqa: S603

@@ -10,6 +10,7 @@ from typing import Any
 from lm_eval.common.text import read_pairs
 from lm_eval.config.run_config import MODEL_KIND_ALIASES, RunConfig
 from lm_eval.config.runtime import Execution
+from lm_eval.contexts.document_texts import with_texts
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.given import facts_of, take_given
 from lm_eval.inference.loading import load_for
@@ -41,6 +42,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     device: str | None = None,
     limit: str | int | None = None,
     log_samples: bool = False,
+    log_texts: bool = False,
     verify: int = 0,
     description_dict: Mapping[str, str] | None = None,
     include_path: str | PathLike[str] | None = None,
@@ -63,6 +65,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         device: where the model goes; None takes a GPU where there is one. A loaded one stays where it is.
         limit: N documents, or START:END; None takes all.
         log_samples: whether the scores of every document are returned too.
+        log_texts: whether its context segments and choices are returned with them.
         verify: how many of the first documents are scored again, one by one in the plain way, and compared.
         description_dict: a description for each task that has one.
         include_path: a folder with task files; the same as include_path= in `task_args`.
@@ -74,12 +77,15 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     Returns:
         `results`, `versions`, `config` (experiment §7), `identity`, `run`; with groups among the tasks `groups`, the
         mean of each metric over a group's documents; with `log_samples` also `samples[task]`, one dict a document with
-        `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`.
+        `doc_id`, `gold`, `scores` and, for generation, `is_exact_match`; with `log_texts` also `choices` and `context`,
+        its samples of segments (or `contexts`, one for each choice, where these differ).
 
     Raises:
         ConfigurationError: the call is wrong; nothing was computed.
         RunError: a document cannot be scored.
     """
+    if log_texts and not log_samples:
+        raise ConfigurationError("log_texts does nothing without log_samples; give both, or leave it out")
     if type(verify) is not int or verify < 0:
         raise ConfigurationError(f"verify must be a non-negative number of documents, got {verify!r}")
     plain_args, given = take_given(model_args)
@@ -106,6 +112,13 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     loaded = None if given is None else given.wrap(device)
     runs = _resolve(configs, loaded)
     loaded = loaded or load_for(runs[0].config, execution)
+
+    def finish(run: Run, result: dict[str, Any]) -> None:
+        if log_texts:
+            samples = result["samples"][run.config.task]
+            result["samples"][run.config.task] = with_texts(samples, run.config, run.task, run.documents())
+        on_result(run.config, result)
+
     evaluator = Evaluator(
         model=loaded,
         execution=execution,
@@ -114,7 +127,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         show_progress=show_progress,
         num_kept=verify,
     )
-    results = _evaluate(runs, evaluator, verify, on_result)
+    results = _evaluate(runs, evaluator, verify, finish)
     merged = merge_results(list(results))
     if groups:
         merged["groups"] = {name: mean_of_tasks(merged, tasks) for name, tasks in groups.items()}
@@ -164,14 +177,16 @@ def _facts(config: RunConfig) -> ModelFacts:
     return read_facts(config.pretrained, config.revision, config.checkpoint)
 
 
-def _evaluate(runs: Sequence[Run], evaluator: Evaluator, verify: int, on_result: OnResult) -> Iterator[dict[str, Any]]:
+def _evaluate(
+    runs: Sequence[Run], evaluator: Evaluator, verify: int, finish: Callable[[Run, dict[str, Any]], None]
+) -> Iterator[dict[str, Any]]:
     """Yield the result of each run of one model as soon as it is finished."""
     for run in runs:
         result, scored = evaluator.evaluate(run)
         if verify:
             verification = verify_documents(run, evaluator.model, run.documents()[:verify], scored[:verify])
             result["verification"] = {run.config.task: asdict(verification)}
-        on_result(run.config, result)
+        finish(run, result)
         evaluator.forget()
         yield result
 

@@ -1,26 +1,66 @@
-"""`python -m lm_eval.table`: print the results of folders as a table."""
+"""`python -m lm_eval.table`: print the results of folders as a table, sorted and cut as asked for, or as CSV."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, exit_status
+from lm_eval.common.console import line_width
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.baselines import key_of_run
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.table import find_baselines, format_results, say_documents, sort_results
+from lm_eval.results.result_file import StoredResult
+from lm_eval.results.table import View, find_baselines, format_results, say_documents, sort_results, write_csv
+
+_EPILOG = """
+Columns in which all rows agree stand in a line above. In a terminal the table is made as wide as that; in a
+file or a pipe each row is one line.
+
+columns: task, model, encoding_scheme, shots, acc, normalised, chance_corrected, any other metric; settings by
+their names (WORD_AGG_SCHEME, …); limit, dtype, revision, data_dir, pretrained, description; file; with --best
+also best_of, how many runs a row is the best of
+"""
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = make_parser("Print results folders as a table.", _EPILOG, prog="python -m lm_eval.table")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
+    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these; scores highest first")
+    parser.add_argument(
+        "--best", type=int, metavar="N", help="the N most accurate runs of each task, model and number of shots"
+    )
+    parser.add_argument("--columns", metavar="COLUMN,…", help="show these and no others")
+    parser.add_argument("--csv", action="store_true", help="write CSV, with all digits")
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the results of folders as a table and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m lm_eval.table", description="Print results folders as a table.")
-    parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
-    paths: list[Path] = parser.parse_args(argv).folders
-    return exit_status(lambda: _show(paths), only_shows=True)
+    args = _parse(argv)
+    return exit_status(lambda: _show(args), only_shows=True)
 
 
-def _show(paths: Sequence[Path]) -> int:
+def _show(args: argparse.Namespace) -> int:
+    if args.best is not None and args.best < 1:
+        raise ConfigurationError(f"--best must be a whole number of at least 1, got {args.best}")
+    view = View(columns=_names(args.columns), sort=_names(args.sort), best=args.best)
+    results = sort_results(_read(args.folders))
+    baselines = find_baselines(results)
+    if args.csv:
+        print(write_csv(results, baselines, view=view), end="")
+        return DONE
+    print(format_results(results, baselines, view=view, width=line_width()))
+    print(say_documents(results))
+    shows_scores = not view.columns or {"normalised", "chance_corrected"} & set(view.columns)
+    if shows_scores and any(key_of_run(stored) not in baselines for stored in results):
+        print("normalised -: no cross_encoding baseline of the same model, shots, limit and data is among the results")
+    return DONE
+
+
+def _read(paths: Sequence[Path]) -> list[StoredResult]:
+    """Return all results of folders, and name what is none."""
     for path in paths:
         if not path.is_dir():
             raise ConfigurationError(f"{path}: no such folder")
@@ -31,12 +71,11 @@ def _show(paths: Sequence[Path]) -> int:
             print(f"not a result: {path} ({why})", file=sys.stderr)
     if not results:
         raise ConfigurationError(f"no result in {', '.join(str(folder.path) for folder in folders)}")
-    baselines = find_baselines(results)
-    print(format_results(sort_results(results), baselines))
-    print(say_documents(results))
-    if any(key_of_run(stored) not in baselines for stored in results):
-        print("normalised -: no cross_encoding baseline of the same model, shots, limit and data is among the results")
-    return DONE
+    return results
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 if __name__ == "__main__":

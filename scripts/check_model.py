@@ -11,8 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
-from lm_eval.cli.arguments import add_device, make_parser
+from lm_eval.common.arguments import add_device, make_parser, wrap_line
 from lm_eval.common.command import DONE, FAILED, exit_status
+from lm_eval.common.console import line_width
 from lm_eval.common.text import read_pairs
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import DTYPES, RunConfig
@@ -58,7 +59,10 @@ def _show(config: RunConfig, execution: Execution) -> int:
     from lm_eval.inference.loading import load_for  # noqa: PLC0415  (seconds to import)
 
     model = load_for(config, execution)
-    print("\n".join(describe_model(model)), end="\n\n", flush=True)
+    width = line_width()
+    for line in describe_model(model):
+        print(line if width is None else wrap_line(line, width))
+    print(flush=True)
     fits = True
     for line, holds in describe_checks(model):
         print(line, flush=True)

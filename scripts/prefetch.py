@@ -10,7 +10,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
-from lm_eval.cli.arguments import make_parser
 from lm_eval.cli.prefetch import (
     Faults,
     ModelFiles,
@@ -21,6 +20,7 @@ from lm_eval.cli.prefetch import (
     look_at_model,
     missing_from_cache,
 )
+from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.hub import answers
 from lm_eval.errors import ConfigurationError

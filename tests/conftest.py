@@ -55,10 +55,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of the study as slow; keep what the option `--quick` keeps."""
+    """Mark the tests of the study as slow; keep what the option `--quick` keeps; begin with what takes long."""
     for item in items:
         if "study_dir" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    if hasattr(config, "workerinput"):  # or one process ends long before the others
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if not config.getoption("--quick"):
         return
     cases: dict[str, list[pytest.Item]] = {}

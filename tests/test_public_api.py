@@ -21,7 +21,8 @@ SCRIPTS = sorted(path.name for path in (TOP / "scripts").glob("run_parallel_*.py
 FLAGS = (
     *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
     *("--data_dir", "--results_dir", "--dry_run", "--retry_failed", "--fail_fast", "--dtype", "--log_samples"),
-    *("--tasks", "--include_path", "--grid", "--write_grid", "--loading", "--num_fewshot", "encoding_scheme"),
+    *("--list", "--log_texts", "--tasks", "--include_path", "--grid", "--write_grid", "--loading"),
+    *("--num_fewshot", "--encoding_scheme"),
     *SETTING_NAMES,
 )
 
@@ -37,7 +38,8 @@ def test_one_run_from_python_takes_the_flags_of_the_command_line():
     parameters = inspect.signature(simple_evaluate).parameters
     assert list(parameters) == [
         *("model", "model_args", "tasks", "task_args", "num_fewshot", "batch_size", "device", "limit", "log_samples"),
-        *("verify", "description_dict", "include_path", "show_progress", "on_result", "results_dir"),
+        *("log_texts", "verify", "description_dict", "include_path", "show_progress", "on_result"),
+        "results_dir",
     ]
     needed = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
     assert needed == ["model", "model_args", "tasks"]
@@ -52,7 +54,7 @@ def test_one_run_from_python_takes_the_flags_of_the_command_line():
             [
                 *("--model", "--model_args", "--tasks", "--task_args", "--include_path", "--num_fewshot"),
                 *("--batch_size", "--device", "--limit", "--output_path", "--output_dir", "--log_samples"),
-                *("--verify", "--description_dict_path"),
+                *("--log_texts", "--verify", "--description_dict_path"),
             ],
         ),
         (
@@ -62,7 +64,14 @@ def test_one_run_from_python_takes_the_flags_of_the_command_line():
                 *("--batch_size", "--device", "--overwrite"),
             ],
         ),
-        (["lm_eval.table"], ["RESULTS_DIR"]),
+        (
+            ["lm_eval", "show"],
+            [
+                *("--task", "--doc", "--num_fewshot", "--encoding_scheme", "--model_args", "--tokens", "--data_dir"),
+                "--include_path",
+            ],
+        ),
+        (["lm_eval.table"], ["RESULTS_DIR", "--sort", "--best", "--columns", "--csv"]),
     ],
 )
 def test_the_programs_of_the_package_name_their_flags(arguments, flags):
@@ -191,7 +200,7 @@ def test_help_of_a_grid_script_names_every_flag_and_says_what_it_does(script):
     assert shown.returncode == 0
     page = shown.stdout + shown.stderr
     assert [flag for flag in FLAGS if flag not in page] == []
-    assert "Run configurations again whose result is already in the folder." in page
+    assert "Run configurations again whose result is already in the folder." in " ".join(page.split())
     assert "GROUP" not in page
     assert ("--controls" in page) is (script == "run_parallel_baseline.py")
     assert ("--compression" in page) is script.startswith("run_parallel_gen_")

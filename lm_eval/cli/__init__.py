@@ -1,1 +1,1 @@
-"""The command lines: evaluate, encode, check_model, prefetch, status."""
+"""The command lines: evaluate, encode, show, compare, check_model, prefetch, status."""

@@ -114,18 +114,27 @@ def _describe_gpus(name: str, parameters: int, model: LanguageModel) -> Iterator
     for what, dtype, capability in (("GPUs, Ampere or later", "bfloat16", newer), ("GPUs, older ones", older, (7, 5))):
         why = " (float16 overflows)" if dtype == "float32" else ""
         need = memory_gib(parameters, dtype, on_gpu=True)
-        counts = (f"{_num_gpus(name, need, dtype, size, capability)} of {size:.0f} GiB" for size in _GPU_GIB)
-        yield what, f"{dtype}{why}, about {need:.1f} GiB: takes {', '.join(counts)}"
+        shares = {size: _share(name, need, dtype, size, capability) for size in _GPU_GIB}
+        counts = ", ".join(f"of {size:.0f} GiB {_say_share(share)}" for size, share in shares.items())
+        yield what, f"{dtype}{why}, about {need:.1f} GiB: on GPUs {counts}"
 
 
-def _num_gpus(name: str, need: float, dtype: str, size: float, capability: tuple[int, int]) -> str:
+def _share(name: str, need: float, dtype: str, size: float, capability: tuple[int, int]) -> float | None:
+    """Return how many GPUs of a size a run takes; None for more than a machine has."""
     gpu = Gpu(name="any", memory_gib=size, capability=capability)
     machine = Machine(host="any", num_cpus=1, memory_gib=size, gpus=(gpu,) * _MOST_GPUS)
     try:
-        share = choose_share(need, [machine], num_gpus=None, num_units=_MOST_GPUS**2, name=name, dtype=dtype)
+        return choose_share(need, [machine], num_gpus=None, num_units=_MOST_GPUS**2, name=name, dtype=dtype)
     except ConfigurationError:
-        return f"more than {_MOST_GPUS}"
-    return f"1/{round(1 / share)}" if share < 1 else f"{share:.0f}"
+        return None
+
+
+def _say_share(share: float | None) -> str:
+    if share is None:
+        return f"more than {_MOST_GPUS} a run"
+    if share < 1:
+        return f"{round(1 / share)} runs a GPU"
+    return "1 GPU a run" if share == 1 else f"{share:.0f} GPUs a run"
 
 
 def _describe_tokens(model: LanguageModel) -> Iterator[tuple[str, str]]:

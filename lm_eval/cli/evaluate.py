@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm_eval.cli.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.text import did_you_mean
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
@@ -39,6 +39,7 @@ def _task_list() -> str:
 _KINDS = ", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES))
 _EPILOG = f"""
 python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
+python -m lm_eval show --task … --doc N shows a document as a model gets it (show --help)
 
 settings in --model_args:
   the model               pretrained, revision, dtype, device_map, {", ".join(CHECKPOINT_KEYS)}
@@ -65,17 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_batch_size(parser)
     add_device(parser)
     parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
-    parser.add_argument("--output_path", type=Path, metavar="FILE", help="write the result to this JSON file")
-    parser.add_argument(
-        "--output_dir",
-        type=Path,
-        metavar="DIR",
-        help="write it to this results folder, in place of an older result of the same configuration; a long run that "
-        "is called again goes on there",
-    )
-    parser.add_argument(
-        "--log_samples", action="store_true", help="store the scores of every document too, for comparisons"
-    )
+    _add_outputs(parser)
     parser.add_argument(
         "--verify",
         type=int,
@@ -90,6 +81,26 @@ def build_parser() -> argparse.ArgumentParser:
         help="JSON object of task names and texts: what stands before the shots",
     )
     return parser
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for what is kept of a run, and where."""
+    parser.add_argument("--output_path", type=Path, metavar="FILE", help="write the result to this JSON file")
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        metavar="DIR",
+        help="write it to this results folder, in place of an older result of the same configuration; a long run that "
+        "is called again goes on there",
+    )
+    parser.add_argument(
+        "--log_samples", action="store_true", help="store the scores of every document too, for comparisons"
+    )
+    parser.add_argument(
+        "--log_texts",
+        action="store_true",
+        help="with --log_samples: store its context segments and choices too, to be read beside the scores",
+    )
 
 
 def _say_unknown(unknown: Sequence[str], flags: Sequence[str]) -> str:
@@ -185,6 +196,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         device=args.device,
         limit=args.limit,
         log_samples=args.log_samples,
+        log_texts=args.log_texts,
         verify=args.verify,
         include_path=args.include_path,
         description_dict=descriptions,
@@ -205,6 +217,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from lm_eval.cli import encode as encode_command  # noqa: PLC0415
 
         return encode_command.main(argv[1:])
+    if argv[:1] == ["show"]:
+        from lm_eval.cli import show as show_command  # noqa: PLC0415
+
+        return show_command.main(argv[1:])
     parser = build_parser()
     args, unknown = parser.parse_known_args(argv)
     if unknown:

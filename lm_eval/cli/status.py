@@ -1,11 +1,15 @@
 """The status of a grid, read from its results folder: running and ended drivers, results, failures."""
 
+import contextlib
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from lm_eval.common.console import fit, is_terminal, line_width
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -15,16 +19,22 @@ from lm_eval.results.table import format_results, say_documents, sort_results
 from lm_eval.scheduling.driver_file import DriverRecord
 from lm_eval.scheduling.heartbeat import DriverState, read_drivers
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_EVERY_S = 2.0
+"""Time between two looks of `--watch`."""
 _OLD_SHOWN = 3
 """How many ended drivers are shown."""
 
 
-def describe_status(path: Path, *, table: bool) -> list[str]:
+def describe_status(path: Path, *, table: bool, width: int | None = None) -> list[str]:
     """Describe a results folder, line by line.
 
     Args:
         path: the folder.
         table: whether the results are shown too.
+        width: characters that a line of the table may have; None takes as many as are needed.
 
     Raises:
         ConfigurationError: there is no such folder.
@@ -43,8 +53,53 @@ def describe_status(path: Path, *, table: bool) -> list[str]:
     lines += _describe_failures(list(failed.values()))
     lines += [f"not a result: {file.name} ({why})" for file, why in folder.unreadable.items()]
     if table and results:
-        lines += ["", f"{format_results(sort_results(results))}\n{say_documents(results)}"]
+        lines += ["", f"{format_results(sort_results(results), width=width)}\n{say_documents(results)}"]
     return lines
+
+
+def fit_lines(lines: Sequence[str]) -> list[str]:
+    """Return lines that are no longer than a terminal is wide."""
+    return [fitted for line in lines for fitted in (line if "\n" in line else fit(line)).split("\n")]
+
+
+def watch_status(paths: Sequence[Path], *, table: bool) -> None:
+    """Show folders in the terminal, again and again, until no driver is alive in any of them or Ctrl-C.
+
+    Raises:
+        ConfigurationError: there is no such folder, or no terminal.
+    """
+    if not is_terminal(sys.stdout):
+        raise ConfigurationError("--watch draws in a terminal, and the output is none; leave it out")
+    from rich.live import Live  # noqa: PLC0415  (only where something is drawn)
+
+    with Live(auto_refresh=False, vertical_overflow="crop") as live, contextlib.suppress(KeyboardInterrupt):
+        while True:
+            began, width = time.monotonic(), line_width()
+            live.update(_draw(paths, table=table, width=width), refresh=True)
+            if not any(driver.is_alive for path in paths for driver in read_drivers(path)):
+                return
+            time.sleep(max(_EVERY_S, 10 * (time.monotonic() - began)))  # reading large folders takes time itself
+
+
+def _draw(paths: Sequence[Path], *, table: bool, width: int | None) -> "RenderableType":
+    """Return what `--watch` shows now: a bar for each driver that runs, above the lines of its folder."""
+    from rich.console import Group  # noqa: PLC0415
+    from rich.progress_bar import ProgressBar  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    shown: list[RenderableType] = []
+    for path in paths:
+        for driver in read_drivers(path):
+            if driver.is_alive and driver.record is not None and driver.record.planned:
+                record = driver.record
+                ended = record.finished + record.elsewhere + record.failed
+                bar = Table.grid(expand=True)  # a bar by itself ends no line
+                bar.add_row(ProgressBar(total=record.planned, completed=ended))
+                shown.append(bar)
+        lines = fit_lines(describe_status(path, table=table, width=width))
+        shown += [Text(line, style="red" if line.startswith("failed: ") else "", no_wrap=True) for line in lines]
+    return Group(*shown, Text(f"{datetime.now().astimezone():%H:%M:%S}", style="dim"))
 
 
 def _describe_drivers(drivers: Sequence[DriverState]) -> Iterator[str]:

@@ -1,34 +1,41 @@
-"""The progress bar of one run: documents, documents a second, time left."""
+"""The progress of one run in documents, with the time left: a bar in a terminal, elsewhere a line now and then."""
 
+import sys
+import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
+from lm_eval.common.console import is_terminal, print_safely
+from lm_eval.common.text import describe_seconds
 
-_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total}{unit} [{elapsed}<{remaining}, {rate_fmt}]"
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_EVERY_S = 30.0
+"""Time between two lines where there is no terminal."""
 
 
 class DocumentProgress:
-    """A progress bar of documents; within a window it advances in fractions, by tokens."""
+    """Progress in documents; within a window it advances in fractions, by tokens."""
 
     def __init__(self, num_documents: int, description: str, *, unit: str = "documents", shown: bool = True) -> None:
-        self._bar = tqdm(
-            total=num_documents,
-            desc=description,
-            unit=f" {unit}",
-            bar_format=_FORMAT,
-            disable=not shown,
-            dynamic_ncols=True,
-        )
-        self._finished = 0
+        self._total, self._description, self._unit = num_documents, description, unit
+        self._done, self._finished = 0.0, 0
+        self._began = self._told = time.monotonic()
+        self._shown, self._bar = shown, _make_bar() if shown and is_terminal(sys.stderr) else None
 
     def __enter__(self) -> "DocumentProgress":
+        if self._bar is not None:
+            self._bar.start()
+            self._bar.add_task(self._description, total=self._total, counts=f"0/{self._total} {self._unit}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.stop()
 
     def start_window(self, num_documents: int, num_tokens: int) -> Callable[[int], None]:
         """Start a window; return the function to call with the number of tokens of each finished batch."""
@@ -37,12 +44,41 @@ class DocumentProgress:
         def advance(tokens: int) -> None:
             nonlocal done
             done = min(num_tokens, done + tokens)
-            target = self._finished + num_documents * done / max(1, num_tokens)
-            self._bar.update(target - self._bar.n)
+            self._show(self._finished + num_documents * done / max(1, num_tokens))
 
         return advance
 
     def finish_window(self, num_documents: int) -> None:
         """Count the documents of a window as done."""
         self._finished += num_documents
-        self._bar.update(self._finished - self._bar.n)
+        self._show(self._finished)
+
+    def _show(self, done: float) -> None:
+        self._done, now = done, time.monotonic()
+        if self._bar is not None:
+            counts = f"{done:,.0f}/{self._total:,} {self._unit}"
+            self._bar.update(self._bar.task_ids[0], completed=done, counts=counts)
+        elif self._shown and now - self._told >= _EVERY_S:
+            self._told = now
+            print_safely(self._line(now))
+
+    def _line(self, now: float) -> str:
+        line = f"{self._description}: {self._done:,.0f} of {self._total:,} {self._unit}"
+        if not self._done:
+            return line
+        return f"{line}, about {describe_seconds((now - self._began) * (self._total / self._done - 1))} left"
+
+
+def _make_bar() -> "Progress":
+    from rich.console import Console  # noqa: PLC0415  (only where something is drawn)
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+    )
+    return Progress(*columns, console=Console(file=sys.stderr), expand=True)

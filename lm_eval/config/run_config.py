@@ -180,7 +180,8 @@ def _read_arguments(
 def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
     unknown = [key for key in pairs if key not in valid]
     if unknown:
-        raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}; choose from {', '.join(valid)}")
+        near = did_you_mean(unknown[0], valid)
+        raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}{near}; choose from {', '.join(valid)}")
 
 
 def _settings_where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:

@@ -1,20 +1,16 @@
-"""What a grid prints: its plan, progress, results as a table, failures with causes, results it could not write."""
+"""What a grid prints: its plan, results as a table, failures with causes, results it could not write."""
 
-import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 
-from tqdm import tqdm
-
-from lm_eval.common.text import describe_seconds
+from lm_eval.common.console import fit, is_terminal, line_width
 from lm_eval.config.run_config import describe
 from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.plan import Plan, plan_remarks
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
 from lm_eval.results.table import format_results, say_documents
-from lm_eval.scheduling.heartbeat import Progress
 from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.units import Outcome
 
@@ -29,12 +25,21 @@ def print_counts(summary: Summary) -> None:
     print(f"{progress.finished} finished{elsewhere}, {progress.failed} failed, {progress.left} not run", flush=True)
 
 
-def print_results(runs: Sequence[Run], folder: ResultsFolder) -> None:
-    """Print the results of runs as a table."""
+def print_results(plan: Plan, runs: Sequence[Run], folder: ResultsFolder) -> None:
+    """Print the results of runs as a table; in a file or a pipe, only if lines haven't told all of them already."""
     results = [stored for run in runs if (stored := folder.find(run)) is not None]
-    if results:
-        print(format_results(results))
+    if results and (sys.stdout.isatty() or not plan.to_run or plan.done):
+        print(format_results(results, width=line_width()))
         print(say_documents(results))
+
+
+def print_failures(lines: Sequence[str]) -> None:
+    """Print what failed on standard error; in a terminal in red."""
+    if not lines:
+        return
+    begin, end = ("\x1b[31m", "\x1b[0m") if is_terminal(sys.stderr) and "NO_COLOR" not in os.environ else ("", "")
+    text = "\n".join(fit(line, sys.stderr) if "\n" not in line else line for line in lines)
+    print(f"{begin}{text}{end}", file=sys.stderr)
 
 
 def describe_failures(plan: Plan, summary: Summary, folder: ResultsFolder) -> list[str]:
@@ -75,46 +80,6 @@ def describe_unwritten(summary: Summary, folder: ResultsFolder) -> list[str]:
     ]
 
 
-_GRID_FORMAT = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
-
-
-class GridProgress:
-    """Shows the progress of a grid: a line for each run that ends, and in a terminal a bar below them."""
-
-    def __init__(self, num_runs: int) -> None:
-        is_terminal = sys.stderr.isatty()
-        self._bar = tqdm(total=num_runs, bar_format=_GRID_FORMAT, disable=not is_terminal, dynamic_ncols=True)
-        self._bar.set_postfix_str("starting")
-
-    def __enter__(self) -> "GridProgress":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the bar."""
-        with contextlib.suppress(OSError, ValueError):
-            self._bar.close()
-
-    def show(self, progress: Progress, line: str | None) -> None:
-        """Update the bar, and print a line about a run that has ended, if any."""
-        with contextlib.suppress(OSError, ValueError):  # a log on a full disk, a pipe that nobody reads any more
-            self._show(progress, line)
-
-    def _show(self, progress: Progress, line: str | None) -> None:
-        if line is not None:
-            self._bar.write(line)
-            sys.stdout.flush()
-        running = sum(unit["num_runs"] for unit in progress.running.values())
-        left = "" if progress.remaining_s is None else f", about {describe_seconds(progress.remaining_s)} left"
-        self._bar.set_postfix_str(f"{running} running, {progress.failed} failed{left}", refresh=False)
-        self._bar.update(progress.ended - self._bar.n)
-        self._bar.refresh()
-
-
 def print_plan(plan: Plan, folder: ResultsFolder, estimate: Estimate | None, notes: Sequence[str] = ()) -> None:
     """Print how many runs are to run and done, remarks on the stored results, and the estimate.
 
@@ -124,15 +89,12 @@ def print_plan(plan: Plan, folder: ResultsFolder, estimate: Estimate | None, not
         estimate: workers and time; None where nothing is to run.
         notes: what else is to be said of them.
     """
-    for note in notes:
-        print(note, file=sys.stderr)
-    for path, why in folder.unreadable.items():
-        print(f"not a result, kept and ignored: {path} ({why})", file=sys.stderr)
-    for remark in plan_remarks(plan):
-        print(remark, file=sys.stderr)
+    unreadable = [f"not a result, kept and ignored: {path} ({why})" for path, why in folder.unreadable.items()]
+    for remark in (*notes, *unreadable, *plan_remarks(plan)):
+        print(fit(remark, sys.stderr), file=sys.stderr)
     outdated = f" ({plan.num_outdated} of them outdated)" if plan.num_outdated else ""
     failed = f", {len(plan.failed)} failed before (--retry_failed runs them again)" if plan.failed else ""
-    print(f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}")
-    if estimate is not None:
-        print("\n".join(estimate.lines()))
+    counts = f"{folder.path}: {len(plan.to_run)} to run{outdated}, {len(plan.done)} done{failed}"
+    for line in (counts, *([] if estimate is None else estimate.lines())):
+        print(fit(line))
     sys.stdout.flush()

@@ -40,6 +40,8 @@ class Flags:
     """Folder for the result files in place of the script's own."""
     dry_run: bool = False
     """Show what would run and why, what is done already, how long it should take, and run nothing."""
+    list: bool = False
+    """With --dry_run: name every run and why it is to run, rather than count them by model and scheme."""
     retry_failed: bool = False
     """Run again what failed in an earlier call; otherwise that is only reported."""
     fail_fast: bool = False
@@ -48,6 +50,8 @@ class Flags:
     """float32, bfloat16 or float16; left out, what the hardware computes natively (float32 without a GPU)."""
     log_samples: bool = False
     """Store the scores of every document too, for comparisons; results without them are run again."""
+    log_texts: bool = False
+    """With --log_samples: store every document's context segments and choices too, to be read beside its scores."""
     tasks: Names = None
     """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
     include_path: Folder = None

@@ -80,6 +80,7 @@ def prepare(grids: Sequence[Grid], options: Options, results_dir: Path, executor
         overwrite=options.overwrite_results,
         retry_failed=options.retry_failed,
         log_samples=options.log_samples,
+        log_texts=options.log_texts,
     )
     num_gpus = options.NUM_GPUS_PER_RUN if options.has_num_gpus else None
     estimate = make_estimate(plan, folder, checked.sizes, checked.machines, num_gpus)

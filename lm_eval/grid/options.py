@@ -6,7 +6,6 @@ The flags are declared in `lm_eval.grid.flags`.
 
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import DTYPES
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
+from lm_eval.grid.help_page import help_page
 from lm_eval.grid.lists import LIST_FLAGS, Lists, how_to_set, read_list
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
@@ -44,6 +44,9 @@ class Options(Flags):
             _check_type(flag, getattr(self, flag.name))
         if self.dtype not in (None, *DTYPES):
             raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
+        for asked, needed in (("list", "dry_run"), ("log_texts", "log_samples")):
+            if getattr(self, asked) and not getattr(self, needed):
+                raise ConfigurationError(f"--{asked} does nothing without --{needed}; give both, or leave it out")
         Limit.parse(self.limit)
         revision, checkpoint = _parse_loading(self.loading)
         object.__setattr__(self, "revision", revision)
@@ -82,7 +85,7 @@ def _parse_loading(text: str | None) -> tuple[str | None, Checkpoint]:
 def read_options(
     argv: Sequence[str], *, name: str, description: str, own_switches: Mapping[str, str] | None = None
 ) -> Options:
-    """Read the command line of a grid script; `--help` shows python-fire's page and exits.
+    """Read the command line of a grid script; `--help` prints its page and exits.
 
     Args:
         argv: the arguments, without the script's name.
@@ -97,9 +100,12 @@ def read_options(
     own = [Flag(name=switch, help=line) for switch, line in (own_switches or {}).items()]
     flags = [*FLAGS, *own]
     given = _separate(argv, [flag.name for flag in flags])
+    if "help" in given:
+        print(help_page(name, description, flags, LIST_FLAGS))
+        raise SystemExit(0)
     lists = {name: read_list(name, given.pop(name)[1]) for name in LIST_FLAGS if name in given}
-    command = ["--", "--help"] if "help" in given else [f"--{name}{sign}{text}" for name, (sign, text) in given.items()]
-    values = fire.Fire(_function_of(flags, description), command=command, name=name, serialize=lambda _: None)
+    command = [f"--{name}{sign}{text}" for name, (sign, text) in given.items()]
+    values = fire.Fire(_function_of(flags), command=command, name=name, serialize=lambda _: None)
     chosen = {switch.name: values.pop(switch.name, switch.default) for switch in own}
     for switch in own:
         _check_type(switch, chosen[switch.name])
@@ -111,7 +117,7 @@ def read_options(
     )
 
 
-def _function_of(flags: Sequence[Flag], description: str) -> Callable[..., dict[str, object]]:
+def _function_of(flags: Sequence[Flag]) -> Callable[..., dict[str, object]]:
     """Return a function for fire, with a parameter for each flag, that returns the values given."""
 
     def hold(**given: object) -> dict[str, object]:
@@ -122,22 +128,9 @@ def _function_of(flags: Sequence[Flag], description: str) -> Callable[..., dict[
         for flag in flags
     ]
     hold.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    initials = [flag.name[0] for flag in flags]
-    lines = [
-        # Fire's page names a short form only where no other flag begins so.
-        f"    {flag.name}: {f'(-{flag.short}) ' if flag.short and initials.count(flag.short) > 1 else ''}{flag.help}"
-        for flag in flags
-    ]
-    hold.__doc__ = "\n".join([inspect.cleandoc(description), "", *_ABOUT_LISTS, "", "Args:", *lines])
     return hold
 
 
-_ABOUT_LISTS = [
-    "Every list of the grid is a flag too, whose values, separated by commas, replace the list, as in",
-    "--num_fewshot 0,5 --ENCODING_LAYER 0,middle,-1 --NORM None,L2:",
-    *textwrap.wrap(f"{', '.join(LIST_FLAGS)}.", width=100),
-    "Layers may also be all, or 'every N': those of each model.",
-]
 _VALUE = re.compile(r"[^-]|-\d|-relu|$")
 """How a value begins where it follows its flag as an argument of its own."""
 

@@ -40,6 +40,8 @@ class Plan:
     """Runs that failed before and are not to be tried again."""
     log_samples: bool = False
     """Whether results are to state the scores of every document."""
+    log_texts: bool = False
+    """Whether results are to state the texts of documents."""
 
     @property
     def num_outdated(self) -> int:
@@ -55,6 +57,7 @@ class Plan:
             replaced=frozenset(name for name, reason in self.reasons.items() if reason.replaces),
             failure_files={name: file for name, reason in self.reasons.items() if (file := reason.failure)},
             log_samples=self.log_samples,
+            log_texts=self.log_texts,
         )
 
     def add(self, run: Run, reason: Reason) -> None:
@@ -70,6 +73,7 @@ def make_plan(
     overwrite: bool,
     retry_failed: bool,
     log_samples: bool = False,
+    log_texts: bool = False,
 ) -> Plan:
     """Divide runs into those to run, those whose results are in the folder, and those that failed before.
 
@@ -79,8 +83,10 @@ def make_plan(
         overwrite: run all of them again.
         retry_failed: run failed ones again.
         log_samples: run again where the result lacks the scores of every document.
+        log_texts: run again where the result lacks their texts.
     """
-    failures, plan = read_failures(folder.path), Plan(log_samples=log_samples)
+    failures = read_failures(folder.path)
+    plan = Plan(log_samples=log_samples, log_texts=log_texts)
     for run in runs:
         stored, failure = folder.find(run), failures.get(run.name)
         recorded = None if failure is None else failure.path
@@ -89,6 +95,8 @@ def make_plan(
             plan.add(run, Reason(why=why, replaces=stored is not None, failure=recorded))
         elif stored is not None and log_samples and not stored.has_samples:
             plan.add(run, Reason(why="its result has no samples", replaces=True, failure=recorded))
+        elif stored is not None and log_texts and not stored.has_texts:
+            plan.add(run, Reason(why="its samples have no texts", replaces=True, failure=recorded))
         elif stored is not None:
             plan.done.append((run, stored))
         elif failure is not None and not retry_failed:

@@ -14,24 +14,28 @@ from types import FrameType
 from typing import TypeVar
 
 from lm_eval.common.command import exit_status
+from lm_eval.common.console import line_width
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.console import (
-    GridProgress,
     describe_failures,
     describe_unwritten,
     print_counts,
+    print_failures,
     print_plan,
     print_results,
 )
+from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.grid import Grid, expand
 from lm_eval.grid.grid_file import read_grids, write_grids
 from lm_eval.grid.job import Job, prepare
 from lm_eval.grid.lists import replace_lists
+from lm_eval.grid.next_step import next_steps
 from lm_eval.grid.options import Options, read_options
 from lm_eval.grid.plan import describe_plan
 from lm_eval.grid.preflight import settle
+from lm_eval.grid.progress import GridProgress
 from lm_eval.grid.shutdown import shut_down, shutdown_command
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.choose import choose_executor
@@ -123,7 +127,7 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
     plan, folder = job.plan, job.folder
     print_plan(plan, folder, job.estimate, job.checked.notes)
     if options.dry_run:
-        print("\n".join(describe_plan(plan, describe)))
+        print("\n".join(describe_plan(plan, describe) if options.list else describe_dry_run(plan, line_width())))
         if options.shutdown_at_exit:
             print(f"at the end this machine would be shut down with: {' '.join(shutdown_command())}")
         return 0
@@ -133,8 +137,9 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         failures = describe_failures(plan, summary, folder)
         if summary.stopped:
             print_counts(summary)
-        print_results(job.checked.runs, folder)
-        print("".join(f"{line}\n" for line in failures), end="", file=sys.stderr)
+        print_results(plan, job.checked.runs, folder)
+        print_failures(failures)
+        print("".join(f"{line}\n" for line in next_steps(job.checked.runs, folder, options)), end="")
         return 1 if failures else 0
 
 
@@ -167,13 +172,14 @@ def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
     if job.estimate is None:
         sweep_state(job.folder)
         return job.nothing_run
-    with GridProgress(len(job.plan.to_run)) as bar:
+    from lm_eval.grid.display import GridDisplay  # noqa: PLC0415  (a plan needs no display)
+
+    with GridDisplay(GridProgress.of(job.estimate), job.folder) as bar:
         driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
         except KeyboardInterrupt:
             bar.close()
             print_counts(driver.summary)
-            unwritten = describe_unwritten(driver.summary, job.folder)
-            print("".join(f"{line}\n" for line in unwritten), end="", file=sys.stderr)
+            print_failures(describe_unwritten(driver.summary, job.folder))
             raise

@@ -105,6 +105,11 @@ class StoredResult(StoredRun):
         """Whether the file holds the scores of every document."""
         return isinstance(samples := self.content.get("samples"), dict) and self.config.task in samples
 
+    @property
+    def has_texts(self) -> bool:
+        """Whether the file holds the texts of every document beside its scores."""
+        return self.has_samples and all("choices" in sample for sample in self.content["samples"][self.config.task])
+
     @cached_property
     def record(self) -> RunRecord:
         """How the result was computed, as far as the file states it."""

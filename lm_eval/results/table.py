@@ -1,85 +1,131 @@
-"""Formatting results as a text table, with scores relative to their baselines."""
+"""Results as a text table or as CSV, with scores relative to their baselines; sorted, or the best alone."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from lm_eval.config.run_config import ENCODING_SCHEMES, RunConfig
-from lm_eval.config.settings import SETTING_NAMES
-from lm_eval.results.baselines import key_of_run, keys_of_baseline
+from lm_eval.common.text_table import TextTable
+from lm_eval.config.run_config import RunConfig
+from lm_eval.results.baselines import keys_of_baseline
+from lm_eval.results.columns import (
+    USUAL_ORDER,
+    Column,
+    Value,
+    accuracy,
+    all_columns,
+    pick_columns,
+    usual_columns,
+)
 from lm_eval.results.identity import BaselineKey
-from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 from lm_eval.results.result_file import StoredResult
+
+Baselines = Mapping[BaselineKey, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """Which results are shown, in which order, by which columns."""
+
+    columns: Sequence[str] = ()
+    """Names of columns; empty takes what the results state and differ in."""
+    sort: Sequence[str] = ()
+    """Columns to sort by, scores highest first; empty sorts by task, model, shots, scheme and settings."""
+    best: int | None = None
+    """How many of each task, model and number of shots are shown, by accuracy; None shows all."""
 
 
 def sort_results(results: Iterable[StoredResult]) -> list[StoredResult]:
     """Sort results by task, model, shots (most first), scheme and settings."""
-
-    def key(stored: StoredResult) -> tuple[object, ...]:
-        config = stored.config
-        scheme = ENCODING_SCHEMES.index(config.encoding_scheme) if config.encoding_scheme else -1
-        values = [text or "" for text in config.vectors.public().values()]
-        where = (str(config.limit), str(config.dtype), str(config.revision), str(config.data_dir), config.pretrained)
-        return (config.task, config.model_name, -config.num_fewshot, scheme, values, where)
-
-    return sorted(results, key=key)
+    return sorted(results, key=lambda stored: [column.sort_key(stored) for column in USUAL_ORDER])
 
 
-_ORIGINS: dict[str, Callable[[RunConfig], str]] = {
-    "limit": lambda config: str(config.limit),
-    "dtype": lambda config: str(config.dtype),
-    "revision": lambda config: str(config.revision),
-    "data": lambda config: str(config.data_dir),
-    "description": lambda config: config.description,
-}
-"""Columns that are shown only where rows differ in them."""
-
-
-def format_results(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, float] | None = None) -> str:
+def format_results(
+    results: Sequence[StoredResult],
+    baselines: Baselines | None = None,
+    *,
+    view: View | None = None,
+    width: int | None = None,
+) -> str:
     """Return a table with one row per result: model, scheme, shots, the settings in use, accuracy.
+
+    Columns in which all rows agree stand in a line above.
 
     Args:
         results: the results, in the order of the rows.
         baselines: accuracy of each `cross_encoding` baseline, as `find_baselines` has it; adds the normalised and the
             chance-corrected score (experiment §8).
+        view: which results are shown, and how; None shows all in the order given.
+        width: characters a line may have; None takes as many as are needed.
+
+    Raises:
+        ConfigurationError: a column that there is not.
     """
-    stated = {name for stored in results for name in stored.config.vectors.stated()}
-    settings = [name for name in SETTING_NAMES if name in stated]
-    origins = [name for name, of in _ORIGINS.items() if len({of(stored.config) for stored in results}) > 1]
-    titles = [*(SHORT_LABELS[name] for name in settings), *origins]
-    header = ["task", "model", "scheme", "shots", *titles, "acc", "± s.e."]
-    rows = [
-        [*_describe_cells(s, settings), *(_ORIGINS[name](s.config) for name in origins), *_accuracy_cells(s)]
-        for s in results
+    shown, columns = _look(results, baselines, view or View())
+    rows = [[column.say(stored) for column in columns] for stored in shown]
+    return TextTable([column.heading for column in columns], rows).draw(width)
+
+
+def write_csv(results: Sequence[StoredResult], baselines: Baselines | None = None, *, view: View | None = None) -> str:
+    """Return results as CSV, with whole numbers and every standard error in a column of its own.
+
+    Raises:
+        ConfigurationError: a column that there is not.
+    """
+    shown, columns = _look(results, baselines, view or View())
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([name for column in columns for name in _csv_names(column)])
+    for stored in shown:
+        writer.writerow(["" if value is None else value for column in columns for value in _csv_values(column, stored)])
+    return stream.getvalue()
+
+
+def _csv_names(column: Column) -> list[str]:
+    return [column.name] if column.error is None else [column.name, f"{column.name}_stderr"]
+
+
+def _csv_values(column: Column, stored: StoredResult) -> list[Value]:
+    return [column.of(stored)] if column.error is None else [column.of(stored), column.error(stored)]
+
+
+def _look(
+    results: Sequence[StoredResult], baselines: Baselines | None, view: View
+) -> tuple[list[StoredResult], list[Column]]:
+    """Return the results that a view shows, in its order, and its columns."""
+    known = all_columns(results, baselines)
+    numbers = {id(stored): 0 for stored in results}
+    if view.best is not None:
+        best = _best_of(results, view.best)
+        results, numbers = [stored for stored, _ in best], {id(stored): number for stored, number in best}
+        known["best_of"] = Column(name="best_of", of=lambda stored: str(numbers[id(stored)]), is_number=True)
+    order = pick_columns(view.sort, known, "--sort")
+    if order:
+        results = sorted(results, key=lambda stored: [column.sort_key(stored) for column in order])
+    if view.columns:
+        return list(results), pick_columns(view.columns, known, "--columns")
+    columns = usual_columns(results, known)
+    if view.best is not None:
+        columns.append(known["best_of"])
+    return list(results), columns
+
+
+def _best_of(results: Sequence[StoredResult], number: int) -> list[tuple[StoredResult, int]]:
+    """Return the most accurate results of each task, model and number of shots, each with how many it is the best of.
+
+    Baselines and controls are none of what is chosen from.
+    """
+    groups: dict[tuple[object, ...], list[StoredResult]] = defaultdict(list)
+    for stored in results:
+        config = stored.config
+        if config.is_segmented or config.encoding_scheme is None:
+            groups[config.task, config.model_name, config.num_fewshot].append(stored)
+    return [
+        (stored, len(group))
+        for group in groups.values()
+        for stored in sorted(group, key=accuracy, reverse=True)[:number]
     ]
-    if baselines is not None:
-        header += ["normalised", "chance-corr."]
-        for row, stored in zip(rows, results, strict=True):
-            row.extend(_score_cells(stored, baselines.get(key_of_run(stored))))
-    return _align([header, *rows], num_left=4 + len(titles))
-
-
-def _accuracy(stored: StoredResult) -> float:
-    return float(stored.content["results"][stored.config.task]["acc"])
-
-
-def _describe_cells(stored: StoredResult, settings: Sequence[str]) -> list[str]:
-    config = stored.config
-    public = config.vectors.public()
-    values = [say_cell(name, public[name], kind=config.model, scheme=config.encoding_scheme) for name in settings]
-    return [config.task, config.model_name, config.encoding_scheme or config.model, str(config.num_fewshot), *values]
-
-
-def _accuracy_cells(stored: StoredResult) -> list[str]:
-    error = stored.metrics.get("acc_stderr")
-    return [f"{_accuracy(stored):.3f}", NOTHING if error is None else f"{error:.3f}"]
-
-
-def _score_cells(stored: StoredResult, baseline: float | None) -> list[str]:
-    acc = _accuracy(stored)
-    chance = stored.chance
-    normalised = f"{acc / baseline:.3f}" if baseline else NOTHING
-    if baseline is None or chance is None or baseline <= chance:
-        return [normalised, NOTHING]
-    return [normalised, f"{(acc - chance) / (baseline - chance):.3f}"]
 
 
 def say_documents(results: Sequence[StoredResult]) -> str:
@@ -92,25 +138,13 @@ def say_documents(results: Sequence[StoredResult]) -> str:
     return text + (f" (not stated in {numbers.count(None)})" if None in numbers else "")
 
 
-def _align(rows: Sequence[Sequence[str]], num_left: int) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(width) if i < num_left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    header, *body = rows
-    return "\n".join([line(header), "  ".join("─" * width for width in widths), *map(line, body)])
+def is_baseline(config: RunConfig) -> bool:
+    """Whether a configuration is one that scores are normalised by."""
+    return config.encoding_scheme == "cross_encoding" and config.vectors.decoding_scheme is None
 
 
 def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:
     """Return the accuracy of every `cross_encoding` result, by the keys of the runs that it belongs to."""
     return {
-        key: _accuracy(stored)
-        for stored in results
-        if stored.config.encoding_scheme == "cross_encoding" and stored.config.vectors.decoding_scheme is None
-        for key in keys_of_baseline(stored)
+        key: accuracy(stored) for stored in results if is_baseline(stored.config) for key in keys_of_baseline(stored)
     }

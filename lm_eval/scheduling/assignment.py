@@ -54,6 +54,18 @@ class Assigner:
             return None
         return self._queue.take(key)
 
+    def unit_of_another_model(self, workers: Mapping[ModelKey, int]) -> WorkUnit | None:
+        """Take a work unit for a worker whose own model has none left; None if it should end.
+
+        Where there are GPUs, it always ends: nothing else frees all of a GPU's memory. Without, a new process would
+        only import again, in seconds, what this one has.
+
+        Args:
+            workers: how many workers each model has.
+        """
+        keys = [] if self._workforce.has_gpus else self._queue.by_urgency(workers)
+        return next((unit for key in keys if (unit := self._queue.take(key)) is not None), None)
+
     def next_worker(
         self, workers: Mapping[ModelKey, int], num_busy: int, find_alive: Callable[[], set[int]]
     ) -> Assignment | None:

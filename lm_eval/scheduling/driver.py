@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from lm_eval.common.atomic import sweep_temporary_files
+from lm_eval.common.console import print_safely
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig, describe
-from lm_eval.errors import ConfigurationError
+from lm_eval.contexts.document_texts import with_texts
+from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.results.failures import Failure, remove_failure, write_failure
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.identity import is_same_run
+from lm_eval.results.identity import Run, is_same_run
 from lm_eval.results.provenance import code_version, command_line
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.document_count import DocumentCount
@@ -180,18 +182,26 @@ class Driver:
             self._progress.elsewhere += 1
             self._end(outcome.config, f"done elsewhere ({self._count()}): {describe(outcome.config)}")
         else:
-            self._complete(outcome.result, outcome.config)
+            self._complete(outcome.result, run)
             self._writer.write(outcome)
             if outcome not in self._writer.waiting:
                 self._settle([outcome])
 
-    @staticmethod
-    def _complete(result: dict[str, Any], config: RunConfig) -> None:
-        """Add what only the driver knows: the user's command, and the code's commit where workers got a copy."""
-        run = result["run"][config.task]
-        run["command_line"] = command_line()
-        if run["code"]["commit"] is None:
-            run["code"] = code_version()
+    def _complete(self, result: dict[str, Any], run: Run) -> None:
+        """Add what only the driver knows: the user's command, and the code's commit where workers got a copy.
+
+        Also the texts of documents, where they are asked for: workers needn't send them.
+        """
+        task = run.config.task
+        record = result["run"][task]
+        record["command_line"] = command_line()
+        if record["code"]["commit"] is None:
+            record["code"] = code_version()
+        if self._order.log_texts and "samples" in result:
+            try:
+                result["samples"][task] = with_texts(result["samples"][task], run.config, run.task, run.documents())
+            except DataError as error:  # the data is gone meanwhile; the scores are not
+                print_safely(f"{describe(run.config)}: stored without texts: {error}")
 
     def _settle(self, written: Sequence[Outcome]) -> None:
         """Count results that have been written, and remove earlier failures of their runs."""

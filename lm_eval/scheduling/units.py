@@ -182,3 +182,5 @@ class Order:
     """Files that record earlier failures, by the run's name."""
     log_samples: bool = False
     """Whether results state the scores of every document."""
+    log_texts: bool = False
+    """Whether results with the scores of every document state its texts too."""

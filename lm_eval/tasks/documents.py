@@ -159,26 +159,29 @@ def select_documents(
     rnd = random.Random(SEED)  # noqa: S311
     order = list(range(len(evaluation)))
     rnd.shuffle(order)
-    if limit.start >= len(order):
-        raise ConfigurationError(
-            f"limit {limit} selects no document; there are {len(order)} in {dataset.name} {dataset.evaluation_split}"
-        )
+    doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
     pool, spare = _pool_of(dataset, contents, num_fewshot)
-    drawn: list[list[int]] = []
-    if num_fewshot and not dataset.shots_in_order:  # also for the documents before the first: the generator goes on
-        drawn = [rnd.sample(range(len(pool)), num_fewshot + spare) for _ in order[: limit.end]]
-    doc_ids = range(len(order))[limit.start : limit.end]
+    are_drawn = num_fewshot and not dataset.shots_in_order
+    # also for the documents before the first: the generator goes on
+    drawn = [rnd.sample(range(len(pool)), num_fewshot + spare) for _ in order[: limit.end] if are_drawn]
     _read_ahead(evaluation, [order[doc_id] for doc_id in doc_ids])
     _read_ahead(pool, itertools.chain.from_iterable(drawn[limit.start :]))
-    documents = []
-    for doc_id in doc_ids:
-        example, shots = evaluation[order[doc_id]], tuple[Example, ...]()
+
+    def shots_of(doc_id: int, example: Example) -> tuple[Example, ...]:
         if drawn:
-            shots = _choose_shots(example, pool, drawn[doc_id], num_fewshot)
-        elif num_fewshot:
-            shots = tuple(itertools.islice((row for row in pool if row != example), num_fewshot))
-        documents.append(Document(doc_id=doc_id, example=example, shots=shots))
-    return documents
+            return _choose_shots(example, pool, drawn[doc_id], num_fewshot)
+        return tuple(itertools.islice((row for row in pool if row != example), num_fewshot))
+
+    chosen = ((doc_id, evaluation[order[doc_id]]) for doc_id in doc_ids)
+    return [Document(doc_id=doc_id, example=example, shots=shots_of(doc_id, example)) for doc_id, example in chosen]
+
+
+def _doc_ids(number: int, limit: Limit, split: str) -> range:
+    """Return the places of a run's documents among all of a split."""
+    doc_ids = range(number)[limit.start : limit.end]
+    if not doc_ids:
+        raise ConfigurationError(f"limit {limit} selects no document; there are {number} in {split}")
+    return doc_ids
 
 
 def _read_ahead(examples: Examples, places: Iterable[int]) -> None:

@@ -40,7 +40,7 @@ def test_a_model_of_the_table_is_described_and_tried(tmp_path):
         "32 components; 360 rows in the output matrix, 360 tokens",
         "128 tokens",
         "no_context              </s>",
-        "bfloat16, about 1.5 GiB: takes 1/4 of 11 GiB",
+        "bfloat16, about 1.5 GiB: on GPUs of 11 GiB 4 runs a GPU, of 24 GiB 4 runs a GPU",
         "ok      hidden states are numbered as expected",
         "ok      choices stand side by side behind their context",
         "(other)  the cache of a context is repeated for its choices: works too, but isn't used",
@@ -109,7 +109,10 @@ def test_encoder_decoders_keep_what_their_tokenizer_puts_behind_a_segment(check_
     [
         (["/nowhere"], "pretrained=/nowhere: no such model folder"),
         (["/nowhere", "--model_args", "WORD_AGG_SCHEME=mean"], "error: WORD_AGG_SCHEME=mean: hf scores text in the"),
-        (["/nowhere", "--model_args", "load_in_9bit=True"], "model_args: unknown key load_in_9bit; choose from"),
+        (
+            ["/nowhere", "--model_args", "load_in_9bit=True"],
+            "model_args: unknown key load_in_9bit (did you mean 'load_in_8bit'?)",
+        ),
     ],
 )
 def test_a_wrong_call_ends_in_one_line_and_exit_status_2(arguments, message):

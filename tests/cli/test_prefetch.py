@@ -45,15 +45,33 @@ def hub(tmp_path, data_dir) -> Iterator[Hub]:
         yield running
 
 
-def call(script: str, *flags: str | Path, url: str, home: Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Call a script with a hub and a cache of its own."""
+def python(*arguments: str | Path, url: str, home: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Start Python with a hub and a cache of its own."""
     kept = {key: value for key, value in environment().items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
     with one_core():
         return subprocess.run(
-            [sys.executable, str(TOP / "scripts" / script), *map(str, flags)],
+            [sys.executable, *map(str, arguments)],
             env={**kept, "PYTHONPATH": str(TOP), "HF_ENDPOINT": url, "HF_HOME": str(home), **changes},
             cwd=TOP, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
+
+
+def call(script: str, *flags: str | Path, url: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Call a script with a hub and a cache of its own."""
+    return python(TOP / "scripts" / script, *flags, url=url, home=home)
+
+
+def revisions(results: Path) -> list[str]:
+    """The commits of the models that the results of a folder are of."""
+    contents = [json.loads(path.read_text()) for path in results.glob("*.json")]
+    return [content["identity"]["hellaswag_d"]["weights"]["revision"] for content in contents]
+
+
+ONE_RUN = [
+    *("-m", "lm_eval", "--model", "dist_sim", "--tasks", "hellaswag_d", "--limit", "3"),
+    *("--model_args", "pretrained=some/tiny,WORD_AGG_SCHEME=mean,SIMILARITY_FUNC=dot_product"),
+    *("--task_args", "encoding_scheme=concat_each_example"),
+]
 
 
 @pytest.mark.slow
@@ -80,13 +98,12 @@ def test_what_was_fetched_ahead_runs_when_the_hub_is_gone_whether_told_so_or_not
     assert "some/tiny (0123456789ab): 5 of 5 files in the cache\n" in again.stdout
     assert not any(name.startswith("some/") for name in hub.fetched)
     gone = {"url": "http://127.0.0.1:1", "home": tmp_path / "home"}
-    for offline in ({}, {"HF_HUB_OFFLINE": "1"}):
-        results = tmp_path / f"results{len(offline)}"
-        ran = call(GRID, "--models", "some/tiny", "--limit", "3", "--results_dir", results, **gone, **offline)
-        assert ran.returncode == 0, ran.stderr
-        contents = [json.loads(path.read_text()) for path in results.glob("*.json")]
-        assert len(contents) == 5
-        assert {content["identity"]["hellaswag_d"]["weights"]["revision"] for content in contents} == {COMMIT}
+    ran = call(GRID, "--models", "some/tiny", "--limit", "3", "--results_dir", tmp_path / "grid", **gone)
+    assert ran.returncode == 0, ran.stderr
+    assert revisions(tmp_path / "grid") == [COMMIT] * 5
+    told_so = python(*ONE_RUN, "--output_dir", tmp_path / "one", **gone, HF_HUB_OFFLINE="1")
+    assert told_so.returncode == 0, told_so.stderr
+    assert revisions(tmp_path / "one") == [COMMIT]
     offline_again = call(*prefetch, **gone)
     assert offline_again.returncode == 0
     assert "in the cache, but the hub could not be asked for a newer version: some/tiny" in offline_again.stderr

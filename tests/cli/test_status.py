@@ -225,7 +225,7 @@ def test_the_table_of_results_is_shown_where_it_is_asked_for(config, tmp_path):
     write_result(tmp_path, config)
     assert "acc" not in "\n".join(told(tmp_path))
     table = told(tmp_path, table=True)[-1].splitlines()
-    assert len(table) == 4
+    assert len(table) == 5
     assert "0.500" in table[-2]
     assert table[-1].startswith("documents a run: ")
 

@@ -74,7 +74,7 @@ def random_settings(rnd: random.Random, family: str) -> dict[str, Any]:
 @pytest.mark.parametrize("family", ["gpt2", "t5", "bloom"])
 def test_every_setting_gives_the_vectors_of_the_plain_way(family):
     rnd, model = random.Random(family), load(family)
-    for _ in range(30):
+    for _ in range(20):
         texts, scheme = rnd.choice([(SENTENCES, WHOLE), (SENTENCES, BY_SENTENCE), (SEGMENTS, WHOLE), (SAMPLES, WHOLE)])
         settings = random_settings(rnd, family)
         batch_size = rnd.choice([None, 1, 2])

@@ -101,7 +101,7 @@ def dry_run(tmp_path: Path, data_dir: Path, **variables: str):
     """Call a script of two runs, with the hub out of reach and whatever cache its variables name."""
     script = tmp_path / "grid.py"
     script.write_text(SCRIPT)
-    flags = ("--dry_run", "--dtype", "float32", "--data_dir", data_dir, "--results_dir", tmp_path / "results")
+    flags = ("--dry_run", "--list", "--dtype", "float32", "--data_dir", data_dir, "--results_dir", tmp_path / "results")
     caches = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")
     kept = {key: text for key, text in environment(HF_HUB_OFFLINE="1").items() if key not in caches}
     return subprocess.run(

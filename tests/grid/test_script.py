@@ -179,8 +179,10 @@ def test_older_results_are_taken_with_a_remark_and_superseded_when_run_again(gpt
     assert not any(stored.is_older_form for stored in ResultsFolder(tmp_path))
 
 
-def test_a_dry_run_writes_nothing_and_names_every_run(gpt2, data_dir, tmp_path, capsys):
+def test_a_dry_run_writes_nothing_and_counts_or_names_every_run(gpt2, data_dir, tmp_path, capsys):
     assert run(small_grid(gpt2), options(data_dir, tmp_path / "results", dry_run=True)) == 0
+    assert "task=hellaswag_d, model=tiny-gpt2\n" in capsys.readouterr().out
+    assert run(small_grid(gpt2), options(data_dir, tmp_path / "results", dry_run=True, list=True)) == 0
     assert capsys.readouterr().out.count("to run: hellaswag_d") == 3
     assert not (tmp_path / "results").exists()
 
@@ -200,7 +202,10 @@ def test_models_of_the_wrong_architecture_are_refused(gpt2, t5, data_dir, tmp_pa
             r"ENCODING_LAYER=9: out of range; choose from -4 to 3, middle or None, for .*tiny-gpt2 has 3 layers",
         ),
         ({"OUT_ENCODING_LAYER": [-5]}, r"OUT_ENCODING_LAYER=-5: out of range"),
-        ({"WORD_AGG_SCHEME": ["median"]}, r"WORD_AGG_SCHEME: unknown value 'median'; choose from mean, w1mean, last"),
+        (
+            {"WORD_AGG_SCHEME": ["median"]},
+            r"WORD_AGG_SCHEME: unknown value 'median' .*; choose from mean, w1mean",
+        ),
         ({"NOISE": ["x"]}, r"grid: unknown setting NOISE; choose from WORD_AGG_SCHEME"),
         ({"NORM": []}, r"grid: NORM must be a list with at least one value"),
     ],
@@ -245,7 +250,7 @@ def test_grids_of_several_kinds_run_as_one_each_model_in_those_of_its_architectu
 
 
 def test_models_that_are_named_go_to_the_grids_of_their_architecture(gpt2, t5, data_dir, tmp_path, capsys):
-    chosen = options(data_dir, tmp_path, models=str(t5), dry_run=True)
+    chosen = options(data_dir, tmp_path, models=str(t5), dry_run=True, list=True)
     assert carry_out(controls(gpt2), chosen, "unused", InProcessExecutor()) == 0
     assert capsys.readouterr().out.count("to run: hellaswag_d") == 2
     with pytest.raises(ConfigurationError, match="tiny-t5: encoder-decoder, but this script is for decoder-only mo"):
@@ -398,6 +403,15 @@ def test_results_without_samples_are_run_again_where_samples_are_wanted(gpt2, da
         assert all(len(sample["scores"]) == 4 for sample in samples)
     assert carry_out([small_grid(gpt2)], wanted, "unused", with_samples) == 0
     assert "0 to run, 3 done" in capsys.readouterr().out
+    with_texts = options(data_dir, tmp_path, log_samples=True, log_texts=True)
+    assert carry_out([small_grid(gpt2)], with_texts, "unused", with_samples) == 0
+    assert "3 to run, 0 done" in capsys.readouterr().out
+    for text in files_of(tmp_path).values():
+        for sample in json.loads(text)["samples"]["hellaswag_d"]:
+            assert len(sample["choices"]) == len(sample["scores"]) == 4
+            assert all(segment for texts in sample["context"] for segment in texts)
+    assert carry_out([small_grid(gpt2)], with_texts, "unused", with_samples) == 0
+    assert "0 to run, 3 done" in capsys.readouterr().out
 
 
 def test_what_another_driver_has_overwritten_meanwhile_is_not_computed_again(gpt2, data_dir, tmp_path, capsys):
@@ -422,7 +436,7 @@ def test_a_finished_grid_needs_no_folder_that_can_be_written(gpt2, data_dir, tmp
     def refuse(path):
         raise ConfigurationError("cannot be written")
 
-    monkeypatch.setattr("lm_eval.grid.script.check_writable", refuse)
+    monkeypatch.setattr("lm_eval.grid.job.check_writable", refuse)
     assert run(small_grid(gpt2), options(data_dir, tmp_path)) == 0
     assert "± s.e." in capsys.readouterr().out
     with pytest.raises(ConfigurationError, match="cannot be written"):

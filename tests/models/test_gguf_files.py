@@ -11,6 +11,7 @@ import gguf
 import numpy as np
 import pytest
 
+from lm_eval.cli.evaluate import main
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.loading import load_model
@@ -181,21 +182,26 @@ def test_a_file_of_a_hub_model_is_fetched_once_and_known_by_name_and_commit(file
     repository = tmp_path / "hub" / "models" / "some" / "model-GGUF"
     repository.mkdir(parents=True)
     shutil.copy(file, repository / "m.gguf")
-    args = [sys.executable, "-m", "lm_eval", "--model", "dist_gen", "--tasks", "hellaswag_dg", "--limit", "2"]
-    args += ["--task_args", f"encoding_scheme=cross_encoding,data_dir={data_dir}", "--output_path", tmp_path / "r.json"]
-    results = []
+    output = tmp_path / "r.json"
+    args = ["--model", "dist_gen", "--tasks", "hellaswag_dg", "--limit", "2", "--output_path", str(output)]
+    args += ["--task_args", f"encoding_scheme=cross_encoding,data_dir={data_dir}"]
+    assert main([*args, "--model_args", f"pretrained={file}"]) == 0
+    of_the_file = json.loads(output.read_text())
+    found = []
     with running_hub(tmp_path / "hub") as hub:
         local = {"NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
         env = {**os.environ, **local, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache")}
-        for name in ("some/model-GGUF,gguf_file=m.gguf", str(file), "some/model-GGUF,gguf_file=none.gguf"):
+        for name in ("m.gguf", "none.gguf"):
+            command = [sys.executable, "-m", "lm_eval", *args, "--model_args"]
             done = subprocess.run(
-                [*args, "--model_args", f"pretrained={name}"],
+                [*command, f"pretrained=some/model-GGUF,gguf_file={name}"],
                 capture_output=True, text=True, cwd=TOP, env=env, check=False,
             )  # fmt: skip
-            results.append((done.returncode, done.stderr, json.loads((tmp_path / "r.json").read_text())))
+            found.append((done.returncode, done.stderr))
         assert hub.fetched == ["some/model-GGUF/m.gguf"]
-    assert [code for code, *_ in results] == [0, 0, 2]
-    assert results[0][2]["results"] == results[1][2]["results"]
-    identity = results[0][2]["identity"]["hellaswag_dg"]["weights"]
+    assert [code for code, _ in found] == [0, 2], found
+    of_the_hub = json.loads(output.read_text())
+    assert of_the_hub["results"] == of_the_file["results"]
+    identity = of_the_hub["identity"]["hellaswag_dg"]["weights"]
     assert identity == {"hub": "some/model-GGUF", "revision": COMMIT, "gguf_file": "m.gguf"}
-    assert "pretrained=some/model-GGUF: none.gguf is neither in the cache nor available" in results[2][1]
+    assert "pretrained=some/model-GGUF: none.gguf is neither in the cache nor available" in found[1][1]

@@ -1,5 +1,6 @@
 """The table of results, and which baseline a score is normalised by."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.labels import LABELS, SHORT_LABELS, say_cell
-from lm_eval.results.table import find_baselines, format_results
+from lm_eval.results.table import View, find_baselines, format_results, sort_results, write_csv
 from lm_eval.table import main
 from tests.support.worlds import write_model_folder
 
@@ -41,35 +42,37 @@ def write_newer(folder: Path, name: str, acc: float, add_bos: str | None, front:
     path.write_text(json.dumps({**json.loads(path.read_text()), "identity": {"hellaswag_dg": identity}}))
 
 
-def rows_of(folder: Path) -> list[list[str]]:
-    results = list(ResultsFolder(folder))
-    return [line.split() for line in format_results(results, find_baselines(results)).splitlines()[2:]]
+def shown(folder: Path, *names: str, **view) -> list[tuple[str, ...]]:
+    """The cells of a table, of these columns."""
+    results = sort_results(ResultsFolder(folder))
+    text = write_csv(results, find_baselines(results), view=View(columns=names, **view))
+    return [tuple(row) for row in csv.reader(text.splitlines())][1:]
+
+
+CONCEPT = {
+    "model_args": "WORD_AGG_SCHEME=mean,ENCODING_LAYER=0,pretrained=any/model",
+    "task_args": "encoding_scheme=concat_each_example",
+}
 
 
 def test_a_score_is_divided_by_the_baseline_of_its_own_dataset_limit_and_shots(tmp_path):
-    concept = {
-        "model_args": "WORD_AGG_SCHEME=mean,ENCODING_LAYER=0,pretrained=any/model",
-        "task_args": "encoding_scheme=concat_each_example",
-    }
-    write_older(tmp_path, "a", 0.3, limit="60", **concept)
+    write_older(tmp_path, "a", 0.3, limit="60", **CONCEPT)
     write_older(tmp_path, "b", 0.4, limit="60")
     write_older(tmp_path, "c", 0.2, limit="10")
     write_older(tmp_path, "d", 0.1, limit="60", task="webqs_dg")
     write_older(tmp_path, "e", 0.9, limit="60", num_fewshot=5)
-    found = {(row[0], row[2], row[3], row[-4]): row[-2:] for row in rows_of(tmp_path)}
-    assert found["hellaswag_dg", "concat_each_example", "0", "0.300"] == ["0.750", "0.333"]  # 0.05 / 0.15
-    assert found["webqs_dg", "cross_encoding", "0", "0.100"] == ["1.000", "-"]  # there is no guessing
-    assert found["hellaswag_dg", "cross_encoding", "0", "0.200"] == ["1.000", "-"]  # a baseline below chance
+    rows = shown(tmp_path, "task", "encoding_scheme", "shots", "acc", "normalised", "chance_corrected")
+    found = {(*row[:3], row[3]): tuple(cell and f"{float(cell):.3f}" for cell in row[5:]) for row in rows}
+    assert found["hellaswag_dg", "concat_each_example", "0", "0.3"] == ("0.750", "0.333")  # 0.05 / 0.15
+    assert found["webqs_dg", "cross_encoding", "0", "0.1"] == ("1.000", "")  # there is no guessing
+    assert found["hellaswag_dg", "cross_encoding", "0", "0.2"] == ("1.000", "")  # a baseline below chance
 
 
 def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
-    concept = {
-        "model_args": "WORD_AGG_SCHEME=mean,pretrained=any/model",
-        "task_args": "encoding_scheme=concat_each_example",
-    }
-    write_older(tmp_path, "a", 0.3, limit="60", **concept)
+    write_older(tmp_path, "a", 0.3, limit="60", **CONCEPT)
     write_older(tmp_path, "b", 0.4, limit="61")
-    assert [row[-2:] for row in rows_of(tmp_path) if row[2] == "concat_each_example"] == [["-", "-"]]
+    rows = shown(tmp_path, "encoding_scheme", "normalised", "chance_corrected")
+    assert ("concat_each_example", "", "") in rows
 
 
 @pytest.mark.parametrize(
@@ -82,9 +85,77 @@ def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
 def test_a_baseline_belongs_to_runs_of_the_same_tokens_in_front(of_run, of_baseline, normalised, tmp_path, capsys):
     write_newer(tmp_path, "a", 0.3, *of_run, "concat_each_example")
     write_newer(tmp_path, "b", 0.4, *of_baseline, "cross_encoding")
-    assert [row[-2] for row in rows_of(tmp_path) if "concat_each_example" in row] == [normalised]
+    (found,) = [row[1] for row in shown(tmp_path, "encoding_scheme", "normalised") if row[0] == "concat_each_example"]
+    assert (f"{float(found):.3f}" if found else "-") == normalised
     assert main([str(tmp_path)]) == 0
     assert ("no cross_encoding baseline" in capsys.readouterr().out) is (normalised == "-")
+
+
+def write_chunks(folder: Path) -> None:
+    for number, (aggregation, acc) in enumerate({"chunk16": 0.3, "chunk2": 0.5, "mean": 0.4, "concat": 0.6}.items()):
+        settings = f"WORD_AGG_SCHEME={aggregation},ENCODING_LAYER=0,pretrained=any/model"
+        write_older(folder, str(number), acc, limit="60", **{**CONCEPT, "model_args": settings})
+    write_older(folder, "baseline", 0.7, limit="60")
+
+
+def test_settings_are_sorted_by_the_size_of_their_numbers(tmp_path):
+    write_chunks(tmp_path)
+    order = [row[0] for row in shown(tmp_path, "WORD_AGG_SCHEME")]
+    assert order == ["concat", "chunk2", "chunk16", "mean", "-"]  # concat is chunk1
+
+
+def test_scores_are_sorted_highest_first_and_settings_in_their_order(tmp_path):
+    write_chunks(tmp_path)
+    assert [row[0] for row in shown(tmp_path, "acc", sort=["acc"])] == ["0.7", "0.6", "0.5", "0.4", "0.3"]
+    by_name = [row[0] for row in shown(tmp_path, "WORD_AGG_SCHEME", sort=["WORD_AGG_SCHEME"])]
+    assert by_name[1:] == ["concat", "chunk2", "chunk16", "mean"]
+
+
+def test_the_best_are_told_with_how_many_they_are_the_best_of_without_baselines(tmp_path):
+    write_chunks(tmp_path)
+    write_older(tmp_path, "five", 0.2, limit="60", num_fewshot=5, **CONCEPT)
+    rows = shown(tmp_path, "shots", "WORD_AGG_SCHEME", "best_of", best=1)
+    assert rows == [("5", "mean", "1"), ("0", "concat", "4")]
+    assert len(shown(tmp_path, "shots", best=2)) == 3
+
+
+def test_headers_are_the_names_that_settings_are_typed_by_and_csv_has_all_digits(tmp_path):
+    write_chunks(tmp_path)
+    results = sort_results(ResultsFolder(tmp_path))
+    lines = write_csv(results, find_baselines(results)).splitlines()
+    assert lines[0] == (
+        "task,model,encoding_scheme,shots,WORD_AGG_SCHEME,ENCODING_LAYER,acc,acc_stderr,normalised,chance_corrected"
+    )
+    assert lines[1].startswith("hellaswag_dg,model,concat_each_example,0,concat,0,0.6,0.01,0.857142857")
+
+
+def test_a_table_in_a_terminal_is_no_wider_than_that(tmp_path):
+    write_chunks(tmp_path)
+    results = sort_results(ResultsFolder(tmp_path))
+    for width in (80, 60):
+        drawn = format_results(results, find_baselines(results), width=width)
+        assert max(map(len, drawn.splitlines())) <= width
+    assert drawn.startswith("task=hellaswag_dg, model=model, shots=0, ENCODING_LAYER=0 or")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--sort", "ac"], "--sort: unknown column 'ac' (did you mean 'acc'?); choose from task, model, enc"),
+        (["--columns", "acc,NROM"], "--columns: unknown column 'NROM' (did you mean 'NORM'?); choose from task"),
+        (["--best", "0"], "--best must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_a_column_that_there_is_not_is_refused(tmp_path, argv, message, capsys):
+    write_chunks(tmp_path)
+    assert main([str(tmp_path), *argv]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_csv_is_printed_without_a_word_around_it(tmp_path, capsys):
+    write_chunks(tmp_path)
+    assert main([str(tmp_path), "--csv", "--columns", "shots,acc", "--best", "1"]) == 0
+    assert capsys.readouterr().out == "shots,acc,acc_stderr\n0,0.6,0.01\n"
 
 
 def test_the_table_of_folders_is_printed_and_unreadable_files_are_named(tmp_path, capsys):

@@ -93,6 +93,14 @@ def test_a_unit_that_wants_more_gpus_than_the_workers_have_gets_one_of_its_own()
     assert again.share == 2.0
 
 
+def test_a_worker_takes_another_model_where_that_frees_what_the_first_took():
+    queue = queue_of("some/big", "some/small", shots=1)
+    assert Assigner(queue, on_gpus(machine(12, 12))).unit_of_another_model({SMALL: 1}) is None
+    on_cpus = Assigner(queue, Workforce(machines=[machine()], num_workers=1, threads=1))
+    taken = [on_cpus.unit_of_another_model({SMALL: 1}) for _ in range(3)]
+    assert [unit and unit.key for unit in taken] == [BIG, SMALL, None]
+
+
 def test_without_gpus_there_are_no_more_workers_than_planned():
     workforce = Workforce(machines=[machine(num_cpus=4)], num_workers=2, threads=1)
     assigner, workers = Assigner(queue_of("some/small", shots=4), workforce), Counter()

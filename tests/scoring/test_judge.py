@@ -56,7 +56,7 @@ def test_contexts_longer_than_the_model_takes_agree_with_the_plain_way(family, s
     settings = (
         {} if scheme == "cross_encoding" else {"WORD_AGG_SCHEME": "concat", "NORM": "zNorm", "ENCODING_LAYER": "2"}
     )
-    config = make_config(data_dir, "dist_gen", "hellaswag_dg", scheme, settings)
+    config = make_config(data_dir, "dist_gen", "hellaswag_dg", scheme, settings, limit="2")
     evaluation = evaluate([config], loaded, Execution())[0]
     assert_agrees(evaluation, judge(config, loaded))
     if scheme == "concat_all_examples" and family in DECODER_ONLY:
@@ -118,7 +118,7 @@ def test_choices_without_any_context_agree_with_the_plain_way_in_similarity(fami
         control(
             data_dir, "dist_sim", "hellaswag_d", random_choice_settings(rnd, family), limit=rnd.choice(["2", "1:3"])
         )
-        for _ in range(10)
+        for _ in range(6)
     ]
     for loaded in (load(family), load(family, 5)):  # the second cuts choices
         for config in configs:
@@ -213,7 +213,7 @@ def grouped_configs(data_dir, family: str, model: str) -> list[RunConfig]:
     task = {"dist_sim": "hellaswag_d", "dist_gen": "hellaswag_dg"}[model]
     drawn = [{**random_settings(rnd, family, model), "ADD_POS": None} for _ in range(8)]
     return [
-        make_config(data_dir, model, task, "sentence_level_segmentation", settings, limit="3") for settings in drawn
+        make_config(data_dir, model, task, "sentence_level_segmentation", settings, limit="2") for settings in drawn
     ]
 
 

@@ -29,23 +29,30 @@ _numbers = itertools.count()
 
 @contextlib.contextmanager
 def one_core() -> Iterator[None]:
-    """Give what is started within one core, in turn: a grid has a worker for each, and their starts take most time."""
+    """Give what is started within one core: a grid has a worker for each, and their starts take most time.
+
+    Where several processes run the tests, it is the core of this one; else the cores take turns.
+    """
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sorted(cores)[next(_numbers) % len(cores)]})
+    process = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    number = int(process) if process else next(_numbers)
+    os.sched_setaffinity(0, {sorted(cores)[number % len(cores)]})
     try:
         yield
     finally:
         os.sched_setaffinity(0, cores)
 
 
-def call(script: str | Path, *arguments: str | Path, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+def call(
+    script: str | Path, *arguments: str | Path | int, prefix: Sequence[str] = (), timeout_s: float = PATIENCE_S
+) -> subprocess.CompletedProcess[str]:
     """Call a script from the top folder as it stands, with this environment activated."""
     with one_core():
         return subprocess.run(
-            [str(Path("scripts") / script), *map(str, arguments)],
+            [*prefix, str(Path("scripts") / script), *map(str, arguments)],
             cwd=TOP,
             env=environment(),
             capture_output=True,

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,12 +34,14 @@ def run() -> Grid:
 if __name__ == "__main__":
     launch(run, results_dir="unused")
 '''
+GRID_LIMIT = "3"
+"""Documents of its runs."""
 SCHEMES = ("concat_all_examples", "concat_each_example", "segment_each_example", "sentence_level_segmentation")
 
 
-def write_grid(folder: Path, models: list[str], shots: range) -> Path:
+def write_grid(folder: Path, models: list[str], shots: range, schemes: Sequence[str] = SCHEMES) -> Path:
     path = folder / "many_runs.py"
-    path.write_text(GRID.format(models=models, shots=list(shots), schemes=list(SCHEMES)))
+    path.write_text(GRID.format(models=models, shots=list(shots), schemes=list(schemes)))
     return path
 
 
@@ -59,7 +62,7 @@ class Grid:
     def __init__(self, script: Path, data_dir: Path, results: Path, *flags: str) -> None:
         self.results = results
         self.command = [
-            *(sys.executable, str(script), "--data_dir", str(data_dir), "--limit", "3"),
+            *(sys.executable, str(script), "--data_dir", str(data_dir), "--limit", GRID_LIMIT),
             *("--results_dir", str(results), *flags),
         ]
 

@@ -10,8 +10,8 @@ from tests.support.paths import TOP
 
 @functools.cache
 def groups_of(path: str) -> dict[str, str]:
-    """Return the groups of the tests of a file that have one: those that start Ray, as two clusters on a machine would
-    find each other, and those that read the whole study, which takes a while."""
+    """Return the groups of the tests of a file that have one: those that start a cluster, as `--cluster auto` would
+    find another's; those that look at the demonstration, and those that read the whole study, as both take a while."""
     tree = ast.parse((TOP / path).read_text(encoding="utf-8"))
     marks = [
         line.value for line in tree.body if isinstance(line, ast.Assign) and _names(line.targets) == {"pytestmark"}
@@ -19,9 +19,12 @@ def groups_of(path: str) -> dict[str, str]:
     tests = [line for line in tree.body if isinstance(line, ast.FunctionDef) and line.name.startswith("test_")]
     groups = {}
     for function in tests:
-        if "pytest.mark.ray" in map(ast.unparse, _parts(*marks, *function.decorator_list)):
-            groups[function.name] = "ray"
-        elif {argument.arg for argument in function.args.args} & {"study", "study_dir"}:
+        fixtures = {argument.arg for argument in function.args.args}
+        if "pytest.mark.cluster" in map(ast.unparse, _parts(*marks, *function.decorator_list)):
+            groups[function.name] = "cluster"
+        elif "demo_run" in fixtures:
+            groups[function.name] = "demo"
+        elif fixtures & {"study", "study_dir"}:
             groups[function.name] = "study"
     return groups
 
@@ -35,7 +38,7 @@ def _parts(*trees: ast.expr) -> list[ast.expr]:
 
 
 class GroupScheduling(LoadScopeScheduling):
-    """Keeps the tests of a group together, the largest group begun first, and hands out all other tests singly."""
+    """Keeps the tests of a group together, begins with the groups, and hands out all other tests singly."""
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, rest = nodeid.partition("::")

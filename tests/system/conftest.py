@@ -8,8 +8,12 @@ from typing import NamedTuple
 import pytest
 
 from demo import run_demo as demo
+from lm_eval.cli.prefetch import grids_of
+from lm_eval.grid.script import carry_out
+from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from tests.support.clusters import one_core
-from tests.support.grid_runs import DEMO_LIMIT, DemoRun, Grid, results_of, write_grid
+from tests.support.grid_runs import DEMO_LIMIT, GRID_LIMIT, DemoRun, results_of, write_grid
+from tests.support.grids import options
 from tests.support.tiny_models import save_tiny
 
 
@@ -29,23 +33,24 @@ def grid_models(tmp_path_factory) -> list[str]:
 @pytest.fixture(scope="session")
 def undisturbed(grid_models, data_dir, tmp_path_factory) -> Undisturbed:
     """A grid script of one model."""
-    script = write_grid(tmp_path_factory.mktemp("undisturbed"), grid_models[:1], range(7))
-    return Undisturbed(script, _results_of(script, data_dir, script.parent / "results", "52 to run, 0 done"))
+    return _compute(grid_models[:1], data_dir, tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture(scope="session")
-def undisturbed_two_models(undisturbed, grid_models, data_dir, tmp_path_factory) -> Undisturbed:
-    """A grid script of two models; those results that are there already are not computed anew."""
-    script = write_grid(tmp_path_factory.mktemp("undisturbed"), grid_models, range(7))
-    results = undisturbed.script.parent / "results"
-    return Undisturbed(script, _results_of(script, data_dir, results, "52 to run, 52 done"))
+def undisturbed_two_models(grid_models, data_dir, tmp_path_factory) -> Undisturbed:
+    """A grid script of two models."""
+    return _compute(grid_models, data_dir, tmp_path_factory.mktemp("undisturbed"))
 
 
-def _results_of(script: Path, data_dir: Path, folder: Path, planned: str) -> dict[str, list[dict]]:
-    ended = Grid(script, data_dir, folder).run()
-    assert ended.returncode == 0, ended.stderr
-    assert planned in ended.stdout
-    return results_of(folder)
+def _compute(models: list[str], data_dir: Path, folder: Path) -> Undisturbed:
+    """Write a grid script and compute its results in this process."""
+    script = write_grid(folder, models, range(7))
+    made = grids_of(script)
+    chosen = options(data_dir, folder / "results", limit=GRID_LIMIT)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert carry_out(made, chosen, "unused", InProcessExecutor()) == 0
+    assert f"{52 * len(models)} to run, 0 done" in printed.getvalue()
+    return Undisturbed(script, results_of(folder / "results"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from tests.support.clusters import ray_node, running_cluster, two_nodes, workers
 from tests.support.grid_runs import Grid, begun, results_of, wait_for_results, write_grid
 from tests.support.waiting import PATIENCE_S, assert_all_end
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.cluster]
 
 
 def test_machines_that_share_no_disk_need_only_the_models_and_the_data(grid_models, data_dir, tmp_path):
@@ -26,7 +26,7 @@ def test_machines_that_share_no_disk_need_only_the_models_and_the_data(grid_mode
     script = write_grid(tmp_path, [str(model)], range(4))
     elsewhere = ["unshare", "--mount", "sh", "-c", f'mount --bind "{other}" "{home}" && exec "$@"', "sh"]
     with running_cluster(6412, 0) as (address, head):
-        node = ["--num-cpus=2", "--num-gpus=2", "--disable-usage-stats"]
+        node = ["--num-cpus=2", "--num-gpus=1", "--disable-usage-stats"]
         with ray_node(f"--address={address}", *node, prefix=elsewhere) as second:
             grid = Grid(script, data, home / "results", "--cluster", address)
             refused = grid.run()

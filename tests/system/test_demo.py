@@ -7,16 +7,19 @@ import pytest
 
 from demo import make_demo
 from demo import run_demo as demo
-from demo.first_screen import BASELINE, COMPRESSED, CONTROL, draw_first_screen
+from demo.first_screen import BASELINE, COMPRESSED, CONTROL, draw_first_screen, say_test_2, share_kept
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
+from lm_eval.config.settings import VectorSettings
 from lm_eval.inference.loading import load_for
 from lm_eval.models.families import FAMILIES
 from lm_eval.models.info import read_facts
 from lm_eval.models.model_list import DEMO, DEMO_MODELS, demo_models, list_models, read_model_list
 from lm_eval.results.identity import resolve
+from lm_eval.results.result_file import StoredResult, read_results
 from lm_eval.scoring.run_pass import evaluate_many
 from tests.support.grid_runs import DEMO_LIMIT
+from tests.support.results import put, result_of
 
 MEGABYTE = 1 << 20
 
@@ -75,7 +78,9 @@ def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run, mo
     assert [row[2:38].rstrip() for row in rows] == [BASELINE, *COMPRESSED, CONTROL]
     vectors = [row[38:47].split() for row in rows]
     assert vectors == [["35", "tokens"], ["18"], ["5"], ["1"], ["0"]]
-    assert "Of what the whole context adds to none,\n  demo-t5 keeps " in first
+    assert "Of what the whole context adds to none (± one standard error),\n  demo-t5" in first
+    assert "Test 2 asks for the ending whose vector lies nearest" in first
+    assert max(map(len, first.partition("Test 1 in five rows")[2].partition("lmeval")[0].splitlines())) <= 80
     num_results = sum(len(list(folder.glob("*.json"))) for folder in results.iterdir())
     assert f"\nall {num_results} results as a table" in first
     assert first.count("Test 1 in five rows") == 2  # again at the end, below what has run
@@ -88,6 +93,36 @@ def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run, mo
 def test_a_result_that_the_first_screen_needs_is_named_where_it_is_missing():
     with pytest.raises(LookupError, match="there is no result of demo-t5, cross_encoding, 0 shots, no settings"):
         draw_first_screen([], demo.LAYERS)
+
+
+def stored(folder: Path, acc: float, error: float, **changes) -> StoredResult:
+    """A result of Test 1 or 2 with this accuracy."""
+    config = RunConfig(**{"model": "hf", "pretrained": "some/demo-gpt", "task": "hellaswag", **changes})
+    content = result_of(config, acc)
+    content["results"][config.task]["acc_stderr"] = error
+    return read_results(put(folder, f"{acc}.json", content))[0]
+
+
+def test_the_share_that_is_kept_has_an_error_of_all_three_accuracies(tmp_path):
+    some, whole, none = (stored(tmp_path, acc, 0.03) for acc in (0.5, 0.8, 0.2))
+    share, error = share_kept(some, whole, none)
+    assert share == pytest.approx(0.5)
+    assert error == pytest.approx(0.03 * (1 + 0.25 + 0.25) ** 0.5 / 0.6)
+    assert share_kept(some, stored(tmp_path, 0.25, 0.03), none) is None  # nothing is told of such a gain
+
+
+def test_test_2_is_told_in_a_sentence_with_what_it_is_above(tmp_path):
+    sim = {
+        "model": "dist_sim",
+        "task": "hellaswag_d",
+        "encoding_scheme": "concat_all_examples",
+        "vectors": VectorSettings.parse(word_agg_scheme="mean", similarity_func="dot_product"),
+    }
+    results = [stored(tmp_path, 0.355, 0.034, **sim), stored(tmp_path, 0.28, 0.032, pretrained="some/demo-t5", **sim)]
+    told = " ".join(say_test_2(results, ["demo-t5", "demo-gpt"]).split())
+    assert "demo-t5 finds it in 0.280 ± 0.032 of the stories, no more often than guessing could" in told
+    assert "demo-gpt finds it in 0.355 ± 0.034 of the stories, more often than by guessing (0.250)." in told
+    assert say_test_2(results, ["demo-t5", "other"]) == ""
 
 
 def test_the_embedded_data_is_what_its_maker_writes(tmp_path):

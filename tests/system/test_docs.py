@@ -4,6 +4,8 @@ import functools
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +123,12 @@ def runnable(page: Path) -> list[Block]:
 
 def run_commands(text: str) -> None:
     for line in text.replace("\\\n", " ").splitlines():
-        python, _, module, *arguments = shlex.split(line)
-        assert python == "python"
+        program, *arguments = shlex.split(line)
+        if program.startswith("scripts/"):
+            assert subprocess.run([sys.executable, str(TOP / program), *arguments], check=False).returncode == 0
+            continue
+        assert program == "python"
+        _, module, *arguments = arguments
         assert COMMANDS[module](arguments) == 0
 
 

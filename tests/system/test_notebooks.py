@@ -30,15 +30,29 @@ def read(name: str) -> nbformat.NotebookNode:
     return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
-def execute(name: str, folder: Path, **parameters) -> str:
-    """Execute a notebook in a folder, with other parameters; return what it prints."""
+def with_parameters(name: str, **parameters) -> nbformat.NotebookNode:
+    """A notebook with other parameters."""
     notebook = read(name)
     cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
     for key, value in parameters.items():
         cell.source, found = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value!r}", cell.source)
         assert found == 1, key
+    return notebook
+
+
+def execute(folder: Path, *notebooks: nbformat.NotebookNode) -> list[str]:
+    """Execute notebooks in a folder, one after the other; return what each prints.
+
+    One kernel executes all, as its start and its imports take most of the time; each finds its names empty.
+    """
+    cells = [cell for one in notebooks for cell in (nbformat.v4.new_code_cell("%reset -f"), *one.cells)]
+    whole = nbformat.v4.new_notebook(cells=cells, metadata=notebooks[0].metadata)
     folder.mkdir(exist_ok=True)
-    NotebookClient(notebook, timeout=600, startup_timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(whole, timeout=600, startup_timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    return [_printed(notebook) for notebook in notebooks]
+
+
+def _printed(notebook: nbformat.NotebookNode) -> str:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "".join(output["text"] for output in outputs if output.output_type == "stream")
 
@@ -80,12 +94,11 @@ def test_executed_notebooks_load_nothing_from_elsewhere():
 @pytest.mark.slow
 @pytest.mark.ray
 def test_all_notebooks_run_on_what_the_scripts_have_made(demo_run, tmp_path, kernels):
-    for name in READING:
-        printed = execute(name, tmp_path / "notebooks", **folders_of(name, demo_run.results))
-        assert "1 model over documents 12 (--limit)" in printed
-    for name in DRAWING:
-        printed = execute(name, tmp_path / "notebooks")
-        assert "2 models over documents 12 (--limit)" in printed
+    reading = [with_parameters(name, **folders_of(name, demo_run.results)) for name in READING]
+    printed = execute(tmp_path / "notebooks", *reading, *map(read, DRAWING))
+    for number, told in enumerate(printed):
+        models = "1 model" if number < len(READING) else "2 models"
+        assert f"{models} over documents 12 (--limit)" in told
     charts = {path.name for path in (tmp_path / "notebooks" / "charts").glob("*.png")}
     for test in ("gen", "sim"):
         assert {f"dist_{test}_main.png", f"dist_{test}_scaling.png", f"dist_{test}_gpt_main.png"} <= charts
@@ -106,22 +119,21 @@ def folders_of(name: str, results: Path) -> dict:
 @pytest.mark.reference
 def test_notebooks_run_on_older_files(reference, tmp_path, kernels):
     older = {"FOLDERS": [str(reference / "legacy_results")]}
-    printed = execute("dist_sim_charts_gpt", tmp_path / "notebooks", **older)
-    assert "runs of 1 model over documents 24 (--limit)" in printed
+    notebooks = [with_parameters(name, **older) for name in ("dist_sim_charts_gpt", "dist_gen_charts_t5")]
+    of_sim, of_gen = execute(tmp_path / "notebooks", *notebooks)
+    assert "runs of 1 model over documents 24 (--limit)" in of_sim
     assert (tmp_path / "notebooks" / "charts" / "dist_sim_gpt_main.png").is_file()
-    printed = execute("dist_gen_charts_t5", tmp_path / "notebooks", **older)
-    assert "dist_gen_t5_layer_map is not drawn: no layers to compare" in printed
+    assert "dist_gen_t5_layer_map is not drawn: no layers to compare" in of_gen
 
 
 @pytest.mark.slow
 @pytest.mark.reference
 def test_notebooks_run_on_the_published_study(study_dir, tmp_path, kernels):
-    printed = execute("dist_sim_charts_gpt", tmp_path / "notebooks", **folders_of("dist_sim_charts_gpt", study_dir))
-    assert "no baseline: bloomz-1b1, 5 shots" in printed
-    assert "is not drawn" not in printed
-    execute("dist_sim_charts_t5", tmp_path / "notebooks", **folders_of("dist_sim_charts_t5", study_dir))
-    printed = execute("dist_sim_charts", tmp_path / "notebooks")
-    assert "21 models over all documents" in printed
+    reading = [with_parameters(name, **folders_of(name, study_dir)) for name in READING[2:]]
+    of_gpt, _, of_both = execute(tmp_path / "notebooks", *reading, read("dist_sim_charts"))
+    assert "no baseline: bloomz-1b1, 5 shots" in of_gpt
+    assert "is not drawn" not in of_gpt
+    assert "21 models over all documents" in of_both
     names = {path.name for path in (tmp_path / "notebooks" / "charts").iterdir()}
     assert {"dist_sim_gpt_layer_map.pdf", "dist_sim_gpt_best_5_shots.html", "dist_sim_main.png"} <= names
 
@@ -129,7 +141,7 @@ def test_notebooks_run_on_the_published_study(study_dir, tmp_path, kernels):
 @pytest.mark.slow
 def test_a_final_notebook_says_which_to_run_first(tmp_path, kernels):
     with pytest.raises(CellExecutionError, match=r"run notebooks/dist_gen_charts_gpt.ipynb or notebooks/dist_gen_char"):
-        execute("dist_gen_charts", tmp_path / "notebooks")
+        execute(tmp_path / "notebooks", read("dist_gen_charts"))
 
 
 def put(folder: Path, name: str = "a.json") -> Path:

@@ -11,7 +11,7 @@ from benchmarks import pieces, pieces_study
 from benchmarks.simulated import even_blocks
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.units import WorkUnit
-from tests.support.long_passes import write_documents
+from tests.support.long_passes import long_pass
 from tests.support.paths import TOP
 from tests.support.waiting import PATIENCE_S
 
@@ -28,7 +28,7 @@ def test_a_killed_driver_repeats_no_more_than_the_pieces_under_way(tmp_path):
 
 @pytest.mark.slow
 def test_drivers_on_one_folder_share_a_pass_and_compute_nothing_twice(tmp_path):
-    write_documents(tmp_path / "data", DOCUMENTS)
+    long_pass(tmp_path, DOCUMENTS)  # or each driver would write its data
     flags = [f"--scratch={tmp_path}", f"--documents={DOCUMENTS}", "--seconds=12", "--work"]
     command = [sys.executable, "-m", "benchmarks.pieces", *flags]
     drivers = [subprocess.Popen(command, cwd=TOP) for _ in range(2)]

@@ -1,18 +1,24 @@
 """The grid scripts as a user calls them, with Ray really started."""
 
 import json
+import runpy
+import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.support.clusters import call, running_cluster
+from tests.support.grid_runs import DEMO_LIMIT
 from tests.support.paths import TOP
 from tests.support.tiny_models import save_tiny
+
+SCRIPTS = TOP / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +26,27 @@ def model(tmp_path_factory) -> Path:
     return save_tiny("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
 
 
+@pytest.fixture
+def call_here(monkeypatch, capsys) -> Iterator[Callable[..., tuple[object, str]]]:
+    """Call a script in this process, which has imported what takes a second; return its status and what it says."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+
+    def call(script: Path, *arguments: str | Path) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(script), run_name="__main__")
+        return ended.value.code, capsys.readouterr().err
+
+    yield call
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--overwrite-result"], "unknown flag --overwrite-result (did you mean --overwrite_results?); choose from"),
-        (["--models", "demo", "--limit", "5:5"], "limit '5:5' selects no document"),
-        (["--models", "demo", "--dry_run=maybe"], "--dry_run is a switch"),
-        (["--models", "demo", "-N", "0"], "--NUM_GPUS_PER_RUN must be a whole number of at least 1, got 0"),
-        (["--models", "demo", "--dtype", "fp16"], "--dtype: unknown value 'fp16'; choose from float32, float16, bfl"),
-        (["demo"], "unexpected argument 'demo'"),
-        (["--models", "./nowhere"], "no such model folder"),
         (
             ["--models", "demo", "--data_dir", "/nowhere"],
             "does not exist; it must hold the validation rows of hellaswag",
@@ -42,6 +59,25 @@ def test_a_wrong_call_ends_in_one_message_and_status_2(arguments, message, tmp_p
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "demo", "--limit", "5:5"], "limit '5:5' selects no document"),
+        (["--models", "demo", "--dry_run=maybe"], "--dry_run is a switch"),
+        (["--models", "demo", "-N", "0"], "--NUM_GPUS_PER_RUN must be a whole number of at least 1, got 0"),
+        (["--models", "demo", "--dtype", "fp16"], "--dtype: unknown value 'fp16'; choose from float32, float16, bfl"),
+        (["demo"], "unexpected argument 'demo'"),
+        (["--models", "./nowhere"], "no such model folder"),
+    ],
+)
+def test_a_wrong_value_of_a_flag_ends_in_one_message_and_status_2(arguments, message, call_here, tmp_path):
+    status, said = call_here(SCRIPTS / "run_parallel_gen_gpt.py", *arguments, "--results_dir", tmp_path / "results")
+    assert status == 2
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()
 
 
@@ -61,25 +97,19 @@ def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(model, d
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_grid_runs_once_and_a_deleted_file_is_run_again(model, data_dir, tmp_path):
-    arguments = (
-        *("--models", model, "--data_dir", data_dir, "--limit", "4"),
-        *("--results_dir", tmp_path),
-    )
-    first = call("run_parallel_gen_gpt.py", *arguments)
-    assert first.returncode == 0, first.stderr
-    assert "14 to run, 0 done" in first.stdout
-    files = sorted(tmp_path.glob("*.json"))
-    assert len(files) == 14
+def test_a_grid_runs_once_and_a_deleted_file_is_run_again(demo_run, tmp_path):
+    shutil.copytree(demo_run.results / "lmeval_results_gen", tmp_path / "results")
+    arguments = ("--models", "demo", "--limit", DEMO_LIMIT, "--compression", "--results_dir", tmp_path / "results")
     again = call("run_parallel_gen_gpt.py", *arguments)
     assert again.returncode == 0
-    assert "0 to run, 14 done" in again.stdout
-    before = json.loads(files[5].read_text())
-    files[5].unlink()
+    assert "0 to run, 30 done" in again.stdout
+    file = sorted((tmp_path / "results").glob("*.json"))[5]
+    before = json.loads(file.read_text())
+    file.unlink()
     third = call("run_parallel_gen_gpt.py", *arguments)
     assert third.returncode == 0
-    assert "1 to run, 13 done" in third.stdout
-    assert json.loads(files[5].read_text())["results"] == before["results"]
+    assert "1 to run, 29 done" in third.stdout
+    assert json.loads(file.read_text())["results"] == before["results"]
 
 
 @pytest.mark.slow
@@ -99,18 +129,20 @@ def test_every_script_runs_its_grid(demo_run):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(model, data_dir, tmp_path):
-    named = ("--models", model, "--data_dir", data_dir, "--results_dir", tmp_path)
-    ended = call("run_parallel_baseline.py", "--controls", "--limit", "3", *named)
-    assert ended.returncode == 0, ended.stderr
-    assert "4 to run, 0 done" in ended.stdout
-    contents = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(demo_run, model, data_dir, tmp_path):
+    """The demonstration calls it with the switch."""
+    files = (demo_run.results / "lmeval_results_baseline").glob("*.json")
+    contents = [json.loads(path.read_text()) for path in files]
     stated = [(*content["results"], content["config"]["task_args"].partition(",")[0]) for content in contents]
+    num_models = 2
     assert Counter(stated) == {
-        ("hellaswag_dg", "encoding_scheme=cross_encoding"): 2,
-        ("hellaswag_dg", "encoding_scheme=no_context"): 1,
-        ("hellaswag_d", "encoding_scheme=no_context"): 1,
+        ("hellaswag_dg", "encoding_scheme=cross_encoding"): 2 * num_models,
+        ("hellaswag_dg", "encoding_scheme=no_context"): num_models,
+        ("hellaswag_d", "encoding_scheme=no_context"): num_models,
     }
+    named = ("--models", model, "--data_dir", data_dir, "--results_dir", tmp_path)
+    without = call("run_parallel_baseline.py", "--dry_run", *named)
+    assert "2 to run, 0 done" in without.stdout
     refused = call("run_parallel_gen_gpt.py", "--controls", *named)
     assert refused.returncode == 2
     assert "unknown flag --controls; choose from" in refused.stderr
@@ -125,22 +157,18 @@ def cluster() -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.cluster
 def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(cluster, model, data_dir, tmp_path):
-    arguments = ("--models", model, "--data_dir", data_dir, "--results_dir", tmp_path)
-    found = call("run_parallel_sim_gpt.py", "-c", "auto", "--limit", "3", *arguments)
+    arguments = ("--models", model, "--data_dir", data_dir, "--results_dir", tmp_path, "--limit", "3")
+    found = call("run_parallel_sim_gpt.py", "-c", "auto", "-N", "2", *arguments)
     assert found.returncode == 0, found.stderr
-    addressed = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "2", "--limit", "4", *arguments)
-    assert addressed.returncode == 0, addressed.stderr
-    assert len(list(tmp_path.glob("*.json"))) == 10
-    refused = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "3", "--limit", "5", *arguments)
+    assert "2 GPUs a run: tiny-gpt2" in found.stdout
+    assert len(list(tmp_path.glob("*.json"))) == 5
+    refused = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "3", "--overwrite_results", *arguments)
     assert refused.returncode == 2
     assert "--NUM_GPUS_PER_RUN 3: no machine of the cluster has so many GPUs; the largest has 2" in refused.stderr
-    shown = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "2", "--limit", "6", "--dry_run", *arguments)
-    assert "2 GPUs a run: tiny-gpt2" in shown.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.ray
 def test_an_address_where_nothing_listens_is_refused_at_once(model, data_dir, tmp_path):
     arguments = ("--models", model, "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
     ended = call("run_parallel_sim_gpt.py", "-c", "127.0.0.1:1", *arguments)
@@ -148,14 +176,16 @@ def test_an_address_where_nothing_listens_is_refused_at_once(model, data_dir, tm
     assert "--cluster 127.0.0.1:1: no Ray cluster can be joined there" in ended.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.ray
 def test_without_a_cluster_to_join_the_call_is_refused(model, data_dir, tmp_path, monkeypatch):
+    """No process of another test's cluster may be seen."""
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    if any(process.info["name"] == "raylet" for process in psutil.process_iter(["name"])):
-        pytest.skip("a Ray cluster that is none of ours runs on this machine")
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
+        alone = []
+        if any(process.info["name"] == "raylet" for process in psutil.process_iter(["name"])):
+            pytest.skip("a Ray cluster runs on this machine, and processes can't be hidden here")
     arguments = ("--models", model, "--data_dir", data_dir, "--limit", "3", "--results_dir", tmp_path)
-    ended = call("run_parallel_sim_gpt.py", "-c", "auto", *arguments)
+    ended = call("run_parallel_sim_gpt.py", "-c", "auto", *arguments, prefix=alone)
     assert ended.returncode == 2
     assert "--cluster auto: no Ray cluster can be joined there" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -189,7 +219,7 @@ def test_without_a_dataset_hub_the_call_is_refused_with_the_flag_that_helps(mode
     ],
 )
 def test_a_slip_in_the_grid_that_a_user_edits_is_one_message(tmp_path, line, misspelt, message):
-    text = (TOP / "scripts" / "run_parallel_gen_gpt.py").read_text()
+    text = (SCRIPTS / "run_parallel_gen_gpt.py").read_text()
     assert line in text
     script = tmp_path / "edited.py"
     script.write_text(text.replace(line, misspelt, 1))

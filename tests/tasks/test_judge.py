@@ -1,5 +1,6 @@
 """Tasks of files in every form and encoding scheme, against the plain implementation."""
 
+import functools
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -83,13 +84,21 @@ def of_gaps(row) -> tuple[str, list[Example], int]:
 TASKS = {"quiz": (QUIZ, quiz_row, of_quiz, "test"), "gaps": (GAPS, gaps_row, of_gaps, "validation")}
 
 
+ROWS, TRAINING = range(4), range(6, 12)
+
+
+@functools.cache
+def network_of(family: str) -> tuple[Any, Any]:
+    return tiny_model(family, max_length=1024)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
     for name, (text, make, _, split) in TASKS.items():
         (folder / f"{name}.yaml").write_text(text)
-        write_rows(folder / name / f"{split}.jsonl", map(make, range(6)))
-        write_rows(folder / name / "train.jsonl", map(make, range(6, 12)))
+        write_rows(folder / name / f"{split}.jsonl", map(make, ROWS))
+        write_rows(folder / name / "train.jsonl", map(make, TRAINING))
     for family in ("gpt2", "t5"):
         save_tiny(family, folder / family, max_length=1024)
     return folder
@@ -107,9 +116,9 @@ def samples_of(query: Example, shots: list[Example], scheme: str, description: s
 @torch.no_grad()
 def judge(name: str, family: str, kind: str, scheme: str, num_fewshot: int, settings) -> list[list[float]]:
     _, make, read, _ = TASKS[name]
-    judging = plain.Plain(*tiny_model(family, max_length=1024))
+    judging = plain.Plain(*network_of(family))
     settings = plain.check_settings(kind, scheme, settings)
-    rows, training = [make(number) for number in range(6)], [make(number) for number in range(6, 12)]
+    rows, training = [make(number) for number in ROWS], [make(number) for number in TRAINING]
     rnd = random.Random(42)
     rnd.shuffle(rows)
     found = []
@@ -175,10 +184,10 @@ def test_without_shots_description_question_and_choice_stand_together(name, worl
         model="hf", model_args=f"pretrained={world / 'gpt2'},dtype=float32", tasks=name,
         task_args=f"data_dir={world}", include_path=str(world), log_samples=True,
     )  # fmt: skip
-    judging = plain.Plain(*tiny_model("gpt2", max_length=1024))
+    judging = plain.Plain(*network_of("gpt2"))
     _, make, read, _ = TASKS[name]
     settings = plain.check_settings("hf", "cross_encoding", {})
-    rows = [make(number) for number in range(6)]
+    rows = [make(number) for number in ROWS]
     random.Random(42).shuffle(rows)
     for sample, row in zip(result["samples"][name], rows, strict=True):
         description, seen, gold = read(row)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lm_eval.common.file_state import FileState, states_of
 from lm_eval.errors import ConfigurationError
 
@@ -65,6 +63,8 @@ class Header:
 
     def values(self, name: str) -> list[float]:
         """Return the values of a small tensor that isn't quantised."""
+        import numpy as np  # noqa: PLC0415  (only GGUF files need it)
+
         tensor = self.tensors[name]
         if tensor.kind != _FLOAT32:
             raise ConfigurationError(f"pretrained={self.path}: the tensor {name} isn't float32, so it can't be read")
@@ -88,6 +88,8 @@ def read_header(path: Path) -> Header:
 
 @functools.lru_cache(maxsize=4)
 def _read(state: FileState) -> Header:
+    import numpy as np  # noqa: PLC0415  (only GGUF files need it)
+
     path, _, size, *_ = state
     try:
         header = _Reader(path.read_bytes() if size < _SMALL else np.memmap(path, np.uint8, "r")).header(path)
@@ -144,6 +146,8 @@ class _Reader:
         inner, length = self._number("I"), self._number("Q")
         if inner in (_STRING, _ARRAY):
             return [self._value(inner) for _ in range(length)]
+        import numpy as np  # noqa: PLC0415  (only GGUF files need it)
+
         letter = _FORMATS[inner]
         return np.frombuffer(self._take(length * struct.calcsize("<" + letter)), np.dtype(letter)).tolist()
 
@@ -184,6 +188,7 @@ def _bytes_of(header: Header, tensor: Tensor) -> int:
 @functools.cache
 def _block_of(kind: int) -> tuple[int, int]:
     """Return the values and the bytes of a block of a format; 0 bytes where it can't be decoded."""
+    import numpy as np  # noqa: PLC0415  (only GGUF files need it)
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize  # noqa: PLC0415  (only GGUF files need it)
 
     try:

@@ -1,7 +1,8 @@
 """The pool of Ray workers: starts actors on GPUs or CPU cores, gives them work units, collects their reports.
 
-Which worker gets which unit is decided by `scheduling.assignment`. A worker keeps its model; it is replaced when no
-unit of its model is left, since only the end of a process frees all of a GPU's memory.
+Which worker gets which unit is decided by `scheduling.assignment`. A worker keeps its model. When no unit of it is
+left, a worker on a GPU is replaced, since only the end of a process frees all of a GPU's memory; one on CPU cores goes
+on with another model.
 """
 
 import contextlib
@@ -125,10 +126,11 @@ class WorkerPool:
         return Counter(slot.key for slot in [*self._idle, *(slot for slot, _ in self._busy.values())])
 
     def _hand_out(self) -> Iterator[Event]:
-        """Give every idle worker a unit of its model, and start workers on free GPUs."""
+        """Give every idle worker a unit, of its model where one is left, and start workers on free GPUs."""
         for slot in list(self._idle):
             unit = self._assigner.next_unit(slot.key, slot.share)
             self._idle.remove(slot)
+            unit = unit or self._assigner.unit_of_another_model(self._workers())
             if unit is None:
                 self._release(slot)
             else:
@@ -160,6 +162,7 @@ class WorkerPool:
         return NodeAffinitySchedulingStrategy(self._nodes[placement.machine], soft=False)
 
     def _begin(self, slot: _Slot, unit: WorkUnit) -> Started:
+        slot.key = unit.key
         self._busy[slot.actor.run.remote([run.config for run in unit.runs], unit.blocks)] = slot, unit
         return Started(unit=unit, worker=slot.name)
 

@@ -1,0 +1,165 @@
+"""What `scripts/compare.py` prints: two runs over the same documents, and the documents on which they part."""
+
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm_eval.analysis.compare import LEVEL, Comparison, Samples, compare, read_samples
+from lm_eval.common.text_table import Heading, TextTable
+from lm_eval.config.run_config import describe
+from lm_eval.errors import ConfigurationError
+from lm_eval.results.result_file import StoredResult, read_results
+
+Sample = Mapping[str, Any]
+
+_LINE = 44
+"""Characters of the line on which the difference is drawn."""
+_INDENT = " " * 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRun:
+    """A run with the scores of its documents."""
+
+    stored: StoredResult
+    samples: Samples
+    by_id: Mapping[int, Sample]
+
+    @classmethod
+    def read(cls, path: Path, task: str | None) -> "ComparedRun":
+        """Read a result file.
+
+        Args:
+            path: the file.
+            task: which of its tasks; None takes the only one.
+
+        Raises:
+            ConfigurationError: it is no result file, or holds no scores of single documents.
+        """
+        try:
+            results = read_results(path)
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"{path}: no such file; give a result file of a run with --log_samples") from error
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+        samples = read_samples(path, task)
+        (stored,) = (one for one in results if one.config.task == samples.task)
+        return cls(
+            stored=stored,
+            samples=samples,
+            by_id={row["doc_id"]: row for row in stored.content["samples"][samples.task]},
+        )
+
+
+def describe_comparison(a: ComparedRun, b: ComparedRun, *, num_documents: int, width: int) -> Iterator[str]:
+    """Yield, line by line, how two runs differ and on which documents.
+
+    Args:
+        a: a run.
+        b: another.
+        num_documents: how many documents on which they part are shown.
+        width: characters a line may have.
+
+    Raises:
+        ConfigurationError: they are of other data, or have no document in common.
+    """
+    found = compare(a.samples, b.samples)
+    for name, run in (("A", a), ("B", b)):
+        yield from _wrap(f"{name}  {describe(run.stored.config)}", width, "   ")
+        yield f"   {run.stored.path}"
+    yield ""
+    yield from _describe_numbers(found)
+    yield ""
+    yield from _describe_documents(a, b, num_documents, width)
+
+
+def _describe_numbers(found: Comparison) -> Iterator[str]:
+    both = round(found.acc_a * found.num_documents) - found.only_a
+    neither = found.num_documents - both - found.only_a - found.only_b
+    headings = [Heading(name=""), *(Heading(name=name, is_number=True) for name in ("B right", "B wrong"))]
+    rows = [["A right", str(both), str(found.only_a)], ["A wrong", str(found.only_b), str(neither)]]
+    yield f"{found.num_documents} documents that both have scored:"
+    yield ""
+    yield from (f"{_INDENT}{line}" for line in TextTable(headings, rows).draw().splitlines())
+    yield ""
+    yield f"accuracy    A {found.acc_a:.3f}, B {found.acc_b:.3f}"
+    yield (
+        f"difference  B - A = {found.difference:+.3f}, {LEVEL:.0%} interval {found.low:+.3f} to {found.high:+.3f} "
+        "(bootstrap)"
+    )
+    yield f"{_INDENT}{draw_interval(found.low, found.difference, found.high)}"
+    differ = found.p_value < 1 - LEVEL
+    verdict = "one is right more often" if differ else "no difference can be told"
+    yield f"McNemar     p = {_say_p(found.p_value)} (exact, {found.only_a + found.only_b} documents): {verdict}"
+
+
+def _say_p(p_value: float) -> str:
+    return f"{p_value:.1e}" if p_value < 0.0005 else f"{p_value:.3f}"
+
+
+def draw_interval(low: float, middle: float, high: float) -> str:
+    """Return a line with an interval on it, its middle, and 0."""
+    reach = max(0.01, abs(low), abs(high))
+    step = 10.0 ** math.floor(math.log10(reach))
+    end = next(step * factor for factor in (1, 2, 5, 10) if step * factor >= reach - 1e-12)
+    line = ["─"] * (_LINE + 1)
+
+    def place(value: float) -> int:
+        return round((value + end) / (2 * end) * _LINE)
+
+    line[place(0.0)] = "┼"
+    for index in range(place(low), place(high) + 1):
+        line[index] = "╪" if index == place(0.0) else "═"
+    line[place(low)], line[place(high)] = "╞", "╡"
+    line[place(middle)] = "●"
+    return f"{-end:+g} {''.join(line)} {end:+g}"
+
+
+def _describe_documents(a: ComparedRun, b: ComparedRun, number: int, width: int) -> Iterator[str]:
+    right_a, right_b = a.samples.is_right, b.samples.is_right
+    parted = [index for index in right_a.index.intersection(right_b.index) if right_a[index] != right_b[index]]
+    only = {"A": [i for i in parted if right_a[i]], "B": [i for i in parted if right_b[i]]}
+    for name, documents in only.items():
+        listed = " ".join(map(str, documents)) or "none"
+        yield from _wrap(f"only {name} right  {listed}", width, " " * 14)
+    shown = parted[:number]
+    if shown and not all("choices" in run.by_id[index] for run in (a, b) for index in shown):
+        yield "their texts aren't stored: run both with --log_samples --log_texts to read them here"
+        return
+    for index in shown:
+        yield ""
+        yield from _describe_document(index, a, b, width)
+    if len(parted) > len(shown):
+        yield ""
+        yield f"{len(parted) - len(shown)} documents more on which they part; --documents N shows as many"
+
+
+def _describe_document(index: int, a: ComparedRun, b: ComparedRun, width: int) -> Iterator[str]:
+    """Yield a document's query, and its choices with what each run makes of them."""
+    of_a, of_b = a.by_id[index], b.by_id[index]
+    which = "A" if a.samples.is_right[index] else "B"
+    yield f"document {index}: only {which} is right"
+    yield from _wrap(json.dumps(_query(of_a) or _query(of_b), ensure_ascii=False), width, "  ", "  ")
+    best = [max(range(len(one["scores"])), key=one["scores"].__getitem__) for one in (of_a, of_b)]
+    yield f"  {'A':>9}{'B':>9}  the best of each is marked <, what is right *"
+    for number, text in enumerate(of_a["choices"]):
+        cells = "".join(
+            f"{one['scores'][number]:8.3f}{'<' if number == of_best else ' '}"
+            for one, of_best in zip((of_a, of_b), best, strict=True)
+        )
+        mark = "*" if number in of_a["gold"] else " "
+        yield from _wrap(json.dumps(text, ensure_ascii=False), width, " " * 23, f"  {cells} {mark} ")
+
+
+def _query(sample: Sample) -> str:
+    """Return the last sample of a context as one text: the question, or all where the scheme joins examples."""
+    context: Sequence[Sequence[str]] = sample.get("context") or (sample.get("contexts") or [[]])[0]
+    return "".join(context[-1]) if context else ""
+
+
+def _wrap(text: str, width: int, indent: str, first: str = "") -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)

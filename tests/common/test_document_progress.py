@@ -1,0 +1,59 @@
+"""The progress of one run: lines now and then where there is no terminal, a bar where there is one."""
+
+import os
+
+import pytest
+
+from lm_eval.common.progress import DocumentProgress
+
+
+class Clock:
+    """A clock that is put forward by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("lm_eval.common.progress.time.monotonic", clock)
+    return clock
+
+
+def test_a_log_gets_a_line_now_and_then_with_the_time_that_is_left(clock, capsys):
+    with DocumentProgress(2000, "hellaswag_d") as progress:
+        advance = progress.start_window(1000, 100)
+        clock.now = 20.0
+        advance(10)
+        assert capsys.readouterr().err == ""
+        clock.now = 40.0
+        advance(40)
+        assert capsys.readouterr().err == "hellaswag_d: 500 of 2,000 documents, about 2 min 0 s left\n"
+        clock.now = 41.0
+        progress.finish_window(1000)
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_is_told_where_nothing_is_to_be_shown(clock, capsys):
+    with DocumentProgress(10, "hellaswag_d", shown=False) as progress:
+        clock.now = 1000.0
+        progress.finish_window(5)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar_that_ends_at_all_documents(monkeypatch):
+    master, slave = os.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        monkeypatch.setenv("TERM", "xterm")
+        with DocumentProgress(10, "hellaswag_d", unit="texts") as progress:
+            progress.start_window(10, 4)(2)
+            progress.finish_window(10)
+        terminal.flush()
+        sent = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert "hellaswag_d" in sent
+    assert "10/10 texts" in sent
