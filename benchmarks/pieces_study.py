@@ -4,8 +4,10 @@ Who gets what is decided by the scheduler's own functions (the queue, the assign
 clock is made up: a worker takes the seconds of its documents, and those of loading the model before the first.
 """
 
+import functools
 import heapq
 import itertools
+import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +15,6 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.command_line import make_parser, positive, write_figures
-from benchmarks.simulated import even_blocks
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.identity import Run
 from lm_eval.results.pieces import Part
@@ -24,12 +25,16 @@ from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.placement import Placement
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Outcome, UnitReport, WorkUnit, make_units
-from lm_eval.scoring.blocks import block_tokens
+from lm_eval.scoring.blocks import blocks_of
+from lm_eval.tasks.base import Example
+from lm_eval.tasks.documents import Document
 from lm_eval.tasks.registry import find_task
 
 MODEL, PARAMETERS = "some/model-7b", 7e9
 DOCUMENTS = 10_042
 """Of HellaSwag's validation split."""
+TRAINING = 39_905
+"""Rows of its training split."""
 TOKENS_A_SECOND = 25_000
 """Of a 7 B model on an H100 at 350 TFLOP/s."""
 LOAD_S = 90.0
@@ -79,11 +84,26 @@ def units_of(runs: Sequence[Run], *, in_pieces: bool) -> list[WorkUnit]:
     units = [replace(unit, num_documents=DOCUMENTS) for unit in make_units(runs)]
     if not in_pieces:
         return units
-    tokens = block_tokens(PARAMETERS, on_gpu=True)
-    number = [DOCUMENTS * _EXAMPLE_TOKENS * (2 + unit.runs[0].config.num_fewshot) // tokens for unit in units]
+    cut = []
+    for unit in units:
+        blocks = blocks_of(
+            unit.runs, documents_like_hellaswags(unit.runs[0].config.num_fewshot), PARAMETERS, on_gpu=True
+        )
+        cut.append(replace(unit, blocks=tuple(blocks) if len(blocks) > 1 else ()))
+    return cut
+
+
+@functools.cache
+def documents_like_hellaswags(num_fewshot: int) -> list[Document]:
+    """Return as many documents with as many rows to draw shots from, of even lengths."""
+    rnd = random.Random(0)  # noqa: S311
+    length, choices = 4 * _EXAMPLE_TOKENS - _CHOICE_TOKENS, ("c" * _CHOICE_TOKENS,) * 4
+    rows = [
+        Example(question=(str(number).ljust(length, "q"),), choices=choices, gold=(0,)) for number in range(TRAINING)
+    ]
     return [
-        replace(unit, blocks=even_blocks(DOCUMENTS, blocks) if blocks > 1 else ())
-        for unit, blocks in zip(units, number, strict=True)
+        Document(doc_id=place, example=rows[place], shots=tuple(rnd.sample(rows, num_fewshot)))
+        for place in range(DOCUMENTS)
     ]
 
 

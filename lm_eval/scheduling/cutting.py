@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lm_eval.results.identity import Run
 from lm_eval.scheduling.units import WorkUnit
-from lm_eval.scoring.blocks import Block, block_tokens, blocks_of, documents_now, shares_shots
+from lm_eval.scoring.blocks import Block, block_tokens, blocks_of, documents_now, num_decoded, shares_shots
 
 
 def cut_units(units: Sequence[WorkUnit], sizes: Mapping[str, int | None], *, on_gpu: bool) -> list[WorkUnit]:
@@ -26,11 +26,11 @@ def cut_units(units: Sequence[WorkUnit], sizes: Mapping[str, int | None], *, on_
         documents = documents_now(units[places[0]].runs[0])
         known: dict[tuple[object, ...], Sequence[Block]] = {}
         for place in places if documents else ():
-            run = units[place].runs[0]
-            size = sizes.get(run.config.pretrained)
-            key = shares_shots(run.config), block_tokens(size, on_gpu=on_gpu)
+            runs = units[place].runs
+            size = sizes.get(runs[0].config.pretrained)
+            key = shares_shots(runs[0].config), block_tokens(size, on_gpu=on_gpu), num_decoded(runs)
             if key not in known:
-                known[key] = blocks_of(run, documents, size, on_gpu=on_gpu)
+                known[key] = blocks_of(runs, documents, size, on_gpu=on_gpu)
             blocks = tuple(known[key])
             cut[place] = replace(units[place], num_documents=len(documents), blocks=blocks if len(blocks) > 1 else ())
     return cut

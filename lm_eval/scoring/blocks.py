@@ -56,17 +56,27 @@ def documents_now(run: Run) -> list[Document]:
         return []
 
 
-def blocks_of(run: Run, documents: Sequence[Document], parameters: float | None, *, on_gpu: bool) -> list[Block]:
-    """Return the blocks of a run's pass, at least one, the same for all runs that share it.
+def blocks_of(
+    runs: Sequence[Run], documents: Sequence[Document], parameters: float | None, *, on_gpu: bool
+) -> list[Block]:
+    """Return the blocks of a pass, at least one.
 
     Args:
-        run: the run.
-        documents: its documents.
+        runs: those that share it.
+        documents: their documents.
         parameters: of its model, where known.
         on_gpu: whether it runs on a GPU.
     """
     tokens = block_tokens(parameters, on_gpu=on_gpu)
-    return cut_into_blocks(documents, tokens, num_kept=num_kept(parameters) if shares_shots(run.config) else 0)
+    kept = num_kept(parameters) if shares_shots(runs[0].config) else 0
+    return cut_into_blocks(documents, tokens, num_kept=kept, num_decoded=num_decoded(runs))
+
+
+def num_decoded(runs: Sequence[Run]) -> int:
+    """Return how often a pass reads the choices, in powers of two, so that a list that grows a little is cut alike."""
+    config = runs[0].config
+    decodes = config.model == "dist_gen" and config.is_segmented
+    return int(2 ** round(math.log2(len(runs)))) if decodes else 1
 
 
 def num_kept(parameters: float | None) -> int:
@@ -80,20 +90,21 @@ def shares_shots(config: RunConfig) -> bool:
     return config.is_segmented and config.encoding_scheme != "concat_all_examples"
 
 
-def cut_into_blocks(documents: Sequence[Document], tokens: int, *, num_kept: int) -> list[Block]:
+def cut_into_blocks(documents: Sequence[Document], tokens: int, *, num_kept: int, num_decoded: int = 1) -> list[Block]:
     """Cut documents into blocks of at least so many tokens, longer where they would repeat too many shots.
 
     Args:
         documents: all of a run, in order.
         tokens: the fewest of a block; a last one of fewer than half as many joins the one before it.
         num_kept: how many shots, at most, cost nothing when they come again; 0 where each document reads its own.
+        num_decoded: how often the choices are read.
     """
     usual = tokens * _CHARACTERS_PER_TOKEN
     blocks: list[Block] = []
     whole, here = _Kept(num_kept), _Kept(num_kept)
     start = size = repeated = 0
     for place, document in enumerate(documents):
-        size += _length(document.example, document.example.choices)
+        size += _length(document.example, [*document.example.choices] * num_decoded)
         for shot in document.shots:
             was_kept, is_kept = whole.add(shot), here.add(shot)
             length = 0 if is_kept else _length(shot, [shot.choices[shot.gold[0]]])

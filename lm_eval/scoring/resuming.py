@@ -54,7 +54,7 @@ class Evaluator:
         on_gpu = self.model.device.type == "cuda"
         blocks = [(0, len(documents))]
         if self.model.care is None:  # a network that the caller has loaded is nobody else's
-            blocks = blocks_of(run, documents, self.parameters, on_gpu=on_gpu)
+            blocks = blocks_of([run], documents, self.parameters, on_gpu=on_gpu)
         with DocumentProgress(len(documents), run.task.name, shown=self.show_progress) as progress:
             if self.results is None or len(blocks) == 1:
                 return self._in_one(run, blocks, progress)

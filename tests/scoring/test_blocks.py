@@ -82,6 +82,12 @@ def test_shots_that_the_whole_pass_would_have_forgotten_count_as_new():
     assert num_kept(7e9) < num_kept(1e8) / 3
 
 
+def test_choices_that_are_decoded_often_make_a_document_longer():
+    made = documents([80] * 100)  # 20 characters of choices each
+    assert cut_into_blocks(made, 100, num_kept=0, num_decoded=16)[0] == (0, 1)
+    assert cut_into_blocks(made, 1000, num_kept=0, num_decoded=16)[0] == (0, 10)
+
+
 def test_a_larger_model_has_smaller_blocks_in_steps_of_two():
     sizes = [block_tokens(number * 1e6, on_gpu=False) for number in (100, 110, 400, 800)]
     assert sizes == [int(CPU_WORK / 2**power) for power in (27, 27, 29, 30)]
