@@ -19,7 +19,7 @@ setup(
     description="Evaluates language models on concept vectors: similarity, generation and the ordinary baseline",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["lm_eval", "lm_eval.*"]),
-    package_data={"lm_eval": ["py.typed", "tasks/builtin/*.yaml"]},
+    package_data={"lm_eval": ["py.typed", "tasks/builtin/*.yaml", "analysis/report/static/*"]},
     install_requires=requirements("lme"),
     extras_require={"dev": requirements("dev"), "quantised": ["bitsandbytes"]},
 )

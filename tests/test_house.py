@@ -35,7 +35,7 @@ LONG_FILES: set[str] = set()
 LONG_FUNCTIONS: set[str] = set()
 MANY_PARAMETERS: set[str] = set()
 LONG_TEST_FILES = {
-    *("analysis/test_figures.py", "grid/test_script.py", "results/test_folder.py", "support/plain.py"),
+    *("grid/test_script.py", "results/test_folder.py", "support/plain.py"),
     *("results/test_identity.py", "tasks/test_yaml_tasks.py"),
 }
 """`plain.py` is the judge: it stands in one file, to be read beside the experiment's description."""

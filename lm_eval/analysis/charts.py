@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from lm_eval.analysis.checkpoints import architecture_of
 from lm_eval.analysis.figures.export import save
-from lm_eval.analysis.figures.selection import architecture_of
+from lm_eval.analysis.figures.selection import separate_dtypes
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.common.atomic import written_whole
@@ -129,7 +130,8 @@ def choose_documents(table: pd.DataFrame, limit: str | None = None) -> Prepared:
     which = "all documents" if chosen == "None" else f"documents {chosen} (--limit)"
     models = rows["pretrained"].nunique()
     remarks.insert(0, f"{len(rows)} runs of {models} {'model' if models == 1 else 'models'} over {which}")
-    lacking = rows[rows["baseline"].isna()].drop_duplicates(["model", "num_fewshot"])
+    named = separate_dtypes(rows)
+    lacking = named[named["baseline"].isna()].drop_duplicates(["model", "num_fewshot"])
     remarks += [f"no baseline: {row['model']}, {row['num_fewshot']} shots" for row in lacking.to_dict("records")]
     return Prepared(rows, remarks)
 
@@ -146,13 +148,19 @@ def read_tidy(paths: Iterable[Path]) -> pd.DataFrame:
     """Read what `write_tidy` wrote, of several notebooks one below the other.
 
     Raises:
-        ConfigurationError: none of the files is there.
+        ConfigurationError: none of the files is there, or an older version wrote one.
     """
     there = [path for path in paths if path.is_file()]
     if not there:
         names = " or ".join(f"notebooks/{name_notebook(path)}" for path in paths)
         raise ConfigurationError(f"there is nothing in cache/ yet: run {names} first")
-    table = pd.concat([pd.read_parquet(path) for path in there], ignore_index=True)
+    tables = {path: pd.read_parquet(path) for path in there}
+    for path, kept in tables.items():
+        if not {"architecture", "num_layers", "bos", "versus_chance"} <= set(kept.columns):
+            raise ConfigurationError(
+                f"{path} is of an older version of lm_eval; run notebooks/{name_notebook(path)} again"
+            )
+    table = pd.concat(tables.values(), ignore_index=True)
     for column in table.columns:
         if pd.api.types.is_string_dtype(table[column]) or table[column].dtype == object:
             table[column] = table[column].astype("object").where(table[column].notna(), None)

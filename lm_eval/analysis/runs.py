@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from lm_eval.analysis.checkpoints import architecture_of, num_layers_of
 from lm_eval.common.atomic import written_whole
 from lm_eval.common.text import short_name
 from lm_eval.config.settings import SETTING_NAMES
@@ -23,7 +24,7 @@ from lm_eval.results.result_file import FAILURE_ENDING, StoredResult, read_resul
 from lm_eval.tasks.registry import dataset_name
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 """To be raised when rows change their form."""
 
 
@@ -49,6 +50,8 @@ def describe_columns() -> dict[str, str]:
         "model": "its last part",
         "family": "what the model's name begins with",
         "size_b": "parameters, in billions; by the result, the list of models or the name",
+        "architecture": "decoder-only or encoder-decoder; by the list of models, its folder or its name",
+        "num_layers": "blocks that a segment runs through; by the result, the list of models or its folder",
         "encoding_scheme": "how contexts were cut; of schemes (and settings) that mean the same, the first",
         "num_fewshot": "shots in each context",
         "limit": "the slice of documents; None is all",
@@ -71,10 +74,11 @@ def describe_columns() -> dict[str, str]:
 
 _COLUMNS = tuple(describe_columns())
 _TEXTS = (
-    *("task", "dataset", "kind", "pretrained", "model", "family", "encoding_scheme", "limit", *SETTING_NAMES),
+    *("task", "dataset", "kind", "pretrained", "model", "family", "architecture", "encoding_scheme", "limit"),
+    *SETTING_NAMES,
     *("bos", "dtype", "data", "description", "finished", "host", "code", "path"),
 )
-_NUMBERS = ("size_b", *METRICS, *(f"{metric}_stderr" for metric in METRICS), "num_documents", "seconds")
+_NUMBERS = ("size_b", "num_layers", *METRICS, *(f"{metric}_stderr" for metric in METRICS), "num_documents", "seconds")
 
 
 def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None = None) -> Runs:
@@ -148,6 +152,8 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "model": short_name(config.pretrained),
         "family": family_of(config.pretrained),
         "size_b": _size_b(config.pretrained, run.parameters, sizes),
+        "architecture": architecture_of(config.pretrained),
+        "num_layers": run.num_layers or num_layers_of(config.pretrained),
         "encoding_scheme": config.encoding_scheme,
         "num_fewshot": config.num_fewshot,
         "limit": str(config.limit),

@@ -23,6 +23,14 @@ MAIN_SETTINGS: dict[tuple[str, str], VectorSettings] = {
     ("dist_sim", "encoder-decoder"): VectorSettings.parse(word_agg_scheme="mean", **_SIMILARITY),
 }
 """The paper's main configurations (experiment §8); what isn't named isn't set."""
+INTERVAL = 1.96
+"""Standard errors from the middle of a 95 % interval to its ends."""
+BELOW, NOT_TOLD, ABOVE = "below", "not told apart", "above"
+"""What `versus_chance` says: where a run's accuracy lies, by its 95 % interval."""
+_CLEAR = 2.0
+"""Standard errors of their difference by which a baseline must lie above chance to be a scale (experiment §8)."""
+_SAME_NUMBER = 0.01
+"""How far numbers of documents that errors imply may differ and be the same."""
 _MAY_DIFFER = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "OUT_WORD_AGG_SCHEME")
 """Settings that are looked at apart: in some schemes they have nothing to do."""
 _APART = (*SAME_BASELINE, "ADD_BOS", "bos")
@@ -34,7 +42,8 @@ class Scored:
     """Runs beside their baselines."""
 
     table: pd.DataFrame
-    """The runs with `chance`, `baseline`, `normalised`, `chance_corrected`, their `_stderr`s, and `below_chance`."""
+    """The runs with `chance`, `baseline`, `normalised`, `chance_corrected`, their `_stderr`s, `below_chance` (by the
+    accuracy alone) and `versus_chance` (`BELOW`, `NOT_TOLD` or `ABOVE`)."""
     missing: Sequence[str]
     """Baselines that runs lack, each in words; the scores of those runs are left open."""
 
@@ -49,9 +58,11 @@ def add_scores(table: pd.DataFrame) -> Scored:
 
     A run and its baseline of another dtype are only put together where neither or one of them states it.
     Standard errors are propagated as if accuracy and baseline were independent; over the same documents they mostly
-    rise and fall together, so the errors are rather too large than too small. A baseline that states no error counts as
-    exact, as most published ones do.
+    rise and fall together, so the errors are rather too large than too small. A baseline whose error can't be told
+    counts as exact. Where a baseline isn't above chance by two standard errors of their difference there is no
+    chance-corrected score.
     """
+    table = state_documents(table)
     baselines = table[is_baseline(table)].drop_duplicates([*_APART, "dtype"], keep="last")
     runs = table[~is_baseline(table)].copy()
     joined = _join(runs, baselines)
@@ -61,11 +72,44 @@ def add_scores(table: pd.DataFrame) -> Scored:
     base, base_error = runs["baseline"].where(runs["baseline"] > 0), runs["baseline_stderr"].fillna(0.0)
     runs["normalised"] = acc / base
     runs["normalised_stderr"] = np.hypot(error / base, acc / base**2 * base_error)
-    above, room = acc - runs["chance"], (base - runs["chance"]).where(base > runs["chance"])
+    chance_error = _chance_error(runs)
+    clear = base - runs["chance"] > _CLEAR * np.hypot(base_error, chance_error)
+    above, room = acc - runs["chance"], (base - runs["chance"]).where(clear)
     runs["chance_corrected"] = above / room
     runs["chance_corrected_stderr"] = np.hypot(error / room, above / room**2 * base_error)
     runs["below_chance"] = acc < runs["chance"]
-    return Scored(table=runs.reset_index(drop=True), missing=_name_missing(runs))
+    runs["versus_chance"] = _tell_from_chance(above, np.hypot(error, chance_error))
+    return Scored(table=runs.reset_index(drop=True), missing=_name_missing(runs, baselines))
+
+
+def state_documents(table: pd.DataFrame) -> pd.DataFrame:
+    """Fill in the number of documents, and errors, that older results leave open but that follow from others.
+
+    The standard error of a share says over how many documents it was taken; runs over the same slice of the same data
+    share that number, and with it the error of each follows from its accuracy. Where runs don't agree on one number,
+    nothing is filled in.
+    """
+    acc, error = table["acc"].astype(float), table["acc_stderr"].astype(float)
+    implied = acc * (1 - acc) / error.where(error > 0) ** 2 + 1
+    stated = pd.to_numeric(table["num_documents"]).astype(float)
+    known = stated.fillna(implied)
+    slices = [table[name].map(str) for name in ("dataset", "limit", "data")]
+    low, high = (known.groupby(slices).transform(which) for which in ("min", "max"))
+    number = low.round().where((high - low < _SAME_NUMBER) & ((low - low.round()).abs() < _SAME_NUMBER))
+    filled = stated.fillna(number)
+    follows = (acc * (1 - acc) / (filled - 1).where(filled > 1)) ** 0.5
+    return table.assign(num_documents=filled, acc_stderr=error.fillna(follows))
+
+
+def _chance_error(runs: pd.DataFrame) -> "pd.Series[float]":
+    """Return the standard error of guessing: documents may differ in their number of choices."""
+    return pd.to_numeric(runs["rand_acc_stderr"]).astype(float).fillna(0.0)
+
+
+def _tell_from_chance(above: "pd.Series[float]", error: Any) -> "pd.Series[str]":  # noqa: ANN401
+    """Return `BELOW`, `ABOVE` or `NOT_TOLD`, by 95 % intervals; without an error nothing is told; None: no chance."""
+    words = np.where(above > INTERVAL * error, ABOVE, np.where(above < -INTERVAL * error, BELOW, NOT_TOLD))
+    return pd.Series(words, index=above.index, dtype="object").where(above.notna(), None)
 
 
 def _join(runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
@@ -100,15 +144,36 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in SAME_BASELINE)
 
 
-def _name_missing(runs: pd.DataFrame) -> list[str]:
+def _name_missing(runs: pd.DataFrame, baselines: pd.DataFrame) -> list[str]:
+    """Return the baselines that runs lack, in words, each with what the nearest one there is of instead."""
     lacking = runs[runs["baseline"].isna()].drop_duplicates([*_APART, "dtype"])
+    there = _rows(baselines)
     words = (
         f"{row['model']}, {row['dataset']}, {row['num_fewshot']} shots"
         + (f", limit {row['limit']}" if row["limit"] != "None" else "")
         + ("" if pd.isna(row["dtype"]) else f", {row['dtype']}")
+        + _say_nearest(row, there)
         for row in _rows(lacking)
     )
     return list(dict.fromkeys(words))
+
+
+_DIFFERENCES = {
+    "dtype": "{}", "num_fewshot": "{} shots", "limit": "--limit {}", "data": "other data",
+    "description": "another description", "bos": "other tokens in front",
+}  # fmt: skip
+"""What a baseline may be of that a run is not of, in words."""
+
+
+def _say_nearest(run: Mapping[str, Any], baselines: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the model's baselines that differ in one thing are of; nothing where there are none."""
+    said: list[str] = []
+    for baseline in baselines:
+        differing = [name for name in (*SAME_BASELINE, "dtype") if str(baseline[name]) != str(run[name])]
+        differing += ["bos"] if _meant_bos(baseline) != _meant_bos(run) else []
+        if len(differing) == 1 and (name := differing[0]) in _DIFFERENCES:
+            said.append(_DIFFERENCES[name].format(baseline[name]))
+    return f" (there is one of {' and of '.join(dict.fromkeys(said))})" if said else ""
 
 
 def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
@@ -122,18 +187,6 @@ def is_main(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[boo
     chosen = (table["kind"] == kind) & _has_main_vectors(table, settings)
     chosen &= _equals(table["SEGMENT_AGG_SCHEME"], settings["SEGMENT_AGG_SCHEME"]) | one_segment
     return chosen & (_equals(table["EXAMPLE_AGG_SCHEME"], settings["EXAMPLE_AGG_SCHEME"]) | one_vector)
-
-
-def is_ablation(table: pd.DataFrame, kind: str, architecture: str) -> "pd.Series[bool]":
-    """Return which rows differ from the main configuration in what the grids of experiment §6 leave alone.
-
-    Those grids themselves run every model with and without the mean over segments and over examples, so that these
-    alone make no study of a model.
-    """
-    of_grids = pd.Series(data=True, index=table.index)
-    for name in ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME"):
-        of_grids &= _equals(table[name], None) | _equals(table[name], "mean")
-    return (table["kind"] == kind) & ~(of_grids & _has_main_vectors(table, MAIN_SETTINGS[kind, architecture].public()))
 
 
 def _has_main_vectors(table: pd.DataFrame, settings: Mapping[str, str | None]) -> "pd.Series[bool]":
@@ -150,9 +203,9 @@ def _equals(column: "pd.Series[str]", value: str | None) -> "pd.Series[bool]":
 
 
 def find_best(table: pd.DataFrame, score: str = "acc") -> pd.DataFrame:
-    """Return the best ablation of each model, task and number of shots: the row with the highest score.
+    """Return the best run of each model, dtype, task and number of shots: the row with the highest score.
 
-    Controls without a context are no ablations.
+    Controls without a context don't count.
 
     Args:
         table: runs.
@@ -160,4 +213,4 @@ def find_best(table: pd.DataFrame, score: str = "acc") -> pd.DataFrame:
     """
     runs = table[table["encoding_scheme"] != "no_context"]
     ranked = runs.dropna(subset=[score]).sort_values(score, kind="stable")
-    return ranked.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "limit", "data"], keep="last")
+    return ranked.drop_duplicates(["kind", "task", "pretrained", "dtype", "num_fewshot", "limit", "data"], keep="last")

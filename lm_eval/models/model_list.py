@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -37,6 +38,8 @@ class ListedModel:
     """Parameters, in billions."""
     study: str
     """Which study it belongs to: the paper's, or the earlier one's that had more models."""
+    num_layers: int | None = None
+    """Blocks that a segment runs through; None where the list doesn't say."""
 
     def __post_init__(self) -> None:
         if not self.name or not self.study:
@@ -45,9 +48,13 @@ class ListedModel:
             raise ValueError(f"arch_type must be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}")
         if not 0 < self.size_b < math.inf:
             raise ValueError(f"size_b must be a positive number (billions of parameters), got {self.size_b}")
+        if self.num_layers is not None and self.num_layers < 1:
+            raise ValueError(f"layers must be a positive integer (blocks), got {self.num_layers}")
 
 
 _COLUMNS = ("model", "family", "arch_type", "size_b", "study")
+_NUM_LAYERS = "layers"
+"""A column that a list of one's own may lack."""
 
 
 def read_model_list(path: Path = MODEL_LIST) -> list[ListedModel]:
@@ -63,9 +70,8 @@ def read_model_list(path: Path = MODEL_LIST) -> list[ListedModel]:
             if lacking := [column for column in _COLUMNS if column not in (reader.fieldnames or ())]:
                 raise ConfigurationError(f"{path}: column {', '.join(lacking)} is missing")
             for row in reader:
-                model = _read_line(
-                    {column: row[column] or "" for column in _COLUMNS}, f"{path}, line {reader.line_num}"
-                )
+                cells = {column: row.get(column) or "" for column in (*_COLUMNS, _NUM_LAYERS)}
+                model = _read_line(cells, f"{path}, line {reader.line_num}")
                 if model.name in models:
                     raise ConfigurationError(f"{path}, line {reader.line_num}: {model.name} is listed twice")
                 models[model.name] = model
@@ -79,8 +85,12 @@ def _read_line(row: dict[str, str], source: str) -> ListedModel:
         size_b = float(row["size_b"])
     except ValueError as error:
         raise ConfigurationError(f"{source}: size_b must be a number, got {row['size_b']!r}") from error
+    layers = row[_NUM_LAYERS]
+    if not re.fullmatch(r"-?\d*", layers):
+        raise ConfigurationError(f"{source}: layers must be an integer (blocks), got {layers!r}")
+    num_layers = int(layers) if layers else None
     try:
-        return ListedModel(row["model"], row["family"], row["arch_type"], size_b, row["study"])  # type: ignore[arg-type]
+        return ListedModel(row["model"], row["family"], row["arch_type"], size_b, row["study"], num_layers)  # type: ignore[arg-type]
     except ValueError as error:
         raise ConfigurationError(f"{source}: {error}") from error
 

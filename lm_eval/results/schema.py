@@ -104,6 +104,8 @@ class RunRecord(FileModel):
     """The version of the code, in older files."""
     dtype: TextIfStated = None
     parameters: IntegerIfStated = None
+    num_layers: IntegerIfStated = None
+    """Blocks that a segment runs through."""
     num_documents: IntegerIfStated = None
     vectors_per_context: Annotated[float | None, AS_STATED] = None
     tokens_per_vector: Annotated[float | None, AS_STATED] = None

@@ -146,6 +146,7 @@ def _made_on(model: LanguageModel) -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(device) for device in model.gpus],
         "dtype": dtype_name(model.dtype),
         "parameters": model.network.num_parameters(),
+        "num_layers": model.num_layers,
         "command_line": command_line(),
         "code": code_version(),
         "packages": package_versions(),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main
+from lm_eval.analysis.scores import add_scores, find_best, is_baseline, is_main, state_documents
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import VectorSettings
 from tests.support.published_study import SETTINGS, read_csv
@@ -30,20 +30,21 @@ def test_errors_are_propagated_as_a_simulation_finds_them():
 
 
 @pytest.mark.parametrize(
-    ("difference", "missing"),
+    ("difference", "nearest"),
     [
-        ({"num_fewshot": 0}, "model, hellaswag, 5 shots, float32"),
-        ({"pretrained": "other/model"}, "model, hellaswag, 5 shots, float32"),
-        ({"limit": "100"}, "model, hellaswag, 5 shots, float32"),
-        ({"data": "abd"}, "model, hellaswag, 5 shots, float32"),
-        ({"dtype": "bfloat16"}, "model, hellaswag, 5 shots, float32"),
-        ({"description": "Read."}, "model, hellaswag, 5 shots, float32"),
-        ({"DECODING_SCHEME": "parameterless_attention"}, "model, hellaswag, 5 shots, float32"),
+        ({"num_fewshot": 0}, " (there is one of 0 shots)"),
+        ({"pretrained": "other/model"}, ""),
+        ({"limit": "100"}, " (there is one of --limit 100)"),
+        ({"data": "abd"}, " (there is one of other data)"),
+        ({"dtype": "bfloat16"}, " (there is one of bfloat16)"),
+        ({"description": "Read."}, " (there is one of another description)"),
+        ({"dtype": "bfloat16", "num_fewshot": 0}, ""),
+        ({"DECODING_SCHEME": "parameterless_attention"}, ""),
     ],
 )
-def test_a_baseline_of_something_else_is_none_and_the_missing_one_is_named(difference, missing):
+def test_a_baseline_of_something_else_is_none_and_the_missing_one_is_named(difference, nearest):
     scored = add_scores(table_of({}, {**BASELINE, **difference}))
-    assert missing in scored.missing
+    assert f"model, hellaswag, 5 shots, float32{nearest}" in scored.missing
     assert np.isnan(scored.table["normalised"][0])
     assert np.isnan(scored.table["chance_corrected"][0])
 
@@ -145,6 +146,42 @@ def test_the_control_without_context_is_never_a_baseline():
     assert list(is_baseline(table)) == [False, True]
     (row,) = add_scores(table).table.to_dict("records")
     assert (row["encoding_scheme"], row["normalised"]) == ("no_context", pytest.approx(0.6))
+
+
+@pytest.mark.parametrize(
+    ("acc", "state"), [(0.28, "above"), (0.265, "not told apart"), (0.235, "not told apart"), (0.22, "below")]
+)
+def test_where_a_run_lies_against_chance_is_told_by_its_interval(acc, state):
+    assert list(add_scores(table_of({"acc": acc}, BASELINE)).table["versus_chance"]) == [state]  # 1.96 * 0.01
+
+
+def test_without_an_error_no_run_is_told_apart_from_chance():
+    rows = ({"acc": 0.4, "acc_stderr": None}, {"dataset": "webqs", "rand_acc": None})
+    assert list(add_scores(table_of(*rows)).table["versus_chance"]) == ["not told apart", None]
+
+
+@pytest.mark.parametrize(("acc", "has_score"), [(0.2899, False), (0.2901, True)])
+def test_a_baseline_must_be_clear_of_chance_by_two_standard_errors(acc, has_score):
+    (row,) = add_scores(table_of({}, {**BASELINE, "acc": acc, "acc_stderr": 0.02})).table.to_dict("records")
+    assert np.isfinite(row["chance_corrected"]) == has_score
+    assert np.isfinite(row["normalised"])
+
+
+def test_what_an_older_file_leaves_open_follows_from_runs_over_the_same_documents():
+    """The error of 0.4 over 601 documents is 0.02, so that of 0.5 is sqrt(0.25 / 600)."""
+    table = table_of({"acc_stderr": 0.02}, {"acc": 0.5, "acc_stderr": None, "num_fewshot": 0})
+    filled = state_documents(table)
+    assert list(filled["num_documents"]) == pytest.approx([601, 601])
+    assert list(filled["acc_stderr"]) == pytest.approx([0.02, np.sqrt(0.25 / 600)])
+    other = state_documents(table.assign(data=["abc", "other"]))
+    assert np.isnan(other["acc_stderr"][1])
+    at_odds = table_of({"acc_stderr": 0.02}, {"acc_stderr": 0.03}, {"acc_stderr": None})
+    assert np.isnan(state_documents(at_odds)["acc_stderr"][2])
+
+
+def test_the_best_of_a_model_is_told_for_each_dtype_by_itself():
+    table = table_of({"acc": 0.3}, {"acc": 0.6}, {"acc": 0.5, "dtype": "bfloat16"})
+    assert sorted(find_best(table)["acc"]) == [0.5, 0.6]
 
 
 @pytest.mark.parametrize(

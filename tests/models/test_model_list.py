@@ -88,6 +88,11 @@ HEAD = "model,family,arch_type,size_b,study\n"
         (HEAD + "a/b,gpt2,decoder-only,big,paper\n", r"line 2: size_b must be a number, got 'big'"),
         (HEAD + "a/b,gpt2,decoder-only,0,paper\n", r"line 2: size_b must be a positive number .* got 0"),
         (HEAD + "a/b,gpt2,decoder,1,paper\n", r"line 2: arch_type must be one of decoder-only, encoder-decoder, got"),
+        (
+            "layers," + HEAD + "x,a/b,gpt2,decoder-only,1,mine\n",
+            r"line 2: layers must be an integer \(blocks\), got 'x'",
+        ),
+        ("layers," + HEAD + "0,a/b,gpt2,decoder-only,1,mine\n", r"line 2: layers must be a positive integer .* got 0"),
         (HEAD + "a/b,gpt2,decoder-only,1\n", r"line 2: model and study must not be empty"),
         (HEAD + 2 * "a/b,gpt2,decoder-only,1,mine\n", r"line 3: a/b is listed twice"),
     ],
@@ -149,7 +154,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_listed_sizes_and_families_are_those_of_the_models(name):
+def test_listed_sizes_depths_and_families_are_those_of_the_models(name):
     config = CONFIGS[name]
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with torch.device("meta"):
@@ -159,3 +164,4 @@ def test_listed_sizes_and_families_are_those_of_the_models(name):
     (listed,) = [model for model in read_model_list(MODEL_LIST) if model.name == name]
     assert listed.size_b == pytest.approx(real / 1e9, rel=0.01)
     assert listed.family == config.model_type
+    assert listed.num_layers == (config.num_layers if config.is_encoder_decoder else config.num_hidden_layers)

@@ -11,10 +11,10 @@ from lm_eval.config.run_config import RunConfig
 from lm_eval.results.result_file import config_content
 
 
-def result_of(config: RunConfig, acc: float = 0.5, *, older: bool = True, **run) -> dict:
+def result_of(config: RunConfig, acc: float = 0.5, *, older: bool = True, error: float = 0.1, **run) -> dict:
     """A result; of the newer form with an identity made up."""
     content = {
-        "results": {config.task: {"acc": acc, "acc_stderr": 0.1, "rand_acc": 0.25, "rand_acc_stderr": 0.0}},
+        "results": {config.task: {"acc": acc, "acc_stderr": error, "rand_acc": 0.25, "rand_acc_stderr": 0.0}},
         "versions": {config.task: 0},
         "config": config_content(config),
     }
@@ -42,6 +42,7 @@ def table_of(*rows: dict) -> pd.DataFrame:
         "kind": "dist_gen",
         "pretrained": "some/model",
         "model": "model",
+        "architecture": "decoder-only",
         "encoding_scheme": "concat_all_examples",
         "num_fewshot": 5,
         "limit": "None",

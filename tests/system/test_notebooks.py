@@ -102,7 +102,7 @@ def test_all_notebooks_run_on_what_the_scripts_have_made(demo_run, tmp_path, ker
     charts = {path.name for path in (tmp_path / "notebooks" / "charts").glob("*.png")}
     for test in ("gen", "sim"):
         assert {f"dist_{test}_main.png", f"dist_{test}_scaling.png", f"dist_{test}_gpt_main.png"} <= charts
-        assert {f"dist_{test}_t5_best_5_shots.png", f"dist_{test}_t5_ablations.png"} <= charts
+        assert {f"dist_{test}_t5_best_5_shots.png", f"dist_{test}_t5_effects.png"} <= charts
     kept = pd.read_parquet(tmp_path / "cache" / "dist_gen_t5.parquet")
     assert set(kept["model"]) == {"demo-t5"}
     assert kept["normalised"].notna().all()
@@ -136,6 +136,7 @@ def test_notebooks_run_on_the_published_study(study_dir, tmp_path, kernels):
     assert "21 models over all documents" in of_both
     names = {path.name for path in (tmp_path / "notebooks" / "charts").iterdir()}
     assert {"dist_sim_gpt_layer_map.pdf", "dist_sim_gpt_best_5_shots.html", "dist_sim_main.png"} <= names
+    assert {"dist_sim_gpt_all_5_shots.png", "dist_sim_gpt_effects.png", "dist_sim_at_a_glance.png"} <= names
 
 
 @pytest.mark.slow
@@ -168,11 +169,13 @@ def test_ones_own_results_come_before_the_demos_and_are_never_mixed_with_them(tm
 
 def test_runs_over_other_documents_are_left_out_and_counted():
     table = pd.DataFrame({"limit": ["None", "20", "None"], "pretrained": "m", "model": "m", "num_fewshot": 5})
-    table["baseline"] = [0.5, 0.5, None]
+    table["baseline"], table["dtype"] = [0.5, 0.5, None], ["float32", "float32", None]
     chosen = choose_documents(table)
     assert len(chosen.table) == 2
     assert chosen.remarks[1:] == ["runs over other documents were left out: 1 of --limit 20", "no baseline: m, 5 shots"]
     assert len(choose_documents(table, "20").table) == 1
+    mixed = choose_documents(table.assign(dtype=["float32", "float32", "bfloat16"]))
+    assert mixed.remarks[-1] == "no baseline: m (bfloat16), 5 shots"
     with pytest.raises(ConfigurationError, match="no runs of --limit 30; there are some of None, 20"):
         choose_documents(table, "30")
 
@@ -197,5 +200,10 @@ def test_a_table_is_kept_as_it_was(reference, tmp_path):
     path = tmp_path / "t.parquet"
     prepared.table.to_parquet(path)
     pd.testing.assert_frame_equal(read_tidy([path, tmp_path / "none.parquet"]), prepared.table)
+    prepared.table.drop(columns="versus_chance").to_parquet(tmp_path / "dist_sim_gpt.parquet")
+    with pytest.raises(
+        ConfigurationError, match=r"older version of lm_eval; run notebooks/dist_sim_charts_gpt.ipynb ag"
+    ):
+        read_tidy([tmp_path / "dist_sim_gpt.parquet"])
     with pytest.raises(ConfigurationError, match=r"no runs of hellaswag_d \(encoder-decoder nothing\)"):
         prepare([reference / "legacy_results"], "hellaswag_d", "encoder-decoder", models=["nothing"])

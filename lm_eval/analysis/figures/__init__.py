@@ -5,9 +5,11 @@ handed to `score_toggle.with_toggle`; name it below for notebooks, and in `galle
 from `labels`, its colours from `style`, what stands around its panels from `layout`.
 """
 
-from lm_eval.analysis.figures.ablations import ablations
+from lm_eval.analysis.figures.at_a_glance import at_a_glance
 from lm_eval.analysis.figures.bars import main_bars
 from lm_eval.analysis.figures.best_table import best_settings, best_table
+from lm_eval.analysis.figures.depth_lines import depth_lines
+from lm_eval.analysis.figures.effects import effects
 from lm_eval.analysis.figures.export import save
 from lm_eval.analysis.figures.gallery import draw_all
 from lm_eval.analysis.figures.layer_heat_map import layer_heat_map
@@ -15,12 +17,15 @@ from lm_eval.analysis.figures.layer_lines import layer_lines
 from lm_eval.analysis.figures.parallel_categories import parallel_settings
 from lm_eval.analysis.figures.scaling import scaling
 from lm_eval.analysis.figures.selection import largest_study
+from lm_eval.analysis.figures.specification_curve import specification_curve
 
 __all__ = [
-    "ablations",
+    "at_a_glance",
     "best_settings",
     "best_table",
+    "depth_lines",
     "draw_all",
+    "effects",
     "largest_study",
     "layer_heat_map",
     "layer_lines",
@@ -28,4 +33,5 @@ __all__ = [
     "parallel_settings",
     "save",
     "scaling",
+    "specification_curve",
 ]

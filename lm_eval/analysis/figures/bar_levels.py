@@ -4,13 +4,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.bar_panel import BarPanel
-from lm_eval.analysis.figures.labels import say, varying_settings
-from lm_eval.analysis.figures.score_toggle import NORMALISED, Score
-from lm_eval.analysis.figures.selection import best_ablations
-from lm_eval.analysis.figures.style import BEST, CONTROL, DASH_DOTTED, DASHED, FAINT, INK
+from lm_eval.analysis.figures.labels import say_run
+from lm_eval.analysis.figures.score_toggle import ACCURACY, NORMALISED, Score
+from lm_eval.analysis.figures.style import BEST, CONTROL, DASH_DOTTED, DASHED, FAINT, INK, SMALL, size_of
+from lm_eval.analysis.findings import count_tried
 
-BEST_LABEL = "best ablation"
-_STAR = {"symbol": "star", "size": 12, "color": BEST, "line": {"color": INK, "width": 1}}
+BEST_LABEL = "best run, of how many"
+_STAR = {"symbol": "star", "color": BEST, "line": {"color": INK, "width": 1}}
 
 
 def add_chance(panel: BarPanel) -> None:
@@ -34,12 +34,13 @@ def add_controls(panel: BarPanel, controls: pd.DataFrame) -> None:
 
 def _control_levels(runs: pd.DataFrame, controls: pd.DataFrame, score: Score) -> dict[str, float]:
     """Return the controls' scores, held against the baseline of a panel's shots."""
-    baselines = runs.dropna(subset=["baseline"]).drop_duplicates("pretrained", keep="last")
+    if score is ACCURACY:
+        return _by_model(controls.assign(level=controls["acc"]))
+    baselines = runs.dropna(subset=[score.column]).drop_duplicates("pretrained", keep="last")
     known = controls[["pretrained", "acc", "chance"]].merge(baselines[["pretrained", "baseline"]], on="pretrained")
     if score is NORMALISED:
         return _by_model(known.assign(level=known["acc"] / known["baseline"]))
-    room = (known["baseline"] - known["chance"]).where(known["baseline"] > known["chance"])
-    return _by_model(known.assign(level=(known["acc"] - known["chance"]) / room))
+    return _by_model(known.assign(level=(known["acc"] - known["chance"]) / (known["baseline"] - known["chance"])))
 
 
 def _by_model(rows: pd.DataFrame) -> dict[str, float]:
@@ -49,33 +50,38 @@ def _by_model(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def add_baseline(panel: BarPanel) -> None:
-    """Draw the baseline through the whole panel."""
-    ends = [min(panel.models.values()) - 0.6, max(panel.models.values()) + 0.6]
+    """Draw the baseline: through the whole panel where it is 1, of accuracies that of each model."""
     line = {"color": FAINT, "width": 2, "dash": DASHED}
+    if not panel.score.has_one_scale:
+        levels = _by_model(panel.runs.assign(level=panel.score.baseline(panel.runs)))
+        if levels:
+            panel.add_levels(levels, "baseline", line, rank=20)
+        return
+    ends = [min(panel.models.values()) - 0.6, max(panel.models.values()) + 0.6]
     panel.add(go.Scatter(x=ends, y=[1, 1], mode="lines", line=line, hoverinfo="skip"), "baseline = 1", rank=20)
 
 
 def add_best(panel: BarPanel) -> None:
-    """Draw the best run of each model that was ablated (`selection.best_ablations`)."""
-    runs, score = panel.runs, panel.score
-    best = best_ablations(runs, score.column)
+    """Draw the best of all runs of each model, with how many these are; the star of many is larger."""
+    score = panel.score
+    best = count_tried(panel.runs, score.column)
     if best.empty:
         return
-    levels = dict(zip(best["pretrained"], best[score.column].astype(float), strict=True))
-    line = {"color": BEST, "width": 2.5, "dash": "dot"}
-    key = go.Scatter(x=[None], y=[None], mode="lines+markers", line=line, marker=_STAR)
-    panel.add(key, BEST_LABEL, rank=23)
-    panel.add_levels(levels, BEST_LABEL, line, rank=23)
-    tried = runs.dropna(subset=[score.column]).groupby("pretrained").size()
-    varying = [name for name in varying_settings(runs) if name != "DECODING_SCHEME"]
-    hover = [
-        f"best of {tried[run['pretrained']]} runs of {run['model']}: {run[score.column]:.3f}<br>"
-        + ", ".join(say(name, run[name]) for name in varying)
-        for run in best.to_dict("records")
-    ]
-    x = [panel.models[pretrained] for pretrained in levels]
-    y = list(levels.values())
-    stars = go.Scatter(x=x, y=y, mode="markers", marker=_STAR, hovertext=hover, hoverinfo="text")
+    numbers = [int(number) for number in best["num_runs"]]
+    runs = best.to_dict("records")
+    heads = [f"the best of {number:,} {'run' if number == 1 else 'runs'}" for number in numbers]
+    stars = go.Scatter(
+        x=[panel.models[run["pretrained"]] for run in runs],
+        y=best[score.column],
+        mode="markers+text",
+        marker={**_STAR, "size": [size_of(number) for number in numbers], "opacity": 1},
+        text=[f"{number:,}" for number in numbers],
+        textposition="top center",
+        textfont={"size": SMALL - 3, "color": INK},
+        hovertext=[say_run(run, score, head=head) for run, head in zip(runs, heads, strict=True)],
+        hoverinfo="text",
+        cliponaxis=False,
+    )
     panel.add(stars, BEST_LABEL, rank=23)
 
 
@@ -90,9 +96,9 @@ def add_published(panel: BarPanel, published: pd.DataFrame) -> None:
         return
     kind, task, number = panel.runs[["kind", "task", "num_fewshot"]].iloc[0]
     chosen = (published["kind"] == kind) & (published["task"] == task) & (published["num_fewshot"] == number)
-    chosen &= published["pretrained"].isin(list(panel.models))
     chosen &= published["encoding_scheme"].isin(list(panel.offsets))
-    values = published[chosen]
+    names = panel.runs[["checkpoint", "pretrained"]].drop_duplicates()
+    values = published[chosen].rename(columns={"pretrained": "checkpoint"}).merge(names, on="checkpoint")
     if values.empty:
         return
     middles, offsets = values["pretrained"].map(panel.models), values["encoding_scheme"].map(panel.offsets)
@@ -101,6 +107,7 @@ def add_published(panel: BarPanel, published: pd.DataFrame) -> None:
         y=values["normalised"].astype(float),
         mode="markers",
         marker={"symbol": "diamond-open", "size": 8, "color": INK, "line": {"width": 2}},
-        hovertemplate="published: %{y:.3f}<extra></extra>",
+        hovertext=[f"published: {value:.3f}" for value in values["normalised"]],
+        hoverinfo="text",
     )
     panel.add(trace, "published", rank=25)

@@ -8,9 +8,12 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from lm_eval.analysis.figures.labels import say_number, say_run
+from lm_eval.analysis.figures.layout import error_bars
 from lm_eval.analysis.figures.panels import Panels
 from lm_eval.analysis.figures.score_toggle import Score
-from lm_eval.analysis.figures.style import FAINT, INK, Look, look_of, place_of, sort_schemes
+from lm_eval.analysis.figures.style import INK, STATES, Look, fills, key_of, look_of, place_of, sort_schemes
+from lm_eval.analysis.scores import ABOVE, BELOW
 
 _GROUP = 0.84
 """Of the distance between two models, what their bars fill."""
@@ -50,59 +53,52 @@ class BarPanel:
             middle = self.models[pretrained]
             x += [middle - _HALF_LEVEL, middle + _HALF_LEVEL, None]
             y += [level, level, None]
-        trace = go.Scatter(x=x, y=y, mode="lines", line=line, hovertemplate=f"{name}: %{{y:.3f}}<extra></extra>")
+        texts = [None if level is None else f"{name}: {say_number(level)}" for level in y]
+        trace = go.Scatter(x=x, y=y, mode="lines", line=line, hovertext=texts, hoverinfo="text")
         self.add(trace, name, rank=rank)
 
 
 def add_bars(panel: BarPanel) -> None:
-    """Draw a bar for each run of a main configuration: filled, or hollow where it lies below chance."""
+    """Draw a bar for each run of a main configuration, by where it lies against chance: filled, pale or hollow."""
     main = panel.main
     for scheme in panel.offsets:
         of_scheme = main[(main["encoding_scheme"] == scheme) & main[panel.score.column].notna()]
-        is_below = of_scheme["below_chance"].astype(bool)
+        states = of_scheme["versus_chance"].fillna(ABOVE)
         label = look_of(scheme).label
-        panel.add(_bars(panel, of_scheme[~is_below], scheme), label, rank=place_of(scheme))
-        if is_below.any():
-            trace = _bars(panel, of_scheme[is_below], scheme, hollow=True)
-            panel.panels.add(panel.row, trace.update(legendgroup=label, showlegend=False, name=label))
-            square = {"symbol": "square-open", "size": 13, "color": FAINT, "line": {"width": 2}}
-            key = go.Scatter(x=[None], y=[None], mode="markers", marker=square)
-            panel.add(key, "hollow: below chance", rank=30)
+        panel.add(_bars(panel, of_scheme[states == ABOVE], scheme, ABOVE), label, rank=place_of(scheme))
+        for rank, (state, name) in enumerate(STATES.items(), start=30):
+            if (states == state).any():
+                trace = _bars(panel, of_scheme[states == state], scheme, state)
+                panel.panels.add(panel.row, trace.update(legendgroup=label, showlegend=False, name=label))
+                key = go.Scatter(x=[None], y=[None], mode="markers", marker=key_of(state))
+                panel.add(key, name, rank=rank)
 
 
-def _bars(panel: BarPanel, runs: pd.DataFrame, scheme: str, *, hollow: bool = False) -> go.Bar:
+def _bars(panel: BarPanel, runs: pd.DataFrame, scheme: str, state: str) -> go.Bar:
     """Return the bars of a scheme; without runs an empty trace, so that the legend names it all the same."""
-    look, score = look_of(scheme), panel.score
-    errors = [0.0] if runs.empty else runs[score.error].fillna(0.0)
+    score = panel.score
     return go.Bar(
         x=[None] if runs.empty else runs["pretrained"].map(panel.models).astype(float) + panel.offsets[scheme],
         y=[None] if runs.empty else runs[score.column],
         width=_GROUP / len(panel.offsets) * 0.92,
-        error_y={"type": "data", "array": errors, "color": INK, "thickness": 1.3, "width": 2},
-        marker=_fill(look, hollow=hollow),
-        hovertext=[_say_run(run, look, score) for run in runs.to_dict("records")],
+        error_y=error_bars(runs[score.error]),
+        marker=_fill(look_of(scheme), state),
+        hovertext=[say_run(run, score) for run in runs.to_dict("records")],
         hoverinfo="text",
     )
 
 
-def _fill(look: Look, *, hollow: bool) -> dict[str, Any]:
+def _fill(look: Look, state: str) -> dict[str, Any]:
+    (paint,) = fills(look.colour, [state])
     pattern = {
         "shape": look.pattern,
         "fillmode": "replace",
-        "fgcolor": look.colour if hollow else "white",
-        "bgcolor": "white" if hollow else look.colour,
+        "fgcolor": look.colour if state == BELOW else "white",
+        "bgcolor": paint,
         "size": 7,
         "solidity": 0.22,
     }
-    line = {"color": look.colour, "width": 2 if hollow else 0.8}
-    return {"color": "white" if hollow else look.colour, "line": line, "pattern": pattern}
-
-
-def _say_run(run: Mapping[Hashable, Any], look: Look, score: Score) -> str:
-    return (
-        f"{run['model']}, {look.label}<br>{score.label} {run[score.column]:.3f} ± {run[score.error]:.3f}"
-        f"<br>acc {run['acc']:.3f}, baseline {run['baseline']:.3f}"
-    )
+    return {"color": paint, "line": {"color": look.colour, "width": 0.8 if state == ABOVE else 1.8}, "pattern": pattern}
 
 
 def add_missing(panel: BarPanel) -> None:
@@ -130,5 +126,5 @@ def _say_missing(run: Mapping[Hashable, Any] | None, score: Score) -> str | None
     if run is None:
         return "no run"
     if pd.isna(run[score.column]):
-        return f"acc {run['acc']:.3f}, but no baseline above chance to hold it against"
+        return f"acc {run['acc']:.3f}, but no baseline clear of chance to hold it against"
     return None

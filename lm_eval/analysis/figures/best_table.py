@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from lm_eval.analysis.figures.labels import name_test, say, say_constant, varying_settings
-from lm_eval.analysis.figures.layout import new_layout
+from lm_eval.analysis.figures.labels import name_test, say, say_constant, say_data, say_number, varying_settings
+from lm_eval.analysis.figures.layout import lines, new_layout
 from lm_eval.analysis.figures.selection import check, is_control, sort_models
 from lm_eval.analysis.figures.style import GRID, SMALL
-from lm_eval.analysis.scores import find_best
+from lm_eval.analysis.findings import count_tried
+from lm_eval.analysis.scores import BELOW, NOT_TOLD
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.labels import NOTHING, SHORT_LABELS
+from lm_eval.results.labels import SHORT_LABELS
 
 _ROW_PX = 30
 _LETTER_PX = 9.4
@@ -20,7 +21,8 @@ _LINE_PX = 22
 """Of a further line in a row, and of a line of the header."""
 _SETTINGS_LETTERS = 44
 """Of a line of settings."""
-_SCORES = {"normalised": "norm-<br>alised", "chance_corrected": "chance-<br>corr."}
+_MARKS = {BELOW: ("*", "below chance"), NOT_TOLD: ("?", "not told from chance")}
+_SCORES = {"chance_corrected": "chance-<br>corr.", "normalised": "norm-<br>alised"}
 
 
 def best_settings(table: pd.DataFrame) -> pd.DataFrame:
@@ -32,14 +34,13 @@ def best_settings(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ConfigurationError: an empty or mixed table, or one without scores.
     """
-    runs = check(table)[~is_control(table)].dropna(subset=["acc"])
-    best = find_best(runs).drop_duplicates(["pretrained", "num_fewshot"], keep="last")
+    runs = check(table)
+    runs = runs[~is_control(runs)].dropna(subset=["acc"])
+    best = count_tried(runs, "acc").drop_duplicates(["pretrained", "num_fewshot"], keep="last")
     if best.empty:
         raise ConfigurationError("no runs with an accuracy in the table")
-    counts = runs.groupby(["pretrained", "num_fewshot"]).size().rename("num_runs").reset_index()
     places = {name: place for place, name in enumerate(sort_models(runs)["pretrained"])}
-    joined = best.merge(counts, on=["pretrained", "num_fewshot"])
-    order = joined.assign(place=joined["pretrained"].map(places)).sort_values(["place", "num_fewshot"])
+    order = best.assign(place=best["pretrained"].map(places)).sort_values(["place", "num_fewshot"])
     return order.drop(columns="place").reset_index(drop=True)
 
 
@@ -56,32 +57,34 @@ def best_table(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
     best = best_settings(table)
     columns = _columns(best)
     widths = [_width(label, values) for label, values in columns.items()]
+    width = int(max(500, sum(widths) + 30))
     same = say_constant(best)
-    notes = [f"the same in all: {same}"] if same else []
-    notes.append("runs: of how many it is the best" + ("; *: below chance" if best["below_chance"].any() else ""))
-    lines = [text.count("<br>") for text in columns.get("settings", [])]
+    marks = {state: text for state, text in _MARKS.items() if (best["versus_chance"] == state).any()}
+    how = "".join(f"; {mark} {state_in_words}" for mark, state_in_words in marks.values())
+    notes = [f"the same in all: {same}" if same else "", f"runs: of how many it is the best{how}", say_data(best)]
+    rows = [text.count("<br>") for text in columns.get("settings", [])]
     layout = new_layout(
         title or f"{name_test(table)}: best settings",
-        plot_height=_ROW_PX * len(best) + sum(_LINE_PX * number + 5 * bool(number) for number in lines) + 80,
-        subtitle="<br>".join(notes),
+        plot_height=_ROW_PX * len(best) + sum(_LINE_PX * number + 5 * bool(number) for number in rows) + 80,
+        subtitle=lines(*notes, width=width),
         above=10,
         below=12,
     )
-    margin, width = {**layout["margin"], "l": 10, "r": 10}, int(max(500, sum(widths) + 30))
+    margin = {**layout["margin"], "l": 10, "r": 10}
     return go.Figure(_fill_table(columns, widths), layout={**layout, "width": width, "margin": margin})
 
 
 def _columns(best: pd.DataFrame) -> dict[str, list[str]]:
     """Return the cells of each column, by its label."""
-    marks = ["*" if below else "" for below in best["below_chance"].astype(bool)]
+    marks = [_MARKS[state][0] if state in _MARKS else "" for state in best["versus_chance"]]
     columns: dict[str, list[str]] = {
         "model": [str(name) for name in best["model"]],
         "shots": [str(number) for number in best["num_fewshot"]],
-        "runs": [str(number) for number in best["num_runs"]],
-        "acc": [f"{_say_number(value)}{mark}" for value, mark in zip(best["acc"], marks, strict=True)],
+        "runs": [f"{number:,}" for number in best["num_runs"]],
+        "acc": [f"{say_number(value)}{mark}" for value, mark in zip(best["acc"], marks, strict=True)],
     }
     for column, label in _SCORES.items():
-        columns[label] = [_say_number(value) for value in best[column]]
+        columns[label] = [say_number(value) for value in best[column]]
     varying = varying_settings(best)
     if "encoding_scheme" in varying:
         columns["scheme"] = [say("encoding_scheme", scheme) for scheme in best["encoding_scheme"]]
@@ -98,10 +101,6 @@ def _fill_table(columns: Mapping[str, list[str]], widths: list[float]) -> go.Tab
         header={"values": [f"<b>{label}</b>" for label in columns], "height": 2 * _LINE_PX, **common},
         cells={"values": list(columns.values()), "height": _ROW_PX, **common},
     )
-
-
-def _say_number(value: float | None) -> str:
-    return NOTHING if pd.isna(value) else f"{value:.3f}".replace("-", "−")  # noqa: RUF001
 
 
 def _width(label: str, values: list[str]) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.score_toggle import without_buttons
+from lm_eval.analysis.figures.style import CONFIG
 from lm_eval.common.atomic import written_whole
 from lm_eval.errors import ConfigurationError
 
@@ -36,7 +37,7 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
         target = base.with_name(base.name + ending)
         with written_whole(target, ending=ending) as temporary:
             if ending == ".html":
-                figure.write_html(temporary, include_plotlyjs="directory")
+                figure.write_html(temporary, include_plotlyjs="directory", config=CONFIG)
             else:
                 _write_still(still, temporary, scale=_SCALE if ending == ".png" else 1)
         written.append(target)

@@ -1,13 +1,18 @@
 """The best score at each layer and value of a setting, as a heat map."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 import plotly.graph_objects as go
 
+from lm_eval.analysis.figures.labels import say_data, say_run
 from lm_eval.analysis.figures.layer_runs import LAYER, VALUE, LayerRuns, label_layers
-from lm_eval.analysis.figures.layout import new_layout
+from lm_eval.analysis.figures.layout import lines, new_layout
 from lm_eval.analysis.figures.panels import Panels
 from lm_eval.analysis.figures.score_toggle import Score, with_toggle
 from lm_eval.analysis.figures.style import COLOUR_SCALE, SMALL
+from lm_eval.analysis.scores import BELOW, NOT_TOLD
+from lm_eval.results.labels import LABELS
 
 _ROW_PX = 27
 _LOWEST_PX = 110
@@ -24,7 +29,9 @@ _EMPTY = "#f0f0f0"
 def layer_heat_map(
     table: pd.DataFrame, *, by: str = "WORD_AGG_SCHEME", model: str | None = None, title: str | None = None
 ) -> go.Figure:
-    """Draw the best score at each layer and value of a setting as colours; a cross marks a best one below chance.
+    """Draw the best score at each layer and value of a setting as colours.
+
+    A cross marks a best run below chance, a dot one that can't be told from it.
 
     Args:
         table: runs with their scores, of one test and task.
@@ -47,8 +54,14 @@ def _draw(runs: LayerRuns, title: str, score: Score) -> go.Figure:
     panels = Panels(runs.shots, max(_ROW_PX * len(values), _LOWEST_PX), _GAP_PX)
     for row, of_shots in enumerate(best, start=1):
         panels.add(row, _cells(of_shots, score, values=values, layers=layers))
-        panels.add(row, _crosses(of_shots))
-    subtitle = f"{runs.subtitle}<br>cross: even the best is below chance; pale: no run"
+        for mark in _marks(of_shots):
+            panels.add(row, mark)
+    subtitle = lines(
+        f"the best run at each layer, by {LABELS[runs.by]}, whatever its other settings",
+        "cross: even the best is below chance; dot: not told from chance; pale: no run",
+        say_data(table),
+        runs.apart,
+    )
     layout = new_layout(title, plot_height=panels.plot_height, subtitle=subtitle, below=90)
     names = _LETTER_PX * max(len(value) for value in values)
     width = max(layout["width"], int(names + _COLUMN_PX * len(layers)) + _BAR_PX)
@@ -66,22 +79,29 @@ def _draw(runs: LayerRuns, title: str, score: Score) -> go.Figure:
 
 
 def _cells(best: pd.DataFrame, score: Score, *, values: list[str], layers: list[str]) -> go.Heatmap:
-    def spread(column: str) -> pd.DataFrame:
-        return best.pivot(index=VALUE, columns=LAYER, values=column).reindex(index=values, columns=layers)
-
+    scores = best.pivot(index=VALUE, columns=LAYER, values=score.column).reindex(index=values, columns=layers)
+    said = {
+        (run[VALUE], run[LAYER]): say_run(run, score, head=f"the best of {run['num_runs']:,} runs at this layer")
+        for run in best.to_dict("records")
+    }
     return go.Heatmap(
         x=layers,
         y=values,
-        z=spread(score.column).to_numpy(dtype=float),
-        customdata=spread("num_runs").to_numpy(dtype=float),
+        z=scores.to_numpy(dtype=float),
+        hovertext=[[said.get((value, layer), "no run") for layer in layers] for value in values],
+        hoverinfo="text",
         coloraxis="coloraxis",
         xgap=1,
         ygap=1,
-        hovertemplate="layer %{x}, %{y}<br>best of %{customdata} runs: %{z:.3f}<extra></extra>",
     )
 
 
-def _crosses(best: pd.DataFrame) -> go.Scatter:
-    below = best[best["below_chance"].astype(bool)]
-    cross = {"symbol": "x-thin", "size": 9, "line": {"color": "white", "width": 1.8}}
-    return go.Scatter(x=below[LAYER], y=below[VALUE], mode="markers", marker=cross, hoverinfo="skip", showlegend=False)
+def _marks(best: pd.DataFrame) -> Iterator[go.Scatter]:
+    """Yield crosses on what lies below chance, and dots on what can't be told from it."""
+    looks = {BELOW: {"symbol": "x-thin", "size": 9}, NOT_TOLD: {"symbol": "circle", "size": 4}}
+    for state, look in looks.items():
+        of_state = best[best["versus_chance"] == state]
+        marker = {**look, "color": "white", "line": {"color": "white", "width": 1.8 if state == BELOW else 0}}
+        yield go.Scatter(
+            x=of_state[LAYER], y=of_state[VALUE], mode="markers", marker=marker, hoverinfo="skip", showlegend=False
+        )

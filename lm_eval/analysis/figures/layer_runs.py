@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 from lm_eval.analysis.figures.labels import name_test, say
 from lm_eval.analysis.figures.score_toggle import Score
 from lm_eval.analysis.figures.selection import list_shots, scored
+from lm_eval.analysis.layers import number_layers
+from lm_eval.analysis.scores import MAIN_SETTINGS
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.labels import LABELS
 
@@ -18,6 +20,10 @@ LAYER = "at layer"
 """The column with a run's layer in words."""
 VALUE = "of value"
 """The column with its value, in words, of the setting that is compared."""
+_MAY_BE_IDLE = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME")
+"""Settings that are fixed line by line: where they have no effect, tables hold them as unset."""
+
+_PLAIN = ("mean", "w1mean")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,7 @@ class LayerRuns:
         Raises:
             ConfigurationError: an empty or mixed table, no runs of the model, or all at a single layer.
         """
-        runs = scored(table)
+        runs = number_layers(scored(table))
         runs = runs.assign(**{LAYER: runs["ENCODING_LAYER"].map(lambda value: say("ENCODING_LAYER", value))})
         layers = runs.groupby("pretrained")[LAYER].nunique()
         chosen = model or str(layers.idxmax())
@@ -62,11 +68,10 @@ class LayerRuns:
         return f"{name_test(self.table)}: {self.table['model'].iloc[0]}, by layer"
 
     @property
-    def subtitle(self) -> str:
-        """What is drawn, and which layers stand apart for want of a number."""
+    def apart(self) -> str:
+        """Which layers stand apart for want of a number, in words; "" where all have one."""
         named = [name for name in self.layers if not is_numbered(name)]
-        apart = f"; apart: {', '.join(named)}" if named and len(named) < len(self.layers) else ""
-        return f"best run at each layer, by {LABELS[self.by]}{apart}"
+        return f"apart, as the model's depth isn't known: {', '.join(named)}" if named else ""
 
     @cached_property
     def shots(self) -> list[int]:
@@ -78,13 +83,81 @@ class LayerRuns:
         """All layers, from the token embeddings up; at the end those without a number."""
         return list_layers(self.table[LAYER])
 
+    @cached_property
+    def fixed(self) -> pd.DataFrame:
+        """The runs of which each line has the same settings at all layers (`fix_settings`)."""
+        return fix_settings(self.table, lines=(self.by,))
+
     def best(self, runs: pd.DataFrame, score: Score) -> pd.DataFrame:
         """Return the best of some of the runs at each layer and value, with the number of those it is the best of."""
         values = runs[self.by].map(lambda value: say(self.by, value))
-        known = runs.assign(**{VALUE: values}).dropna(subset=[score.column])
-        counts = known.groupby([LAYER, VALUE]).size().rename("num_runs").reset_index()
-        best = known.sort_values(score.column, kind="stable").drop_duplicates([LAYER, VALUE], keep="last")
-        return best.merge(counts, on=[LAYER, VALUE])
+        return best_of(runs.assign(**{VALUE: values}), [LAYER, VALUE], score)
+
+
+def best_of(runs: pd.DataFrame, keys: list[str], score: Score) -> pd.DataFrame:
+    """Return the best run of each group, with `num_runs`: how many it is the best of.
+
+    Args:
+        runs: to choose from.
+        keys: the columns that make groups.
+        score: the score to go by.
+    """
+    known = runs.dropna(subset=[score.column])
+    counted = known.assign(num_runs=known.groupby(keys, dropna=False)[score.column].transform("size"))
+    return counted.sort_values(score.column, kind="stable").drop_duplicates(keys, keep="last")
+
+
+def fix_settings(table: pd.DataFrame, *, lines: tuple[str, ...]) -> pd.DataFrame:
+    """Return runs that differ in their layer alone, but for what each line stands for.
+
+    The settings are those that have runs at the most layers (of the most models, where lines are models); of several,
+    those nearest to the paper's main configuration, with a plain mean of the tokens rather than anything else. Segment
+    and example aggregation are chosen so for each line and number of shots by themselves.
+
+    Args:
+        table: runs with `LAYER`.
+        lines: the columns that tell lines apart.
+    """
+    free = ("ENCODING_LAYER", *lines)
+    core = [name for name in LABELS if name not in (*free, *_MAY_BE_IDLE)]
+    of_models = [name for name in lines if name == "pretrained"]
+    chosen = _richest(table, core, [*of_models, LAYER], [*lines, "num_fewshot"])
+    keys = [*lines, "num_fewshot"]
+    parts = [
+        _richest(of_line, [name for name in _MAY_BE_IDLE if name not in free], [LAYER], [])
+        for _, of_line in chosen.groupby(keys, dropna=False, sort=False)
+    ]
+    return pd.concat(parts)
+
+
+def _richest(table: pd.DataFrame, settings: list[str], counted: list[str], more: list[str]) -> pd.DataFrame:
+    """Return the runs of one combination of settings: that with the most different values of the columns counted.
+
+    Args:
+        table: the runs.
+        settings: those to be fixed.
+        counted: columns that decide.
+        more: columns that count too where two combinations are equal in all else.
+    """
+    if not settings:
+        return table
+    main = MAIN_SETTINGS.get((table["kind"].iloc[0], table["architecture"].iloc[0]))
+    public = {} if main is None else main.public()
+    distinct = table.drop_duplicates([*settings, *counted, *more])
+    best: tuple[float, ...] = ()
+    chosen = table
+    for _, runs in distinct.groupby(settings, dropna=False, sort=True):
+        row = runs.iloc[0]
+        near = sum((None if pd.isna(row[name]) else row[name]) == public.get(name) for name in settings)
+        plain = str(row.get("WORD_AGG_SCHEME")) in _PLAIN
+        rank = (len(runs.drop_duplicates(counted)), near, plain, len(runs))
+        if rank > best:
+            best = rank
+            same = pd.Series(data=True, index=table.index)
+            for name in settings:
+                same &= table[name].isna() if pd.isna(row[name]) else table[name] == row[name]
+            chosen = table[same]
+    return chosen
 
 
 def is_numbered(layer: str) -> bool:

@@ -1,17 +1,22 @@
 """What stands around the panels of a figure: title, subtitle, legend, the names of panels, the ends of axes."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
+import pandas as pd
 
-from lm_eval.analysis.figures.style import FAINT, FONT, SMALL, TEMPLATE, WIDTH
+from lm_eval.analysis.figures.style import FAINT, FONT, INK, SMALL, TEMPLATE, WIDTH
+from lm_eval.analysis.scores import INTERVAL
 
+_LETTER_PX = 8.0
+"""Of a subtitle."""
 _TITLE_PX = 42
 _SUBTITLE_PX = 25
 _LEGEND_ROW_PX = 25
-_ENTRY_PX = 240
+ENTRY_PX = 240
+"""Of the legend, with its symbol."""
 _PANEL_TITLE_PX = 30
 
 
@@ -63,6 +68,30 @@ def new_layout(
     }
 
 
+def lines(*texts: str, width: int = WIDTH) -> str:
+    """Return texts one below the other, broken where they would leave a figure; empty ones are left out.
+
+    Args:
+        texts: of a subtitle.
+        width: of the figure, in pixels.
+    """
+    letters = int((width - 20) / _LETTER_PX)
+    return "<br>".join(part for text in texts if text for part in textwrap.wrap(text, letters))
+
+
+def error_bars(errors: "pd.Series[float]", **looks: object) -> dict[str, Any]:
+    """Return error bars of 95 % intervals; errors that aren't known are not drawn.
+
+    Args:
+        errors: standard errors.
+        looks: of the bars.
+    """
+    if errors.isna().all():
+        return {"visible": False}
+    sizes = (INTERVAL * errors.astype("object")).where(errors.notna(), None).tolist()
+    return {"type": "data", "array": sizes, "color": INK, "thickness": 1.3, "width": 2, **looks}
+
+
 def _place_legend(top: float) -> dict[str, Any]:
     return {
         "orientation": "h",
@@ -72,31 +101,31 @@ def _place_legend(top: float) -> dict[str, Any]:
         "yref": "container",
         "y": top,
         "yanchor": "top",
-        "entrywidth": _ENTRY_PX,
+        "entrywidth": ENTRY_PX,
         "entrywidthmode": "pixels",
     }
 
 
-def span(figure: go.Figure, axis: str, *, including: Sequence[float] = (), room: float = 0.05) -> tuple[float, float]:
+def span(
+    traces: Iterable[Any], axis: str, *, including: Sequence[float] = (), room: float = 0.05
+) -> tuple[float, float]:
     """Return what an axis must span for all that is drawn, with its errors.
 
     Args:
-        figure: with its traces.
+        traces: those drawn on the axis.
         axis: `x` or `y`.
         including: values that must lie inside too.
         room: at both ends, as a share of the whole.
     """
     ends = [float(value) for value in including]
-    for trace in figure.data:
-        if trace.type == "box":
-            ends += [float(trace.lowerfence[0]), float(trace.upperfence[0])]
-            continue
+    for trace in traces:
         values = [] if trace[axis] is None else list(trace[axis])
         error = trace[f"error_{axis}"].array
-        errors = [0.0] * len(values) if error is None else list(error)
+        errors = [None] * len(values) if error is None else list(error)
         for value, size in zip(values, errors, strict=True):
-            if value is not None:
-                ends += [float(value - size), float(value + size)]
+            if value is not None and not pd.isna(value):
+                room_of_error = 0.0 if size is None else size
+                ends += [float(value - room_of_error), float(value + room_of_error)]
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     margin = room * (high - low or 1.0)
     return low - margin, high + margin

@@ -45,6 +45,11 @@ class Panels:
             self.in_legend.append(name)
         self.add(row, trace)
 
+    def add_key(self, name: str, *, rank: int, **looks: Any) -> None:  # noqa: ANN401
+        """Put a name into the legend, once, with looks of its own: traces of the same name need not begin with them."""
+        if name not in self.in_legend:
+            self.add_named(1, go.Scatter(x=[None], y=[None], **{"mode": "lines+markers", **looks}), name, rank=rank)
+
     def share_y(self, label: str, ends: tuple[float, float]) -> None:
         """Give all panels the same vertical axis."""
         self.figure.update_yaxes(type="linear", title_text=label, range=ends)

@@ -1,6 +1,6 @@
 """Scores over the size of models."""
 
-import textwrap
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,11 +8,24 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.labels import name_test, say_shots
-from lm_eval.analysis.figures.layout import Legend, new_layout, span
+from lm_eval.analysis.figures.labels import BARS, name_test, say_data, say_run, say_shots, say_unscored
+from lm_eval.analysis.figures.layout import Legend, error_bars, lines, new_layout, span
 from lm_eval.analysis.figures.score_toggle import Score, with_toggle
 from lm_eval.analysis.figures.selection import list_shots, main_rows, scored, sort_models
-from lm_eval.analysis.figures.style import COLOURS, DASHED, FAINT, FONT, INK, SMALL, SYMBOLS, look_of, sort_schemes
+from lm_eval.analysis.figures.style import (
+    DASHED,
+    DASHES,
+    FAINT,
+    FONT,
+    INK,
+    SMALL,
+    STATES,
+    SYMBOLS,
+    fills,
+    key_of,
+    look_of,
+    sort_schemes,
+)
 from lm_eval.errors import ConfigurationError
 
 _PANEL_PX = 165
@@ -23,8 +36,9 @@ _SIZES = tuple(digit * 10.0**power for power in range(-4, 5) for digit in (1, 3)
 def scaling(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
     """Draw the scores of main configurations over model size, a panel for each scheme and number of shots.
 
-    Models of a family are joined. Hollow points lie below chance; the fine dotted lines are a family's chance, which
-    falls as its baseline rises.
+    Models of a family are joined and have the same symbol; colours are those of encoding schemes. Hollow points lie
+    below chance, pale ones can't be told from it; the fine dotted lines are a family's chance, which in the normalised
+    score falls as its baseline rises.
 
     Args:
         table: runs with their scores, of one test and task.
@@ -65,23 +79,44 @@ def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> g
             figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False), row=row, col=column)  # empty panels too
             for place, family in enumerate(families):
                 of_family = runs[runs["family"] == family].sort_values("size_b")
-                _add_family(figure, (row, column), of_family, score, place)
-    _add_legend(figure, families)
-    subtitle = _wrap(f"not shown (no size, no baseline or no run): {', '.join(lacking)}") if lacking else ""
-    legend = Legend(len(families) + 3)
+                _add_family(figure, (row, column), of_family, score, _Line(scheme, place))
+    _add_legend(figure, families, score)
+    subtitle = lines(
+        f"{say_data(main)}; {BARS}",
+        f"not shown (no size, no baseline or no run): {', '.join(lacking)}" if lacking else "",
+        say_unscored(main, score),
+    )
+    legend = Legend(len(families) + 3 + score.has_one_scale)
     layout = new_layout(title, plot_height=plot_height, subtitle=subtitle, legend=legend, above=60, below=75)
     figure.update_layout(**layout)
-    low, high = span(figure, "y", including=(1,))
+    low, high = span(figure.data, "y", including=(1,) if score.has_one_scale else ())
     figure.update_yaxes(type="linear", range=(low, high), nticks=5)
     figure.update_yaxes(title_text=score.label, title_font_size=SMALL, col=1, row=(len(schemes) + 1) // 2)
     _label_sizes(figure, main["size_b"], len(schemes))
-    figure.add_hline(y=1, line={"color": FAINT, "width": 2, "dash": DASHED})
+    if score.has_one_scale:
+        figure.add_hline(y=1, line={"color": FAINT, "width": 2, "dash": DASHED})
     figure.update_layout(annotations=_titles(main, schemes, shots))
     return figure
 
 
-def _wrap(text: str, width: int = 74) -> str:
-    return "<br>".join(textwrap.wrap(text, width))
+@dataclass(frozen=True)
+class _Line:
+    """What a line is of: an encoding scheme, and a family by its place among all."""
+
+    scheme: str
+    family: int
+
+    @property
+    def colour(self) -> str:
+        return look_of(self.scheme).colour
+
+    @property
+    def symbol(self) -> str:
+        return SYMBOLS[self.family % len(SYMBOLS)]
+
+    @property
+    def dash(self) -> str:
+        return DASHES[self.family % len(DASHES)]
 
 
 def _label_sizes(figure: go.Figure, sizes: "pd.Series[float]", last_row: int) -> None:
@@ -94,34 +129,32 @@ def _label_sizes(figure: go.Figure, sizes: "pd.Series[float]", last_row: int) ->
     figure.update_xaxes(title_text="parameters", row=last_row)
 
 
-def _add_family(figure: go.Figure, cell: tuple[int, int], runs: pd.DataFrame, score: Score, place: int) -> None:
+def _add_family(figure: go.Figure, cell: tuple[int, int], runs: pd.DataFrame, score: Score, line: _Line) -> None:
     if runs.empty:
         return
-    colour, symbol = COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
     chance = list(score.chance(runs).astype(float))
     alone = len(runs) == 1
     floor = go.Scatter(
         x=[runs["size_b"].iloc[0] * factor for factor in (0.9, 1.11)] if alone else runs["size_b"],
         y=chance * 2 if alone else chance,
         mode="lines",
-        line={"color": colour, "width": 2, "dash": "dot"},
-        hovertemplate="chance: %{y:.3f}<extra></extra>",
+        line={"color": INK, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
         showlegend=False,
     )
-    names = zip(runs["model"], runs[score.column], strict=True)
     points = go.Scatter(
         x=runs["size_b"],
         y=runs[score.column],
-        error_y={"type": "data", "array": runs[score.error].fillna(0.0), "thickness": 1.5, "width": 0},
+        error_y=error_bars(runs[score.error], color=line.colour, thickness=1.5, width=0),
         mode="lines+markers",
-        line={"color": colour, "width": 2},
+        line={"color": line.colour, "width": 2, "dash": line.dash},
         marker={
-            "color": colour,
-            "symbol": [f"{symbol}-open" if below else symbol for below in runs["below_chance"]],
+            "color": fills(line.colour, runs["versus_chance"]),
+            "symbol": line.symbol,
             "size": 10,
-            "line": {"color": colour, "width": 2},
+            "line": {"color": line.colour, "width": 2},
         },
-        hovertext=[f"{model}: {value:.3f}" for model, value in names],
+        hovertext=[say_run(run, score) for run in runs.to_dict("records")],
         hoverinfo="text",
         showlegend=False,
     )
@@ -129,16 +162,17 @@ def _add_family(figure: go.Figure, cell: tuple[int, int], runs: pd.DataFrame, sc
     figure.add_trace(points, row=cell[0], col=cell[1])
 
 
-def _add_legend(figure: go.Figure, families: list[str]) -> None:
+def _add_legend(figure: go.Figure, families: list[str], score: Score) -> None:
     keys: list[tuple[str, dict[str, object]]] = []
     for place, family in enumerate(families):
-        colour, symbol = COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
-        marker = {"symbol": symbol, "size": 10, "color": colour}
-        keys.append((family, {"mode": "lines+markers", "marker": marker, "line": {"color": colour, "width": 2}}))
-    hollow = {"symbol": "circle-open", "size": 10, "color": FAINT, "line": {"width": 2}}
-    keys.append(("hollow: below chance", {"mode": "markers", "marker": hollow}))
-    keys.append(("dotted: chance (guessing)", {"mode": "lines", "line": {"color": INK, "width": 2, "dash": "dot"}}))
-    keys.append(("baseline = 1", {"mode": "lines", "line": {"color": FAINT, "width": 2, "dash": DASHED}}))
+        line = _Line("", place)
+        marker = {"symbol": line.symbol, "size": 10, "color": INK}
+        line_looks = {"color": INK, "width": 2, "dash": line.dash}
+        keys.append((family, {"mode": "lines+markers", "marker": marker, "line": line_looks}))
+    keys += [(name, {"mode": "markers", "marker": key_of(state)}) for state, name in STATES.items()]
+    keys.append(("dotted: chance (guessing)", {"mode": "lines", "line": {"color": INK, "width": 1.5, "dash": "dot"}}))
+    if score.has_one_scale:
+        keys.append(("baseline = 1", {"mode": "lines", "line": {"color": FAINT, "width": 2, "dash": DASHED}}))
     for name, form in keys:
         figure.add_trace(go.Scatter(x=[None], y=[None], name=name, **form), row=1, col=1)
 

@@ -28,45 +28,68 @@ class Score:
 
     def chance(self, rows: DataFrame) -> "Series[float]":
         """Return what guessing gives, run by run."""
+        if self.column == "acc":
+            return rows["chance"].astype(float)
         if self.column == "normalised":
             return rows["chance"] / rows["baseline"]
-        return (rows["chance"] * 0).where(rows["baseline"] > rows["chance"])
+        return (rows["chance"] * 0).where(rows[self.column].notna())
+
+    def baseline(self, rows: DataFrame) -> "Series[float]":
+        """Return what the baseline gives, run by run."""
+        if self.column == "acc":
+            return rows["baseline"].astype(float)
+        return (rows["baseline"] * 0 + 1).where(rows[self.column].notna())
+
+    @property
+    def has_one_scale(self) -> bool:
+        """Whether baselines of all models are 1."""
+        return self.column != "acc"
 
 
-NORMALISED = Score("normalised", "normalised score", "normalised")
 CHANCE_CORRECTED = Score("chance_corrected", "chance-corrected score", "chance-corrected")
-SCORES = (NORMALISED, CHANCE_CORRECTED)
+NORMALISED = Score("normalised", "normalised score", "normalised (paper)")
+ACCURACY = Score("acc", "accuracy", "accuracy")
 _ROW_PX = 44
 """Height of the row of buttons, above the title."""
 _FURTHEST = 3.0
 """What plotly allows; in a figure much smaller than its margins the buttons come to stand further inside."""
 
 
-def with_toggle(draw: Callable[[Score], go.Figure], table: DataFrame) -> go.Figure:
-    """Return one figure of both scores: the normalised one shows first, buttons change to the other and back.
+def scores_of(table: DataFrame) -> tuple[Score, ...]:
+    """Return the scores that runs are shown in, the one that opens first (experiment §8).
 
-    The buttons have a row of their own above the title. Where no baseline lies above chance there is no
-    chance-corrected score, and no button.
+    It is the chance-corrected one; accuracy where no baseline is clear of chance. The paper's normalised score is the
+    other, where there is a baseline.
+    """
+    first = ACCURACY if table[CHANCE_CORRECTED.column].isna().all() else CHANCE_CORRECTED
+    return (first,) if table[NORMALISED.column].isna().all() else (first, NORMALISED)
+
+
+def with_toggle(draw: Callable[[Score], go.Figure], table: DataFrame) -> go.Figure:
+    """Return one figure of both scores: the chance-corrected one shows first, buttons change to the other and back.
+
+    The buttons have a row of their own above the title. `meta` of a trace names the score that it belongs to.
 
     Args:
         draw: makes the figure of a score.
         table: the runs it draws.
     """
-    if table[CHANCE_CORRECTED.column].isna().all():
-        return draw(NORMALISED)
-    drawn = [draw(score) for score in SCORES]
+    scores = scores_of(table)
+    drawn = [draw(score) for score in scores]
+    for score, figure in zip(scores, drawn, strict=True):
+        figure.update_traces(meta={"score": score.column})
+    if len(drawn) == 1:
+        return drawn[0]
     layouts = [_move_down(figure.layout.to_plotly_json(), _ROW_PX) for figure in drawn]
-    texts = [{key: json.dumps(value, cls=PlotlyJSONEncoder) for key, value in layout.items()} for layout in layouts]
-    changing = [key for key in {**layouts[0], **layouts[1]} if texts[0].get(key) != texts[1].get(key)]
-    numbers = [len(figure.data) for figure in drawn]
     for trace in drawn[1].data:
         trace.visible = False
-    buttons = []
-    for index, score in enumerate(SCORES):
-        shown = [which == index for which, number in enumerate(numbers) for _ in range(number)]
-        layout = {key: layouts[index].get(key) for key in changing}
-        layout["updatemenus[0].y"] = _top_of_container(layouts[index])
-        buttons.append({"label": score.button, "method": "update", "args": [{"visible": shown}, layout]})
+    traces = [trace for figure in drawn for trace in figure.data]
+    shown = [[trace.meta["score"] == score.column for trace in traces] for score in scores]
+    changes = _changes(layouts)
+    buttons = [
+        {"label": score.button, "method": "update", "args": [{"visible": visible}, change]}
+        for score, visible, change in zip(scores, shown, changes, strict=True)
+    ]
     menu = {
         "type": "buttons",
         "direction": "right",
@@ -79,7 +102,17 @@ def with_toggle(draw: Callable[[Score], go.Figure], table: DataFrame) -> go.Figu
         "font": {"size": SMALL - 3},
         "showactive": True,
     }
-    return go.Figure(data=[*drawn[0].data, *drawn[1].data], layout={**layouts[0], "updatemenus": [menu]})
+    return go.Figure(data=traces, layout={**layouts[0], "updatemenus": [menu]})
+
+
+def _changes(layouts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what changes in the layout with each score."""
+    texts = [{key: json.dumps(value, cls=PlotlyJSONEncoder) for key, value in layout.items()} for layout in layouts]
+    changing = [key for key in {**layouts[0], **layouts[1]} if texts[0].get(key) != texts[1].get(key)]
+    return [
+        {**{key: layout.get(key) for key in changing}, "updatemenus[0].y": _top_of_container(layout)}
+        for layout in layouts
+    ]
 
 
 def without_buttons(figure: go.Figure) -> go.Figure:

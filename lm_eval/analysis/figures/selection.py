@@ -1,57 +1,63 @@
 """Which runs a figure shows, and in which order."""
 
-import contextlib
-import functools
-import json
-import re
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from lm_eval.analysis.scores import MAIN_SETTINGS, find_best, is_ablation, is_main
-from lm_eval.common.text import short_name
+from lm_eval.analysis.scores import MAIN_SETTINGS, is_main
 from lm_eval.errors import ConfigurationError
-from lm_eval.models.families import ARCHITECTURES, Architecture, find_family
-from lm_eval.models.model_list import DEMO_MODELS, read_model_list
+from lm_eval.models.families import ARCHITECTURES
 
 CONTROL_SCHEME = "no_context"
 
 
-@functools.cache
-def architecture_of(pretrained: str) -> Architecture:
-    """Return a model's architecture: by the list of models, its folder or, last, its name."""
-    listed = {model.name: model.architecture for model in read_model_list()}
-    if pretrained in listed:
-        return listed[pretrained]
-    last = short_name(pretrained)
-    if last in DEMO_MODELS:
-        return DEMO_MODELS[last]
-    with contextlib.suppress(ConfigurationError, OSError, ValueError, KeyError, TypeError):  # on another machine
-        config = json.loads((Path(pretrained).expanduser() / "config.json").read_text(encoding="utf-8"))
-        return find_family(config, pretrained).architecture
-    return "encoder-decoder" if re.search(r"(^|[-_])(m?t[05]|ul2)", last, re.IGNORECASE) else "decoder-only"
-
-
 def check(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table, fit to be drawn: runs of one test, one task, one slice of documents.
+    """Return the table, fit to be drawn: runs of one test, one task, one slice of documents; dtypes apart.
 
     Raises:
         ConfigurationError: there are none, or of several.
     """
+    return _check(table, {"kind": "tests", "task": "tasks", "limit": "slices of documents (--limit)"})
+
+
+def check_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table, fit to be drawn: runs of any tests over one slice of documents; dtypes apart.
+
+    Raises:
+        ConfigurationError: there are none, or of several slices.
+    """
+    return _check(table, {"limit": "slices of documents (--limit)"})
+
+
+def _check(table: pd.DataFrame, same: Mapping[str, str]) -> pd.DataFrame:
     if table.empty:
         raise ConfigurationError(
             "no runs to draw: the table is empty; scripts/run_parallel_*.py make results, and so does `make demo`"
         )
-    for column, what in {"kind": "tests", "task": "tasks", "limit": "slices of documents (--limit)"}.items():
+    for column, what in same.items():
         values = sorted(str(value) for value in table[column].unique())
         if len(values) > 1:
             raise ConfigurationError(
                 f"the table mixes {what} {', '.join(values)}, which cannot be drawn together; "
                 f"choose one, as in table[table[{column!r}] == {values[0]!r}]"
             )
-    return table
+    return separate_dtypes(table)
+
+
+def separate_dtypes(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with each model of several dtypes as one model for each, named by it.
+
+    `pretrained` and `model` name the dtype then, and `checkpoint` is what `pretrained` was. Runs that don't state a
+    dtype count with the others where these state a single one.
+    """
+    if "checkpoint" in table:
+        return table
+    several = table.groupby("pretrained")["dtype"].nunique()
+    mixed = table["pretrained"].isin(several.index[several > 1])
+    suffix = (" (" + table["dtype"].fillna("dtype not stated").astype(str) + ")").where(mixed, "")
+    named = {name: table[name].astype(str) + suffix for name in ("pretrained", "model")}
+    return table.assign(checkpoint=table["pretrained"], **named)
 
 
 def scored(table: pd.DataFrame) -> pd.DataFrame:
@@ -61,10 +67,23 @@ def scored(table: pd.DataFrame) -> pd.DataFrame:
         ConfigurationError: the table can't be drawn, or no run in it has a score.
     """
     runs = check(table)
+    return _with_scores(runs, len(table))
+
+
+def scored_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with a score that are no controls, of any tests.
+
+    Raises:
+        ConfigurationError: the table can't be drawn, or no run in it has a score.
+    """
+    return _with_scores(check_tests(table), len(table))
+
+
+def _with_scores(runs: pd.DataFrame, number: int) -> pd.DataFrame:
     runs = runs[~is_control(runs) & runs["normalised"].notna()]
     if runs.empty:
         raise ConfigurationError(
-            f"no scores to draw: none of {len(table)} runs has a baseline of the same model, shots and documents; "
+            f"no scores to draw: none of {number} runs has a baseline of the same model, shots and documents; "
             "scripts/run_parallel_baseline.py makes them"
         )
     return runs
@@ -77,38 +96,12 @@ def is_control(table: pd.DataFrame) -> "pd.Series[bool]":
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of the paper's main configurations, the newest of each model, scheme and number of shots."""
-    rows = _rows_that(is_main, table)
-    return rows.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "encoding_scheme"], keep="last")
-
-
-def best_ablations(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return the best run of each model that was ablated, at each number of shots (experiment §8).
-
-    Ablated are models with a run that differs from the main configuration in more than the mean over segments or
-    examples, which the usual grids run of every model. The best of all a model's runs counts, main ones too, as in the
-    paper's ten best.
-
-    Args:
-        table: runs of one task.
-        score: the column to go by.
-    """
-    others = _rows_that(is_ablation, table).dropna(subset=[score])
-    ablated = set(zip(others["pretrained"], others["num_fewshot"], strict=True))
-    best = find_best(table, score).drop_duplicates(["pretrained", "num_fewshot"], keep="last")
-    keys = zip(best["pretrained"], best["num_fewshot"], strict=True)
-    return best[np.fromiter((key in ablated for key in keys), dtype=bool, count=len(best))]
-
-
-def _rows_that(
-    judge: Callable[[pd.DataFrame, str, Architecture], "pd.Series[bool]"], table: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the rows of which that is true for their own test and architecture; no controls."""
-    architectures = table["pretrained"].map(architecture_of)
     chosen = pd.Series(data=False, index=table.index)
     for kind in set(table["kind"]) & {kind for kind, _ in MAIN_SETTINGS}:
         for architecture in ARCHITECTURES:
-            chosen |= judge(table, kind, architecture) & (architectures == architecture)
-    return table[chosen & ~is_control(table)]
+            chosen |= is_main(table, kind, architecture) & (table["architecture"] == architecture)
+    rows = table[chosen & ~is_control(table)]
+    return rows.drop_duplicates(["kind", "task", "pretrained", "num_fewshot", "encoding_scheme"], keep="last")
 
 
 def list_shots(table: pd.DataFrame) -> list[int]:
@@ -117,20 +110,19 @@ def list_shots(table: pd.DataFrame) -> list[int]:
 
 
 def largest_study(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of the model that has the most of them: that of the ablations."""
-    runs = table[~is_control(table)]
-    most: str = runs["pretrained"].value_counts().index[0]
-    return table.loc[table["pretrained"] == most]
+    """Return the runs of the model that has the most of them; none where there are only controls."""
+    table = separate_dtypes(table)
+    counts = table[~is_control(table)]["pretrained"].value_counts()
+    return table.loc[table["pretrained"].isin(counts.index[:1])]
 
 
 def sort_models(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row a model, families together, in both the smaller first; unknown sizes come last.
 
     Returns:
-        `pretrained`, `model`, `family`, `size_b`, `position`: models stand 1 apart, families 1.5.
+        `pretrained`, `model`, `family`, `size_b`, `architecture`, `position`: models stand 1 apart, families 1.5.
     """
-    models = table.drop_duplicates("pretrained")[["pretrained", "model", "family", "size_b"]].copy()
-    models["architecture"] = models["pretrained"].map(architecture_of)
+    models = table.drop_duplicates("pretrained")[["pretrained", "model", "family", "size_b", "architecture"]].copy()
     models["smallest"] = models.groupby(["architecture", "family"])["size_b"].transform("min")
     models = models.sort_values(["architecture", "smallest", "family", "size_b", "model"]).reset_index(drop=True)
     begins = (models["family"] != models["family"].shift()) & (models.index > 0)

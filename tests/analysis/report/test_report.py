@@ -12,7 +12,7 @@ import pytest
 
 from lm_eval.analysis.published import compare_with_published, read_published
 from lm_eval.analysis.report import find_architectures, make_report, report_on
-from lm_eval.analysis.report_tables import missing_cells, readable, to_markdown
+from lm_eval.analysis.report.tables import missing_cells, readable, to_markdown
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError

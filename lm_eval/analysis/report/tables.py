@@ -1,12 +1,13 @@
 """The tables of a report: with columns as the tidy table names them, and as people read them."""
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from lm_eval.analysis.published import compare_with_published
-from lm_eval.analysis.scores import find_best
+from lm_eval.analysis.scores import find_best, is_baseline
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 
@@ -42,6 +43,13 @@ def _differs(scored: pd.DataFrame, name: str) -> bool:
 def best_table(scored: pd.DataFrame) -> pd.DataFrame:
     """Return the best run of each model, task and number of shots."""
     return score_table(find_best(scored))
+
+
+def baseline_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the baselines: each model's accuracy with its whole context."""
+    rows = table[is_baseline(table)].sort_values(["dataset", "size_b", "model", "num_fewshot"], kind="stable")
+    origins = [name for name in ("limit", "dtype", "data", "description") if _differs(rows, name)]
+    return rows[["task", "model", "num_fewshot", "acc", "acc_stderr", *origins, "num_documents"]].reset_index(drop=True)
 
 
 def published_table(scored: pd.DataFrame, architectures: dict[str, str]) -> pd.DataFrame:
@@ -102,6 +110,11 @@ def _say_score(value: float, error: float | None) -> str:
     rounded = f"{value:.3f}"
     score = "0.000" if rounded == "-0.000" else rounded
     return score if error is None or pd.isna(error) else f"{score} ± {error:.3f}"
+
+
+def slug(title: str) -> str:
+    """Return a title as the name of a file or a place on the page."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
 
 
 def to_markdown(table: pd.DataFrame) -> str:

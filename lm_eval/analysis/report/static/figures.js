@@ -1,0 +1,94 @@
+// Draws the page's figures: each when it comes near the view, all of them before print; all in the score of the switch.
+const DARK_COLOURS = JSON.parse(document.getElementById("dark").textContent);
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const SMALLEST = 0.43; // of a figure on a narrow screen; below, it is scrolled
+let printing = false;
+
+const figures = [...document.querySelectorAll("figure")].map((element) => ({
+  frame: element.querySelector(".frame"),
+  plot: element.querySelector(".plot"),
+  source: element.querySelector("script"),
+  content: null,
+  state: null,
+  hidden: new Set(), // what the reader has switched off in the legend
+}));
+
+function chosenScore() {
+  return document.querySelector("input[name=score]:checked")?.value ?? "";
+}
+
+function stateOf(figure) {
+  const { states } = figure.content;
+  return states[chosenScore()] ?? Object.values(states)[0];
+}
+
+function entryOf(trace) {
+  return trace.legendgroup || trace.name || "";
+}
+
+/** Remember which entries of the legend are switched off, among what the figure shows now. */
+function rememberLegend(figure) {
+  figure.plot.data?.forEach((trace, index) => {
+    if (!figure.state.visible[index] || trace.showlegend === false) return;
+    if (trace.visible === "legendonly") figure.hidden.add(entryOf(trace));
+    else figure.hidden.delete(entryOf(trace));
+  });
+}
+
+/** Return data or layout in the colours of the page: lines and words change in a dark one, what has a meaning stays. */
+function coloured(value) {
+  if (!darkness.matches || printing) return structuredClone(value);
+  const text = Object.entries(DARK_COLOURS).reduce((all, [light, dark]) => all.replaceAll(light, dark), JSON.stringify(value));
+  return JSON.parse(text);
+}
+
+function draw(figure) {
+  figure.content ??= JSON.parse(figure.source.textContent);
+  if (figure.state) rememberLegend(figure);
+  figure.state = stateOf(figure);
+  const data = coloured(figure.content.data);
+  data.forEach((trace, index) => {
+    const off = figure.hidden.has(entryOf(trace)) ? "legendonly" : true;
+    trace.visible = figure.state.visible[index] ? off : false;
+  });
+  const paper = darkness.matches && !printing ? "#16181b" : "#ffffff";
+  const layout = { ...coloured(figure.state.layout), paper_bgcolor: paper, plot_bgcolor: paper };
+  figure.frame.style.setProperty("--w", layout.width);
+  figure.frame.style.setProperty("--h", layout.height);
+  Plotly.react(figure.plot, data, layout, { displayModeBar: false });
+  fit(figure);
+}
+
+/** Scale a figure to its column. */
+function fit(figure) {
+  const width = Number(figure.frame.style.getPropertyValue("--w"));
+  const room = figure.frame.parentElement.clientWidth;
+  figure.frame.style.setProperty("--scale", Math.max(SMALLEST, Math.min(1, room / width)));
+}
+
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      watcher.unobserve(target);
+      draw(figures.find((figure) => figure.frame === target));
+    }
+  },
+  { rootMargin: "600px 0px" },
+);
+
+const redraw = () => figures.filter((figure) => figure.state).forEach(draw);
+figures.forEach(fit);
+figures.forEach((figure) => watcher.observe(figure.frame));
+document.querySelectorAll("input[name=score]").forEach((input) => input.addEventListener("change", redraw));
+darkness.addEventListener("change", () => printing || redraw());
+addEventListener("resize", () => figures.forEach(fit));
+addEventListener("beforeprint", () => {
+  printing = true;
+  figures.forEach((figure) => (figure.state && !darkness.matches ? null : draw(figure)));
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  if (darkness.matches) redraw();
+});
+if (innerWidth < 1344) document.querySelector("nav details").open = false;

@@ -1,0 +1,113 @@
+"""The report's page in a browser: the score's switch, tables, narrow and dark screens, print, and axe-core."""
+
+import pytest
+
+from tests.support.browser import PHONE, opened, serious_findings
+
+pytestmark = pytest.mark.slow
+
+AXES = """() => [...document.querySelectorAll('.plot')].filter((plot) => plot.layout).map((plot) =>
+    JSON.stringify(plot.layout).includes('normalised score'))"""
+"""Whether each figure that is drawn names the normalised score."""
+
+
+@pytest.fixture
+def report(report_dir):
+    return report_dir / "report.html"
+
+
+def wait_for_figures(page):
+    page.wait_for_function("document.querySelector('.plot .main-svg') && document.querySelector('.dt-search')")
+
+
+@pytest.mark.parametrize("name", ["report.html", "explore.html"])
+@pytest.mark.parametrize(("colours", "rules"), [("light", []), ("dark", ["color-contrast"])])
+def test_a_page_hinders_nobody_seriously_and_asks_nothing_of_a_network(browser, report_dir, name, colours, rules):
+    with opened(browser, report_dir / name, color_scheme=colours) as page:
+        page.wait_for_selector(".dt-search")
+        assert serious_findings(page, *rules) == []
+        assert page.title().endswith(page.inner_text("h1"))
+        assert page.get_attribute("html", "lang") == "en"
+
+
+def test_axe_core_sees_what_hinders(browser, report_dir):
+    with opened(browser, report_dir / "explore.html") as page:
+        page.wait_for_selector(".dt-search")
+        page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
+        assert [text.partition(":")[0] for text in serious_findings(page, "color-contrast")] == ["color-contrast"]
+
+
+def test_the_switch_changes_the_score_of_all_figures_by_the_keyboard(browser, report):
+    with opened(browser, report) as page:
+        wait_for_figures(page)
+        assert not any(page.evaluate(AXES))
+        page.focus("input[value=chance_corrected]")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(AXES)[0]
+        page.keyboard.press("ArrowLeft")
+        assert not any(page.evaluate(AXES))
+        assert page.query_selector(".modebar") is None
+
+
+def test_what_the_legend_hides_stays_hidden_when_the_score_changes(browser, report):
+    hidden = """() => {
+        const plot = document.querySelector('.plot');
+        const hidden = plot.data.filter((trace) => trace.visible === 'legendonly');
+        return hidden.map((trace) => trace.legendgroup || trace.name);
+    }"""
+    with opened(browser, report) as page:
+        wait_for_figures(page)
+        page.locator(".plot .legendtoggle").first.click()
+        page.wait_for_function(f"({hidden})().length > 0")
+        before = set(page.evaluate(hidden))
+        page.check("input[value=normalised]")
+        assert set(page.evaluate(hidden)) == before
+        page.check("input[value=chance_corrected]")
+        assert set(page.evaluate(hidden)) == before
+
+
+def test_every_table_is_sorted_by_its_numbers_and_searched(browser, report):
+    with opened(browser, report) as page:
+        wait_for_figures(page)
+        assert page.locator("table").count() == page.locator("table.dataTable").count() > 0
+        table = page.locator("section[aria-labelledby=all_runs]")
+        place = table.locator("thead th").all_inner_texts().index("acc")
+
+        def accuracies() -> list[float]:
+            cells = table.locator(f"tbody tr td:nth-child({place + 1})").all_inner_texts()
+            return [float(text.partition(" ")[0]) for text in cells]
+
+        table.locator("thead th").nth(place).locator(".dt-column-order").click()
+        assert accuracies() == sorted(accuracies())
+        number = len(accuracies())
+        table.locator("input[type=search]").fill("model-1b")
+        assert 0 < len(accuracies()) < number
+
+
+def test_a_page_fits_a_phone(browser, report_dir):
+    for name in ("report.html", "explore.html"):
+        with opened(browser, report_dir / name, size=PHONE) as page:
+            page.wait_for_selector(".main-svg")
+            assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
+def test_print_has_all_figures_whole_and_no_buttons(browser, report):
+    with opened(browser, report, color_scheme="dark") as page:
+        wait_for_figures(page)
+        assert page.locator(".plot:not(:has(.main-svg))").count() > 0  # they are drawn when they come into view
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator(".plot:not(:has(.main-svg))").count() == 0
+        assert page.evaluate("document.querySelector('.plot').layout.paper_bgcolor") == "#ffffff"
+        for element in (".switch", "nav", ".dt-search"):
+            assert not page.locator(element).first.is_visible()
+        sizes = page.evaluate("[...document.querySelectorAll('.frame')].map((f) => [f.clientHeight, f.scrollHeight])")
+        assert all(height <= 900 for height, _ in sizes)
+
+
+def test_a_dark_page_has_dark_figures_whose_words_are_light(browser, report):
+    with opened(browser, report, color_scheme="dark") as page:
+        wait_for_figures(page)
+        layout = page.evaluate("document.querySelector('.plot').layout")
+        assert layout["paper_bgcolor"] == "#16181b"
+        assert "#222222" not in str(layout)

@@ -1,0 +1,57 @@
+"""Pages in a browser, where the machine has one; without it, tests that look at pages are skipped."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDE, PHONE = (1440, 900), (390, 844)
+
+
+@contextmanager
+def started_browser() -> Iterator[Any]:
+    """Start the machine's browser, or skip the test."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no browser on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        )
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Any, page: Path, *, size: tuple[int, int] = WIDE, end: str = "", **options: Any) -> Iterator[Any]:
+    """Open a page; errors of its scripts, and what it asks of the network, fail the test."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+    shown = context.new_page()
+    errors: list[str] = []
+    shown.on("pageerror", lambda error: errors.append(str(error)))
+    shown.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
+    shown.goto(f"{page.as_uri()}{end}")
+    yield shown
+    context.close()
+    assert errors == []
+
+
+def serious_findings(page: Any, *rules: str) -> list[str]:
+    """Return what axe-core finds on a page that hinders people seriously, each with an element that shows it.
+
+    Args:
+        page: an open page.
+        rules: of axe-core; all of them where none is named.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, options={"runOnly": list(rules)} if rules else {}).response["violations"]
+    return [
+        f"{finding['id']}: {finding['nodes'][0]['html'][:200]}"
+        for finding in found
+        if finding["impact"] in ("serious", "critical")
+    ]
