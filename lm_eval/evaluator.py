@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from lm_eval.common.text import read_pairs
@@ -14,13 +15,14 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.inference.given import facts_of, take_given
 from lm_eval.inference.loading import load_for
 from lm_eval.models.compatibility import check_against_model
-from lm_eval.models.info import read_facts
+from lm_eval.models.info import ModelFacts, read_facts
 from lm_eval.models.language_model import LanguageModel
+from lm_eval.models.size import find_size
 from lm_eval.results.canonical_form import canonical
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.results.result_file import mean_of_tasks, merge_results
-from lm_eval.scoring.evaluation import make_result
-from lm_eval.scoring.run_pass import evaluate_many, read_of
+from lm_eval.scoring.resuming import Evaluator
+from lm_eval.scoring.run_pass import read_of
 from lm_eval.scoring.verification import verify as verify_documents
 from lm_eval.tasks.registry import expand_tasks, find_groups, find_task
 
@@ -46,6 +48,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     include_path: str | PathLike[str] | None = None,
     show_progress: bool = False,
     on_result: OnResult = lambda config, result: None,  # noqa: ARG005
+    results_dir: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Evaluate one model on one or more tasks.
 
@@ -68,6 +71,8 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         include_path: a folder with task files; the same as include_path= in `task_args`.
         show_progress: whether a progress bar is drawn.
         on_result: called with each task's configuration and result as soon as it is finished.
+        results_dir: a results folder, which keeps what is done of a long task until it is finished, so that a call
+            which is repeated goes on from there.
 
     Returns:
         `results`, `versions`, `config` (experiment §7), `identity`, `run`; with groups among the tasks `groups`, the
@@ -114,7 +119,15 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
             result["samples"][run.config.task] = with_texts(samples, run.config, run.task, run.documents())
         on_result(run.config, result)
 
-    results = _evaluate(runs, loaded, execution, verify, finish, show_progress=show_progress)
+    evaluator = Evaluator(
+        model=loaded,
+        execution=execution,
+        parameters=None if given is not None else find_size(_facts(runs[0].config)),
+        results=None if results_dir is None else Path(results_dir),
+        show_progress=show_progress,
+        num_kept=verify,
+    )
+    results = _evaluate(runs, evaluator, verify, finish)
     merged = merge_results(list(results))
     if groups:
         merged["groups"] = {name: mean_of_tasks(merged, tasks) for name, tasks in groups.items()}
@@ -145,7 +158,7 @@ def _resolve(configs: Sequence[RunConfig], loaded: LanguageModel | None) -> list
     """
     tasks = [find_task(config.model, config.task, config.include_path) for config in configs]
     first = configs[0]
-    facts = facts_of(loaded) if loaded else read_facts(first.pretrained, first.revision, first.checkpoint)
+    facts = facts_of(loaded) if loaded else _facts(first)
     configs = [replace(config, revision=facts.commit or config.revision) for config in configs]
     resolver = Resolver()
     runs = [
@@ -160,24 +173,21 @@ def _resolve(configs: Sequence[RunConfig], loaded: LanguageModel | None) -> list
     return runs
 
 
+def _facts(config: RunConfig) -> ModelFacts:
+    return read_facts(config.pretrained, config.revision, config.checkpoint)
+
+
 def _evaluate(
-    runs: Sequence[Run],
-    model: LanguageModel,
-    execution: Execution,
-    verify: int,
-    finish: Callable[[Run, dict[str, Any]], None],
-    *,
-    show_progress: bool,
+    runs: Sequence[Run], evaluator: Evaluator, verify: int, finish: Callable[[Run, dict[str, Any]], None]
 ) -> Iterator[dict[str, Any]]:
     """Yield the result of each run of one model as soon as it is finished."""
-    kept = None if execution.log_samples else verify
     for run in runs:
-        (evaluation,) = evaluate_many([run], model, execution, keep_documents=kept, show_progress=show_progress)
-        result = make_result(evaluation, model, execution)
+        result, scored = evaluator.evaluate(run)
         if verify:
-            verification = verify_documents(run, model, run.documents()[:verify], evaluation.documents[:verify])
+            verification = verify_documents(run, evaluator.model, run.documents()[:verify], scored[:verify])
             result["verification"] = {run.config.task: asdict(verification)}
         finish(run, result)
+        evaluator.forget()
         yield result
 
 

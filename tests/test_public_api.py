@@ -39,6 +39,7 @@ def test_one_run_from_python_takes_the_flags_of_the_command_line():
     assert list(parameters) == [
         *("model", "model_args", "tasks", "task_args", "num_fewshot", "batch_size", "device", "limit", "log_samples"),
         *("log_texts", "verify", "description_dict", "include_path", "show_progress", "on_result"),
+        "results_dir",
     ]
     needed = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
     assert needed == ["model", "model_args", "tasks"]

@@ -91,7 +91,8 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         "--output_dir",
         type=Path,
         metavar="DIR",
-        help="write it to this results folder, in place of an older result of the same configuration",
+        help="write it to this results folder, in place of an older result of the same configuration; a long run that "
+        "is called again goes on there",
     )
     parser.add_argument(
         "--log_samples", action="store_true", help="store the scores of every document too, for comparisons"
@@ -177,7 +178,8 @@ def _print_table(result: dict[str, Any]) -> None:
 
 def _describe_kept(args: argparse.Namespace) -> str:
     where = [str(path) for path in (args.output_path, args.output_dir) if path is not None]
-    return f"tasks that were finished are in {' and '.join(where)}" if where else "no result is kept"
+    kept = f"tasks that were finished are in {' and '.join(where)}" if where else "no result is kept"
+    return kept if args.output_dir is None else f"{kept}; the same call goes on with the rest"
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -201,6 +203,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         description_dict=descriptions,
         show_progress=True,
         on_result=_writer(args),
+        results_dir=args.output_dir,
     )
     for group, metrics in result.get("groups", {}).items():
         for name, value in metrics.items():

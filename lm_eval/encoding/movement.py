@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 
 from lm_eval.analysis.movement import CONTEXT, Margins, Walk
+from lm_eval.common.progress import DocumentProgress
 from lm_eval.config.layer import ResolvedLayer
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.contexts.special_tokens import FrontTokens
@@ -67,7 +68,8 @@ def layer_margins(
 
 
 def _measure(found: LayerRuns, task: str, *, show_progress: bool = False) -> Margins:
-    evaluations = evaluate_many(found.runs, found.model, found.execution, show_progress=show_progress)
+    with DocumentProgress(len(found.runs[0].documents()), task, shown=show_progress) as progress:
+        evaluations = evaluate_many(found.runs, found.model, found.execution, progress=progress)
     for evaluation in evaluations:
         evaluation.metrics()  # which says where a score is no number
     rows = [

@@ -71,6 +71,8 @@ class GridDisplay:
             documents: how many documents are scored, where workers count them.
         """
         self._progress.update(progress)
+        if progress.documents:
+            documents = documents or Documents(done=progress.documents_done, total=progress.documents)
         self._progress.documents = documents or self._progress.documents
         if line is not None:
             self._note_best(line)

@@ -7,6 +7,7 @@ from lm_eval.common.text import describe_seconds, short_name
 from lm_eval.grid.plan import Plan
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling.allocation import Workforce, describe_share, plan_workforce
+from lm_eval.scheduling.cutting import cut_units
 from lm_eval.scheduling.hardware import Machine
 from lm_eval.scheduling.timing import RemainingTime, Timings
 from lm_eval.scheduling.units import ModelKey, make_units
@@ -70,7 +71,8 @@ def make_estimate(
     """
     if not plan.to_run:
         return None
-    units = make_units(plan.to_run)
+    on_gpu = any(machine.gpus for machine in machines)
+    units = cut_units(make_units(plan.to_run), sizes, on_gpu=on_gpu)
     workforce = plan_workforce(units, sizes, machines, num_gpus)
     timings = Timings(folder, on_gpu=workforce.has_gpus)
     remaining = RemainingTime(units, timings, workforce.sizes, workforce.num_workers)

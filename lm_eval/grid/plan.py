@@ -38,6 +38,8 @@ class Plan:
     """Runs whose result is in the folder."""
     failed: list[tuple[Run, RecordedFailure]] = field(default_factory=list)
     """Runs that failed before and are not to be tried again."""
+    log_samples: bool = False
+    """Whether results are to state the scores of every document."""
     log_texts: bool = False
     """Whether results are to state the texts of documents."""
 
@@ -54,6 +56,7 @@ class Plan:
             num_done=len(self.done),
             replaced=frozenset(name for name, reason in self.reasons.items() if reason.replaces),
             failure_files={name: file for name, reason in self.reasons.items() if (file := reason.failure)},
+            log_samples=self.log_samples,
             log_texts=self.log_texts,
         )
 
@@ -82,7 +85,8 @@ def make_plan(
         log_samples: run again where the result lacks the scores of every document.
         log_texts: run again where the result lacks their texts.
     """
-    failures, plan = read_failures(folder.path), Plan(log_texts=log_texts)
+    failures = read_failures(folder.path)
+    plan = Plan(log_samples=log_samples, log_texts=log_texts)
     for run in runs:
         stored, failure = folder.find(run), failures.get(run.name)
         recorded = None if failure is None else failure.path

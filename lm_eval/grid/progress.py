@@ -119,7 +119,7 @@ class GridProgress:
         """
         if self._is_over:
             return 1.0
-        if self.documents is not None and self.documents.total:
+        if self.documents is not None and self.documents.done and self.documents.total:
             return min(1.0, self.documents.done / self.documents.total)
         pace = self._pace
         if pace is None:

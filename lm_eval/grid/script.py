@@ -39,6 +39,7 @@ from lm_eval.grid.progress import GridProgress
 from lm_eval.grid.shutdown import shut_down, shutdown_command
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.choose import choose_executor
+from lm_eval.scheduling.passes import sweep_state
 from lm_eval.scheduling.summary import Summary
 
 
@@ -169,6 +170,7 @@ def _shutting_down(*, asked: bool) -> Iterator[None]:
 
 def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
     if job.estimate is None:
+        sweep_state(job.folder)
         return job.nothing_run
     from lm_eval.grid.display import GridDisplay  # noqa: PLC0415  (a plan needs no display)
 

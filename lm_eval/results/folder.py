@@ -76,6 +76,10 @@ class ResultsFolder:
         matches = [stored for stored in self._by_settings.get(settings_key(run.identity), ()) if stored.is_of(run)]
         return min(matches, key=lambda stored: stored.is_older_form, default=None)
 
+    def has(self, name: str) -> bool:
+        """Whether a result of this fingerprint has been read or written."""
+        return name in self._by_identity
+
     def look_again(self, run: Run) -> StoredResult | None:
         """Return the result of a run, also one that another process has written since the folder was read."""
         for path in self._paths(result_name(run.config, run.identity)):

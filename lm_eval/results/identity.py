@@ -30,6 +30,13 @@ Identity = Mapping[str, Any]
 """Everything that decides a configuration's numbers, as plain data."""
 
 
+_OF_A_PASS = (
+    *("model", "weights", "dtype", "task", "task_version", "task_definition", "data"),
+    *("num_fewshot", "limit", "seed", "description", "encoding_scheme"),
+)
+"""Keys of an identity that are equal for all runs of a pass."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
     """A resolved configuration: with its task, its canonical form and its identity."""
@@ -46,6 +53,12 @@ class Run:
     def name(self) -> str:
         """The fingerprint of its identity."""
         return fingerprint(self.identity)
+
+    @cached_property
+    def pass_name(self) -> str:
+        """The fingerprint of what it has in common with all runs that it can share a pass with, by content."""
+        shared = {key: self.identity.get(key) for key in _OF_A_PASS}
+        return fingerprint({**shared, "ADD_POS": self.config.vectors.add_pos})
 
     @property
     def pass_key(self) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ Knows nothing of models; imports nothing heavy.
 """
 
 import functools
+import hashlib
 import os
 import platform
 import shlex
@@ -27,6 +28,9 @@ _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "ray", "numpy", 
 _GIT_TIMEOUT_S = 10
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
 """Environment variables, set inside a git hook, that would make git read the hook's repository instead."""
+
+_SOURCES = (".py", ".yaml")
+"""Endings of the package's files that decide what it computes."""
 
 Code = dict[str, str | bool | None]
 
@@ -54,6 +58,21 @@ def _git(top: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return ended.stdout.strip()
+
+
+@functools.cache
+def code_digest(package: Path = _TOP / "lm_eval") -> str:
+    """Return a digest of the package's own files, which changes with any of them; taken when it is first asked for.
+
+    Args:
+        package: the folder of the package.
+    """
+    total = hashlib.sha256()
+    files = (path for path in package.rglob("*") if path.suffix in _SOURCES and "__pycache__" not in path.parts)
+    for path in sorted(files):
+        total.update(f"{path.relative_to(package).as_posix()}\0".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:16]
 
 
 def describe_code(code: object) -> str:

@@ -6,7 +6,7 @@ Decided from models' configs and machines alone, before anything is loaded; the 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lm_eval.common.text import short_name
@@ -105,7 +105,9 @@ def _count(number: int, noun: str) -> str:
 class _Need:
     """The work and memory need of a model."""
 
-    num_units: int
+    num_units: int = 0
+    num_pieces: int = 0
+    """Of all units: as many workers could have a share of the work."""
     dtype: str
     size: float | None
     """Parameters; None where the config leaves them open."""
@@ -128,20 +130,25 @@ def plan_workforce(
         ConfigurationError: no machine has so many GPUs, or none holds a model.
     """
     on_gpu = any(machine.gpus for machine in machines)
-    counts = Counter(unit.key for unit in units)
+    counts, pieces = Counter(unit.key for unit in units), Counter[ModelKey]()
+    for unit in units:
+        pieces[unit.key] += unit.size
     configs = {unit.key: unit.runs[0].config for unit in units}
     needs = {
-        key: _need(config, sizes.get(config.pretrained), counts[key], on_gpu=on_gpu) for key, config in configs.items()
+        key: replace(
+            _need(config, sizes.get(config.pretrained), on_gpu=on_gpu), num_units=counts[key], num_pieces=pieces[key]
+        )
+        for key, config in configs.items()
     }
     return _gpu_workforce(needs, machines, num_gpus) if on_gpu else _cpu_workforce(needs, machines)
 
 
-def _need(config: RunConfig, size: int | None, num_units: int, *, on_gpu: bool) -> _Need:
+def _need(config: RunConfig, size: int | None, *, on_gpu: bool) -> _Need:
     dtype = config.dtype or "float32"
     if size is None:
-        return _Need(num_units=num_units, dtype=dtype, size=None, gib=None)
+        return _Need(dtype=dtype, size=None, gib=None)
     gib = memory_gib(size, dtype, on_gpu=on_gpu, bits=config.checkpoint.bits)
-    return _Need(num_units=num_units, dtype=dtype, size=float(size), gib=gib)
+    return _Need(dtype=dtype, size=float(size), gib=gib)
 
 
 def _gpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine], num_gpus: int | None) -> Workforce:
@@ -156,7 +163,7 @@ def _gpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine],
     cores = sum(machine.num_cpus for machine in machines)
     return Workforce(
         machines=machines,
-        num_workers=max(1, min(max_workers, sum(need.num_units for need in needs.values()))),
+        num_workers=max(1, min(max_workers, sum(need.num_pieces for need in needs.values()))),
         threads=max(1, min(_MAX_THREADS, cores // max(1, total))),
         shares=shares,
         is_forced=num_gpus is not None,
@@ -173,7 +180,7 @@ def _cpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine])
                 f"{key[0]}: the model needs about {need.gib:.1f} GiB in {need.dtype}, the largest machine has "
                 f"{most:.1f} GiB of memory and no GPU: choose a smaller model or dtype, or a machine with more"
             )
-    num_units = sum(need.num_units for need in needs.values())
+    num_units = sum(need.num_pieces for need in needs.values())
     largest = max(need.gib or 0.0 for need in needs.values())
     fitting = sum(math.floor(machine.memory_gib / largest) for machine in machines) if largest else num_units
     num_workers, threads = share_cpus([machine.num_cpus for machine in machines], max(1, min(num_units, fitting)))

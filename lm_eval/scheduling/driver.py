@@ -20,14 +20,17 @@ from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run, is_same_run
 from lm_eval.results.provenance import code_version, command_line
 from lm_eval.scheduling.allocation import Workforce
+from lm_eval.scheduling.document_count import DocumentCount
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.heartbeat import Heartbeat, Progress
 from lm_eval.scheduling.ownership import Ownership
-from lm_eval.scheduling.queue import WorkQueue
+from lm_eval.scheduling.passes import Passes
+from lm_eval.scheduling.piece_sizes import PieceSizes
+from lm_eval.scheduling.queue import HELD_POLL_S, WorkQueue
 from lm_eval.scheduling.result_writer import ResultWriter
 from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.timing import RemainingTime
-from lm_eval.scheduling.units import Ended, Event, Order, Outcome, Started
+from lm_eval.scheduling.units import Ended, Event, Order, Outcome, PieceDone, Started, Waiting
 
 OnChange = Callable[[Progress, str | None], None]
 """Called with the progress, and with a line about a run that has ended, if any."""
@@ -61,7 +64,9 @@ class Driver:
         self._progress = Progress(planned=len(order.runs), skipped=order.num_done)
         self._heartbeat = Heartbeat(folder.path, self._progress)
         self._ownership = Ownership(order, folder, self._heartbeat)
+        self._passes = Passes(order, remaining.units, folder, self._ownership)
         self._writer = ResultWriter(folder, self._runs)
+        self._documents = DocumentCount(remaining, self._progress)
         self._causes: set[str] = set()
         self.summary = Summary(self._progress)
 
@@ -72,9 +77,11 @@ class Driver:
             ConfigurationError: the executor cannot run this; nothing ran.
             KeyboardInterrupt: the user interrupted it; finished runs are written.
         """
-        queue = WorkQueue(
+        queue = self._queue = WorkQueue(
             units=self._remaining.units,
             claim=self._ownership.claim,
+            claim_piece=self._passes.claim,
+            piece_sizes=PieceSizes(num_workers=self._workforce.num_workers, past=self._remaining.seconds_a_document),
             sizes=self._workforce.sizes,
             larger_share=self._workforce.larger_share,
         )
@@ -85,6 +92,9 @@ class Driver:
                     if self.summary.stopped:
                         break
             self._take_rest(queue)
+            while self._passes.is_waiting and not self.summary.stopped:
+                time.sleep(HELD_POLL_S / 4)
+                self._take(Waiting())
             for written in self._writer.retry_for_a_while():
                 self._settle(written)
         return self.summary
@@ -100,6 +110,8 @@ class Driver:
             ) from error
         self._ownership.sweep()
         sweep_temporary_files(self._folder.path)
+        self._passes.open()
+        self._count_pieces(before=True)
         ended = "stopped by an error"
         try:
             yield
@@ -112,15 +124,19 @@ class Driver:
                 last.callback(lambda: self._heartbeat.close(ended))
                 last.callback(lambda: sweep_temporary_files(self._folder.path))
                 last.callback(self._ownership.release_all)
+                last.callback(self._passes.write)
                 last.callback(self._save_the_rest)
                 last.callback(lambda: self._settle(self._writer.retry(now=True)))
                 last.callback(lambda: self._take_rest(queue))
 
     def _take_rest(self, queue: WorkQueue) -> None:
         """Take outcomes that are left in the queue; after a failure that stopped the grid, only results."""
-        for outcome in queue.settled():
-            if outcome.failure is None or not self.summary.stopped:
-                self._take_outcome(outcome)
+        for settled in queue.settled():
+            if isinstance(settled, PieceDone):
+                self._take_piece(settled)
+            elif settled.failure is None or not self.summary.stopped:
+                self._take_outcome(settled)
+        self._take_assembled()
 
     def _take(self, event: Event) -> None:
         self._progress.remaining_s = self._remaining.remaining_s()
@@ -133,12 +149,33 @@ class Driver:
             self._keep_log(event)
         elif isinstance(event, Outcome):
             self._take_outcome(event)
+        elif isinstance(event, PieceDone):
+            self._take_piece(event)
         else:
             self._on_change(self._progress, None)
+        self._take_assembled()
         self._settle(self._writer.retry())
+
+    def _take_piece(self, piece: PieceDone) -> None:
+        for outcome in self._passes.keep(piece):
+            self._take_outcome(outcome)
+        self._count_pieces()
+        self._on_change(self._progress, None)
+
+    def _take_assembled(self) -> None:
+        """Take the results of runs whose last piece is there, by whomever it was computed."""
+        for outcome in self._passes.assembled():
+            self._take_outcome(outcome)
+        self._queue.add(self._passes.lost())
+
+    def _count_pieces(self, *, before: bool = False) -> None:
+        for run in self._order.runs:
+            if (number := self._passes.num_done(run)) is not None:
+                self._documents.reach(run.config, number, before=before)
 
     def _take_outcome(self, outcome: Outcome) -> None:
         run = self._runs[outcome.config]
+        self._queue.forget(outcome.config)
         if outcome.failure is not None:
             self._record(outcome, outcome.failure)
         elif outcome.result is None or self._ownership.is_done_by_successor(run):
@@ -193,7 +230,8 @@ class Driver:
         self._end(outcome.config, f"failed ({self._count()}): {describe(outcome.config)}: {shown}")
 
     def _end(self, config: RunConfig, line: str) -> None:
-        self._remaining.finish(config)
+        self._documents.finish(config)
+        self._passes.end(self._runs[config])
         self._ownership.release(self._runs[config])
         self._on_change(self._progress, line)
 

@@ -27,6 +27,8 @@ class LifeSigns(FileModel):
     machine: TextIfStated = None
     pid: IntegerIfStated = None
     process_started: TextIfStated = None
+    digest: TextIfStated = None
+    """Of its code."""
 
 
 class RunningUnit(FileModel):
@@ -50,6 +52,8 @@ class DriverRecord(FileModel):
     finished: _Count
     elsewhere: _Count
     failed: _Count
+    documents: _Count = 0
+    documents_done: _Count = 0
     remaining_s: Annotated[float, Field(le=1e12)] | None
     running: dict[Text, RunningUnit]
     ended: Text | None

@@ -16,7 +16,8 @@ from typing import Any
 from lm_eval.common.atomic import write_json
 from lm_eval.common.json_files import parse_json, read_json
 from lm_eval.common.typed_files import read_as
-from lm_eval.results.provenance import code_version, command_line, now
+from lm_eval.results.pieces import state_folder
+from lm_eval.results.provenance import code_digest, code_version, command_line, now
 from lm_eval.scheduling.driver_file import DriverRecord, LifeSigns
 from lm_eval.scheduling.processes import process_started
 
@@ -28,11 +29,6 @@ STALLED_S = 1800.0
 _BEAT_S = min(5.0, LEASE_S / 6)
 _KEPT = 20
 """Files of ended drivers that are kept."""
-
-
-def state_folder(results: Path) -> Path:
-    """Return the subfolder of a results folder that holds heartbeats and leases."""
-    return results / ".grid"
 
 
 def this_machine() -> str:
@@ -82,6 +78,10 @@ class Progress:
     elsewhere: int = 0
     """Finished by another driver."""
     failed: int = 0
+    documents: int = 0
+    """Documents to score, of all configurations together; 0 where their numbers aren't known."""
+    documents_done: int = 0
+    """Those of configurations that have ended, and of pieces that were computed, here, elsewhere or before."""
     remaining_s: float | None = None
     """Estimated time to the end; None without an estimate."""
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -116,6 +116,7 @@ class Heartbeat:
             "process_started": process_started(os.getpid()),
             "command_line": command_line(),
             "code": code_version(),
+            "digest": code_digest(),
             "started": now(),
         }
         self._stop = threading.Event()

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lm_eval.scheduling.heartbeat import LEASE_S, is_alive, state_folder
+from lm_eval.results.pieces import state_folder
+from lm_eval.scheduling.heartbeat import LEASE_S, is_alive
 
 _VERDICT_S = 1.0
 """Time for which a verdict on whether another driver is alive is reused."""
@@ -68,6 +69,26 @@ class Leases:
                 owner = self._read(path)
                 if owner is not None and owner != self.driver and not self._is_alive(owner, path):
                     self._evict(path, owner)
+
+    def others(self, names: str) -> set[str]:
+        """Return the other drivers, as far as they live, that hold leases.
+
+        Args:
+            names: a pattern of the leases' names, as of files.
+        """
+        owners = dict[str, Path]()
+        with contextlib.suppress(OSError):
+            for path in self._folder.glob(names) if "*" in names else [self._folder / names]:
+                if (owner := self._read(path)) and owner != self.driver:
+                    owners[owner] = path
+            return {owner for owner, path in owners.items() if self._is_alive(owner, path)}
+        return set(owners)
+
+    def is_live(self, driver: str) -> bool:
+        """Whether another driver is alive; if that can't be determined, it counts as alive."""
+        with contextlib.suppress(OSError):
+            return driver != self.driver and self._is_alive(driver, self._folder)
+        return True
 
     def holds(self, name: str) -> bool:
         """Whether this driver still has a lease; another may have taken it over if this one seemed dead for a while."""

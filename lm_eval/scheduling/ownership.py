@@ -22,18 +22,23 @@ class Ownership:
         self._replaced = order.replaced
         self._folder = folder
         self._heartbeat = heartbeat
-        self._leases = Leases(folder.path, heartbeat.driver)
+        self.leases = Leases(folder.path, heartbeat.driver)
         self._leases_fail = False
+
+    @property
+    def opened(self) -> float:
+        """When this driver began, by the file system's clock."""
+        return self._heartbeat.opened
 
     def sweep(self) -> None:
         """Remove the leases of dead drivers."""
-        self._leases.sweep()
+        self.leases.sweep()
 
     def claim(self, runs: Sequence[Run]) -> Claim:
         """Claim runs, just before they are computed."""
         mine, done, held, failed = [], [], [], []
         for run in runs:
-            if not self._lease(run):
+            if not self.claim_name(run.name):
                 held.append(run)
             elif self.is_done(run):  # by another driver, which has given its lease back
                 self.release(run)
@@ -44,13 +49,37 @@ class Ownership:
                 mine.append(run)
         return Claim(mine=tuple(mine), done=tuple(done), held=tuple(held), failed=tuple(failed))
 
+    def ask(self, runs: Sequence[Run]) -> Claim:
+        """Tell what has become of runs of a long pass, without claiming any; `mine` are those that nobody has done."""
+        mine, done, held, failed = [], [], [], []
+        for run in runs:
+            if self.is_done(run):
+                done.append(run)
+            elif (failure := self._find_failure(run)) is not None:
+                failed.append((run, failure))
+            elif self.leases.others(run.name):  # somebody puts its pieces together, or computes it in one
+                held.append(run)
+            else:
+                mine.append(run)
+        return Claim(mine=tuple(mine), done=tuple(done), held=tuple(held), failed=tuple(failed))
+
+    def claim_name(self, name: str) -> bool:
+        """Try to take a lease; return whether this driver has it."""
+        try:
+            return self.leases.claim(name)
+        except OSError as error:  # computing a run twice is better than not at all
+            if not self._leases_fail:
+                self._leases_fail = True
+                print_safely(f"no lease can be taken ({error}): other drivers on this folder may compute the same runs")
+            return True
+
     def release(self, run: Run) -> None:
         """Give the lease of a run back."""
-        self._leases.release(run.name)
+        self.leases.release(run.name)
 
     def release_all(self) -> None:
         """Give all leases back."""
-        self._leases.release_all()
+        self.leases.release_all()
 
     def is_done(self, run: Run) -> bool:
         """Whether another driver has written the result of a run since this one began, or before."""
@@ -65,7 +94,7 @@ class Ownership:
 
     def is_done_by_successor(self, run: Run) -> bool:
         """Whether another driver has taken over this driver's lease of a run, and has written its result."""
-        return not self._leases.holds(run.name) and self.is_done(run)
+        return not self.leases.holds(run.name) and self.is_done(run)
 
     def _find_failure(self, run: Run) -> Failure | None:
         """Return the failure that another driver has recorded since this one began."""
@@ -74,12 +103,3 @@ class Ownership:
             if recorded is not None and recorded.path.stat().st_mtime > self._heartbeat.opened:
                 return recorded.failure
         return None
-
-    def _lease(self, run: Run) -> bool:
-        try:
-            return self._leases.claim(run.name)
-        except OSError as error:  # computing a run twice is better than not at all
-            if not self._leases_fail:
-                self._leases_fail = True
-                print_safely(f"no lease can be taken ({error}): other drivers on this folder may compute the same runs")
-            return True

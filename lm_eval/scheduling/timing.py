@@ -55,8 +55,20 @@ class Timings:
 
     def seconds(self, unit: WorkUnit, parameters: float | None) -> float | None:
         """Estimate the seconds of a work unit on one worker; None without a past result of the same work."""
+        cost = self._cost(unit, parameters)
+        if cost is None:
+            return None
         run = unit.runs[0]
-        first = run.config
+        documents = unit.num_left or count_documents(run.task.dataset, run.config.data_dir, run.config.limit)
+        return documents * (cost.encode + cost.score * len(unit.runs)) + cost.load
+
+    def seconds_a_document(self, unit: WorkUnit, parameters: float | None) -> float | None:
+        """Estimate the seconds of a document of a work unit; None without a past result of the same work."""
+        cost = self._cost(unit, parameters)
+        return None if cost is None else cost.encode + cost.score * len(unit.runs)
+
+    def _cost(self, unit: WorkUnit, parameters: float | None) -> _Cost | None:
+        first = unit.runs[0].config
         costs = self._exact.get((first.model_name, _work(first)))
         if not costs:
             scaled = (cost.scaled(parameters) for cost in self._any_model.get(_work(first), ()))
@@ -65,8 +77,7 @@ class Timings:
             return None
         encode = statistics.median(cost.encode for cost in costs)
         score = statistics.median(cost.score for cost in costs)
-        documents = count_documents(run.task.dataset, first.data_dir, first.limit)
-        return documents * (encode + score * len(unit.runs)) + statistics.median(cost.load for cost in costs)
+        return _Cost(encode, score, statistics.median(cost.load for cost in costs), parameters)
 
 
 def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
@@ -119,7 +130,14 @@ class Pace:
         measured = self._units[unit.key]
         work, number = _work(unit.runs[0].config), len(unit.runs)
         alike = [one for one in measured if _work(one[0].runs[0].config) == work] or measured
-        return max(seconds * max(1.0, number / len(other.runs)) for other, seconds in alike)
+        return max(
+            seconds * max(1.0, number / len(other.runs)) * _times_as_many(unit, other) for other, seconds in alike
+        )
+
+
+def _times_as_many(unit: WorkUnit, other: WorkUnit) -> float:
+    """Return how many times the documents of one unit are those of another; 1 where that isn't known."""
+    return unit.num_left / other.num_left if unit.num_left and other.num_left else 1.0
 
 
 @dataclass
@@ -135,6 +153,9 @@ class RemainingTime:
     _total: float = 0.0
     _done: float = 0.0
     _weights: dict[RunConfig, float] = field(default_factory=dict)
+    """The seconds that each run's share of its pass takes."""
+    _parts: dict[RunConfig, float] = field(default_factory=dict)
+    """The part of each run that has been counted as done."""
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -151,11 +172,25 @@ class RemainingTime:
         """Estimate the seconds of the whole grid; None without past results of the same work."""
         if not self.units or self.num_unknown == len(self.units):
             return None
-        return self._total / max(1, min(self.num_workers, len(self.units)))
+        return self._total / max(1, min(self.num_workers, sum(unit.size for unit in self.units)))
+
+    def seconds_a_document(self, unit: WorkUnit) -> float | None:
+        """Estimate the seconds of a document of a unit by past results; None without one of the same work."""
+        return self.timings.seconds_a_document(unit, self.sizes.get(unit.key))
+
+    def skip(self, config: RunConfig, part: float) -> None:
+        """Leave out the part of a run that was done before this grid began."""
+        self._total -= self._weights.get(config, 0.0) * part
+        self._parts[config] = part
+
+    def advance(self, config: RunConfig, part: float) -> None:
+        """Count a part of a run as done, from its first document on."""
+        self._done += self._weights.get(config, 0.0) * max(0.0, part - self._parts.get(config, 0.0))
+        self._parts[config] = max(part, self._parts.get(config, 0.0))
 
     def finish(self, config: RunConfig) -> None:
         """Count a run as ended."""
-        self._done += self._weights.pop(config, 0.0)
+        self.advance(config, 1.0)
 
     def remaining_s(self) -> float | None:
         """Estimate the seconds to the end; None without past results and before a run has ended."""

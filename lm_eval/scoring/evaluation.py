@@ -1,9 +1,10 @@
 """`Evaluation`: the scores and metrics of a run, and the content of its result file (experiment §5, §7)."""
 
 import math
+import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +15,10 @@ from lm_eval.config.runtime import Execution
 from lm_eval.errors import RunError
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.results.identity import Run
-from lm_eval.results.provenance import PassRecord, code_version, command_line, package_versions
+from lm_eval.results.pieces import Part, Span
+from lm_eval.results.provenance import PassRecord, code_digest, code_version, command_line, package_versions
 from lm_eval.results.result_file import config_content
-from lm_eval.scoring.metrics import DocumentScores, Tally
+from lm_eval.scoring.metrics import DocumentScores, Tally, columns_of
 from lm_eval.vectors.compression import Compression
 
 
@@ -63,21 +65,7 @@ class Evaluation:
 
     def samples(self) -> list[dict[str, Any]]:
         """Return one dict per document, in document order."""
-        return [_sample(document) for document in self.documents]
-
-
-def _sample(document: DocumentScores) -> dict[str, Any]:
-    sample: dict[str, Any] = {
-        "doc_id": document.doc_id,
-        "source": document.example.source,
-        "gold": list(document.example.gold),
-        "scores": list(document.scores),
-    }
-    if document.margin is not None:
-        sample["margin"] = document.margin
-    if document.is_exact_match is not None:
-        sample["is_exact_match"] = list(document.is_exact_match)
-    return sample
+        return [document.sample() for document in self.documents]
 
 
 def _find_nan(config: RunConfig, document: DocumentScores) -> str | None:
@@ -110,11 +98,48 @@ def make_result(evaluation: Evaluation, model: LanguageModel, execution: Executi
     return result
 
 
+def make_part(evaluation: Evaluation, model: LanguageModel, execution: Execution, span: Span) -> Part:
+    """Return what has been done of a run, to be put together with the rest.
+
+    Args:
+        evaluation: with the scores of all documents of the piece.
+        model: the model.
+        execution: how it ran.
+        span: the places of these documents among the run's.
+
+    Raises:
+        RunError: a score is not a number.
+    """
+    evaluation.metrics()
+    compression = evaluation.compression
+    return Part(
+        start=span[0],
+        end=span[1],
+        identity=dict(evaluation.run.identity),
+        documents=columns_of(evaluation.documents),
+        compression=(compression.num_contexts, compression.num_tokens, compression.num_vectors),
+        shared=asdict(evaluation.record),
+        made_on=_made_on(model),
+        asked={"batch_size": execution.batch_size, "device": execution.device},
+        worker=f"{platform.node()}-{os.getpid()}",
+        code=code_digest(),
+    )
+
+
 def _run(evaluation: Evaluation, model: LanguageModel) -> dict[str, Any]:
     return {
         "num_documents": evaluation.num_documents,
+        "num_documents_resumed": 0,
+        "num_workers": 1,
         **evaluation.compression.content(),
         **evaluation.record.content(),
+        **_made_on(model),
+    }
+
+
+def _made_on(model: LanguageModel) -> dict[str, Any]:
+    """Return what a result file states of the machine, the model as it was loaded, and the code."""
+    return {
         "load_s": round(model.load_seconds, 3),
         "host": platform.node(),
         "device": str(model.device),

@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from lm_eval.tasks.base import Example
 
@@ -28,6 +29,29 @@ class DocumentScores:
         right = [value for index, value in enumerate(values) if index in self.example.gold]
         wrong = [value for index, value in enumerate(values) if index not in self.example.gold]
         return max(right) - max(wrong) if wrong else None
+
+    def sample(self) -> dict[str, Any]:
+        """Return what a result file with samples states of it."""
+        sample: dict[str, Any] = {
+            "doc_id": self.doc_id,
+            "source": self.example.source,
+            "gold": list(self.example.gold),
+            "scores": list(self.scores),
+        }
+        if self.margin is not None:
+            sample["margin"] = self.margin
+        if self.is_exact_match is not None:
+            sample["is_exact_match"] = list(self.is_exact_match)
+        return sample
+
+
+_OF_CHOICES = [item.name for item in fields(DocumentScores) if item.name not in ("doc_id", "example")]
+
+
+def columns_of(documents: Sequence[DocumentScores]) -> dict[str, list[list[float | bool]]]:
+    """Return what is known of documents by the names of the fields, for each document a value for each choice."""
+    known = [name for name in _OF_CHOICES if getattr(documents[0], name) is not None]
+    return {name: [list(getattr(document, name)) for document in documents] for name in known}
 
 
 def _is_gold(document: DocumentScores, scores: Sequence[float]) -> float:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 
 from lm_eval.common.progress import DocumentProgress
 from lm_eval.config.runtime import Execution
@@ -26,6 +27,7 @@ from lm_eval.models.compatibility import check_use
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.results.identity import Read, Run, identify_now
 from lm_eval.results.provenance import PassRecord, now
+from lm_eval.scoring.blocks import Block
 from lm_eval.scoring.evaluation import Evaluation
 from lm_eval.scoring.shared_pass import SharedPass
 from lm_eval.tasks.documents import Document, identify_contents, read_contents
@@ -49,19 +51,18 @@ def evaluate_many(
     execution: Execution,
     *,
     keep_documents: int | None = None,
-    show_progress: bool = False,
+    blocks: Sequence[Block] = (),
+    progress: DocumentProgress | None = None,
 ) -> list[Evaluation]:
-    """Evaluate runs that share their passes.
+    """Evaluate runs that share their passes; return an evaluation of each, of the documents asked for, in order.
 
     Args:
         runs: runs with equal `pass_key`; they are identified again, by what was loaded and read.
         model: the loaded model.
         execution: how to run.
         keep_documents: how many documents' scores are kept; None keeps all of them.
-        show_progress: whether a progress bar is drawn.
-
-    Returns:
-        One evaluation per run, in the same order.
+        blocks: the documents to score, in blocks that share nothing; all of them in one, where none is given.
+        progress: counts the documents.
 
     Raises:
         ConfigurationError: a configuration does not fit the model or the data.
@@ -69,18 +70,17 @@ def evaluate_many(
     """
     began, record = time.perf_counter(), PassRecord(num_configurations=len(runs))
     reset_peak_memory(model)
-    runs, documents = _read(runs, model)
-    batcher = Batcher(choose_budget(model, execution))
+    runs, documents = read_now(runs, model)
+    blocks, batcher = blocks or [(0, len(documents))], Batcher(choose_budget(model, execution))
     evaluations = [Evaluation(run=run, num_kept=keep_documents, record=record) for run in runs]
-    passes, name = _alike_in_front(evaluations, model), runs[0].task.name
-    with DocumentProgress(len(documents) * len(passes), name, shown=show_progress) as progress, fast(model):
-        for alike in passes:
+    with fast(model):
+        for alike in _alike_in_front(evaluations, model):
             shared = SharedPass(
                 runs=[one.run for one in alike], model=model, batcher=batcher, max_kept_bytes=_KEPT_BYTES, record=record
             )
-            record.num_truncated = max(record.num_truncated, _score(documents, shared, alike, progress))
+            record.num_truncated = max(record.num_truncated, _score(documents, blocks, shared, alike, progress))
     _warn_of_cuts(record.num_truncated, runs[0], model)
-    record.seconds, record.num_documents = time.perf_counter() - began, len(documents)
+    record.seconds, record.num_documents = time.perf_counter() - began, sum(end - start for start, end in blocks)
     _finish(record, batcher, model)
     return evaluations
 
@@ -91,8 +91,12 @@ def _finish(record: PassRecord, batcher: Batcher, model: LanguageModel) -> None:
     record.batches, record.peak_memory_gib = batcher.record(), peak_memory_gib(model)
 
 
-def _read(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Document]]:
-    """Read the data of runs that the model can do, and identify them by that and by what it was loaded from."""
+def read_now(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Document]]:
+    """Read the documents of runs that the model can do, and identify these by what was loaded and read.
+
+    Raises:
+        ConfigurationError: a configuration does not fit the model or the data.
+    """
     if model.care is None and (done := find_interventions(model.network)):
         raise ConfigurationError(
             f"{model.name}: an intervention is at work ({'; '.join(done)}), which an identity of files doesn't state; "
@@ -102,11 +106,11 @@ def _read(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Do
         check_use(run.config, model.name, sees_behind=model.attends_both_ways, reads_tokens=model.reads_tokens)
     for _ in range(_ATTEMPTS - 1):
         with suppress(ChangedDataError):
-            return _read_now(runs, model)
-    return _read_now(runs, model)
+            return _read_once(runs, model)
+    return _read_once(runs, model)
 
 
-def _read_now(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Document]]:
+def _read_once(runs: Sequence[Run], model: LanguageModel) -> tuple[list[Run], list[Document]]:
     form, dataset = runs[0].form, runs[0].task.dataset
     contents = read_contents(dataset, form.num_fewshot, form.data_dir)
     read = replace(read_of(model), data=identify_contents(contents, dataset, form.data_dir))
@@ -129,24 +133,32 @@ def _alike_in_front(evaluations: Sequence[Evaluation], model: LanguageModel) -> 
 
 
 def _score(
-    documents: Sequence[Document], shared: SharedPass, evaluations: Sequence[Evaluation], progress: DocumentProgress
+    documents: Sequence[Document],
+    blocks: Sequence[Block],
+    shared: SharedPass,
+    evaluations: Sequence[Evaluation],
+    progress: DocumentProgress | None,
 ) -> int:
-    """Score documents for evaluations that share a pass; return how many segments were truncated."""
+    """Score blocks of documents for evaluations that share a pass; return how many segments were truncated."""
     model, first = shared.model, shared.runs[0]
     tokenise = Tokeniser(model, first.config, first.task)
-    _refuse_in_time(documents, tokenise)
+    wanted = [document for start, end in blocks for document in documents[start:end]]
+    _refuse_in_time(documents if blocks[0][0] == 0 else wanted, tokenise)  # of a whole pass, with its first piece
 
     def tokenise_chunk(chunk: list[Document]) -> list[TokenisedDocument]:
         with shared.record.phase("tokenise"):
             return tokenise(chunk)
 
-    for window in windows(tokenised_ahead(tokenise_chunk, documents), count_tokens, shared.bytes_held):
-        advance = progress.start_window(len(window), shared.work_in_tokens(window))
-        for index, scores in shared.score(window, advance):
-            evaluations[index].add(scores)
-        progress.finish_window(len(window))
-    for index, compression in shared.compression.items():
-        evaluations[index].compression = compression
+    progress, stream = progress or DocumentProgress(0, "", shown=False), tokenised_ahead(tokenise_chunk, wanted)
+    for start, end in blocks:
+        alone = shared.anew()
+        for window in windows(islice(stream, end - start), count_tokens, alone.bytes_held):
+            advance = progress.start_window(len(window), alone.work_in_tokens(window))
+            for index, scores in alone.score(window, advance):
+                evaluations[index].add(scores)
+            progress.finish_window(len(window))
+        for index, compression in alone.compression.items():
+            evaluations[index].compression.join(compression)
     return tokenise.num_truncated
 
 

@@ -60,6 +60,10 @@ class SharedPass:
     """What the contexts of each configuration became, by its index; configurations may share one."""
     _tried: set[int] = field(default_factory=set)
 
+    def anew(self) -> "SharedPass":
+        """Return the same pass with empty caches, for another block of documents."""
+        return replace(self, compression={})
+
     def score(self, documents: Sequence[TokenisedDocument], on_batch: OnBatch) -> Iterator[Scored]:
         """Score a window of documents for each configuration.
 

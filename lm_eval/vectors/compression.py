@@ -19,6 +19,12 @@ class Compression:
         self.num_tokens += num_tokens
         self.num_vectors += num_vectors
 
+    def join(self, other: "Compression") -> None:
+        """Count the contexts of another block too."""
+        self.num_contexts += other.num_contexts
+        self.num_tokens += other.num_tokens
+        self.num_vectors += other.num_vectors
+
     def content(self) -> dict[str, float]:
         """Return what a result file states of it, in numbers of vectors a context and of tokens a vector."""
         if not self.num_vectors:

@@ -60,6 +60,8 @@ def test_an_interrupted_run_says_what_is_kept_and_where(where, data_dir, tmp_pat
     place = tmp_path / "results"
     assert main([*arguments("x", data_dir), *([] if where is None else [where, str(place)])]) == 130
     kept = "no result is kept" if where is None else f"tasks that were finished are in {place}"
+    if where == "--output_dir":
+        kept += "; the same call goes on with the rest"
     assert capsys.readouterr().err == f"interrupted; {kept}\n"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lm_eval.results.provenance import code_version, command_line
+from lm_eval.results.provenance import code_digest, code_version, command_line
 from lm_eval.scheduling import heartbeat
 from lm_eval.scheduling.heartbeat import (
     LEASE_S,
@@ -63,11 +63,14 @@ def test_a_driver_tells_who_it_is_and_how_far_it_is(beat, tmp_path):
         "process_started": process_started(os.getpid()),
         "command_line": command_line(),
         "code": code_version(),
+        "digest": code_digest(),
         "planned": 5,
         "skipped": 2,
         "finished": 0,
         "elsewhere": 0,
         "failed": 0,
+        "documents": 0,
+        "documents_done": 0,
         "remaining_s": None,
         "running": {},
         "ended": None,

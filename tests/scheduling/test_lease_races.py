@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from lm_eval.scheduling.heartbeat import state_folder
+from lm_eval.results.pieces import state_folder
 from lm_eval.scheduling.leases import Leases
 from tests.support.drivers import NAME, held, killed, leases_of, write_driver
 from tests.support.paths import TOP
@@ -68,7 +68,8 @@ import json, os, sys
 from pathlib import Path
 
 from lm_eval.scheduling.leases import Leases
-from lm_eval.scheduling.heartbeat import state_folder, this_machine
+from lm_eval.results.pieces import state_folder
+from lm_eval.scheduling.heartbeat import this_machine
 from lm_eval.scheduling.processes import process_started
 
 results, driver, num_names = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

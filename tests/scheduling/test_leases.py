@@ -310,3 +310,14 @@ def test_a_process_is_told_from_a_later_one_of_the_same_number():
     assert process_started(os.getpid()) == process_started(os.getpid()) is not None
     assert told["process_started"] != process_started(os.getpid())
     assert process_started(told["pid"]) is None
+
+
+def test_others_are_the_living_drivers_that_hold_leases_of_a_name_or_a_pattern(tmp_path):
+    me, other = leases_of(tmp_path, "me"), leases_of(tmp_path, "other")
+    gone = leases_of(tmp_path, "gone", **killed())
+    for leases, name in ((me, "pass.0-4"), (other, "pass.4-8"), (gone, "pass.8-9"), (other, "alone")):
+        assert leases.claim(name)
+    assert me.others("pass.*") == {"other"}
+    assert (me.others("alone"), me.others("pass.8-9"), me.others("nothing")) == ({"other"}, set(), set())
+    assert other.others("pass.*") == {"me"}
+    assert (me.is_live("other"), me.is_live("gone"), me.is_live("me")) == (True, False, False)

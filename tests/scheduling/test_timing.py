@@ -260,6 +260,31 @@ def test_a_run_that_ends_twice_or_was_never_planned_counts_once_or_not_at_all(co
     assert left.remaining_s() == pytest.approx(10.5)
 
 
+def test_what_was_done_before_takes_no_time_and_what_is_done_of_a_run_counts(config, units, clock):
+    left = remaining(units, result(config))
+    first, second = units[0].runs[0].config, units[1].runs[0].config
+    left.skip(first, 0.5)
+    assert left.planned_s() == pytest.approx(19.75 - 9.25 / 2)
+    left.advance(first, 0.75)  # a quarter of it
+    clock.now = BEGAN + 9.25 / 4
+    assert left.remaining_s() == pytest.approx(9.25 / 4 + 10.5)
+    left.advance(first, 0.6)  # nothing goes back
+    left.advance(second, 0.0)
+    assert left.remaining_s() == pytest.approx(9.25 / 4 + 10.5)
+    left.finish(first)
+    clock.now = BEGAN + 9.25 / 2
+    assert left.remaining_s() == pytest.approx(10.5)
+
+
+def test_a_long_pass_is_shared_by_as_many_workers_as_it_has_blocks(config):
+    cut = replace(unit(config), blocks=((0, 4), (4, 8), (8, 10)), num_documents=10)
+    assert (cut.size, cut.num_left, replace(cut, blocks=((4, 8),)).num_left) == (3, 10, 4)
+    whole, shared = (remaining([one], result(config), num_workers=8).planned_s() for one in (unit(config), cut))
+    assert shared is not None
+    assert whole is not None
+    assert shared < whole / 2
+
+
 @pytest.mark.parametrize(
     ("seconds", "described"),
     [
@@ -323,3 +348,10 @@ def test_before_anything_was_measured_a_worker_is_started_also_after_failures(co
     assert pace.is_worth_a_start([unit(config)], 1)
     other = replace(config, pretrained="someone/large")
     assert paced((unit(other), 3.0)).is_worth_a_start([unit(config)], 1)
+
+
+def test_of_a_long_pass_the_documents_that_are_left_count(config):
+    cut = replace(unit(config), blocks=((0, 10), (10, 20), (20, 30)), num_documents=30)
+    pace = paced((replace(cut, blocks=cut.blocks[:1]), 5.0))
+    assert pace.is_worth_a_start([replace(cut, blocks=cut.blocks[1:])], 1)  # 10 s against a start of 8 s
+    assert not pace.is_worth_a_start([replace(cut, blocks=cut.blocks[2:])], 1)

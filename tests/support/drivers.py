@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from lm_eval.scheduling.heartbeat import state_folder, this_machine
+from lm_eval.results.pieces import state_folder
+from lm_eval.scheduling.heartbeat import this_machine
 from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.processes import process_started
 

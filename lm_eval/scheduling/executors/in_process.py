@@ -39,7 +39,7 @@ class InProcessExecutor:
             if unit is not None:
                 yield Started(unit=unit, worker="here")
                 known = {run.config: run for run in unit.runs}
-                queue.report(unit, worker.run(list(known), known.__getitem__))
+                queue.report(unit, worker.run(list(known), known.__getitem__, unit.blocks))
                 yield Ended(worker="here", log="")
                 yield from queue.settled()
             elif not keys:

@@ -4,14 +4,22 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
 from lm_eval.results.failures import Failure, Kind
 from lm_eval.results.identity import Run
+from lm_eval.results.pieces import Part
+from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling.units import ModelKey, Outcome, UnitReport, model_key
+from lm_eval.scoring.blocks import Block
+
+if TYPE_CHECKING:
+    from lm_eval.scoring.evaluation import Evaluation
+
+_Part = tuple[RunConfig, Part]
 
 
 class Worker:
@@ -25,16 +33,20 @@ class Worker:
         if execution.gpu_share < 1 and torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(execution.gpu_share)
         self._execution = execution
+        code_digest()  # of the code as it was imported, whatever becomes of its files
         self._key: ModelKey | None = None
         self._model: Any = None
         self._load_failure: Failure | None = None
 
-    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> UnitReport:
+    def run(
+        self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run], blocks: Sequence[Block] = ()
+    ) -> UnitReport:
         """Run configurations that share a pass; an error becomes an outcome, never an exception.
 
         Args:
             configs: the configurations.
             resolve: returns the run of each: known already, or resolved by this process.
+            blocks: of a piece of a long pass, the documents; none for a whole pass.
         """
         if self._key != model_key(configs[0]):
             self._load(configs[0])
@@ -47,8 +59,12 @@ class Worker:
             runs = [resolve(config) for config in configs]
         except Exception as error:
             return UnitReport(outcomes=[Outcome(config=config, failure=_failure(error)) for config in configs])
-        outcomes = self._run_together(runs)
-        return UnitReport(outcomes=outcomes, seconds=time.monotonic() - began)
+        made = self._run_together(runs, blocks)
+        return UnitReport(
+            outcomes=[one for one in made if isinstance(one, Outcome)],
+            parts=dict(one for one in made if not isinstance(one, Outcome)),
+            seconds=time.monotonic() - began,
+        )
 
     def _load(self, config: RunConfig) -> None:
         from lm_eval.inference.loading import load_for  # noqa: PLC0415
@@ -59,28 +75,35 @@ class Worker:
         except Exception as error:
             self._load_failure = _failure(error, "load")
 
-    def _run_together(self, runs: list[Run]) -> list[Outcome]:
-        from lm_eval.scoring.evaluation import make_result  # noqa: PLC0415
+    def _run_together(self, runs: list[Run], blocks: Sequence[Block]) -> "list[Outcome | _Part]":
         from lm_eval.scoring.run_pass import evaluate_many  # noqa: PLC0415
 
-        keep = None if self._execution.log_samples else 0
+        keep = None if self._execution.log_samples or blocks else 0
         try:
-            evaluations = evaluate_many(runs, self._model, self._execution, keep_documents=keep)
+            evaluations = evaluate_many(runs, self._model, self._execution, keep_documents=keep, blocks=blocks)
         except (ConfigurationError, RunError) as error:  # of the documents, which all runs share, or of the memory
             return [Outcome(config=run.config, failure=_failure(error)) for run in runs]
         except Exception as error:
             if len(runs) > 1:  # one of them may be the cause: search for it by halves
                 middle = len(runs) // 2
-                return self._run_together(runs[:middle]) + self._run_together(runs[middle:])
+                return self._run_together(runs[:middle], blocks) + self._run_together(runs[middle:], blocks)
             return [Outcome(config=runs[0].config, failure=_failure(error))]
-        outcomes = []
+        made: list[Outcome | _Part] = []
         for evaluation in evaluations:
             try:
-                result = make_result(evaluation, self._model, self._execution)
-                outcomes.append(Outcome(config=evaluation.run.config, result=result))
+                made.append(self._make(evaluation, blocks))
             except Exception as error:  # this run's scores are at fault
-                outcomes.append(Outcome(config=evaluation.run.config, failure=_failure(error)))
-        return outcomes
+                made.append(Outcome(config=evaluation.run.config, failure=_failure(error)))
+        return made
+
+    def _make(self, evaluation: "Evaluation", blocks: Sequence[Block]) -> "Outcome | _Part":
+        """Return a run's result, or its part of a piece."""
+        from lm_eval.scoring.evaluation import make_part, make_result  # noqa: PLC0415
+
+        config = evaluation.run.config
+        if blocks:
+            return config, make_part(evaluation, self._model, self._execution, (blocks[0][0], blocks[-1][1]))
+        return Outcome(config=config, result=make_result(evaluation, self._model, self._execution))
 
 
 def _failure(error: Exception, kind: Kind = "run") -> Failure:

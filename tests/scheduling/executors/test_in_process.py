@@ -36,7 +36,7 @@ class FakeWorker:
         self.unloadable: set[object] = set()
         FakeWorker.ran = []
 
-    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run]) -> UnitReport:
+    def run(self, configs: Sequence[RunConfig], resolve: Callable[[RunConfig], Run], blocks: object = ()) -> UnitReport:
         FakeWorker.ran.append(tuple(configs))
         key, fate = model_key(configs[0]), next(FakeWorker.fates, "done")
         if fate == "load" or key in self.unloadable:

@@ -16,6 +16,7 @@ from lm_eval.results.identity import Resolver
 from lm_eval.results.provenance import now
 from lm_eval.scheduling.executors.worker import Worker
 from lm_eval.scheduling.units import UnitReport
+from lm_eval.scoring.blocks import Block
 
 _TAIL_BYTES = 8000
 """Bytes at the end of a log that a failure quotes."""
@@ -50,9 +51,10 @@ def _note(text: str) -> None:
     print_safely(f"{now()} {text}")
 
 
-def _describe(configs: Sequence[RunConfig]) -> str:
+def _describe(configs: Sequence[RunConfig], blocks: Sequence[Block]) -> str:
     more = f" and {len(configs) - 1} more of its pass" if len(configs) > 1 else ""
-    return f"{describe(configs[0])}{more}"
+    which = f", documents {blocks[0][0]} to {blocks[-1][1] - 1}" if blocks else ""
+    return f"{describe(configs[0])}{more}{which}"
 
 
 class RayWorker:
@@ -68,11 +70,12 @@ class RayWorker:
         """Return this host and the path of the log on it."""
         return platform.node(), self._log
 
-    def run(self, configs: Sequence[RunConfig]) -> UnitReport:
-        """Run configurations that share a pass; an error becomes an outcome, never an exception."""
-        _note(f"started: {_describe(configs)}")
-        report = self._worker.run(configs, Resolver())
-        _note(f"ended: {_describe(configs)}, {sum(outcome.failure is not None for outcome in report.outcomes)} failed")
+    def run(self, configs: Sequence[RunConfig], blocks: Sequence[Block]) -> UnitReport:
+        """Run configurations that share a pass, or a piece of it; an error becomes an outcome, never an exception."""
+        what = _describe(configs, blocks)
+        _note(f"started: {what}")
+        report = self._worker.run(configs, Resolver(), blocks)
+        _note(f"ended: {what}, {sum(outcome.failure is not None for outcome in report.outcomes)} failed")
         log = self._new_log()
         tail = log.encode()[-_TAIL_BYTES:].decode(errors="replace")
         outcomes = [

@@ -163,7 +163,7 @@ class WorkerPool:
 
     def _begin(self, slot: _Slot, unit: WorkUnit) -> Started:
         slot.key = unit.key
-        self._busy[slot.actor.run.remote([run.config for run in unit.runs])] = slot, unit
+        self._busy[slot.actor.run.remote([run.config for run in unit.runs], unit.blocks)] = slot, unit
         return Started(unit=unit, worker=slot.name)
 
     def _collect(self, future: Any) -> Iterator[Event]:  # noqa: ANN401
