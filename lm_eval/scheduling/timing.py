@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.result_file import StoredResult
@@ -89,12 +90,27 @@ def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
     return _Cost(encode, score, timing.load_s, timing.parameters)
 
 
+_Extent = tuple[int, bool]
+"""How many runs a unit has, and whether the number of its documents is known."""
+
+
+class _Took(NamedTuple):
+    """What the slowest of some units took."""
+
+    seconds: float
+    seconds_a_document: float
+
+    def or_slower(self, other: "_Took") -> "_Took":
+        """Return the longer times of two."""
+        return _Took(*map(max, self, other))
+
+
 class Pace:
     """What workers of this grid have taken so far, by model: to start, and for each unit."""
 
     def __init__(self) -> None:
         self._start_s: dict[ModelKey, list[float]] = defaultdict(list)
-        self._units: dict[ModelKey, list[tuple[WorkUnit, float]]] = defaultdict(list)
+        self._slowest: dict[ModelKey, dict[_Work, dict[_Extent, _Took]]] = defaultdict(lambda: defaultdict(dict))
 
     def note(self, unit: WorkUnit, report: UnitReport, start_s: float | None) -> None:
         """Take what a worker reports; a failure may have ended its unit early, so that it says nothing of the time.
@@ -106,7 +122,9 @@ class Pace:
         """
         if any(outcome.failure is not None for outcome in report.outcomes):
             return
-        self._units[unit.key].append((unit, report.seconds))
+        alike, extent = self._slowest[unit.key][_work(unit.runs[0].config)], (len(unit.runs), bool(unit.num_left))
+        took = _Took(report.seconds, report.seconds / (unit.num_left or 1))
+        alike[extent] = took.or_slower(alike.get(extent, took))
         if start_s is not None:
             self._start_s[unit.key].append(start_s)
 
@@ -122,22 +140,23 @@ class Pace:
         key = waiting[0].key
         if not self._start_s[key]:
             return True
-        expected_s = sum(self._expected_s(unit) for unit in waiting)
-        return expected_s / num_workers > statistics.median(self._start_s[key])
+        limit_s, expected_s = num_workers * statistics.median(self._start_s[key]), 0.0
+        for unit in waiting:
+            expected_s += self._expected_s(unit)
+            if expected_s > limit_s:
+                return True
+        return False
 
     def _expected_s(self, unit: WorkUnit) -> float:
         """Return the longest time that its like would have taken: a worker too many costs less than one too few."""
-        measured = self._units[unit.key]
-        work, number = _work(unit.runs[0].config), len(unit.runs)
-        alike = [one for one in measured if _work(one[0].runs[0].config) == work] or measured
+        measured = self._slowest[unit.key]
+        alike = [measured[work]] if (work := _work(unit.runs[0].config)) in measured else list(measured.values())
         return max(
-            seconds * max(1.0, number / len(other.runs)) * _times_as_many(unit, other) for other, seconds in alike
+            max(1.0, len(unit.runs) / num_runs)
+            * (took.seconds_a_document * unit.num_left if has_documents and unit.num_left else took.seconds)
+            for extents in alike
+            for (num_runs, has_documents), took in extents.items()
         )
-
-
-def _times_as_many(unit: WorkUnit, other: WorkUnit) -> float:
-    """Return how many times the documents of one unit are those of another; 1 where that isn't known."""
-    return unit.num_left / other.num_left if unit.num_left and other.num_left else 1.0
 
 
 @dataclass

@@ -165,7 +165,11 @@ def test_a_configuration_that_lacks_or_mixes_things_is_refused(model, model_args
             *("dist_gen", f"{GENERATION},NOISE=1,x=2"),
             "model_args: unknown key NOISE, x; choose from pretrained, revision, dtype, subfolder, gguf_file",
         ),
-        ("dist_gen", f"{GENERATION},norm=L2", "model_args: unknown key norm; choose from pretrained"),
+        (
+            "dist_gen",
+            f"{GENERATION},norm=L2",
+            "model_args: unknown key norm (did you mean 'NORM'?); choose from pretrained",
+        ),
         ("dist_gen", f"{GENERATION},pretrained=y", "model_args: pretrained is given twice"),
         (
             *("dist_gen", f"{GENERATION},dtype=fp16"),
@@ -203,9 +207,12 @@ def test_ordinary_scoring_takes_no_encoding_scheme():
         parse("hf", "pretrained=x", "encoding_scheme=cross_encoding")
 
 
-@pytest.mark.parametrize("task_args", ["scheme=x", "ENCODING_SCHEME=concat_all_examples"])
-def test_an_unknown_task_argument_is_refused(task_args):
-    with pytest.raises(ConfigurationError, match=r"task_args: unknown key \w+; choose from encoding_scheme, data_dir"):
+@pytest.mark.parametrize(
+    ("task_args", "meant"), [("x=1", ""), ("ENCODING_SCHEME=concat_all_examples", " (did you mean 'encoding_scheme'?)")]
+)
+def test_an_unknown_task_argument_is_refused(task_args, meant):
+    message = f"task_args: unknown key {task_args.partition('=')[0]}{meant}; choose from encoding_scheme, data_dir"
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
         parse("dist_gen", GENERATION, task_args)
 
 

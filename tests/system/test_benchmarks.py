@@ -68,7 +68,8 @@ def test_a_grid_of_chunks_and_layers_encodes_once_and_scores_the_same_as_one_by_
     for grid in measured.values():
         assert grid["largest difference"] < 1e-4
         assert grid["passes together"] < grid["passes one by one"]
-    assert all(name in capsys.readouterr().out for name in layer_grid.LISTS)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in layer_grid.LISTS)
 
 
 def test_what_was_carried_out_is_planned_as_done(out, capsys):

@@ -119,8 +119,8 @@ def folders_of(name: str, results: Path) -> dict:
 
 @pytest.mark.slow
 def test_the_notebook_of_movement_runs_a_model_itself(tmp_path, kernels):
-    printed = execute("movement", tmp_path / "notebooks", LIMIT=6, MODEL=str(DEMO / "models" / "demo-gpt"),
-                      DATA=str(DEMO / "data"))  # fmt: skip
+    given = {"LIMIT": 6, "MODEL": str(DEMO / "models" / "demo-gpt"), "DATA": str(DEMO / "data")}
+    (printed,) = execute(tmp_path / "notebooks", with_parameters("movement", **given))
     assert "right at each layer" in printed
     charts = {path.name for path in (tmp_path / "notebooks" / "charts").glob("*.png")}
     assert charts == {"movement_margins.png", "movement_walk.png"}

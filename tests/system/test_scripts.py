@@ -215,7 +215,11 @@ def test_without_a_dataset_hub_the_call_is_refused_with_the_flag_that_helps(mode
             '"decoder", max',
             "unknown arch_type 'decoder'; choose from decoder-only, encoder-decoder",
         ),
-        ('"NORM": [None]', '"NROM": [None]', "unknown setting NROM; choose from WORD_AGG_SCHEME"),
+        (
+            '"NORM": [None]',
+            '"NROM": [None]',
+            "unknown setting NROM (did you mean 'NORM'?); choose from WORD_AGG_SCHEME",
+        ),
     ],
 )
 def test_a_slip_in_the_grid_that_a_user_edits_is_one_message(tmp_path, line, misspelt, message):
