@@ -45,7 +45,7 @@ def draw_first_screen(results: Sequence[StoredResult], layers: Mapping[str, str 
         lines.append(f"  {title:36}{number:>9}{''.join(cells)}")
     return "\n".join(
         [
-            "Test 1 in five rows: how much of a context survives when it is handed over as fewer vectors?",
+            "Test 1 in five rows: how much of a context survives as fewer vectors?",
             f"{num_stories} stories, no shots; the share whose right ending of four scores best",
             f"(guessing: {CHANCE:.3f}):",
             "",
