@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.simulated import SimulatedExecutor, carry_out, even_blocks, make_part, score_of
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.pieces import PassFolder, state_folder, write_piece
+from lm_eval.results.pieces import PassFolder, read_piece, state_folder, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling import piece_sizes
 from lm_eval.scheduling.passes import Passes, sweep_state
@@ -159,6 +159,20 @@ def test_a_pass_that_a_living_driver_of_other_code_works_on_is_left_alone(tmp_pa
     assert executor.began
     assert record_of(tmp_path / "results", runs[0])["num_documents"] == NUMBER
     assert not theirs.exists() or json.loads(theirs.read_text())
+
+
+def test_each_piece_is_read_once_for_all_runs_that_are_put_together(tmp_path, short_pieces, monkeypatch):
+    read = list[Path]()
+
+    def count(file, names):
+        read.append(file.path)
+        return read_piece(file, names)
+
+    monkeypatch.setattr("lm_eval.scheduling.known_pass.read_piece", count)
+    executor = SimulatedExecutor(num_workers=2, document_s=0.001)
+    summary, _ = carry_out(long_pass(tmp_path, NUMBER), tmp_path / "results", executor, num_blocks=24)
+    assert summary.progress.finished == 2
+    assert len(read) == len(set(read)) == len(executor.began)
 
 
 def unit_of(runs, num_blocks: int) -> WorkUnit:
