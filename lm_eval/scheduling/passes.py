@@ -113,13 +113,13 @@ class Passes:
         return PieceClaim(runs=wanted, blocks=tuple(mine), held=tuple(held))
 
     def _is_others(self, of: KnownPass) -> bool:
-        """Whether a driver of other code works on a pass."""
-        leases = self._ownership.leases
-        drivers = {file.driver for file in of.folder.files() if file.code != self._code}
-        if any(map(leases.is_live, drivers)):
-            return True
+        """Whether a driver of other code works on a pass; of two that have begun it the first by name goes on."""
+        leases, files = self._ownership.leases, of.folder.files()
+        others = {file.driver for file in files if file.code != self._code and leases.is_live(file.driver)}
         holders = leases.others(f"{of.folder.name}.*")
-        return any(self._code_of(leases.driver_file(driver)) != self._code for driver in holders)
+        others |= {driver for driver in holders if self._code_of(leases.driver_file(driver)) != self._code}
+        has_begun = any(file.driver == leases.driver for file in files)
+        return any(not has_begun or driver < leases.driver for driver in others)
 
     def _code_of(self, driver: Path) -> str | None:
         with contextlib.suppress(OSError, ValueError):

@@ -17,7 +17,7 @@ from lm_eval.scheduling import piece_sizes
 from lm_eval.scheduling.passes import Passes, sweep_state
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import PieceClaim, WorkUnit
+from lm_eval.scheduling.units import PieceClaim, PieceDone, WorkUnit
 from tests.support.drivers import here, killed, set_age, write_driver
 from tests.support.long_passes import long_pass
 
@@ -159,6 +159,30 @@ def test_a_pass_that_a_living_driver_of_other_code_works_on_is_left_alone(tmp_pa
     assert executor.began
     assert record_of(tmp_path / "results", runs[0])["num_documents"] == NUMBER
     assert not theirs.exists() or json.loads(theirs.read_text())
+
+
+@pytest.mark.parametrize(("other", "waits"), [("~", False), ("!", True)])
+def test_of_two_drivers_of_different_code_that_both_began_one_goes_on(
+    other, waits, tmp_path, short_pieces, monkeypatch
+):
+    monkeypatch.setattr("lm_eval.scheduling.queue.HELD_POLL_S", 0.05)
+    runs, theirs = long_pass(tmp_path, NUMBER), list[Path]()
+    heartbeat = write_driver(tmp_path / "results", other, **here(1))  # before or behind any host's name
+    executor = SimulatedExecutor(num_workers=1, document_s=0.0005)
+
+    class Racing(SimulatedExecutor):
+        def run(self, queue, workforce):
+            began = time.monotonic()
+            for event in executor.run(queue, workforce):
+                yield event
+                if isinstance(event, PieceDone) and not theirs:
+                    theirs.append(write_other(tmp_path / "results", runs[0], other, "0" * 16))
+                if time.monotonic() > began + 1.5:
+                    heartbeat.unlink(missing_ok=True)
+
+    carry_out(runs, tmp_path / "results", Racing(num_workers=1, document_s=0.0005), num_blocks=24)
+    assert record_of(tmp_path / "results", runs[0])["num_documents"] == NUMBER
+    assert heartbeat.exists() is not waits
 
 
 def test_each_piece_is_read_once_for_all_runs_that_are_put_together(tmp_path, short_pieces, monkeypatch):
