@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.simulated import SimulatedExecutor, carry_out, even_blocks, make_part, score_of
+from lm_eval.results.failures import Failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.pieces import PassFolder, read_piece, state_folder, write_piece
 from lm_eval.results.provenance import code_digest
@@ -17,7 +18,7 @@ from lm_eval.scheduling import piece_sizes
 from lm_eval.scheduling.passes import Passes, sweep_state
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import PieceClaim, PieceDone, WorkUnit
+from lm_eval.scheduling.units import Outcome, PieceClaim, PieceDone, UnitReport, WorkUnit
 from tests.support.drivers import here, killed, set_age, write_driver
 from tests.support.long_passes import long_pass
 
@@ -197,6 +198,19 @@ def test_each_piece_is_read_once_for_all_runs_that_are_put_together(tmp_path, sh
     summary, _ = carry_out(long_pass(tmp_path, NUMBER), tmp_path / "results", executor, num_blocks=24)
     assert summary.progress.finished == 2
     assert len(read) == len(set(read)) == len(executor.began)
+
+
+def test_the_rest_of_a_pass_begins_with_the_gpus_that_a_piece_needs(tmp_path):
+    runs = long_pass(tmp_path, NUMBER)
+    queue = WorkQueue(units=[unit_of(runs, 3)], larger_share=lambda unit: 2.0)
+    (key,) = queue.by_urgency({})
+    first = queue.take(key)
+    assert first is not None
+    short = Failure(message="no memory", kind="memory")
+    queue.report(first, UnitReport(outcomes=[Outcome(config=run.config, failure=short) for run in first.runs]))
+    waiting = queue.waiting(key)
+    assert [unit.share for unit in waiting] == [2.0, 2.0]
+    assert sum(unit.num_left for unit in waiting) == NUMBER
 
 
 def unit_of(runs, num_blocks: int) -> WorkUnit:
