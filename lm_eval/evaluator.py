@@ -21,6 +21,7 @@ from lm_eval.models.size import find_size
 from lm_eval.results.canonical_form import canonical
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.results.result_file import mean_of_tasks, merge_results
+from lm_eval.scoring.assembly import documents_of_identity
 from lm_eval.scoring.resuming import Evaluator
 from lm_eval.scoring.run_pass import read_of
 from lm_eval.scoring.verification import verify as verify_documents
@@ -115,8 +116,9 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
 
     def finish(run: Run, result: dict[str, Any]) -> None:
         if log_texts:
-            samples = result["samples"][run.config.task]
-            result["samples"][run.config.task] = with_texts(samples, run.config, run.task, run.documents())
+            task = run.config.task
+            documents = documents_of_identity(run, result["identity"][task])
+            result["samples"][task] = with_texts(result["samples"][task], run.config, run.task, documents)
         on_result(run.config, result)
 
     evaluator = Evaluator(

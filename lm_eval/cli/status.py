@@ -94,8 +94,9 @@ def _draw(paths: Sequence[Path], *, table: bool, width: int | None) -> "Renderab
             if driver.is_alive and driver.record is not None and driver.record.planned:
                 record = driver.record
                 ended = record.finished + record.elsewhere + record.failed
+                done, total = (record.documents_done, record.documents) if record.documents else (ended, record.planned)
                 bar = Table.grid(expand=True)  # a bar by itself ends no line
-                bar.add_row(ProgressBar(total=record.planned, completed=ended))
+                bar.add_row(ProgressBar(total=total, completed=done))
                 shown.append(bar)
         lines = fit_lines(describe_status(path, table=table, width=width))
         shown += [Text(line, style="red" if line.startswith("failed: ") else "", no_wrap=True) for line in lines]
@@ -127,6 +128,8 @@ def _describe_driver(driver: DriverState, record: DriverRecord) -> Iterator[str]
     yield f"    {record.command_line}"
     if not driver.is_alive:
         return
+    if record.documents:
+        yield f"    {record.documents_done:,} of {record.documents:,} documents"
     if record.remaining_s is not None:
         passed = max(0.0, time.time() - driver.updated)
         yield f"    about {describe_seconds(max(0.0, record.remaining_s - passed))} left"

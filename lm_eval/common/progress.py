@@ -21,7 +21,7 @@ class DocumentProgress:
 
     def __init__(self, num_documents: int, description: str, *, unit: str = "documents", shown: bool = True) -> None:
         self._total, self._description, self._unit = num_documents, description, unit
-        self._done, self._finished = 0.0, 0
+        self._done, self._finished, self._skipped = 0.0, 0, 0
         self._began = self._told = time.monotonic()
         self._shown, self._bar = shown, _make_bar() if shown and is_terminal(sys.stderr) else None
 
@@ -53,6 +53,11 @@ class DocumentProgress:
         self._finished += num_documents
         self._show(self._finished)
 
+    def skip(self, num_documents: int) -> None:
+        """Count documents that were done before, which say nothing of the time that the others take."""
+        self._skipped += num_documents
+        self.finish_window(num_documents)
+
     def _show(self, done: float) -> None:
         self._done, now = done, time.monotonic()
         if self._bar is not None:
@@ -64,9 +69,11 @@ class DocumentProgress:
 
     def _line(self, now: float) -> str:
         line = f"{self._description}: {self._done:,.0f} of {self._total:,} {self._unit}"
-        if not self._done:
+        done_here = self._done - self._skipped
+        if not done_here:
             return line
-        return f"{line}, about {describe_seconds((now - self._began) * (self._total / self._done - 1))} left"
+        left_s = (now - self._began) * (self._total - self._done) / done_here
+        return f"{line}, about {describe_seconds(left_s)} left"
 
 
 def _make_bar() -> "Progress":

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import describe
-from lm_eval.grid.progress import Documents, GridProgress, RunningPass
+from lm_eval.grid.progress import GridProgress, RunningPass
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult
 from lm_eval.scheduling.heartbeat import Progress
@@ -62,18 +62,9 @@ class GridDisplay:
             with contextlib.suppress(OSError, ValueError):
                 self._live.stop()
 
-    def show(self, progress: Progress, line: str | None, documents: Documents | None = None) -> None:
-        """Take the progress, and a line about a run that has ended, if any.
-
-        Args:
-            progress: what the driver knows.
-            line: how a run ended.
-            documents: how many documents are scored, where workers count them.
-        """
+    def show(self, progress: Progress, line: str | None) -> None:
+        """Take the progress, and a line about a run that has ended, if any."""
         self._progress.update(progress)
-        if progress.documents:
-            documents = documents or Documents(done=progress.documents_done, total=progress.documents)
-        self._progress.documents = documents or self._progress.documents
         if line is not None:
             self._note_best(line)
             with contextlib.suppress(OSError, ValueError):  # a log on a full disk, a pipe that nobody reads any more

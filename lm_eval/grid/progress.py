@@ -1,4 +1,4 @@
-"""How far a grid is, by what its driver tells: passes that have ended or run, documents where workers count them.
+"""How far a grid is, by what its driver tells: passes that have ended or run, documents of passes in pieces.
 
 Knows nothing of terminals; `lm_eval.grid.display` draws it.
 """
@@ -18,9 +18,9 @@ _ALMOST = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Documents:
-    """How many documents workers have scored, of all that the passes have."""
+    """How many documents have been scored, of all that the runs have."""
 
-    done: float
+    done: int
     total: int
 
 
@@ -43,8 +43,6 @@ class GridProgress:
     units: Sequence[WorkUnit]
     seconds: Sequence[float | None]
     """How long each pass should take, by past results; None where none is like it."""
-    documents: Documents | None = None
-    """Where workers count them."""
     _progress: Progress = field(default_factory=lambda: Progress(planned=0, skipped=0), init=False)
     _running: dict[str, tuple[int, float]] = field(default_factory=dict, init=False)
     """Which pass each worker computes, and since when."""
@@ -56,6 +54,7 @@ class GridProgress:
         usual = sum(known) / len(known) if known else 1.0
         self._weights = [seconds or usual for seconds in self.seconds]
         self._is_estimated = bool(known)
+        self._has_pieces = any(unit.blocks for unit in self.units)
         self._units_by_text = {
             describe(run.config): index for index, unit in enumerate(self.units) for run in unit.runs
         }
@@ -95,6 +94,15 @@ class GridProgress:
         return len(self.units) if self._is_over else len(self._took)
 
     @property
+    def documents(self) -> Documents | None:
+        """Those that the driver has counted; None where no pass is computed in pieces.
+
+        Such a pass is begun again and again, by several workers, so that its time says nothing of what is left.
+        """
+        told = self._progress
+        return Documents(done=told.documents_done, total=told.documents) if self._has_pieces else None
+
+    @property
     def _is_over(self) -> bool:
         return self._progress.planned > 0 and self._progress.left == 0
 
@@ -119,8 +127,8 @@ class GridProgress:
         """
         if self._is_over:
             return 1.0
-        if self.documents is not None and self.documents.done and self.documents.total:
-            return min(1.0, self.documents.done / self.documents.total)
+        if (documents := self.documents) is not None:
+            return min(1.0, documents.done / max(1, documents.total))
         pace = self._pace
         if pace is None:
             return None
@@ -131,6 +139,8 @@ class GridProgress:
 
     def left_s(self, now: float) -> float | None:
         """Estimate the seconds to the end; None where that isn't known, or what runs takes longer than expected."""
+        if self._has_pieces:
+            return None if self._is_over else self._progress.remaining_s or None
         pace, left = self._pace, 0.0
         if pace is None or self._is_over:
             return None

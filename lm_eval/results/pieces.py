@@ -167,17 +167,22 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_piece(file: PieceFile) -> dict[str, Part]:
+def read_piece(file: PieceFile, names: Collection[str] | None = None) -> dict[str, Part]:
     """Return what a piece holds of each run, by the run's name; nothing of a damaged file.
+
+    Args:
+        file: where it is.
+        names: of the runs that are wanted; None takes all.
 
     Raises:
         OSError: it cannot be read now.
     """
     try:
         content: Any = read_json(file.path)
-        for part in content["runs"].values():
+        runs = {name: part for name, part in content["runs"].items() if names is None or name in names}
+        for part in runs.values():
             part["compression"] = tuple(part["compression"])
-        return {name: part.part() for name, part in read_as(_PieceContent, content).runs.items()}
+        return {name: part.part() for name, part in read_as(_PieceContent, {"runs": runs}).runs.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -14,7 +14,7 @@ from lm_eval.common.console import print_safely
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.contexts.document_texts import with_texts
-from lm_eval.errors import ConfigurationError, DataError
+from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.results.failures import Failure, remove_failure, write_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run, is_same_run
@@ -31,6 +31,7 @@ from lm_eval.scheduling.result_writer import ResultWriter
 from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.timing import RemainingTime
 from lm_eval.scheduling.units import Ended, Event, Order, Outcome, PieceDone, Started, Waiting
+from lm_eval.scoring.assembly import documents_of_identity
 
 OnChange = Callable[[Progress, str | None], None]
 """Called with the progress, and with a line about a run that has ended, if any."""
@@ -199,8 +200,9 @@ class Driver:
             record["code"] = code_version()
         if self._order.log_texts and "samples" in result:
             try:
-                result["samples"][task] = with_texts(result["samples"][task], run.config, run.task, run.documents())
-            except DataError as error:  # the data is gone meanwhile; the scores are not
+                documents = documents_of_identity(run, result["identity"][task])
+                result["samples"][task] = with_texts(result["samples"][task], run.config, run.task, documents)
+            except (ConfigurationError, RunError) as error:  # the data is gone or another; the scores aren't
                 print_safely(f"{describe(run.config)}: stored without texts: {error}")
 
     def _settle(self, written: Sequence[Outcome]) -> None:

@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lm_eval.common.console import print_safely
@@ -23,6 +22,7 @@ from lm_eval.results.pieces import Part, PassFolder, PieceFile, read_piece, stat
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling.driver_file import LifeSigns
 from lm_eval.scheduling.heartbeat import is_alive
+from lm_eval.scheduling.known_pass import KnownPass
 from lm_eval.scheduling.ownership import Ownership
 from lm_eval.scheduling.units import Order, Outcome, PieceClaim, PieceDone, WorkUnit
 from lm_eval.scoring.assembly import assemble, fitting, gaps
@@ -32,40 +32,8 @@ _OTHER = Failure(
     message="the model, the data or this program changed while its pieces were computed: a worker had others than"
     " the plan; call again to compute the run as they are now"
 )
-
-
-@dataclass
-class _Pass:
-    """What is known of a pass."""
-
-    folder: PassFolder
-    num_documents: int
-    blocks: tuple[Block, ...]
-    runs: dict[str, Run] = field(default_factory=dict)
-    """Its runs that this driver is to compute, by their names."""
-    seen: dict[PieceFile, frozenset[str]] = field(default_factory=dict)
-    """The files that were read, and the runs that they hold."""
-    unwritten: dict[PieceFile, Mapping[str, Part]] = field(default_factory=dict)
-    done: dict[str, bytearray] = field(default_factory=dict)
-    """Which documents are done of each run."""
-
-    def lease(self, block: Block) -> str:
-        return f"{self.folder.name}.{block[0]}-{block[1]}"
-
-    def take(self, file: PieceFile, parts: Mapping[str, Part]) -> None:
-        """Count what a piece holds as done."""
-        self.seen[file] = frozenset(parts)
-        for name, part in parts.items():
-            run = self.runs.get(name)
-            if run is not None and part.end <= self.num_documents and is_same_run(part.identity, run.identity):
-                self.done[name][part.start : part.end] = b"\1" * (part.end - part.start)
-
-    def lacking(self, runs: Sequence[Run], block: Block) -> tuple[Run, ...]:
-        """Return the runs that lack documents of a block."""
-        return tuple(run for run in runs if 0 in self.done[run.name][block[0] : block[1]])
-
-    def is_complete(self, name: str) -> bool:
-        return 0 not in self.done[name]
+_TOGETHER = 16
+"""Runs of a pass whose results are made at a time: each file is read once for them, and what it holds is in memory."""
 
 
 class Passes:
@@ -76,8 +44,8 @@ class Passes:
         self._results = folder
         self._ownership = ownership
         self._code = code_digest()
-        self._passes: dict[str, _Pass] = {}
-        self._open: dict[str, _Pass] = {}
+        self._passes: dict[str, KnownPass] = {}
+        self._open: dict[str, KnownPass] = {}
         """The pass of each run that has no outcome yet, by the run's name."""
         self._assembled: set[str] = set()
         """Runs whose outcome was made and may still wait to be written."""
@@ -89,7 +57,7 @@ class Passes:
 
     def _add(self, unit: WorkUnit) -> None:
         folder = PassFolder.of(self._results.path, unit.runs[0].pass_name)
-        of = self._passes.setdefault(folder.name, _Pass(folder, unit.num_documents, unit.blocks))
+        of = self._passes.setdefault(folder.name, KnownPass(folder, unit.num_documents, unit.blocks))
         for run in unit.runs:
             of.runs[run.name] = run
             of.done[run.name] = bytearray(of.num_documents)
@@ -129,7 +97,7 @@ class Passes:
             runs=claim.runs, blocks=claim.blocks, held=claim.held, rest=claim.rest, done=known.done, failed=known.failed
         )
 
-    def _lease_blocks(self, of: _Pass, unit: WorkUnit, runs: Sequence[Run], number: int) -> PieceClaim:
+    def _lease_blocks(self, of: KnownPass, unit: WorkUnit, runs: Sequence[Run], number: int) -> PieceClaim:
         mine, held, wanted = list[Block](), list[Block](), tuple[Run, ...]()
         for index, block in enumerate(unit.blocks):
             lacking = of.lacking(runs, block)
@@ -144,21 +112,21 @@ class Passes:
                 held.append(block)
         return PieceClaim(runs=wanted, blocks=tuple(mine), held=tuple(held))
 
-    def _is_others(self, of: _Pass) -> bool:
-        """Whether a driver of other code works on a pass."""
-        leases = self._ownership.leases
-        drivers = {file.driver for file in of.folder.files() if file.code != self._code}
-        if any(map(leases.is_live, drivers)):
-            return True
+    def _is_others(self, of: KnownPass) -> bool:
+        """Whether a driver of other code works on a pass; of two that have begun it the first by name goes on."""
+        leases, files = self._ownership.leases, of.folder.files()
+        others = {file.driver for file in files if file.code != self._code and leases.is_live(file.driver)}
         holders = leases.others(f"{of.folder.name}.*")
-        return any(self._code_of(leases.driver_file(driver)) != self._code for driver in holders)
+        others |= {driver for driver in holders if self._code_of(leases.driver_file(driver)) != self._code}
+        has_begun = any(file.driver == leases.driver for file in files)
+        return any(not has_begun or driver < leases.driver for driver in others)
 
     def _code_of(self, driver: Path) -> str | None:
         with contextlib.suppress(OSError, ValueError):
             return read_as(LifeSigns, read_json(driver)).digest
         return self._code  # it has just ended
 
-    def _refresh(self, of: _Pass) -> None:
+    def _refresh(self, of: KnownPass) -> None:
         """Read the pieces that others have written since the last time."""
         for file in of.folder.files():
             if file.code == self._code and file not in of.seen:
@@ -168,7 +136,7 @@ class Passes:
                 with contextlib.suppress(OSError):
                     of.take(file, read_piece(file))
 
-    def _is_new_enough(self, of: _Pass, file: PieceFile) -> bool:
+    def _is_new_enough(self, of: KnownPass, file: PieceFile) -> bool:
         """Whether a piece counts: where results are to be replaced, only those count that were made since."""
         if not self._order.replaced & of.runs.keys():
             return True
@@ -211,21 +179,34 @@ class Passes:
                         print_safely(f"CANNOT WRITE to {of.folder.path}: {error}; pieces are kept in memory")
                     return
 
-    def _release(self, of: _Pass, blocks: Sequence[Block]) -> None:
+    def _release(self, of: KnownPass, blocks: Sequence[Block]) -> None:
         for block in blocks:
             self._ownership.leases.release(of.lease(block))
 
     def assembled(self) -> Iterator[Outcome]:
         """Yield the outcomes of runs whose last piece is done, by whomever; one driver makes the result of a run."""
-        for name, of in self._complete():
-            if self._ownership.claim_name(name):
-                outcome = self._assemble(of, of.runs[name])
+        for of, names in self._complete():
+            runs = [of.runs[name] for name in names if self._ownership.claim_name(name)]
+            done = {run.name for run in runs if self._ownership.is_done(run)}
+            held = of.read({run.name for run in runs} - done)
+            for run in runs:
+                if run.name in done:
+                    outcome: Outcome | None = Outcome(config=run.config, elsewhere=True)
+                else:
+                    outcome = self._assemble(of, run, held.pop(run.name, {}))
                 if outcome is not None:
-                    self._assembled.add(name)
+                    self._assembled.add(run.name)
                     yield outcome
 
-    def _complete(self) -> list[tuple[str, _Pass]]:
-        return [(name, of) for name, of in self._open.items() if name not in self._assembled and of.is_complete(name)]
+    def _complete(self) -> Iterator[tuple[KnownPass, list[str]]]:
+        """Yield runs of which all is done, as many as are put together at a time."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for name, of in self._open.items():
+            if name not in self._assembled and of.is_complete(name):
+                names[of.folder.name].append(name)
+        for key, complete in names.items():
+            for start in range(0, len(complete), _TOGETHER):
+                yield self._passes[key], complete[start : start + _TOGETHER]
 
     def lost(self) -> list[WorkUnit]:
         """Return what is to be computed again, as its pieces have vanished from the folder, each once."""
@@ -235,25 +216,16 @@ class Passes:
     @property
     def is_waiting(self) -> bool:
         """Whether another driver is putting a run together."""
-        return bool(self._complete())
+        return any(True for _ in self._complete())
 
-    def _assemble(self, of: _Pass, run: Run) -> Outcome | None:
+    def _assemble(self, of: KnownPass, run: Run, found: Mapping[PieceFile, Part]) -> Outcome | None:
         """Return the outcome of a run; None if it is to be gone on with, as pieces have vanished."""
-        if self._ownership.is_done(run):
-            return Outcome(config=run.config, elsewhere=True)
-        found: dict[PieceFile, Part] = {}
-        for file, names in of.seen.items():
-            if run.name in names:
-                with contextlib.suppress(OSError):
-                    held = of.unwritten.get(file) or read_piece(file)
-                    found.update({file: held[run.name]} if run.name in held else {})
-        ordered = sorted(found, key=lambda file: (*file.span, file.driver))
-        parts = fitting((found[file] for file in ordered), run)
+        parts = fitting(found.values(), run)
         if gaps([(part.start, part.end) for part in parts], of.num_documents):
             self._begin_again(of, run, parts)
             return None
         leases = self._ownership.leases
-        resumed = [file.span for file in ordered if file.driver != leases.driver and not leases.is_live(file.driver)]
+        resumed = [file.span for file in found if file.driver != leases.driver and not leases.is_live(file.driver)]
         num_resumed = of.num_documents - sum(end - start for start, end in gaps(resumed, of.num_documents))
         try:
             result = assemble(run, parts, log_samples=self._order.log_samples, num_resumed=num_resumed)
@@ -261,7 +233,7 @@ class Passes:
             return Outcome(config=run.config, failure=Failure(message=str(error)))
         return Outcome(config=run.config, result=result)
 
-    def _begin_again(self, of: _Pass, run: Run, parts: Sequence[Part]) -> None:
+    def _begin_again(self, of: KnownPass, run: Run, parts: Sequence[Part]) -> None:
         of.done[run.name] = bytearray(of.num_documents)
         for part in parts:
             of.done[run.name][part.start : part.end] = b"\1" * (part.end - part.start)
@@ -275,7 +247,7 @@ class Passes:
         if of is not None:
             self._clean(of)
 
-    def _clean(self, of: _Pass) -> None:
+    def _clean(self, of: KnownPass) -> None:
         by_runs: dict[bool, list[PieceFile]] = defaultdict(list)
         for file, names in of.seen.items():
             is_over = all(name not in self._open and self._results.has(name) for name in names)

@@ -185,6 +185,7 @@ class WorkQueue:
             self._settled.append(PieceDone(unit=unit, parts=report.parts))
             self.piece_sizes.note(unit, report.seconds if report.parts else 0.0)
         if share is not None:
+            self._raise_share(unit, share)
             again = {outcome.config for outcome in short}
             self._put([replace(unit, runs=tuple(run for run in unit.runs if run.config in again), share=share)])
             self._settle(outcome for outcome in report.outcomes if outcome not in short)
@@ -194,6 +195,15 @@ class WorkQueue:
             self.give_up(unit.key, failure)
         else:
             self._loaded.add(unit.key)
+
+    def _raise_share(self, unit: WorkUnit, share: float) -> None:
+        """Let the rest of a long pass, of which a piece lacked memory, begin with the GPUs that this is tried with."""
+        key = unit.runs[0].pass_key
+        if unit.blocks and unit.key in self._pending:
+            waiting = self._pending[unit.key]
+            self._pending[unit.key] = deque(
+                replace(one, share=share) if one.runs[0].pass_key == key else one for one in waiting
+            )
 
     def give_up(self, key: ModelKey, failure: Failure | None) -> None:
         """Fail all waiting runs of a model that cannot be loaded, without trying again."""

@@ -53,7 +53,7 @@ def assemble(run: Run, parts: Sequence[Part], *, log_samples: bool, num_resumed:
     Raises:
         RunError: a document is in none of them, or the data isn't what they were computed from.
     """
-    config, documents = run.config, _documents(run, parts)
+    config, documents = run.config, documents_of_identity(run, parts[0].identity)
     scored = join(parts, documents)
     tally = Tally(run.task.metrics)
     for document in scored:
@@ -70,10 +70,19 @@ def assemble(run: Run, parts: Sequence[Part], *, log_samples: bool, num_resumed:
     return result
 
 
-def _documents(run: Run, parts: Sequence[Part]) -> list[Document]:
+def documents_of_identity(run: Run, identity: Mapping[str, Any]) -> list[Document]:
+    """Return the documents of a run, if they still are those that it was computed from.
+
+    Args:
+        run: the run.
+        identity: by what was read when it was computed.
+
+    Raises:
+        RunError: the data has changed since.
+    """
     form, dataset = run.form, run.task.dataset
     contents = read_contents(dataset, form.num_fewshot, form.data_dir)
-    if parts and identify_contents(contents, dataset, form.data_dir) != dict(parts[0].identity["data"]):
+    if identify_contents(contents, dataset, form.data_dir) != dict(identity["data"]):
         raise RunError("the data has changed since its first documents were scored; call again to score all of them")
     return run.documents(contents)
 

@@ -84,7 +84,7 @@ class Evaluator:
         """Score what no piece holds yet, in pieces of about `KEPT_EVERY_S`."""
         missing = gaps([(part.start, part.end) for part in pieces.parts], blocks[-1][1])
         left = [block for block in blocks if any(block[0] < end and start < block[1] for start, end in missing)]
-        progress.finish_window(blocks[-1][1] - sum(end - start for start, end in left))
+        progress.skip(blocks[-1][1] - sum(end - start for start, end in left))
         seconds_a_block = KEPT_EVERY_S
         while left:
             piece = _in_a_row(left, max(1, int(KEPT_EVERY_S / max(seconds_a_block, 1e-3))))
@@ -130,7 +130,7 @@ class _Pieces:
                 with contextlib.suppress(OSError):
                     found += [part for name, part in read_piece(file).items() if name == self.run.name]
         self.parts = fitting(found, self.run)
-        self.num_resumed = sum({place: 1 for part in self.parts for place in range(part.start, part.end)}.values())
+        self.num_resumed = len({place for part in self.parts for place in range(part.start, part.end)})
 
     def add(self, part: Part) -> None:
         self.parts.append(part)

@@ -104,7 +104,7 @@ class JsonLines:
     def take(self, places: Sequence[int]) -> Iterator[SourcedRow]:
         """Yield the rows at some places; see `Rows`."""
         for place in places:
-            part = os.pread(self._handle, self._sizes[place], self._starts[place])
+            part = _read_at(self._handle, self._sizes[place], self._starts[place])
             if hash(part) != self._hashes[place]:
                 raise ChangedDataError(self.path)
             source = f"{self.path}, line {self._numbers[place]}"
@@ -113,9 +113,16 @@ class JsonLines:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); see that you may read it") from error
+
+
+def _read_at(handle: int, size: int, start: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(handle, size, start)
+    os.lseek(handle, start, os.SEEK_SET)  # on Windows
+    return os.read(handle, size)
 
 
 def _is_blank(part: bytes) -> bool:
@@ -190,10 +197,7 @@ class ParquetRows:
         """Yield the rows at some places; see `Rows`."""
         first, wanted = 0, deque(places)
         for path, count in self._counts:
-            own = []
-            while wanted and wanted[0] < first + count:
-                own.append(wanted.popleft() - first)
-            if own:
+            if own := _take_below(wanted, first, count):
                 yield from self._take_of(path, own)
             first += count
 
@@ -203,13 +207,21 @@ class ParquetRows:
         start, wanted = 0, deque(places)
         with _named(path), parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH_ROWS):
-                held = [wanted.popleft() - start for _ in range(len(wanted)) if wanted[0] < start + batch.num_rows]
+                held = _take_below(wanted, start, batch.num_rows)
                 rows = batch.take(held).to_pylist() if held else []
                 self._files.check()
                 yield from ((row, f"{path}, row {start + place}") for row, place in zip(rows, held, strict=True))
                 start += batch.num_rows
                 if not wanted:
                     return
+
+
+def _take_below(wanted: deque[int], start: int, number: int) -> list[int]:
+    """Take those of ascending places away that are among so many from a start on; return them, counted from there."""
+    taken = []
+    while wanted and wanted[0] < start + number:
+        taken.append(wanted.popleft() - start)
+    return taken
 
 
 @contextmanager

@@ -146,6 +146,12 @@ def test_a_running_driver_is_told_with_how_far_it_is_and_what_its_workers_do(run
     assert [line.partition(" s: ")[2] for line in lines[3:]] == ["the first run", "the second run and 2 more"]
 
 
+def test_a_running_driver_tells_its_documents_where_it_counts_them(running, tmp_path):
+    running.progress.documents, running.progress.documents_done = 10042, 2500
+    running._write()
+    assert told(tmp_path)[3] == "    2,500 of 10,042 documents"
+
+
 def test_what_remains_shrinks_between_two_words_of_a_driver(running, tmp_path):
     (file,) = (tmp_path / ".grid" / "drivers").iterdir()
     for passed_s, left in ((60, ("30 s", "29 s")), (900, ("0 s", "0 s"))):

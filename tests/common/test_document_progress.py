@@ -37,6 +37,14 @@ def test_a_log_gets_a_line_now_and_then_with_the_time_that_is_left(clock, capsys
     assert capsys.readouterr().err == ""
 
 
+def test_documents_of_an_earlier_call_say_nothing_of_the_time_that_is_left(clock, capsys):
+    with DocumentProgress(2000, "hellaswag_d") as progress:
+        progress.skip(1000)
+        clock.now = 40.0
+        progress.finish_window(500)
+    assert capsys.readouterr().err == "hellaswag_d: 1,500 of 2,000 documents, about 40 s left\n"
+
+
 def test_nothing_is_told_where_nothing_is_to_be_shown(clock, capsys):
     with DocumentProgress(10, "hellaswag_d", shown=False) as progress:
         clock.now = 1000.0

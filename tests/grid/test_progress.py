@@ -1,6 +1,7 @@
 """How far a grid is: the share of its passes, the time that is left, its workers; and how a terminal shows it."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.config.settings import VectorSettings
 from lm_eval.grid.display import GridDisplay
-from lm_eval.grid.progress import Documents, GridProgress
+from lm_eval.grid.progress import GridProgress
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling.heartbeat import Progress
 from lm_eval.scheduling.units import WorkUnit, make_units
@@ -91,10 +92,19 @@ def test_a_pass_that_is_begun_again_has_not_ended(units):
     assert progress.num_ended == 0
 
 
-def test_documents_count_where_workers_count_them(units):
-    progress = GridProgress(units, [10.0, 10.0], documents=Documents(done=30, total=120))
-    progress.update(progress_of(running(units[0], 0.0)), now=0.0)
-    assert progress.share(1.0) == 0.25
+@pytest.fixture
+def long_unit(units) -> WorkUnit:
+    """A pass of two runs over twenty documents, in pieces."""
+    return replace(units[0], blocks=((0, 10), (10, 20)), num_documents=20)
+
+
+def test_of_a_pass_in_pieces_documents_count_however_many_workers_are_at_it(long_unit):
+    progress = GridProgress([long_unit], [100.0])
+    told = replace(progress_of(running(long_unit, 0.0), running(long_unit, 0.0)), documents=40, remaining_s=80.0)
+    progress.update(told, now=10.0)
+    assert (progress.share(10.0), progress.left_s(10.0)) == (0.0, 80.0)
+    progress.update(replace(told, documents_done=10, remaining_s=60.0), now=30.0)
+    assert (progress.share(30.0), progress.left_s(30.0)) == (0.25, 60.0)
 
 
 def test_workers_are_told_with_what_they_compute_longest_first(units):
@@ -132,6 +142,14 @@ def test_a_terminal_shows_a_bar_a_line_a_worker_and_fits_it(units, tmp_path):
     assert lines[2].startswith("worker-1  model · concat_all_examples · 5 shots · 2 runs")
     display.show(progress_of(finished=4), None)
     assert draw(display) == [f"100% {'━' * 73}", "4 of 4 runs · 2 of 2 passes"]
+
+
+def test_documents_are_shown_where_passes_are_in_pieces_and_passes_elsewhere(units, long_unit, tmp_path):
+    told = replace(progress_of(finished=1), documents=4000, documents_done=1234)
+    for shown, counts in (([long_unit], "1,234 of 4,000 documents"), (units, "0 of 2 passes")):
+        display = display_of(shown, tmp_path, Terminal())
+        display.show(told, None)
+        assert draw(display)[1] == f"1 of 4 runs · {counts}"
 
 
 def test_the_best_so_far_is_shown_whichever_ended_last(units, tmp_path):

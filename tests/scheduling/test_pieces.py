@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.simulated import SimulatedExecutor, carry_out, even_blocks, make_part, score_of
+from lm_eval.results.failures import Failure
 from lm_eval.results.folder import ResultsFolder
-from lm_eval.results.pieces import PassFolder, state_folder, write_piece
+from lm_eval.results.pieces import PassFolder, read_piece, state_folder, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling import piece_sizes
 from lm_eval.scheduling.passes import Passes, sweep_state
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import PieceClaim, WorkUnit
+from lm_eval.scheduling.units import Outcome, PieceClaim, PieceDone, UnitReport, WorkUnit
 from tests.support.drivers import here, killed, set_age, write_driver
 from tests.support.long_passes import long_pass
 
@@ -159,6 +160,57 @@ def test_a_pass_that_a_living_driver_of_other_code_works_on_is_left_alone(tmp_pa
     assert executor.began
     assert record_of(tmp_path / "results", runs[0])["num_documents"] == NUMBER
     assert not theirs.exists() or json.loads(theirs.read_text())
+
+
+@pytest.mark.parametrize(("other", "waits"), [("~", False), ("!", True)])
+def test_of_two_drivers_of_different_code_that_both_began_one_goes_on(
+    other, waits, tmp_path, short_pieces, monkeypatch
+):
+    monkeypatch.setattr("lm_eval.scheduling.queue.HELD_POLL_S", 0.05)
+    runs, theirs = long_pass(tmp_path, NUMBER), list[Path]()
+    heartbeat = write_driver(tmp_path / "results", other, **here(1))  # before or behind any host's name
+    executor = SimulatedExecutor(num_workers=1, document_s=0.0005)
+
+    class Racing(SimulatedExecutor):
+        def run(self, queue, workforce):
+            began = time.monotonic()
+            for event in executor.run(queue, workforce):
+                yield event
+                if isinstance(event, PieceDone) and not theirs:
+                    theirs.append(write_other(tmp_path / "results", runs[0], other, "0" * 16))
+                if time.monotonic() > began + 1.5:
+                    heartbeat.unlink(missing_ok=True)
+
+    carry_out(runs, tmp_path / "results", Racing(num_workers=1, document_s=0.0005), num_blocks=24)
+    assert record_of(tmp_path / "results", runs[0])["num_documents"] == NUMBER
+    assert heartbeat.exists() is not waits
+
+
+def test_each_piece_is_read_once_for_all_runs_that_are_put_together(tmp_path, short_pieces, monkeypatch):
+    read = list[Path]()
+
+    def count(file, names):
+        read.append(file.path)
+        return read_piece(file, names)
+
+    monkeypatch.setattr("lm_eval.scheduling.known_pass.read_piece", count)
+    executor = SimulatedExecutor(num_workers=2, document_s=0.001)
+    summary, _ = carry_out(long_pass(tmp_path, NUMBER), tmp_path / "results", executor, num_blocks=24)
+    assert summary.progress.finished == 2
+    assert len(read) == len(set(read)) == len(executor.began)
+
+
+def test_the_rest_of_a_pass_begins_with_the_gpus_that_a_piece_needs(tmp_path):
+    runs = long_pass(tmp_path, NUMBER)
+    queue = WorkQueue(units=[unit_of(runs, 3)], larger_share=lambda unit: 2.0)
+    (key,) = queue.by_urgency({})
+    first = queue.take(key)
+    assert first is not None
+    short = Failure(message="no memory", kind="memory")
+    queue.report(first, UnitReport(outcomes=[Outcome(config=run.config, failure=short) for run in first.runs]))
+    waiting = queue.waiting(key)
+    assert [unit.share for unit in waiting] == [2.0, 2.0]
+    assert sum(unit.num_left for unit in waiting) == NUMBER
 
 
 def unit_of(runs, num_blocks: int) -> WorkUnit:

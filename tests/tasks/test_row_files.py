@@ -55,6 +55,14 @@ def test_lines_of_any_ends_are_those_of_the_whole_text(end, front, behind, tmp_p
     assert list(read.take([1, 3])) == [expected[1], expected[3]]
 
 
+def test_lines_are_read_alike_where_the_system_reads_at_no_place(tmp_path, monkeypatch):
+    path = write_world(tmp_path) / "hellaswag" / "validation.jsonl"
+    rows = JsonLines(path)
+    expected = list(rows.take([0, 7, NUM_ROWS - 1]))
+    monkeypatch.delattr("os.pread")
+    assert list(rows.take([0, 7, NUM_ROWS - 1])) == expected
+
+
 def test_a_broken_row_that_no_run_needs_goes_unnoticed_and_another_is_named(tmp_path):
     write_world(tmp_path)
     path = tmp_path / "hellaswag" / "validation.jsonl"
