@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, exit_status
-from lm_eval.common.console import line_width
+from lm_eval.common.console import fit, line_width
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.baselines import key_of_run
+from lm_eval.results.baselines import baseline_of
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult
 from lm_eval.results.table import View, find_baselines, format_results, say_documents, sort_results, write_csv
@@ -19,7 +19,7 @@ Columns in which all rows agree stand in a line above. In a terminal the table i
 file or a pipe each row is one line.
 
 columns: task, model, encoding_scheme, shots, acc, normalised, chance_corrected, any other metric; settings by
-their names (WORD_AGG_SCHEME, …); limit, dtype, revision, data_dir, pretrained, description; file; with --best
+their names (WORD_AGG_SCHEME, …); limit, dtype, loading, data_dir, pretrained, description; file; with --best
 also best_of, how many runs a row is the best of
 """
 
@@ -28,9 +28,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser("Print results folders as a table.", _EPILOG, prog="python -m lm_eval.table")
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
     parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these; scores highest first")
-    parser.add_argument(
-        "--best", type=int, metavar="N", help="the N most accurate runs of each task, model and number of shots"
-    )
+    of_each = "task, model, dtype, number of shots and slice of documents"
+    parser.add_argument("--best", type=int, metavar="N", help=f"the N most accurate runs of each {of_each}")
     parser.add_argument("--columns", metavar="COLUMN,…", help="show these and no others")
     parser.add_argument("--csv", action="store_true", help="write CSV, with all digits")
     return parser.parse_args(argv)
@@ -54,8 +53,9 @@ def _show(args: argparse.Namespace) -> int:
     print(format_results(results, baselines, view=view, width=line_width()))
     print(say_documents(results))
     shows_scores = not view.columns or {"normalised", "chance_corrected"} & set(view.columns)
-    if shows_scores and any(key_of_run(stored) not in baselines for stored in results):
-        print("normalised -: no cross_encoding baseline of the same model, shots, limit and data is among the results")
+    if shows_scores and any(baseline_of(stored, baselines) is None for stored in results):
+        same = "model, loading, dtype, shots, documents, description and tokens in front"
+        print(fit(f"normalised -: no cross_encoding baseline of the same {same} is among the results"))
     return DONE
 
 
@@ -63,14 +63,17 @@ def _read(paths: Sequence[Path]) -> list[StoredResult]:
     """Return all results of folders, and name what is none."""
     for path in paths:
         if not path.is_dir():
-            raise ConfigurationError(f"{path}: no such folder")
+            raise ConfigurationError(f"{path}: no such folder; give results folders of grids")
     folders = [ResultsFolder(path) for path in paths]
     results = [stored for folder in folders for stored in folder]
     for folder in folders:
         for path, why in folder.unreadable.items():
             print(f"not a result: {path} ({why})", file=sys.stderr)
     if not results:
-        raise ConfigurationError(f"no result in {', '.join(str(folder.path) for folder in folders)}")
+        where = ", ".join(str(folder.path) for folder in folders)
+        raise ConfigurationError(
+            f"no result in {where}; scripts/run_parallel_*.py make results, and so does `make demo`"
+        )
     return results
 
 

@@ -1,19 +1,26 @@
 #!/usr/bin/env python3
-"""Write a report on results folders: one self-contained HTML page, and its tables as Markdown, CSV and LaTeX."""
+"""Write a report on results folders: two pages without a network (report.html, explore.html), and tables as files.
 
-import argparse
+The tables are written as Markdown, CSV and LaTeX.
+"""
+
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
+from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
+
+_EPILOG = """
+exit status: 0 done, 2 there is nothing to report, or it cannot be written
+"""
 
 
 def main() -> int:
     """Write the report and return the exit status: 2 where there is nothing to report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(str(__doc__), _EPILOG)
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR", help="baselines may lie in one of them")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where to (default: report)")
     args = parser.parse_args()

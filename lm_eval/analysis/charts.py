@@ -156,7 +156,7 @@ def read_tidy(paths: Iterable[Path]) -> pd.DataFrame:
         raise ConfigurationError(f"there is nothing in cache/ yet: run {names} first")
     tables = {path: pd.read_parquet(path) for path in there}
     for path, kept in tables.items():
-        if not {"architecture", "num_layers", "bos", "versus_chance"} <= set(kept.columns):
+        if not {"architecture", "num_layers", "bos", "versus_chance", "loading"} <= set(kept.columns):
             raise ConfigurationError(
                 f"{path} is of an older version of lm_eval; run notebooks/{name_notebook(path)} again"
             )

@@ -22,7 +22,10 @@ FEW_MODELS, FEW_PAIRS = 2, 5
 """An effect over fewer than these is marked as thin."""
 _SCHEME = "concat_all_examples"
 """The scheme that others are compared with: the one that cuts least."""
-_PAIR = ("kind", "task", "limit", "pretrained", "model", "architecture", "dtype", "data", "description", "num_fewshot")
+_PAIR = (
+    *("kind", "task", "limit", "pretrained", "model", "architecture", "dtype", "loading", "data", "description"),
+    "num_fewshot",
+)
 _OF = ["kind", "task", "limit", "setting", "reference", "value", "score"]
 _UNSET = "None"
 
@@ -72,7 +75,7 @@ def matched_effects(runs: pd.DataFrame, settings: Sequence[str] = EFFECTS) -> pd
     columns = [*_OF, "median", "low_half", "high_half", "low_80", "high_80", "num_pairs", "num_models", "is_thin"]
     if pairs.empty:
         return pd.DataFrame(columns=columns)
-    keys = [*_OF, "pretrained", "dtype"]
+    keys = [*_OF, "pretrained", "loading", "dtype"]
     models = pairs.groupby(keys, dropna=False, sort=False)["difference"].agg(["mean", "size"]).reset_index()
     rows = []
     for of, group in models.groupby(_OF, dropna=False, sort=False):

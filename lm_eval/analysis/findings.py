@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lm_eval.analysis.layers import number_layers
-from lm_eval.analysis.scores import find_best
+from lm_eval.analysis.scores import OF_MODEL, find_best
 
 _TESTS = {"dist_gen": "Test 1", "dist_sim": "Test 2"}
 _MODELS = {"encoder-decoder": "encoder-decoders", "decoder-only": "decoders"}
@@ -21,7 +21,7 @@ def count_tried(scored: pd.DataFrame, score: str = "chance_corrected") -> pd.Dat
         score: the column to go by.
     """
     runs = number_layers(scored[scored["encoding_scheme"] != "no_context"]).dropna(subset=[score])
-    keys = ["kind", "task", "pretrained", "dtype", "num_fewshot", "limit", "data"]
+    keys = [*OF_MODEL, "num_fewshot", "limit", "data"]
     counts = runs.groupby(keys, dropna=False)[score].transform("size")
     return find_best(runs.assign(num_runs=counts), score)
 

@@ -38,7 +38,7 @@ def compare_with_published(scored: pd.DataFrame, architectures: dict[str, str]) 
         chosen |= (is_main(scored, kind, "decoder-only") & ~is_encoder_decoder).to_numpy()
         chosen |= (is_main(scored, kind, "encoder-decoder") & is_encoder_decoder).to_numpy()
     columns = [*_KEYS, "model", "limit", "normalised", "normalised_stderr"]
-    mine = scored.loc[chosen, columns].dropna(subset=["normalised"])
+    mine = scored.loc[chosen & scored["loading"].isna(), columns].dropna(subset=["normalised"])
     published = read_published().rename(columns={"normalised": "published"})
     table = mine.merge(published, on=_KEYS, how="inner")
     table["difference"] = table["normalised"] - table["published"]

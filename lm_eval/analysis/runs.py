@@ -19,13 +19,13 @@ from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import read_model_list
 from lm_eval.results.baselines import meant_bos
-from lm_eval.results.identity import SAME_CONFIGURATION, fingerprint
+from lm_eval.results.identity import SAME_CONFIGURATION, fingerprint, loading_of
 from lm_eval.results.result_file import FAILURE_ENDING, StoredResult, read_results
 from lm_eval.tasks.registry import dataset_name
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
 COMPRESSION = ("vectors_per_context", "tokens_per_vector")
-_CACHE_VERSION = 4
+_CACHE_VERSION = 5
 """To be raised when rows change their form."""
 
 
@@ -59,6 +59,7 @@ def describe_columns() -> dict[str, str]:
         **{name: f"the setting {name}; None where it isn't set" for name in SETTING_NAMES},
         "bos": "the value of ADD_BOS that means its tokens in front, as its baseline's; None where that is open",
         "dtype": "of the weights, where the result says it",
+        "loading": "what makes another model of it, as KEY=value: revision, adapter, bits, …; None where nothing does",
         "data": "what was read: a fingerprint, the hub's name, or a folder",
         "description": "text before the shots",
         **{metric: f"the metric {metric}, a share of 1" for metric in METRICS},
@@ -79,7 +80,7 @@ _COLUMNS = tuple(describe_columns())
 _TEXTS = (
     *("task", "dataset", "kind", "pretrained", "model", "family", "architecture", "encoding_scheme", "limit"),
     *SETTING_NAMES,
-    *("bos", "dtype", "data", "description", "finished", "host", "code", "path"),
+    *("bos", "dtype", "loading", "data", "description", "finished", "host", "code", "path"),
 )
 _NUMBERS = (
     *("size_b", "num_layers", *METRICS, *(f"{metric}_stderr" for metric in METRICS)),
@@ -166,6 +167,7 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         **config.vectors.public(),
         "bos": meant_bos(stored),
         "dtype": run.dtype or config.dtype,
+        "loading": loading_of(config),
         "data": _data(stored),
         "description": config.description,
         **{name: stored.metrics.get(name) for metric in METRICS for name in (metric, f"{metric}_stderr")},

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lm_eval.config.settings import VectorSettings
+from lm_eval.results.baselines import CLEAR
 from lm_eval.results.identity import SAME_BASELINE
 from lm_eval.results.older_form import CHANCE
 
@@ -27,10 +28,10 @@ INTERVAL = 1.96
 """Standard errors from the middle of a 95 % interval to its ends."""
 BELOW, NOT_TOLD, ABOVE = "below", "not told apart", "above"
 """What `versus_chance` says: where a run's accuracy lies, by its 95 % interval."""
-_CLEAR = 2.0
-"""Standard errors of their difference by which a baseline must lie above chance to be a scale (experiment §8)."""
 _SAME_NUMBER = 0.01
 """How far numbers of documents that errors imply may differ and be the same."""
+OF_MODEL = ("kind", "task", "pretrained", "loading", "dtype")
+"""Columns in which the runs are equal that a model's best is chosen from, beside shots and documents."""
 _MAY_DIFFER = ("SEGMENT_AGG_SCHEME", "EXAMPLE_AGG_SCHEME", "OUT_WORD_AGG_SCHEME")
 """Settings that are looked at apart: in some schemes they have nothing to do."""
 _APART = (*SAME_BASELINE, "ADD_BOS", "bos")
@@ -73,7 +74,7 @@ def add_scores(table: pd.DataFrame) -> Scored:
     runs["normalised"] = acc / base
     runs["normalised_stderr"] = np.hypot(error / base, acc / base**2 * base_error)
     chance_error = _chance_error(runs)
-    clear = base - runs["chance"] > _CLEAR * np.hypot(base_error, chance_error)
+    clear = base - runs["chance"] > CLEAR * np.hypot(base_error, chance_error)
     above, room = acc - runs["chance"], (base - runs["chance"]).where(clear)
     runs["chance_corrected"] = above / room
     runs["chance_corrected_stderr"] = np.hypot(error / room, above / room**2 * base_error)
@@ -151,7 +152,7 @@ def _name_missing(runs: pd.DataFrame, baselines: pd.DataFrame) -> list[str]:
     words = (
         f"{row['model']}, {row['dataset']}, {row['num_fewshot']} shots"
         + (f", limit {row['limit']}" if row["limit"] != "None" else "")
-        + ("" if pd.isna(row["dtype"]) else f", {row['dtype']}")
+        + "".join(f", {row[name]}" for name in ("dtype", "loading") if not pd.isna(row[name]))
         + _say_nearest(row, there)
         for row in _rows(lacking)
     )
@@ -159,7 +160,7 @@ def _name_missing(runs: pd.DataFrame, baselines: pd.DataFrame) -> list[str]:
 
 
 _DIFFERENCES = {
-    "dtype": "{}", "num_fewshot": "{} shots", "limit": "--limit {}", "data": "other data",
+    "dtype": "{}", "num_fewshot": "{} shots", "limit": "--limit {}", "data": "other data", "loading": "another loading",
     "description": "another description", "bos": "other tokens in front",
 }  # fmt: skip
 """What a baseline may be of that a run is not of, in words."""
@@ -203,7 +204,7 @@ def _equals(column: "pd.Series[str]", value: str | None) -> "pd.Series[bool]":
 
 
 def find_best(table: pd.DataFrame, score: str = "acc") -> pd.DataFrame:
-    """Return the best run of each model, dtype, task and number of shots: the row with the highest score.
+    """Return the best run of each model, loading, dtype, task and number of shots: the row with the highest score.
 
     Controls without a context don't count.
 
@@ -213,4 +214,4 @@ def find_best(table: pd.DataFrame, score: str = "acc") -> pd.DataFrame:
     """
     runs = table[table["encoding_scheme"] != "no_context"]
     ranked = runs.dropna(subset=[score]).sort_values(score, kind="stable")
-    return ranked.drop_duplicates(["kind", "task", "pretrained", "dtype", "num_fewshot", "limit", "data"], keep="last")
+    return ranked.drop_duplicates([*OF_MODEL, "num_fewshot", "limit", "data"], keep="last")

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.margin_map import margin_map
+from lm_eval.analysis.figures.style import CONFIG
 from lm_eval.analysis.figures.walk_map import walk_map
 from lm_eval.analysis.movement import CONTEXT, Margins, Walk
 from lm_eval.common.atomic import written_whole
@@ -20,7 +21,7 @@ _STYLE = """
 body { font: 16px/1.5 Arial, Helvetica, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; font-size: 14px } td, th { border: 1px solid #ccc; padding: .25rem .5rem;
 text-align: left; vertical-align: top } th { background: #f3f3f3 } .right { background: #e3f0fa }
-code { background: #f3f3f3 } .scroll { overflow-x: auto } p.note { color: #595959 }
+code { background: #f3f3f3 } .scroll, .figure { overflow-x: auto } p.note { color: #595959 }
 """
 _NEAREST = (
     "<p>Rows of the output matrix with the largest dot products with a vector, once it has been through the final "
@@ -57,7 +58,8 @@ def write_walk_page(walk: Walk, margins: Margins | None, path: Path) -> None:
     parts += ["<h2>Layers</h2>", _table(walk.scales.round(4))]
     title = f"walk of document {walk.doc_id}"
     page = (
-        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
+        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width, initial-scale=1'><title>{title}</title>"
         f"<style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
     with written_whole(path) as temporary:
@@ -66,7 +68,8 @@ def write_walk_page(walk: Walk, margins: Margins | None, path: Path) -> None:
 
 def _draw(figure: go.Figure, *, is_first: bool) -> str:
     """Return a figure as HTML; the first brings plotly with it."""
-    return str(figure.to_html(full_html=False, include_plotlyjs=is_first, config={"displaylogo": False}))
+    drawn = str(figure.to_html(full_html=False, include_plotlyjs=is_first, config=CONFIG))
+    return f"<div class='figure'>{drawn}</div>"
 
 
 def _text(text: str) -> str:

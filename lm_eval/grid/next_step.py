@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lm_eval.config.run_config import RunConfig
 from lm_eval.grid.options import Options
-from lm_eval.results.baselines import key_of_run
+from lm_eval.results.baselines import baseline_of
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
 from lm_eval.results.result_file import StoredResult
@@ -63,7 +63,7 @@ def _without_baseline(results: Iterable[StoredResult], known: Iterable[StoredRes
         for stored in results
         if stored.config.is_segmented
         and stored.config.num_fewshot in _BASELINE_SHOTS
-        and key_of_run(stored) not in baselines
+        and baseline_of(stored, baselines) is None
     ]
 
 

@@ -1,5 +1,6 @@
 """The columns of a table of results: what each says of a result, how it is sorted, which are shown."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from lm_eval.common.text_table import NOTHING, Heading
 from lm_eval.config.run_config import ENCODING_SCHEMES
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.baselines import key_of_run
-from lm_eval.results.identity import BaselineKey
+from lm_eval.results.baselines import CLEAR, Baseline, baseline_of, dtype_of
+from lm_eval.results.identity import BaselineKey, loading_of
 from lm_eval.results.labels import say_cell
 from lm_eval.results.result_file import StoredResult
 
@@ -112,8 +113,8 @@ _RUN = (
 _SETTINGS = tuple(_setting(name) for name in SETTING_NAMES)
 _ORIGINS = (
     Column(name="limit", of=lambda stored: str(stored.config.limit)),
-    Column(name="dtype", of=lambda stored: str(stored.config.dtype)),
-    Column(name="revision", of=lambda stored: str(stored.config.revision)),
+    Column(name="dtype", of=lambda stored: str(dtype_of(stored))),
+    Column(name="loading", of=lambda stored: str(loading_of(stored.config))),
     Column(name="data_dir", of=lambda stored: str(stored.config.data_dir)),
     Column(name="pretrained", of=lambda stored: stored.config.pretrained),
     Column(name="description", of=lambda stored: stored.config.description),
@@ -124,20 +125,22 @@ USUAL_ORDER = (*_RUN[:2], _RUN[3], _RUN[2], *_SETTINGS, *_ORIGINS)
 """Task, model, shots (most first), scheme, settings."""
 
 
-def _normalised(baselines: Mapping[BaselineKey, float]) -> Column:
+def _normalised(baselines: Mapping[BaselineKey, Baseline]) -> Column:
     def of(stored: StoredResult) -> float | None:
-        baseline = baselines.get(key_of_run(stored))
-        return accuracy(stored) / baseline if baseline else None
+        baseline = baseline_of(stored, baselines)
+        return accuracy(stored) / baseline.acc if baseline is not None and baseline.acc else None
 
     return Column(name="normalised", of=of, is_score=True)
 
 
-def _chance_corrected(baselines: Mapping[BaselineKey, float]) -> Column:
+def _chance_corrected(baselines: Mapping[BaselineKey, Baseline]) -> Column:
     def of(stored: StoredResult) -> float | None:
-        baseline, chance = baselines.get(key_of_run(stored)), stored.chance
-        if baseline is None or chance is None or baseline <= chance:
+        baseline, chance = baseline_of(stored, baselines), stored.chance
+        if baseline is None or chance is None:
             return None
-        return (accuracy(stored) - chance) / (baseline - chance)
+        error = math.hypot(baseline.error, stored.metrics.get("rand_acc_stderr") or 0.0)
+        is_clear = baseline.acc - chance > CLEAR * error
+        return (accuracy(stored) - chance) / (baseline.acc - chance) if is_clear else None
 
     return Column(name="chance_corrected", of=of, is_score=True)
 
@@ -147,7 +150,7 @@ def accuracy(stored: StoredResult) -> float:
     return float(stored.content["results"][stored.config.task]["acc"])
 
 
-def all_columns(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, float] | None) -> dict[str, Column]:
+def all_columns(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, Baseline] | None) -> dict[str, Column]:
     """Return every column that results can be shown by, by name."""
     metrics = dict.fromkeys(
         name for stored in results for name in stored.metrics if not name.endswith("_stderr") and name != "acc"

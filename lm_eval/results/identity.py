@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.text import format_pairs
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.models.families import Family
@@ -268,11 +269,11 @@ def settings_key(identity: Identity) -> str:
     return fingerprint({key: identity.get(key) for key in keys})
 
 
-SAME_BASELINE = ("dataset", "pretrained", "num_fewshot", "limit", "data", "description")
+SAME_BASELINE = ("dataset", "pretrained", "loading", "num_fewshot", "limit", "data", "description")
 """Columns of a table of runs in which a run and its baseline are equal; also dtype, where both state it, and BOS."""
 SAME_CONFIGURATION = (
     *("task", "kind", "pretrained", "encoding_scheme", "num_fewshot", "limit", *SETTING_NAMES),
-    *("dtype", "data", "description"),
+    *("dtype", "loading", "data", "description"),
 )
 """Columns of a table of runs in which two rows of one configuration are equal."""
 
@@ -280,8 +281,15 @@ BaselineKey = tuple[object, ...]
 
 
 def baseline_key(config: RunConfig) -> BaselineKey:
-    """Return what a configuration and its baseline have in common: dataset, model, shots, documents, BOS."""
+    """Return what a configuration and its baseline share, but for dtype: dataset, model, shots, documents, BOS."""
     return (
-        dataset_name(config), config.pretrained, config.revision, config.dtype, config.num_fewshot, config.limit,
+        dataset_name(config), config.pretrained, loading_of(config), config.num_fewshot, config.limit,
         config.data_dir, config.description, config.vectors.add_bos,
     )  # fmt: skip
+
+
+def loading_of(config: RunConfig) -> str | None:
+    """Return what makes another model of a checkpoint (revision, adapter, bits, …), as KEY=value; None: nothing."""
+    stated = {"revision": config.revision, **config.checkpoint.stated()}
+    usual = {"revision": (None, "main"), "trust_remote_code": (True,)}
+    return format_pairs({key: value for key, value in stated.items() if value not in usual.get(key, ())}) or None

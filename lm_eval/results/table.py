@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lm_eval.common.text_table import TextTable
 from lm_eval.config.run_config import RunConfig
-from lm_eval.results.baselines import keys_of_baseline
+from lm_eval.results.baselines import Baseline, dtype_of, keys_of_baseline
 from lm_eval.results.columns import (
     USUAL_ORDER,
     Column,
@@ -18,10 +18,10 @@ from lm_eval.results.columns import (
     pick_columns,
     usual_columns,
 )
-from lm_eval.results.identity import BaselineKey
+from lm_eval.results.identity import BaselineKey, loading_of
 from lm_eval.results.result_file import StoredResult
 
-Baselines = Mapping[BaselineKey, float]
+Baselines = Mapping[BaselineKey, Baseline]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def format_results(
 
     Args:
         results: the results, in the order of the rows.
-        baselines: accuracy of each `cross_encoding` baseline, as `find_baselines` has it; adds the normalised and the
+        baselines: each `cross_encoding` baseline, as `find_baselines` has it; adds the normalised and the
             chance-corrected score (experiment §8).
         view: which results are shown, and how; None shows all in the order given.
         width: characters a line may have; None takes as many as are needed.
@@ -114,13 +114,16 @@ def _look(
 def _best_of(results: Sequence[StoredResult], number: int) -> list[tuple[StoredResult, int]]:
     """Return the most accurate results of each task, model and number of shots, each with how many it is the best of.
 
+    Other dtypes, ways of loading, slices of documents and data count apart, as they do in the report.
     Baselines and controls are none of what is chosen from.
     """
     groups: dict[tuple[object, ...], list[StoredResult]] = defaultdict(list)
     for stored in results:
         config = stored.config
         if config.is_segmented or config.encoding_scheme is None:
-            groups[config.task, config.model_name, config.num_fewshot].append(stored)
+            of_model = config.pretrained, loading_of(config), dtype_of(stored)
+            of_documents = config.limit, config.data_dir, config.description
+            groups[(config.task, config.num_fewshot, *of_model, *of_documents)].append(stored)
     return [
         (stored, len(group))
         for group in groups.values()
@@ -143,8 +146,11 @@ def is_baseline(config: RunConfig) -> bool:
     return config.encoding_scheme == "cross_encoding" and config.vectors.decoding_scheme is None
 
 
-def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, float]:
-    """Return the accuracy of every `cross_encoding` result, by the keys of the runs that it belongs to."""
+def find_baselines(results: Iterable[StoredResult]) -> dict[BaselineKey, Baseline]:
+    """Return every `cross_encoding` result that is a baseline, by the keys of the runs that it belongs to."""
     return {
-        key: accuracy(stored) for stored in results if is_baseline(stored.config) for key in keys_of_baseline(stored)
+        key: Baseline(accuracy(stored), stored.metrics.get("acc_stderr") or 0.0)
+        for stored in results
+        if is_baseline(stored.config)
+        for key in keys_of_baseline(stored)
     }

@@ -57,9 +57,18 @@ def test_missing_runs_and_missing_baselines_are_marked():
     assert len(of_a.x) == 1
     assert "some/a, concat all examples: no run" in of_a.hovertext[0]
     assert len(of_b.x) == 2
-    assert "but no baseline clear of chance" in of_b.hovertext[0]
+    assert "but no baseline to hold it against" in of_b.hovertext[0]
     assert "no baseline clear of chance: b (acc 0.40), c (acc 0.40)" in figure.layout.title.text
     assert list(figure.layout.xaxis.ticktext) == ["a", "b"]  # what has no bar at all takes no room
+
+
+def test_a_model_with_a_control_alone_has_no_place_among_accuracies():
+    control = {"encoding_scheme": "no_context", "WORD_AGG_SCHEME": None, "num_fewshot": 0, "acc": 0.3}
+    weak = [{**model("a"), **BASELINE, "acc": 0.26}, {**model("a"), **GEN, "acc": 0.24}]
+    figure = figures.main_bars(scored(*weak, {**model("a"), **control}, {**model("b"), **control}))
+    lines = [trace for trace in figure.data if trace.name == "no context at all" and trace.meta["score"] == "acc"]
+    assert {y for line in lines for y in line.y if y is not None} == {0.3}
+    assert all(len(line.x) == 3 for line in lines)
 
 
 def test_published_values_stand_beside_their_bars_in_the_normalised_score_alone():
@@ -158,3 +167,11 @@ def test_runs_of_another_dtype_stand_apart_and_take_no_baseline_away():
     both = figures.main_bars(scored(*rows, {**model("a"), **BASELINE, "dtype": "bfloat16", "acc": 0.45}))
     assert sorted(values(first_shown(both, "bar"))) == pytest.approx([0.25, 0.6])
     assert list(both.layout.xaxis.ticktext) == ["a (bfloat16)", "a (float32)"]
+
+
+def test_a_quantised_model_is_drawn_beside_the_whole_one_by_its_own_baseline():
+    bits = {"loading": "load_in_4bit=True"}
+    rows = [{**model("a"), **BASELINE}, {**model("a"), **GEN}, {**model("a"), **GEN, **bits, "acc": 0.3}]
+    figure = figures.main_bars(scored(*rows, {**model("a"), **BASELINE, **bits, "acc": 0.35}))
+    assert sorted(values(first_shown(figure, "bar"))) == pytest.approx([0.5, 0.6])
+    assert list(figure.layout.xaxis.ticktext) == ["a", "a (load_in_4bit=True)"]

@@ -1,6 +1,7 @@
 """Figures of compression, of where vectors enter, of margins and of a walk: they show what their tables hold."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -56,14 +57,50 @@ def test_marks_stand_at_the_last_point_that_keeps_a_level_of_the_baseline():
     assert (kept["E", 0.9], kept["E", 0.5], kept["middle", 0.5]) == (1.0, 2.0, 1.0)
     figure = figures.compression_curve(compressed())
     assert list(shown(figure, "keeps 90 % up to here").x) == [2.0]
-    assert "90 % up to 1 (layer E), 50 % up to 2 (layer E)" in figure.layout.title.text  # the chance-corrected one's
+    said = figure.layout.title.text.replace("<br>", " ")
+    assert "90 % up to 1 (layer E), 50 % up to 2 (layer E)" in said  # the chance-corrected one's
+
+
+def test_prefixes_and_weights_of_tokens_are_no_degrees_of_compression():
+    table = compressed()
+    better = table[table["WORD_AGG_SCHEME"] == "mean"].assign(WORD_AGG_SCHEME="relu|mean", acc=0.45)
+    both = add_scores(pd.concat([table, better, table_of(BASELINE)], ignore_index=True)[list(table_of({}))]).table
+    line = shown(figures.compression_curve(both), "layer E")
+    assert list(line.x) == [1.0, 2.0, 4.0, 30.0]
+    assert line.y[-1] == pytest.approx(0.9)
+    of_mean = both[both["tokens_per_vector"] == 30.0]
+    with pytest.raises(ConfigurationError, match="have one degree"):
+        figures.compression_curve(of_mean)
+
+
+def test_the_control_of_a_model_of_two_dtypes_stays_beside_its_curve():
+    table = compressed()
+    names = {trace.name for trace in figures.compression_curve(table).data}
+    of_two = pd.concat([table, table[table["ENCODING_LAYER"] == "E"].assign(dtype="bfloat16")], ignore_index=True)
+    figure = figures.compression_curve(of_two, model="some/model (float32)")
+    assert {trace.name for trace in figure.data} == names
+    assert "no context (control)" in names
+
+
+@pytest.mark.parametrize("draw", [figures.compression_curve, figures.entry_map])
+def test_maps_and_curves_tell_task_and_shots_and_the_settings_of_each_run(draw):
+    table = compressed() if draw is figures.compression_curve else entered()
+    figure = draw(table.assign(num_documents=1200.0))
+    assert "hellaswag_dg, 1,200 documents, 5 shots" in figure.layout.title.text.replace("<br>", " ")
+    assert "s.e., baseline 0.500, n = 1,200" in figure.to_json()
+
+
+def test_a_layer_named_middle_is_the_one_with_its_number():
+    both = pd.concat([compressed(), compressed().replace({"ENCODING_LAYER": {"middle": "2"}})])
+    curves = Curves.choose(both.assign(num_layers=4.0).reset_index(drop=True), by="ENCODING_LAYER")
+    assert curves.values == ["E", "2"]
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         (add_scores(table_of(BASELINE, {})).table, "no run states tokens_per_vector.*--compression does"),
-        (compressed().query("WORD_AGG_SCHEME in ['mean', 'x']"), "have one WORD_AGG_SCHEME; add chunk2"),
+        (compressed().query("WORD_AGG_SCHEME in ['mean', 'x']"), "have one degree; add chunk2"),
     ],
 )
 def test_without_degrees_of_compression_there_is_no_curve(table, message):
@@ -159,6 +196,14 @@ def test_a_walk_is_drawn_from_layer_to_layer_with_the_right_choice_marked():
     assert "(60 %)" in figure.layout.xaxis.title.text
 
 
+def test_tokens_and_choices_stand_in_a_walk_as_they_are():
+    steps = walk()
+    told = str([trace.hovertext for trace in figures.walk_map(replace(steps, choices=[" %{x} <i>", " home"])).data])
+    assert "wrong choices: %{x} &lt;i&gt;" in told
+    assert "nearest: '&lt;b&gt;', ' a'" in told
+    assert "<b>" not in told
+
+
 def test_the_page_of_a_walk_needs_nothing_beside_it_and_shows_texts_as_they_are(tmp_path):
     path = tmp_path / "walk.html"
     write_walk_page(walk(), margins(), path)
@@ -167,4 +212,5 @@ def test_the_page_of_a_walk_needs_nothing_beside_it_and_shows_texts_as_they_are(
     assert "<code>&lt;b&gt;</code>" in page
     assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page) == []
     assert page.count("<th class=right>choice 2</th>") == 1
+    assert page.count('"displayModeBar": false') == 2
     assert "layer E" in page  # whose documents are right most often, the first of equals

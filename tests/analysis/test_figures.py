@@ -174,6 +174,22 @@ def test_each_figure_alone_tells_task_documents_and_shots_and_hides_no_template(
     assert "s.e., baseline 0.500, n = 1,200" in told or name in ("effects", "best_table")
 
 
+@pytest.mark.parametrize("name", DRAWING)
+def test_names_stand_in_figures_as_they_are(name):
+    table = two_models().replace({"model": {"a-1b": "a<b>&c"}, "family": {"a": "a<i>"}})
+    told = DRAWING[name](table.replace({"pretrained": {"some/a-1b": "some/a<b>&c"}})).to_json()
+    told = told.encode().decode("unicode_escape")
+    assert "a<b>" not in told
+    assert "a<i>" not in told
+    assert "a&lt;b&gt;&amp;c" in told or name == "effects"
+
+
+def test_a_model_of_two_dtypes_is_not_said_to_lack_a_size():
+    table = two_models()
+    again = table[table["model"] == "a-1b"].assign(dtype="bfloat16")
+    assert "not shown" not in texts(figures.scaling(pd.concat([table, again], ignore_index=True)))
+
+
 def two_models() -> pd.DataFrame:
     """Runs of two models, so that every figure has something to draw."""
     rows = []

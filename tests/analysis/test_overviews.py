@@ -42,6 +42,18 @@ def test_at_a_glance_shows_what_was_tried_main_settings_and_the_best_with_its_nu
     assert "Test 2, best runs: encoder-decoders keep 80 %, decoders 20 %" in written
 
 
+def test_where_a_test_has_several_tasks_each_panel_names_its_own():
+    webqs = {"task": "webqs_dg", "dataset": "webqs", "rand_acc": 0.0}
+    more = [{**model("gpt"), **row, **webqs} for row in (BASELINE, GEN)]
+    written = texts(figures.at_a_glance(scored(*two_tests(), *more))).split("\n")
+    heads = [text for text in written if text.startswith("<b>Test")]
+    assert sorted(heads) == [
+        "<b>Test 1<br>hellaswag_dg<br>5 shots</b>",
+        "<b>Test 1<br>webqs_dg<br>5 shots</b>",
+        "<b>Test 2<br>5 shots</b>",
+    ]
+
+
 def test_what_the_best_runs_keep_is_told_by_architecture():
     table = scored(*two_tests())
     rows = {(row["kind"], row["architecture"]): row for row in best_by_architecture(table).to_dict("records")}

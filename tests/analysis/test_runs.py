@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lm_eval.analysis.runs import METRICS, describe_columns, family_of, read_runs
+from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
@@ -68,6 +69,16 @@ def test_of_several_results_of_one_configuration_the_newest_counts(config, tmp_p
     put(tmp_path / "other", "c.json", result_of(config, 0.3), changed=2000)
     runs = read_runs([tmp_path, tmp_path / "other"])
     assert (list(runs.table["acc"]), runs.num_duplicates) == ([0.2], 2)
+
+
+def test_other_revisions_adapters_and_bits_of_a_checkpoint_are_other_configurations(config, tmp_path):
+    ways = ({"revision": "step1000"}, {"checkpoint": Checkpoint(load_in_4bit=True)}, {"revision": "main"}, {})
+    for number, way in enumerate(ways):
+        put(tmp_path, f"{number}.json", result_of(replace(config, **way), number / 10), changed=1000 + number)
+    runs = read_runs(tmp_path)
+    assert runs.num_duplicates == 1
+    found = dict(zip(runs.table["loading"], runs.table["acc"], strict=True))
+    assert found == {"revision=step1000": 0.0, "load_in_4bit=True": 0.1, None: 0.3}
 
 
 def test_equal_meanings_are_one_configuration_and_what_differs_is_not(config, tmp_path):

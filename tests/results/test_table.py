@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lm_eval.analysis.runs import read_runs
+from lm_eval.analysis.scores import add_scores
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.labels import LABELS, SHORT_LABELS, say_cell
@@ -75,6 +77,17 @@ def test_a_score_without_its_baseline_has_no_normalised_score(tmp_path):
     assert ("concat_each_example", "", "") in rows
 
 
+def test_a_baseline_not_clear_of_chance_gives_no_chance_corrected_score(tmp_path):
+    write_older(tmp_path, "a", 0.26, limit="60", **CONCEPT)
+    for name, acc, limit in (("b", 0.269, "60"), ("c", 0.271, "61")):
+        write_older(tmp_path, name, acc, limit=limit)
+    write_older(tmp_path, "d", 0.26, limit="61", **CONCEPT)
+    rows = shown(tmp_path, "encoding_scheme", "limit", "chance_corrected")
+    found = {limit: cell for scheme, limit, cell in rows if scheme == "concat_each_example"}
+    assert found["60"] == ""  # 0.019 above chance, with a standard error of 0.01
+    assert float(found["61"]) == pytest.approx(0.01 / 0.021)
+
+
 @pytest.mark.parametrize(
     ("of_run", "of_baseline", "normalised"),
     [
@@ -89,6 +102,26 @@ def test_a_baseline_belongs_to_runs_of_the_same_tokens_in_front(of_run, of_basel
     assert (f"{float(found):.3f}" if found else "-") == normalised
     assert main([str(tmp_path)]) == 0
     assert ("no cross_encoding baseline" in capsys.readouterr().out) is (normalised == "-")
+
+
+@pytest.mark.parametrize(
+    ("of_run", "of_baseline", "belongs"),
+    [
+        ({}, {}, True), ({}, {"trust_remote_code": "True"}, True), ({"revision": "main"}, {}, True),
+        ({"revision": "step1000"}, {}, False), ({"load_in_4bit": "True"}, {}, False), ({}, {"peft": "any/a"}, False),
+        ({"dtype": "float16"}, {"dtype": "float32"}, False), ({"dtype": "float16"}, {}, True),
+        ({}, {"dtype": "float32"}, True),
+    ],
+)  # fmt: skip
+def test_a_baseline_belongs_to_runs_of_the_same_weights(of_run, of_baseline, belongs, tmp_path):
+    for name, acc, more, of_task in (("a", 0.3, of_run, CONCEPT), ("b", 0.4, of_baseline, {})):
+        usual = {"model_args": "pretrained=any/model", **of_task}
+        stated = ",".join([usual["model_args"], *(f"{key}={value}" for key, value in more.items())])
+        write_older(tmp_path, name, acc, limit="60", **{**usual, "model_args": stated})
+    (cell,) = [row[1] for row in shown(tmp_path, "encoding_scheme", "normalised") if row[0] == "concat_each_example"]
+    assert (cell != "") is belongs
+    scored = add_scores(read_runs(tmp_path).table).table
+    assert list(scored["normalised"].notna()) == [belongs]
 
 
 def write_chunks(folder: Path) -> None:
@@ -117,6 +150,13 @@ def test_the_best_are_told_with_how_many_they_are_the_best_of_without_baselines(
     rows = shown(tmp_path, "shots", "WORD_AGG_SCHEME", "best_of", best=1)
     assert rows == [("5", "mean", "1"), ("0", "concat", "4")]
     assert len(shown(tmp_path, "shots", best=2)) == 3
+
+
+def test_runs_over_other_documents_are_no_choice_to_be_the_best_of(tmp_path):
+    write_older(tmp_path, "few", 0.9, limit="10", **CONCEPT)
+    write_older(tmp_path, "many", 0.4, limit="60", **CONCEPT)
+    rows = shown(tmp_path, "limit", "acc", "best_of", best=1)
+    assert sorted(rows) == [("10", "0.9", "0.01", "1"), ("60", "0.4", "0.01", "1")]
 
 
 def test_headers_are_the_names_that_settings_are_typed_by_and_csv_has_all_digits(tmp_path):

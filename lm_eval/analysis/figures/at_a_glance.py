@@ -23,6 +23,8 @@ _ROW_PX = 25
 _LOWEST_PX = 150
 """Height of the panels, at least: a legend can't be higher."""
 _LETTER_PX = 8.8
+_LINE_PX = 21
+"""Of a further line above a panel."""
 _COUNT = 0.34
 """Room for the number of runs, as a share of what scores span."""
 _KINDS = {"encoder-decoder": "encoder-decoders", "decoder-only": "decoder-only"}
@@ -52,11 +54,14 @@ class _Column:
     main: pd.DataFrame
     places: Mapping[str, float]
     score: Score
+    names_task: bool
+    """Whether there are several tasks of its test."""
 
     @property
     def title(self) -> str:
         test = name_test(self.runs).partition(",")[0]
-        return f"{test}<br>{say_shots(int(self.runs['num_fewshot'].iloc[0]))}"
+        task = f"<br>{self.runs['task'].iloc[0]}" if self.names_task else ""
+        return f"{test}{task}<br>{say_shots(int(self.runs['num_fewshot'].iloc[0]))}"
 
     def y(self, runs: pd.DataFrame) -> list[float]:
         """Return the rows of runs."""
@@ -82,7 +87,7 @@ def _draw(runs: pd.DataFrame, title: str, score: Score) -> go.Figure:
         plot_height=max(int(_ROW_PX * (0.8 - bottom)), _LOWEST_PX),
         subtitle=lines(*_say(runs, score), width=WIDTH),
         legend=Legend(4, columns=max(1, (WIDTH - left) // ENTRY_PX)),
-        above=58,
+        above=58 + _LINE_PX * any(column.names_task for column in columns),
         below=62,
     )
     figure.update_layout(**{**layout, "width": WIDTH, "margin": {**layout["margin"], "l": left}})
@@ -115,7 +120,10 @@ def _columns(runs: pd.DataFrame, places: Mapping[str, float], score: Score) -> I
     keys = ["kind", "task", "num_fewshot"]
     for number, (key, of_column) in enumerate(number_layers(runs).groupby(keys, sort=True), start=1):
         is_of = np.logical_and.reduce([main[name] == value for name, value in zip(keys, key, strict=True)])
-        yield _Column(number=number, runs=of_column, main=main[is_of], places=places, score=score)
+        yield _Column(
+            number=number, runs=of_column, main=main[is_of], places=places, score=score,
+            names_task=runs.loc[runs["kind"] == key[0], "task"].nunique() > 1,
+        )  # fmt: skip
 
 
 def _traces(column: _Column) -> Iterator[go.Scatter]:

@@ -97,7 +97,8 @@ def add_published(panel: BarPanel, published: pd.DataFrame) -> None:
     kind, task, number = panel.runs[["kind", "task", "num_fewshot"]].iloc[0]
     chosen = (published["kind"] == kind) & (published["task"] == task) & (published["num_fewshot"] == number)
     chosen &= published["encoding_scheme"].isin(list(panel.offsets))
-    names = panel.runs[["checkpoint", "pretrained"]].drop_duplicates()
+    of_paper = panel.runs["loading"].isna()  # other revisions, adapters and bits are other models
+    names = panel.runs.loc[of_paper, ["checkpoint", "pretrained"]].drop_duplicates()
     values = published[chosen].rename(columns={"pretrained": "checkpoint"}).merge(names, on="checkpoint")
     if values.empty:
         return

@@ -12,6 +12,7 @@ from lm_eval.analysis.figures.labels import say_number, say_run
 from lm_eval.analysis.figures.layout import error_bars
 from lm_eval.analysis.figures.panels import Panels
 from lm_eval.analysis.figures.score_toggle import Score
+from lm_eval.analysis.figures.selection import plain
 from lm_eval.analysis.figures.style import INK, STATES, Look, fills, key_of, look_of, place_of, sort_schemes
 from lm_eval.analysis.scores import ABOVE, BELOW
 
@@ -46,10 +47,12 @@ class BarPanel:
         self.panels.add_named(self.row, trace, name, rank=rank)
 
     def add_levels(self, levels: Mapping[str, float], name: str, line: dict[str, object], *, rank: int) -> None:
-        """Draw a short horizontal line across each model's bars."""
+        """Draw a short horizontal line across each model's bars; models that have none are left out."""
         x: list[float | None] = []
         y: list[float | None] = []
         for pretrained, level in levels.items():
+            if pretrained not in self.models:  # a control alone
+                continue
             middle = self.models[pretrained]
             x += [middle - _HALF_LEVEL, middle + _HALF_LEVEL, None]
             y += [level, level, None]
@@ -110,10 +113,10 @@ def add_missing(panel: BarPanel) -> None:
         for scheme, offset in panel.offsets.items():
             if reason := _say_missing(cells.get((pretrained, scheme)), panel.score):
                 x.append(middle + offset)
-                reasons.append(f"{pretrained}, {look_of(scheme).label}: {reason}")
+                reasons.append(f"{plain(pretrained)}, {look_of(scheme).label}: {reason}")
         if not panel.offsets and pretrained not in present:
             x.append(middle)
-            reasons.append(f"{pretrained}: no run")
+            reasons.append(f"{plain(pretrained)}: no run")
     if x:
         marker = {"symbol": "x-thin", "size": 8, "line": {"color": INK, "width": 1.6}}
         y = [0.03] * len(x)
@@ -126,5 +129,6 @@ def _say_missing(run: Mapping[Hashable, Any] | None, score: Score) -> str | None
     if run is None:
         return "no run"
     if pd.isna(run[score.column]):
-        return f"acc {run['acc']:.3f}, but no baseline clear of chance to hold it against"
+        lacking = "no baseline" if pd.isna(run["baseline"]) else "no baseline clear of chance"
+        return f"acc {run['acc']:.3f}, but {lacking} to hold it against"
     return None

@@ -1,39 +1,42 @@
 """How much of the baseline is left where a context is given as fewer and fewer vectors (experiment §10)."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from lm_eval.analysis.figures.labels import name_test, say
+from lm_eval.analysis.figures.labels import BARS, name_test, say, say_data, say_run
 from lm_eval.analysis.figures.layer_runs import list_layers
-from lm_eval.analysis.figures.layout import Legend, new_layout, span
+from lm_eval.analysis.figures.layout import Legend, error_bars, lines, new_layout, span
 from lm_eval.analysis.figures.panels import Panels
 from lm_eval.analysis.figures.score_toggle import Score, with_toggle
-from lm_eval.analysis.figures.selection import is_control, list_shots, scored
+from lm_eval.analysis.figures.selection import check, is_control, list_shots, scored
 from lm_eval.analysis.figures.style import (
-    COLOURS,
     CONTROL,
     DASH_DOTTED,
     DASHED,
     DASHES,
     FAINT,
     INK,
+    OTHER_COLOURS,
     SYMBOLS,
     Look,
     look_of,
 )
+from lm_eval.analysis.layers import number_layers
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.labels import LABELS
 
 LEVELS = (0.9, 0.5)
 """Shares of the baseline; the figure says up to which compression they are kept."""
-_AVERAGES = r"(?:concat|chunk\d+|mean)$"
-"""Token aggregations that average tokens in groups of some size."""
-_Z_95 = 1.96
+_AVERAGES = r"(concat|chunk\d+|mean)$"
+"""Token aggregations that average tokens in groups of some size, which is how these end."""
+_DEGREE = "degree"
+"""The column with the size of the groups: prefixes and weights (`relu|mean`, `w1mean`) change nothing of it."""
 _PANEL_PX = 330
 _GAP_PX = 44
 _LAST_RANK = 2000
@@ -72,24 +75,26 @@ class Curves:
     @classmethod
     def choose(cls, table: pd.DataFrame, *, by: str, model: str | None = None) -> "Curves":
         """Choose the runs of one model; see `compression_curve`."""
-        runs = scored(table)
+        runs = number_layers(scored(table))
         words = runs["WORD_AGG_SCHEME"].astype("string")
-        runs = runs[runs["tokens_per_vector"].notna() & words.str.contains(_AVERAGES, na=False)]
+        runs = runs.assign(**{_DEGREE: words.str.extract(_AVERAGES, expand=False).replace("concat", "chunk1")})
+        runs = runs[runs["tokens_per_vector"].notna() & runs[_DEGREE].notna()]
         if runs.empty:
             raise ConfigurationError(
                 "no compression to draw: no run states tokens_per_vector; run a grid of Test 1 with WORD_AGG_SCHEME "
                 "of chunkN, as scripts/run_parallel_gen_gpt.py --compression does"
             )
-        degrees = runs.groupby("pretrained")["WORD_AGG_SCHEME"].nunique()
+        degrees = runs.groupby("pretrained")[_DEGREE].nunique()
         chosen = model or str(degrees.idxmax())
         if chosen not in degrees.index:
             raise ConfigurationError(f"no scored runs of {chosen}; the table has {', '.join(degrees.index)}")
         if degrees[chosen] < 2:
             raise ConfigurationError(
-                f"no compression to draw: the runs of {chosen} have one WORD_AGG_SCHEME; add chunk2, chunk4, …"
+                f"no compression to draw: the runs of {chosen} have one degree; add chunk2, … to WORD_AGG_SCHEME"
             )
         own = _comparable(runs[runs["pretrained"] == chosen], by)
-        controls = table[is_control(table) & (table["pretrained"] == chosen)]
+        every = check(table)
+        controls = every[is_control(every) & (every["pretrained"] == chosen)]
         return cls(table=own, controls=controls, by=by)
 
     @property
@@ -108,7 +113,7 @@ class Curves:
         values = runs[self.by].map(lambda value: say(self.by, value))
         for value in self.values:
             best = runs[values == value].dropna(subset=[score.column]).sort_values(score.column, kind="stable")
-            best = best.drop_duplicates("WORD_AGG_SCHEME", keep="last").sort_values("tokens_per_vector")
+            best = best.drop_duplicates(_DEGREE, keep="last").sort_values("tokens_per_vector")
             if len(best):
                 yield value, best
 
@@ -136,10 +141,10 @@ def _comparable(runs: pd.DataFrame, by: str) -> pd.DataFrame:
     for setting in ("encoding_scheme", "DECODING_LAYER"):
         if setting != by:
             values = runs[setting].map(lambda value, setting=setting: say(setting, value))
-            degrees = runs["WORD_AGG_SCHEME"].groupby(values).nunique()
+            degrees = runs[_DEGREE].groupby(values).nunique()
             runs = runs[values == degrees.idxmax()]
     line = [runs["num_fewshot"], runs[by].map(lambda value: say(by, value))]
-    return runs[runs.groupby(line)["WORD_AGG_SCHEME"].transform("nunique") > 1]
+    return runs[runs.groupby(line)[_DEGREE].transform("nunique") > 1]
 
 
 def _draw(curves: Curves, title: str, score: Score) -> go.Figure:
@@ -156,7 +161,10 @@ def _draw(curves: Curves, title: str, score: Score) -> go.Figure:
         _add_levels(panels, row, ends, _levels(curves, number, score))
     figure = panels.figure
     legend = Legend(len(panels.in_legend))
-    subtitle = f"lines: {LABELS[curves.by]}; bars: 95 % intervals<br>{_say_kept(kept, curves.by)}"
+    subtitle = lines(
+        f"lines: {LABELS[curves.by]}; of several runs at a point the best", _say_kept(kept, curves.by),
+        f"{say_data(curves.table)}; {BARS}",
+    )  # fmt: skip
     figure.update_layout(
         **new_layout(title, plot_height=panels.plot_height, subtitle=subtitle, legend=legend, below=75)
     )
@@ -171,7 +179,7 @@ def _look(curves: Curves, value: str) -> Look:
         schemes = curves.table["encoding_scheme"].unique()
         return look_of(next(scheme for scheme in schemes if say("encoding_scheme", scheme) == value))
     index = curves.values.index(value)
-    colour, symbol, dash = (choices[index % len(choices)] for choices in (COLOURS, SYMBOLS, DASHES))
+    colour, symbol, dash = (choices[index % len(choices)] for choices in (OTHER_COLOURS, SYMBOLS, DASHES))
     label = f"layer {value}" if curves.by == "ENCODING_LAYER" else value
     return Look(label=label, colour=colour, pattern="", symbol=symbol, dash=dash)
 
@@ -180,16 +188,19 @@ def _line(line: pd.DataFrame, score: Score, look: Look) -> go.Scatter:
     return go.Scatter(
         x=line["tokens_per_vector"],
         y=line[score.column],
-        error_y={"type": "data", "array": _Z_95 * line[score.error].fillna(0.0), "thickness": 1, "width": 0},
+        error_y=error_bars(line[score.error], color=look.colour, thickness=1, width=0),
         mode="lines+markers",
         line={"color": look.colour, "dash": look.dash, "width": 2},
         marker={"color": look.colour, "symbol": look.symbol, "size": 7},
-        customdata=line[["WORD_AGG_SCHEME", "vectors_per_context"]],
-        hovertemplate=(
-            f"{look.label}, %{{customdata[0]}}<br>%{{x:.1f}} tokens a vector, %{{customdata[1]:.1f}} vectors a context"
-            "<br>%{y:.3f}<extra></extra>"
-        ),
+        hovertext=[say_run(run, score, head=_say_size(run)) for run in line.to_dict("records")],
+        hoverinfo="text",
     )
+
+
+def _say_size(run: Mapping[Hashable, Any]) -> str:
+    vectors = run["vectors_per_context"]
+    each = "" if pd.isna(vectors) else f", {vectors:.1f} vectors a context"
+    return f"{run['tokens_per_vector']:.1f} tokens a vector{each}"
 
 
 def _add_rings(panels: Panels, row: int, kept: pd.DataFrame) -> None:

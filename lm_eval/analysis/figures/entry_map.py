@@ -7,12 +7,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lm_eval.analysis.figures.labels import name_test, say, say_shots
-from lm_eval.analysis.figures.layer_runs import list_layers
-from lm_eval.analysis.figures.layout import new_layout, panel_title
+from lm_eval.analysis.figures.labels import name_test, say, say_data, say_run, say_shots
+from lm_eval.analysis.figures.layer_heat_map import marks_of
+from lm_eval.analysis.figures.layer_runs import best_of, list_layers
+from lm_eval.analysis.figures.layout import lines, new_layout, panel_title
 from lm_eval.analysis.figures.score_toggle import Score, with_toggle
 from lm_eval.analysis.figures.selection import scored
 from lm_eval.analysis.figures.style import COLOUR_SCALE, SMALL
+from lm_eval.analysis.layers import number_layers
+from lm_eval.analysis.scores import INTERVAL
 from lm_eval.errors import ConfigurationError
 
 INPUTS = "inputs"
@@ -27,8 +30,8 @@ _MOST_NUMBERS = 9
 def entry_map(table: pd.DataFrame, *, model: str | None = None, title: str | None = None) -> go.Figure:
     """Draw the score as colours by the layer that vectors come from and the block that they enter.
 
-    A panel for each token aggregation and number of shots; a cross marks a score below chance. Of several runs in a
-    cell the best counts.
+    A panel for each token aggregation and number of shots; a cross marks a score below chance, a dot one that can't be
+    told from it. Of several runs in a cell the best counts.
 
     Args:
         table: runs with their scores, of one task of Test 1.
@@ -50,7 +53,7 @@ class _Entries:
 
     @classmethod
     def choose(cls, table: pd.DataFrame, model: str | None) -> "_Entries":
-        runs = scored(table)
+        runs = number_layers(scored(table))
         runs = runs[(runs["kind"] == "dist_gen") & runs["DECODING_SCHEME"].isna()]
         if runs.empty:
             raise ConfigurationError("no layers to compare: vectors enter a model in Test 1 alone (dist_gen)")
@@ -106,12 +109,15 @@ def _draw(found: _Entries, title: str, score: Score) -> go.Figure:
     spacing = _GAP_PX / total if len(panels) > 1 else 0
     figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=spacing)
     for row, name in enumerate(panels, start=1):
-        best = found.table[found.table[_PANEL] == name].sort_values(score.column, kind="stable")
-        best = best.drop_duplicates([_FROM, _TO], keep="last")
+        best = best_of(found.table[found.table[_PANEL] == name], [_FROM, _TO], score)
         figure.add_trace(_cells(best, score, sources=sources, entries=entries), row=row, col=1)
-        figure.add_trace(_crosses(best), row=row, col=1)
-    one = "1 is the baseline; " if score.has_one_scale else ""
-    subtitle = f"{one}cross: below chance; pale: no run<br>{_say_error(found.table, score)}"
+        for mark in marks_of(best, x=_TO, y=_FROM):
+            figure.add_trace(mark, row=row, col=1)
+    subtitle = lines(
+        "of several runs in a cell the best" + ("; 1 is the baseline" if score.has_one_scale else ""),
+        "cross: below chance; dot: not told from chance; pale: no run",
+        "; ".join(part for part in (say_data(found.table), _say_error(found.table, score)) if part),
+    )
     figure.update_layout(
         **{**new_layout(title, plot_height=total, subtitle=subtitle, below=80), "plot_bgcolor": _EMPTY}
     )
@@ -133,12 +139,16 @@ def _known(names: "pd.Series[str]", order: list[str]) -> list[str]:
 
 def _say_error(table: pd.DataFrame, score: Score) -> str:
     error = float(table[score.error].median())
-    return "" if math.isnan(error) else f"95 % interval of a score: about ± {1.96 * error:.2f}"
+    return "" if math.isnan(error) else f"95 % interval of a score: about ± {INTERVAL * error:.2f}"
 
 
 def _cells(best: pd.DataFrame, score: Score, *, sources: list[str], entries: list[str]) -> go.Heatmap:
     values = best.pivot(index=_FROM, columns=_TO, values=score.column).reindex(index=sources, columns=entries)
     shown = len(entries) <= _MOST_NUMBERS
+    said = {
+        (run[_FROM], run[_TO]): say_run(run, score, head=f"the best of {run['num_runs']:,} runs in this cell")
+        for run in best.to_dict("records")
+    }
     return go.Heatmap(
         x=entries,
         y=sources,
@@ -148,11 +158,6 @@ def _cells(best: pd.DataFrame, score: Score, *, sources: list[str], entries: lis
         ygap=1,
         texttemplate="%{z:.2f}" if shown else None,
         textfont={"size": SMALL - 2},
-        hovertemplate="from layer %{y}, enters at %{x}: %{z:.3f}<extra></extra>",
+        hovertext=[[said.get((source, entry), "no run") for entry in entries] for source in sources],
+        hoverinfo="text",
     )
-
-
-def _crosses(best: pd.DataFrame) -> go.Scatter:
-    below = best[best["below_chance"].eq(True)]
-    cross = {"symbol": "x-thin", "size": 18, "line": {"color": "white", "width": 1.2}}
-    return go.Scatter(x=below[_TO], y=below[_FROM], mode="markers", marker=cross, hoverinfo="skip", showlegend=False)

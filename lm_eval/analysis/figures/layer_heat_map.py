@@ -54,7 +54,7 @@ def _draw(runs: LayerRuns, title: str, score: Score) -> go.Figure:
     panels = Panels(runs.shots, max(_ROW_PX * len(values), _LOWEST_PX), _GAP_PX)
     for row, of_shots in enumerate(best, start=1):
         panels.add(row, _cells(of_shots, score, values=values, layers=layers))
-        for mark in _marks(of_shots):
+        for mark in marks_of(of_shots, x=LAYER, y=VALUE):
             panels.add(row, mark)
     subtitle = lines(
         f"the best run at each layer, by {LABELS[runs.by]}, whatever its other settings",
@@ -96,12 +96,18 @@ def _cells(best: pd.DataFrame, score: Score, *, values: list[str], layers: list[
     )
 
 
-def _marks(best: pd.DataFrame) -> Iterator[go.Scatter]:
-    """Yield crosses on what lies below chance, and dots on what can't be told from it."""
+def marks_of(best: pd.DataFrame, *, x: str, y: str) -> Iterator[go.Scatter]:
+    """Yield crosses on cells that lie below chance, and dots on those that can't be told from it.
+
+    Args:
+        best: the run of each cell.
+        x: the column by which cells stand from left to right.
+        y: the column of their rows.
+    """
     looks = {BELOW: {"symbol": "x-thin", "size": 9}, NOT_TOLD: {"symbol": "circle", "size": 4}}
     for state, look in looks.items():
         of_state = best[best["versus_chance"] == state]
         marker = {**look, "color": "white", "line": {"color": "white", "width": 1.8 if state == BELOW else 0}}
         yield go.Scatter(
-            x=of_state[LAYER], y=of_state[VALUE], mode="markers", marker=marker, hoverinfo="skip", showlegend=False
+            x=of_state[x], y=of_state[y], mode="markers", marker=marker, hoverinfo="skip", showlegend=False
         )

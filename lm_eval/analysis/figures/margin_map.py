@@ -6,8 +6,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lm_eval.analysis.figures.layout import new_layout
+from lm_eval.analysis.figures.selection import plain
 from lm_eval.analysis.figures.style import COLOURS, FAINT, INK, SMALL
 from lm_eval.analysis.movement import Margins
+from lm_eval.analysis.scores import INTERVAL
 from lm_eval.common.text import short_name
 from lm_eval.errors import ConfigurationError
 
@@ -51,7 +53,7 @@ def margin_map(margins: Margins, *, chance: float | None = None, title: str | No
         text = go.Scatter(x=ends, y=[chance] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False)
         figure.add_trace(text, row=1, col=1)
     figure.add_trace(_cells(values, sizes), row=2, col=1)
-    name = title or f"Right choice ahead? {short_name(margins.model)}, {len(values)} documents"
+    name = title or f"Right choice ahead? {plain(short_name(margins.model))}, {len(values)} documents"
     subtitle = "margin: right choice's value less the best wrong one's<br>colours by layer, documents by mean rank"
     line_of_chance = "" if chance is None else "; line: guessing"
     figure.update_layout(**new_layout(name, plot_height=total, subtitle=f"{subtitle}{line_of_chance}", below=70))
@@ -75,7 +77,7 @@ def _labelled(layers: list[str]) -> list[str]:
 
 def _share(share: "pd.Series[float]", number: int) -> go.Scatter:
     right = share.to_numpy()
-    error = 1.96 * np.sqrt(right * (1 - right) / max(1, number - 1))
+    error = INTERVAL * np.sqrt(right * (1 - right) / max(1, number - 1))
     return go.Scatter(
         x=list(share.index),
         y=right,

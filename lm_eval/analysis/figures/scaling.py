@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from lm_eval.analysis.figures.labels import BARS, name_test, say_data, say_run, say_shots, say_unscored
 from lm_eval.analysis.figures.layout import Legend, error_bars, lines, new_layout, span
 from lm_eval.analysis.figures.score_toggle import Score, with_toggle
-from lm_eval.analysis.figures.selection import list_shots, main_rows, scored, sort_models
+from lm_eval.analysis.figures.selection import check, list_shots, main_rows, scored, sort_models
 from lm_eval.analysis.figures.style import (
     DASHED,
     DASHES,
@@ -47,6 +47,7 @@ def scaling(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
     Raises:
         ConfigurationError: an empty or mixed table, or no scored main configuration of a model of known size.
     """
+    named = check(table)
     main = main_rows(scored(table))
     shown = main[main["size_b"].notna()]
     if shown.empty:
@@ -54,9 +55,9 @@ def scaling(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
             "no sizes to draw: the table has no main configuration with a score of a model of known size; "
             "sizes come from results, from data/LM_List.csv or from names"
         )
-    lacking = sorted(set(table["model"]) - set(shown["model"]))
+    lacking = sorted(set(named["model"]) - set(shown["model"]))
     return with_toggle(
-        lambda score: _draw(shown, lacking, title or f"{name_test(table)}: score and model size", score), shown
+        lambda score: _draw(shown, lacking, title or f"{name_test(named)}: score and model size", score), shown
     )
 
 

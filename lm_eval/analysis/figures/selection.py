@@ -1,5 +1,6 @@
 """Which runs a figure shows, and in which order."""
 
+import html
 from collections.abc import Mapping
 
 import numpy as np
@@ -42,22 +43,43 @@ def _check(table: pd.DataFrame, same: Mapping[str, str]) -> pd.DataFrame:
                 f"the table mixes {what} {', '.join(values)}, which cannot be drawn together; "
                 f"choose one, as in table[table[{column!r}] == {values[0]!r}]"
             )
-    return separate_dtypes(table)
+    return _with_plain_names(separate_dtypes(table))
+
+
+_NAMES = ("task", "model", "family")
+"""Columns with texts that users choose and figures show."""
+
+
+def _with_plain_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with names that figures show as they are: plotly takes `<b>` in a text for an order."""
+    return table.assign(**{name: table[name].map(plain, na_action="ignore") for name in _NAMES})
+
+
+def plain(text: str) -> str:
+    """Return a text in the form in which plotly shows it as it is."""
+    return html.escape(text, quote=False)
 
 
 def separate_dtypes(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with each model of several dtypes as one model for each, named by it.
+    """Return the runs with each model of several dtypes or ways of loading as one model for each, named by it.
 
-    `pretrained` and `model` name the dtype then, and `checkpoint` is what `pretrained` was. Runs that don't state a
+    `pretrained` and `model` name these then, and `checkpoint` is what `pretrained` was. Runs that don't state a
     dtype count with the others where these state a single one.
     """
     if "checkpoint" in table:
         return table
     several = table.groupby("pretrained")["dtype"].nunique()
     mixed = table["pretrained"].isin(several.index[several > 1])
-    suffix = (" (" + table["dtype"].fillna("dtype not stated").astype(str) + ")").where(mixed, "")
+    dtypes = table["dtype"].fillna("dtype not stated").where(mixed, None)
+    suffix = [_say_variant(*of_run) for of_run in zip(dtypes, table["loading"], strict=True)]
     named = {name: table[name].astype(str) + suffix for name in ("pretrained", "model")}
     return table.assign(checkpoint=table["pretrained"], **named)
+
+
+def _say_variant(*parts: object) -> str:
+    """Return what is stated of a model's variant, in brackets; "" where nothing is."""
+    stated = ", ".join(str(part) for part in parts if not pd.isna(part))  # type: ignore[call-overload]
+    return f" ({stated})" if stated else ""
 
 
 def scored(table: pd.DataFrame) -> pd.DataFrame:
@@ -128,5 +150,5 @@ def sort_models(table: pd.DataFrame) -> pd.DataFrame:
     begins = (models["family"] != models["family"].shift()) & (models.index > 0)
     models["position"] = np.arange(len(models)) + 0.5 * begins.cumsum()
     doubled = models["model"].duplicated(keep=False)
-    models["model"] = models["model"].where(~doubled, models["pretrained"])
+    models["model"] = models["model"].where(~doubled, models["pretrained"].map(plain))
     return models

@@ -1,9 +1,12 @@
 """One context's walk through the layers, and its choices', along its principal components (experiment §10)."""
 
+import textwrap
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from lm_eval.analysis.figures.layout import Legend, new_layout
+from lm_eval.analysis.figures.selection import plain
 from lm_eval.analysis.figures.style import COLOURS, FAINT, INK, SMALL
 from lm_eval.analysis.movement import CONTEXT, Walk
 from lm_eval.common.text import short_name
@@ -12,8 +15,8 @@ _PLOT_PX = 480
 _SMALLEST, _LARGEST = 5.0, 15.0
 """Of the dots, from the first layer to the last."""
 _WRONG = "#aaaaaa"
-_SHOWN = 5
-"""Tokens in a hover text."""
+_SHOWN, _LINE = 5, 60
+"""Tokens in a hover text, and letters of its lines."""
 
 
 def walk_map(walk: Walk, *, title: str | None = None) -> go.Figure:
@@ -33,7 +36,7 @@ def walk_map(walk: Walk, *, title: str | None = None) -> go.Figure:
         figure.add_trace(_way(walk, rows, name=name, colour=colour, dash=dash, in_legend=name not in named))
         named.add(name)
     first, second = walk.explained
-    name = title or f"Document {walk.doc_id}'s walk: {short_name(walk.model)}"
+    name = title or f"Document {walk.doc_id}'s walk: {plain(short_name(walk.model))}"
     subtitle = (
         f"each layer centred on its mean over {walk.num_documents} documents, divided by<br>the mean length of what is "
         f"left; the plane holds {first + second:.0%} of the variance".replace("%", " %")
@@ -62,8 +65,9 @@ def _way(walk: Walk, rows: pd.DataFrame, *, name: str, colour: str, dash: str, i
     number = len(rows)
     step = (_LARGEST - _SMALLEST) / max(1, number - 1)
     text = "" if rows["point"].iloc[0] == CONTEXT else walk.choices[int(rows["point"].iloc[0]) - 1].strip()
-    label = f"{name}{f': {text}' if text else ''}"
-    near = rows["nearest"].map(lambda tokens: ", ".join(repr(token) for token in tokens[:_SHOWN]))
+    label = "<br>".join(map(plain, textwrap.wrap(f"{name}{f': {text}' if text else ''}", _LINE)))
+    near = rows["nearest"].map(lambda tokens: plain(", ".join(repr(token) for token in tokens[:_SHOWN])))
+    told = zip(rows["layer"], near, strict=True)
     labelled = [layer if index in (0, number - 1) else "" for index, layer in enumerate(rows["layer"])]
     return go.Scatter(
         x=rows["x"],
@@ -77,6 +81,6 @@ def _way(walk: Walk, rows: pd.DataFrame, *, name: str, colour: str, dash: str, i
         name=name,
         legendgroup=name,
         showlegend=in_legend,
-        customdata=list(zip(rows["layer"], near, strict=True)),
-        hovertemplate=f"{label}<br>layer %{{customdata[0]}}<br>nearest: %{{customdata[1]}}<extra></extra>",
+        hovertext=[f"{label}<br>layer {layer}<br>nearest: {tokens}" for layer, tokens in told],
+        hoverinfo="text",
     )

@@ -1,6 +1,6 @@
 """What a run's command line needs that the table of runs doesn't hold: revision, adapters, where the data lies.
 
-Runs of the same model, dtype, task and data share it, so that one file of each such group is read.
+Runs of the same model, loading, dtype, task and data share it, so that one file of each such group is read.
 """
 
 from collections.abc import Hashable
@@ -12,7 +12,7 @@ import pandas as pd
 from lm_eval.config.run_config import MODEL_KEYS, TASK_KEYS, RunConfig
 from lm_eval.results.result_file import read_results
 
-_GROUP = ["pretrained", "dtype", "task", "data"]
+_GROUP = ["pretrained", "loading", "dtype", "task", "data"]
 _IN_TABLE = ("pretrained", "dtype", "encoding_scheme")
 
 

@@ -11,7 +11,7 @@ from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, NORMALISED
 from lm_eval.analysis.report.assets import packed, render
 from lm_eval.analysis.report.commands import find_extras
 from lm_eval.analysis.report.content import Report
-from lm_eval.analysis.scores import is_baseline
+from lm_eval.analysis.scores import is_baseline, state_documents
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 
@@ -36,6 +36,7 @@ _TEXTS = {
     "num_documents": "documents",
     "versus_chance": "against guessing",
     "dtype": "dtype",
+    "loading": "loading",
     "data": "data",
     "description": "description",
 }
@@ -57,7 +58,8 @@ def runs_by_column(table: pd.DataFrame, scored: pd.DataFrame) -> dict[str, Any]:
     Returns:
         `texts` and `scores`, columns with key, label and a value a run; `folders` and `files`, where each lies.
     """
-    runs = pd.concat([scored, table[is_baseline(table)]], ignore_index=True)
+    stated = state_documents(table)
+    runs = pd.concat([scored, stated[is_baseline(stated)]], ignore_index=True)
     places = [path.rpartition("/") for path in runs["path"]]
     extras = find_extras(runs)
     return {

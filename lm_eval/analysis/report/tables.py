@@ -1,33 +1,38 @@
 """The tables of a report: with columns as the tidy table names them, and as people read them."""
 
+import html
 import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from lm_eval.analysis.findings import count_tried
 from lm_eval.analysis.published import compare_with_published
-from lm_eval.analysis.scores import find_best, is_baseline
+from lm_eval.analysis.scores import is_baseline, state_documents
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.results.labels import NOTHING, SHORT_LABELS, say_cell
 
 _CELL = ["kind", "task", "architecture", "num_fewshot", "encoding_scheme", *SETTING_NAMES]
+_ORIGINS = ("limit", "dtype", "loading", "data", "description")
+"""Columns that are shown where runs differ in them."""
 _SCORES = ("acc", "normalised", "chance_corrected")
 _TITLES = {
     **SHORT_LABELS,
     "num_fewshot": "shots",
     "num_documents": "documents",
+    "num_runs": "best of",
     "chance_corrected": "chance-corrected",
     "below_chance": "below chance",
 }
 
 
-def score_table(scored: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of runs, with the settings that are used."""
+def score_table(scored: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """Return the scores of runs, with the settings that are used, and further columns."""
     settings = [name for name in SETTING_NAMES if scored[name].notna().any()]
-    origins = [name for name in ("limit", "dtype", "data", "description") if _differs(scored, name)]
+    origins = [name for name in _ORIGINS if _differs(scored, name)]
     columns = [
-        *("task", "kind", "model", "encoding_scheme", "num_fewshot"),
+        *("task", "kind", "model", "encoding_scheme", "num_fewshot", *more),
         *(column for score in _SCORES for column in (score, f"{score}_stderr")),
         *("below_chance", *settings, *origins, "num_documents"),
     ]
@@ -41,14 +46,15 @@ def _differs(scored: pd.DataFrame, name: str) -> bool:
 
 
 def best_table(scored: pd.DataFrame) -> pd.DataFrame:
-    """Return the best run of each model, task and number of shots."""
-    return score_table(find_best(scored))
+    """Return the best run of each model, task and number of shots, with `num_runs`: how many it is the best of."""
+    return score_table(count_tried(scored, "acc"), "num_runs")
 
 
 def baseline_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return the baselines: each model's accuracy with its whole context."""
+    table = state_documents(table)
     rows = table[is_baseline(table)].sort_values(["dataset", "size_b", "model", "num_fewshot"], kind="stable")
-    origins = [name for name in ("limit", "dtype", "data", "description") if _differs(rows, name)]
+    origins = [name for name in _ORIGINS if _differs(rows, name)]
     return rows[["task", "model", "num_fewshot", "acc", "acc_stderr", *origins, "num_documents"]].reset_index(drop=True)
 
 
@@ -120,4 +126,9 @@ def slug(title: str) -> str:
 def to_markdown(table: pd.DataFrame) -> str:
     """Return a readable table in Markdown."""
     rows = [list(map(str, table.columns)), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+    return "".join(f"| {' | '.join(map(_markdown_cell, row))} |\n" for row in rows)
+
+
+def _markdown_cell(text: str) -> str:
+    """Return a text as a cell that shows it as it is, in one line."""
+    return " ".join(html.escape(text, quote=False).replace("|", "\\|").split())

@@ -112,6 +112,14 @@ def test_scores_are_chosen_by_numbers_or_by_a_drag_across_the_points(page):
 
 
 @pytest.mark.slow
+def test_an_address_with_no_number_where_one_belongs_selects_all_runs(browser, explorer):
+    with opened(browser, explorer, end="#low=much&high=") as page:
+        page.wait_for_selector("#table tbody button")
+        assert page.evaluate(SUMMARY) == "150 of 150 runs"
+        assert page.input_value("#low") == ""
+
+
+@pytest.mark.slow
 def test_the_table_is_searched_and_sorted_and_a_run_opens_by_the_keyboard(page):
     page.fill(".dt-search input", "flan relu l2")
     page.wait_for_function(f"!{SUMMARY}.startsWith('150 ')")
@@ -151,6 +159,21 @@ def test_the_command_of_a_run_is_of_the_configuration_in_its_file(browser, tmp_p
         limit=flags["--limit"],
     )
     assert again == read_config(tmp_path / "results")
+
+
+@pytest.mark.slow
+def test_names_stand_in_the_page_as_they_are(browser, tmp_path):
+    from lm_eval.analysis.report import report_on  # noqa: PLC0415  (seconds to import)
+
+    for number, config in enumerate(expand(grid(models=["a/<i>one</i>", "a/&amp;"], settings={"NORM": ["L2"]}))):
+        put(tmp_path / "results", f"{number}.json", result_of(config))
+    page = report_on([tmp_path / "results"], tmp_path / "out").with_name("explore.html")
+    with opened(browser, page) as shown:
+        shown.wait_for_selector("#table tbody button")
+        for place in ("#strip", "#table", "#facets"):
+            written = shown.locator(place).text_content()
+            assert "<i>one</i>" in written, place
+            assert "&amp;" in written, place
 
 
 def read_config(folder) -> RunConfig:

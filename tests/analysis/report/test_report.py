@@ -12,7 +12,7 @@ import pytest
 
 from lm_eval.analysis.published import compare_with_published, read_published
 from lm_eval.analysis.report import find_architectures, make_report, report_on
-from lm_eval.analysis.report.tables import missing_cells, readable, to_markdown
+from lm_eval.analysis.report.tables import baseline_table, best_table, missing_cells, readable, to_markdown
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.errors import ConfigurationError
@@ -82,6 +82,19 @@ def test_a_table_reads_in_words_with_errors_behind_their_numbers():
         "| concat_all_examples | all | 0.123 ± 0.010 | - | yes | relu\\|mean | last | 200 |\n"
         "| concat_all_examples | all | 0.123 | - | no | relu\\|mean | last | 200 |\n"
     )
+
+
+def test_a_cell_of_markdown_is_one_line_and_shows_its_text_as_it_is():
+    assert to_markdown(pd.DataFrame({"a": ["one\ntwo | <b>"]})).splitlines()[2] == "| one two \\| &lt;b&gt; |"
+
+
+def test_the_best_stand_with_how_many_they_are_the_best_of_and_baselines_with_their_errors():
+    run = {"acc_stderr": 0.01, "num_documents": 100}
+    table = table_of({**BASELINE, "acc_stderr": None}, {**run, "acc": 0.3}, {**run, "acc": 0.4, "NORM": "L2"})
+    (best,) = best_table(add_scores(table).table).to_dict("records")
+    assert (best["acc"], best["num_runs"]) == (0.4, 2)
+    (baseline,) = baseline_table(table.assign(num_documents=100.0)).to_dict("records")
+    assert baseline["acc_stderr"] == pytest.approx((0.5 * 0.5 / 99) ** 0.5)
 
 
 @pytest.fixture

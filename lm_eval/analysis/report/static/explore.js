@@ -29,6 +29,11 @@ function addressOf() {
   return address.toString();
 }
 
+/** Return the number that a text is; null where it is none. */
+function numberOf(text) {
+  return text.trim() === "" || Number.isNaN(Number(text)) ? null : Number(text);
+}
+
 /** Take the state from the address; what it names and the page doesn't have is left out. */
 function readAddress() {
   const address = new URLSearchParams(location.hash.slice(1));
@@ -43,7 +48,7 @@ function readAddress() {
   const sort = address.get("sort") ?? "";
   const key = sort.replace(/^-/, "");
   if (listingColumns(runs).some((column) => column.key === key)) state.order = { key, descending: sort.startsWith("-") };
-  for (const end of ["low", "high"]) state[end] = address.get(end) === null ? null : Number(address.get(end));
+  for (const end of ["low", "high"]) state[end] = numberOf(address.get(end) ?? "");
   state.query = address.get("search") ?? "";
   const run = runs.files.indexOf(address.get("run"));
   state.run = run >= 0 ? run : null;
@@ -117,7 +122,7 @@ addOptions("score", scores);
 addOptions("by", runs.facets.length ? runs.facets : runs.texts.slice(0, 1));
 for (const key of ["low", "high"])
   byId(key).addEventListener("change", (event) => {
-    state[key] = event.target.value === "" ? null : Number(event.target.value);
+    state[key] = numberOf(event.target.value);
     show();
   });
 byId("filters").addEventListener("submit", (event) => event.preventDefault());

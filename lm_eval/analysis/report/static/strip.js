@@ -7,6 +7,11 @@ function colourOf(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+/** Return a text in the form in which plotly shows it as it is. */
+function plain(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
 /** Return a run's place in its row: spread evenly, and the same each time. */
 function spread(run) {
   return (((run * 0.6180339887) % 1) - 0.5) * 0.7;
@@ -33,7 +38,7 @@ function layoutOf(runs, state, by) {
       ...axis,
       automargin: true,
       tickvals: by.values.map((_, place) => place),
-      ticktext: narrow() ? by.values.map((text) => text.split("/").pop()) : by.values,
+      ticktext: by.values.map((text) => plain(narrow() ? text.split("/").pop() : text)),
       range: [by.values.length - 0.5, -0.5],
     },
   };
