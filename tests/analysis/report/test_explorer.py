@@ -165,7 +165,9 @@ def test_the_command_of_a_run_is_of_the_configuration_in_its_file(browser, tmp_p
 def test_names_stand_in_the_page_as_they_are(browser, tmp_path):
     from lm_eval.analysis.report import report_on  # noqa: PLC0415  (seconds to import)
 
-    for number, config in enumerate(expand(grid(models=["a/<i>one</i>", "a/&amp;"], settings={"NORM": ["L2"]}))):
+    for number, config in enumerate(
+        expand(grid(models=["a/<i>one</i>", "a/&amp;"], settings={"WORD_AGG_SCHEME": ["mean"]}))
+    ):
         put(tmp_path / "results", f"{number}.json", result_of(config))
     page = report_on([tmp_path / "results"], tmp_path / "out").with_name("explore.html")
     with opened(browser, page) as shown:

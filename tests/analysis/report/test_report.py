@@ -88,7 +88,7 @@ def test_a_cell_of_markdown_is_one_line_and_shows_its_text_as_it_is():
     assert to_markdown(pd.DataFrame({"a": ["one\ntwo | <b>"]})).splitlines()[2] == "| one two \\| &lt;b&gt; |"
 
 
-def test_the_best_stand_with_how_many_they_are_the_best_of_and_baselines_with_their_errors():
+def test_tables_tell_of_how_many_a_run_is_the_best_and_the_errors_of_baselines():
     run = {"acc_stderr": 0.01, "num_documents": 100}
     table = table_of({**BASELINE, "acc_stderr": None}, {**run, "acc": 0.3}, {**run, "acc": 0.4, "NORM": "L2"})
     (best,) = best_table(add_scores(table).table).to_dict("records")
