@@ -14,16 +14,27 @@ MINUS = "\u2212"
 def count_tried(scored: pd.DataFrame, score: str = "chance_corrected") -> pd.DataFrame:
     """Return the best run of each model, dtype, task and number of shots, with `num_runs`: how many it is the best of.
 
-    Controls don't count, and runs that differ only in what a layer is called count once.
+    Controls don't count, nor do runs that hand over the whole context as it is, which only repeat the baseline. Runs
+    that differ only in what a layer is called count once.
 
     Args:
         scored: runs with their scores.
         score: the column to go by.
     """
     runs = number_layers(scored[scored["encoding_scheme"] != "no_context"]).dropna(subset=[score])
+    runs = runs[~_repeats_baseline(runs)]
     keys = [*OF_MODEL, "num_fewshot", "limit", "data"]
     counts = runs.groupby(keys, dropna=False)[score].transform("size")
     return find_best(runs.assign(num_runs=counts), score)
+
+
+def _repeats_baseline(runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether runs put a vector for each token of the whole context where the baseline has that token's own."""
+    is_decoder, layer = runs["architecture"] == "decoder-only", runs["ENCODING_LAYER"]
+    is_whole = (runs["encoding_scheme"] == "concat_all_examples") & (runs["WORD_AGG_SCHEME"] == "concat")
+    last = runs["num_layers"].map(lambda number: None if pd.isna(number) else str(int(number)))
+    is_own = (is_decoder & (layer == "E")) | (~is_decoder & (layer.isna() | (layer == last)))
+    return (runs["kind"] == "dist_gen") & is_whole & is_own
 
 
 def best_by_architecture(scored: pd.DataFrame) -> pd.DataFrame:

@@ -69,6 +69,15 @@ def test_runs_that_differ_in_a_layers_name_alone_count_once():
     assert best["num_runs"] == 2
 
 
+@pytest.mark.parametrize(("architecture", "own", "other"), [("decoder-only", "E", "2"), ("encoder-decoder", None, "2")])
+def test_the_whole_context_handed_over_as_it_is_is_no_best_run(architecture, own, other):
+    of_model = {**model("a", num_layers=4), "architecture": architecture, "encoding_scheme": "concat_all_examples"}
+    whole = {**of_model, "WORD_AGG_SCHEME": "concat", "acc": 0.5}
+    rows = [{**whole, "ENCODING_LAYER": own}, {**whole, "ENCODING_LAYER": other, "acc": 0.4}, {**of_model, "acc": 0.3}]
+    (best,) = count_tried(scored({**of_model, **BASELINE}, *rows)).to_dict("records")
+    assert (best["ENCODING_LAYER"], best["acc"], best["num_runs"]) == (other, 0.4, 2)
+
+
 def test_a_model_without_a_clear_baseline_is_named_with_its_accuracies():
     rows = [{**model("weak"), **BASELINE, "acc": 0.26}, {**model("weak"), **GEN, "acc": 0.27}]
     figure = figures.at_a_glance(scored(*two_tests(), *rows))
