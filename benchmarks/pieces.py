@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.command_line import TOP, make_parser, positive, write_figures
@@ -26,9 +26,15 @@ _SHORTEST = 100
 """Parts of the whole time that the shortest piece takes."""
 
 
-def _shorten_pieces(seconds: float) -> None:
+@contextlib.contextmanager
+def _short_pieces(seconds: float) -> Iterator[None]:
     """Let pieces last as small a part of a short pass as they do of one of hours."""
+    usual = piece_sizes.SHORTEST_S, piece_sizes.LONGEST_S
     piece_sizes.SHORTEST_S, piece_sizes.LONGEST_S = seconds / _SHORTEST, 5 * seconds / _SHORTEST
+    try:
+        yield
+    finally:
+        piece_sizes.SHORTEST_S, piece_sizes.LONGEST_S = usual
 
 
 def metrics_of(folder: Path, runs: Sequence[Run]) -> list[object]:
@@ -40,19 +46,19 @@ def metrics_of(folder: Path, runs: Sequence[Run]) -> list[object]:
 
 def time_workers(scratch: Path, documents: int, seconds: float) -> dict[int, float]:
     """Return the seconds of one pass by its number of workers; one alone takes so many."""
-    _shorten_pieces(seconds)
     runs, took = long_pass(scratch, documents), {}
-    for number in WORKERS:
-        executor = SimulatedExecutor(num_workers=number, document_s=seconds / documents)
-        _, took[number] = carry_out(runs, scratch / f"results-{number}", executor, num_blocks=_BLOCKS)
+    with _short_pieces(seconds):
+        for number in WORKERS:
+            executor = SimulatedExecutor(num_workers=number, document_s=seconds / documents)
+            _, took[number] = carry_out(runs, scratch / f"results-{number}", executor, num_blocks=_BLOCKS)
     return took
 
 
 def work(scratch: Path, documents: int, seconds: float, workers: int) -> None:
     """Carry out a pass in this process, which somebody may kill; note the pieces that are begun in a file."""
-    _shorten_pieces(seconds)
     executor = SimulatedExecutor(num_workers=workers, document_s=seconds / documents, log=scratch / "began.txt")
-    carry_out(long_pass(scratch, documents), scratch / "results", executor, num_blocks=_BLOCKS)
+    with _short_pieces(seconds):
+        carry_out(long_pass(scratch, documents), scratch / "results", executor, num_blocks=_BLOCKS)
 
 
 def kill_often(scratch: Path, documents: int, seconds: float, kills: int, seed: int) -> dict[str, float | bool]:

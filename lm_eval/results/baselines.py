@@ -32,7 +32,8 @@ def meant_bos(stored: StoredRun) -> str | None:
 
 def dtype_of(stored: StoredRun) -> str | None:
     """Return the dtype of the weights that were loaded; None where a result doesn't state it."""
-    return stored.identity.get("dtype") or stored.config.dtype
+    stated = stored.identity.get("dtype")
+    return stated if stated and isinstance(stated, str) else stored.config.dtype
 
 
 def keys_of_baseline(stored: StoredRun) -> list[BaselineKey]:

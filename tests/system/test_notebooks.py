@@ -180,7 +180,7 @@ def test_ones_own_results_come_before_the_demos_and_are_never_mixed_with_them(tm
 
 def test_runs_over_other_documents_are_left_out_and_counted():
     table = pd.DataFrame({"limit": ["None", "20", "None"], "pretrained": "m", "model": "m", "num_fewshot": 5})
-    table["baseline"], table["dtype"] = [0.5, 0.5, None], ["float32", "float32", None]
+    table["baseline"], table["dtype"], table["loading"] = [0.5, 0.5, None], ["float32", "float32", None], None
     chosen = choose_documents(table)
     assert len(chosen.table) == 2
     assert chosen.remarks[1:] == ["runs over other documents were left out: 1 of --limit 20", "no baseline: m, 5 shots"]
