@@ -32,7 +32,8 @@ def _repeats_baseline(runs: pd.DataFrame) -> "pd.Series[bool]":
     """Whether runs put a vector for each token of the whole context where the baseline has that token's own."""
     is_decoder, layer = runs["architecture"] == "decoder-only", runs["ENCODING_LAYER"]
     is_whole = (runs["encoding_scheme"] == "concat_all_examples") & (runs["WORD_AGG_SCHEME"] == "concat")
-    last = runs["num_layers"].map(lambda number: None if pd.isna(number) else str(int(number)))
+    numbers = [None if pd.isna(number) else str(int(number)) for number in runs["num_layers"]]
+    last = pd.Series(numbers, index=runs.index, dtype="object")
     is_own = (is_decoder & (layer == "E")) | (~is_decoder & (layer.isna() | (layer == last)))
     return (runs["kind"] == "dist_gen") & is_whole & is_own
 
