@@ -44,7 +44,7 @@ def main() -> int:
     if len(collect(THEN, RESULTS, LIMIT)) > num_known:
         print(_screen().rstrip())  # which has gone up with the lines of these runs
     number = len(collect((*FIRST, *THEN), RESULTS, LIMIT))
-    print(f"\nall {number} results as a table, and as figures with six notebooks:")
+    print(f"\nall {number} results as a table, and as figures with notebooks:")
     print(f"  {_python()} -m lm_eval.table {os.path.relpath(RESULTS, TOP)}/lmeval*\n  make charts")
     return 0
 

@@ -31,7 +31,7 @@ from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
-NUM_DRIVERS, NUM_KILLS, NUM_GPUS = 3, 3, 2
+NUM_DRIVERS, NUM_KILLS, NUM_GPUS = 3, 4, 2
 
 
 class Killer(threading.Thread):
