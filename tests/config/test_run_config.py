@@ -208,7 +208,8 @@ def test_ordinary_scoring_takes_no_encoding_scheme():
 
 
 @pytest.mark.parametrize(
-    ("task_args", "meant"), [("scheme=x", ""), ("ENCODING_SCHEME=concat_all_examples", " (did you mean 'encoding_scheme'?)")]
+    ("task_args", "meant"),
+    [("scheme=x", ""), ("ENCODING_SCHEME=concat_all_examples", " (did you mean 'encoding_scheme'?)")],
 )
 def test_an_unknown_task_argument_is_refused(task_args, meant):
     message = f"task_args: unknown key {task_args.partition('=')[0]}{meant}; choose from encoding_scheme, data_dir"
