@@ -40,10 +40,10 @@ def _compare(args: argparse.Namespace) -> int:
 
     if args.documents < 0:
         raise ConfigurationError(f"--documents must be a non-negative number, got {args.documents}")
-    runs = [ComparedRun.read(path, args.task) for path in (args.a, args.b)]
-    print("\n".join(describe_comparison(*runs, num_documents=args.documents, width=(line_width() or 100) - 1)))
+    a, b = (ComparedRun.read(path, args.task) for path in (args.a, args.b))
+    print("\n".join(describe_comparison(a, b, num_documents=args.documents, width=(line_width() or 100) - 1)))
     if args.figure is not None:
-        print("\n" + "\n".join(f"drawn in {path}" for path in draw_comparison(*runs, args.figure)))
+        print("\n" + "\n".join(f"drawn in {path}" for path in draw_comparison(a, b, args.figure)))
     return DONE
 
 
