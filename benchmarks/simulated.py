@@ -45,7 +45,7 @@ def make_part(run: Run, span: Span, seconds: float, worker: str) -> Part:
         end=span[1],
         identity=dict(run.identity),
         documents={"scores": [[score_of(run.config, place, choice) for choice in range(4)] for place in places]},
-        compression=(0, 0, 0),
+        blocks=(),
         shared=asdict(record),
         made_on={"host": "simulated", "load_s": 0.0, "device": "cpu", "code": code_version()},
         asked={"batch_size": None, "device": None},

@@ -21,6 +21,17 @@ Span = tuple[int, int]
 """Places of documents among the run's: from, and up to but without."""
 
 
+class BlockCounts(NamedTuple):
+    """What was counted of a block of documents."""
+
+    start: int
+    end: int
+    num_contexts: int
+    num_tokens: int
+    num_vectors: int
+    num_truncated: int
+
+
 def state_folder(results: Path) -> Path:
     """Return the subfolder of a results folder that holds heartbeats, leases and pieces."""
     return results / ".grid"
@@ -37,8 +48,8 @@ class Part:
     """By what was loaded and read."""
     documents: Mapping[str, list[list[float | bool]]]
     """What is known of its documents: by the names of a `DocumentScores`, for each document a value for each choice."""
-    compression: tuple[int, int, int]
-    """Contexts, their tokens, their vectors."""
+    blocks: tuple[BlockCounts, ...]
+    """What was counted of each block, so that one that two pieces hold counts once."""
     shared: Mapping[str, Any]
     """The record of the pass over the piece, as the fields of a `PassRecord`."""
     made_on: Mapping[str, Any]
@@ -56,7 +67,7 @@ class _PartFile(FileModel):
     end: int
     identity: dict[str, Any]
     documents: dict[str, list[list[float | bool]]]
-    compression: tuple[int, int, int]
+    blocks: list[list[int]]
     shared: dict[str, Any]
     made_on: dict[str, Any]
     asked: dict[str, Any]
@@ -72,7 +83,8 @@ class _PartFile(FileModel):
         number = self.end - self.start
         if self.start < 0 or number < 1 or any(len(rows) != number for rows in self.documents.values()):
             raise ValueError(f"not the scores of documents from {self.start} to {self.end}")
-        return Part(**{name: getattr(self, name) for name in type(self).model_fields})
+        counts = tuple(BlockCounts(*numbers) for numbers in self.blocks)
+        return Part(**{name: getattr(self, name) for name in type(self).model_fields} | {"blocks": counts})
 
 
 class _PieceContent(FileModel):
@@ -180,8 +192,6 @@ def read_piece(file: PieceFile, names: Collection[str] | None = None) -> dict[st
     try:
         content: Any = read_json(file.path)
         runs = {name: part for name, part in content["runs"].items() if names is None or name in names}
-        for part in runs.values():
-            part["compression"] = tuple(part["compression"])
         return {name: part.part() for name, part in read_as(_PieceContent, {"runs": runs}).runs.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

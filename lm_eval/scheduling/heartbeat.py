@@ -6,6 +6,7 @@ Other drivers see by it whether this one is alive (`lm_eval.scheduling.leases`);
 import contextlib
 import os
 import platform
+import stat
 import threading
 import time
 import uuid
@@ -40,20 +41,23 @@ def this_machine() -> str:
     return "/".join(parts)
 
 
-def is_alive(file: Path, now: float) -> bool:
+def is_alive(file: Path, now: float, unchanged_s: float = 0.0) -> bool:
     """Whether the driver of a heartbeat file is alive; if that can't be determined, it counts as alive.
 
     Args:
         file: the driver's file.
         now: the file system's time, in seconds.
+        unchanged_s: for how long the caller has seen the file as it is: the age of one that is dated in the future.
     """
     try:
-        with file.open(encoding="utf-8") as stream:
-            age, text = now - os.fstat(stream.fileno()).st_mtime, stream.read()
+        state = file.lstat()
+        text = file.read_bytes().decode(errors="replace") if stat.S_ISREG(state.st_mode) else ""
     except FileNotFoundError:
         return False
-    except (OSError, ValueError):
+    except OSError:
         return True
+    age = now - state.st_mtime
+    age = age if age > -LEASE_S else unchanged_s
     try:
         signs = read_as(LifeSigns, parse_json(text))
     except ValueError:  # damaged: its driver will write it again soon, if it is alive
@@ -162,7 +166,7 @@ class Heartbeat:
         with contextlib.suppress(FileNotFoundError):  # another driver removes them at the same time
             files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
             for file in files[_KEPT:]:
-                if time.time() - file.stat().st_mtime > LEASE_S * 60:
+                if abs(time.time() - file.stat().st_mtime) > LEASE_S * 60:
                     file.unlink(missing_ok=True)
 
 
