@@ -57,6 +57,9 @@ class Flags:
     """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
     include_path: Folder = None
     """Folder with task files (YAML) of your own or of the upstream harness."""
+    stall_timeout: Annotated[int, "SECONDS"] = 900
+    """Seconds without a sign of life (a finished batch; while a model is loaded, bytes that arrive) after which a
+    worker is replaced."""
     grid: Annotated[Text, "FILE.yaml"] = None
     """File that holds the grid, in place of the script's."""
     write_grid: Annotated[Text, "FILE.yaml"] = None
@@ -81,9 +84,13 @@ class Flag:
     """Its single letter, where no other common flag begins with the same."""
 
 
+_RARE = {"stall_timeout"}
+"""Flags that take no letter, and none from others."""
+
+
 def _flags() -> tuple[Flag, ...]:
     hints, helps = get_type_hints(Flags, include_extras=True), field_docs(Flags)
-    initials = [item.name[0] for item in fields(Flags)]
+    initials = [item.name[0] for item in fields(Flags) if item.name not in _RARE]
     return tuple(
         Flag(
             name=item.name,
@@ -91,7 +98,7 @@ def _flags() -> tuple[Flag, ...]:
             form=" ".join(getattr(hints[item.name], "__metadata__", ())),
             default=getattr(Flags, item.name),
             help=helps[item.name],
-            short=item.name[0] if initials.count(item.name[0]) == 1 else None,
+            short=item.name[0] if item.name not in _RARE and initials.count(item.name[0]) == 1 else None,
         )
         for item in fields(Flags)
     )

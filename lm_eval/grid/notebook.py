@@ -51,6 +51,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     retry_failed: bool = False,
     fail_fast: bool = False,
     log_samples: bool = False,
+    stall_timeout: int = 900,
     show_progress: bool = True,
     executor: Executor | None = None,
 ) -> "pd.DataFrame":
@@ -70,6 +71,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed: whether what failed in an earlier call is tried again.
         fail_fast: whether the first failure stops the rest.
         log_samples: whether the scores of every document are stored.
+        stall_timeout: seconds without a sign of life after which a worker is replaced.
         show_progress: whether notes, and a bar while runs are computed, appear on standard error.
         executor: what computes the runs; None takes the one of `cluster`.
 
@@ -96,11 +98,14 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         log_samples=log_samples,
+        stall_timeout=stall_timeout,
     )
     grids = [grid] if isinstance(grid, Grid) else list(grid)
     if not grids or not all(isinstance(one, Grid) for one in grids):
         raise ConfigurationError(f"run_grid: give a Grid or a list of them, got {grid!r:.80}")
-    chosen = executor or choose_executor(options.cluster, log_samples=options.log_samples)
+    chosen = executor or choose_executor(
+        options.cluster, log_samples=options.log_samples, stall_timeout_s=options.stall_timeout
+    )
     try:
         job = prepare(grids, options, Path(results_dir).expanduser(), chosen)
         job.check_ready()

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from lm_eval.common.command import exit_status
+from lm_eval.common.command import FAILED, exit_status
 from lm_eval.common.console import line_width
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
@@ -37,7 +37,7 @@ from lm_eval.grid.plan import describe_plan
 from lm_eval.grid.preflight import settle
 from lm_eval.grid.progress import GridProgress
 from lm_eval.grid.shutdown import shut_down, shutdown_command
-from lm_eval.scheduling.executors.base import Executor
+from lm_eval.scheduling.executors.base import Executor, ExecutorLostError
 from lm_eval.scheduling.executors.choose import choose_executor
 from lm_eval.scheduling.passes import sweep_state
 from lm_eval.scheduling.summary import Summary
@@ -63,17 +63,28 @@ def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callabl
         options = read_options(sys.argv[1:], name=name, description=str(run.__doc__), own_switches=own)
         chosen = [switch for switch in switches if switch.__name__ in options.own_switches]
         grids = [*_main_grids(run, options), *(grid for switch in chosen for grid in _make(switch))]
-        return carry_out(grids, options, results_dir)
+        try:
+            return carry_out(grids, options, results_dir)
+        except ExecutorLostError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
 
     message = "interrupted; what was finished is in the results folder, call again for the rest"
-    sys.exit(exit_status(work, interrupted=lambda: message))
+    status = exit_status(work, interrupted=lambda: message)
+    _ignore_interrupts()
+    sys.exit(status)
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Interrupt the work; a second Ctrl-C must not interrupt the cleanup."""
-    for ignored in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)
+    _ignore_interrupts()
     raise KeyboardInterrupt
+
+
+def _ignore_interrupts() -> None:
+    """Ignore further signals by a function: SIG_IGN would make Python complain of one that has just come."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, lambda *_: None)
 
 
 def _main_grids(run: Callable[[], Grid], options: Options) -> list[Grid]:
@@ -113,7 +124,12 @@ def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executo
     Raises:
         ConfigurationError: something is wrong with the call; nothing ran.
     """
-    executor = executor or choose_executor(options.cluster, log_samples=options.log_samples)
+    executor = executor or choose_executor(
+        options.cluster,
+        log_samples=options.log_samples,
+        stall_timeout_s=options.stall_timeout,
+        is_dry=options.dry_run,
+    )
     try:
         return _carry_out(grids, options, Path(options.results_dir or results_dir), executor)
     finally:
@@ -178,7 +194,7 @@ def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
         driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ExecutorLostError):
             bar.close()
             print_counts(driver.summary)
             print_failures(describe_unwritten(driver.summary, job.folder))

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,41 +12,48 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.scheduling.executors.ray.addresses import check_address, owner_of
+from lm_eval.scheduling.executors.ray.token import keep_token_private
 from lm_eval.scheduling.hardware import Gpu, Machine, local_machine
 
-_CONNECT_TIMEOUT_S = 5
 _PACKAGE = Path(__file__).resolve().parents[3]
 _PROBE_TIMEOUT_S = 120
 """Time for every machine to answer, which includes unpacking the code the first time."""
 
 
-def connect(cluster: str) -> None:
+def connect(asked: str) -> str:
     """Start a cluster of this machine, or join one.
 
     Args:
-        cluster: `local`, `auto`, or an address.
+        asked: `local`, `auto`, or an address.
+
+    Returns:
+        What it is, in words.
 
     Raises:
         ConfigurationError: no cluster can be joined there.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    cluster = asked
     if cluster == "local":
         _let_workers_import_this()
+        keep_token_private()
         machine = local_machine()
         options |= {"include_dashboard": False, "num_gpus": len(machine.gpus), "num_cpus": machine.num_cpus}
     else:  # the machines of a running cluster need not have this code
+        cluster = (find_running() if asked == "auto" else None) or asked
         check_address(cluster)
         options["runtime_env"] = {"py_modules": [str(_PACKAGE)]}
-    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=cluster, **options)
-        signal.signal(signal.SIGTERM, on_termination)  # ray installs its own handler
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigurationError(
-            f"--cluster {cluster}: no Ray cluster can be joined there ({str(error).strip()}); "
+            f"--cluster {asked}: no Ray cluster can be joined there ({str(error).strip()}); "
             "start one with `ray start --head`, give its address, or use local"
         ) from error
+    owner = owner_of(cluster)
+    return f"the Ray cluster at {cluster}" + (f", which {owner} runs" if owner else "")
 
 
 def _let_workers_import_this() -> None:
@@ -61,23 +67,19 @@ def _let_workers_import_this() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([checkout, *further])
 
 
-def check_address(cluster: str) -> None:
-    """Refuse an address where nothing listens: ray would keep trying to connect.
+def find_running() -> str | None:
+    """Return the address of the cluster that `auto` joins, as Ray finds it; None where it finds none."""
+    from ray._private.services import canonicalize_bootstrap_address_or_die  # noqa: PLC0415  (Ray tells nobody else)
 
-    Raises:
-        ConfigurationError: not an address, or nothing listens there.
-    """
-    if cluster in ("local", "auto"):
-        return
-    host, _, port = cluster.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError(
-            f"--cluster {cluster}: give local, none, auto, or the HOST:PORT of a running Ray cluster"
-        )
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"--cluster {cluster}: no Ray cluster can be joined there ({error})") from error
+        return str(canonicalize_bootstrap_address_or_die("auto"))
+    except Exception:  # of whatever kind: then `ray.init` says what is wrong
+        return None
+
+
+def list_nodes() -> list[str]:
+    """Return the ids of the machines that are up."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
 
 
 def probe_machines() -> tuple[list[str], list[Machine]]:
