@@ -47,7 +47,10 @@ def make_part(run: Run, span: Span, seconds: float, worker: str) -> Part:
         documents={"scores": [[score_of(run.config, place, choice) for choice in range(4)] for place in places]},
         blocks=(),
         shared=asdict(record),
-        made_on={"host": "simulated", "load_s": 0.0, "device": "cpu", "code": code_version()},
+        made_on={
+            **{"host": "simulated", "load_s": 0.0, "device": "cpu", "dtype": "float32", "gpus": []},
+            "code": code_version(),
+        },
         asked={"batch_size": None, "device": None},
         worker=worker,
         code=code_digest(),

@@ -27,6 +27,7 @@ DEFAULTS = {
     "log_texts": False,
     "tasks": None,
     "include_path": None,
+    "stall_timeout": 900,
     "grid": None,
     "write_grid": None,
     "loading": None,

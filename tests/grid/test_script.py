@@ -285,10 +285,10 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, is_full) -> None:
     """Let the disk be full, for whichever files a function says."""
     write = lm_eval.common.atomic.write_json
 
-    def write_if_room(path: Path, content: object) -> None:
+    def write_if_room(path: Path, content: object, **how: bool) -> None:
         if is_full(path):
             raise OSError(28, "No space left on device")
-        write(path, content)
+        write(path, content, **how)
 
     monkeypatch.setattr("lm_eval.results.folder.write_json", write_if_room)
     monkeypatch.setattr("lm_eval.scheduling.result_writer.RETRY_S", 0.05)
@@ -451,11 +451,11 @@ class InterruptedWriting:
         self.write = lm_eval.common.atomic.write_json
         monkeypatch.setattr("lm_eval.results.folder.write_json", self)
 
-    def __call__(self, path: Path, content: object) -> None:
+    def __call__(self, path: Path, content: object, **how: bool) -> None:
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
-        self.write(path, content)
+        self.write(path, content, **how)
 
 
 @pytest.mark.parametrize("number", [1, 2])

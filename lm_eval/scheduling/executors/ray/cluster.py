@@ -37,7 +37,6 @@ def connect(asked: str) -> str:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     cluster = asked
     if cluster == "local":
-        _let_workers_import_this()
         keep_token_private()
         machine = local_machine()
         options |= {"include_dashboard": False, "num_gpus": len(machine.gpus), "num_cpus": machine.num_cpus}
@@ -54,17 +53,6 @@ def connect(asked: str) -> str:
         ) from error
     owner = owner_of(cluster)
     return f"the Ray cluster at {cluster}" + (f", which {owner} runs" if owner else "")
-
-
-def _let_workers_import_this() -> None:
-    """Put this package on `PYTHONPATH`, so that Ray's workers import the same code as this process.
-
-    A checkout need not be installed: its scripts add it to `sys.path`, which Ray's workers don't do.
-    """
-    checkout, path = str(_PACKAGE.parent), os.environ.get("PYTHONPATH")
-    further = path.split(os.pathsep) if path else []
-    if "site-packages" not in _PACKAGE.parts and checkout not in further:
-        os.environ["PYTHONPATH"] = os.pathsep.join([checkout, *further])
 
 
 def find_running() -> str | None:

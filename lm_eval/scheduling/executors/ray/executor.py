@@ -18,6 +18,8 @@ from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Event
 
+LOCAL_S, JOINED_S = 60.0, 120.0
+"""Silence after which Ray on this machine is started again, and after which a cluster that was joined is given up."""
 MAX_RESTARTS = 3
 """How often Ray on this machine is started again."""
 
@@ -79,7 +81,8 @@ class RayExecutor:
     def _linked(self) -> RayLink:
         """Return the link to Ray, connected."""
         if self._link is None:
-            self._link = RayLink(self.cluster)
+            patience_s = min(LOCAL_S, self.stall_timeout_s) if self.cluster == "local" else JOINED_S
+            self._link = RayLink(self.cluster, patience_s)
             try:
                 self._link.connect()
             except ConfigurationError as error:

@@ -1,7 +1,6 @@
 """The driver's side of the process that holds Ray: starts it, tells when it doesn't answer, ends it whole."""
 
 import contextlib
-import json
 import os
 import queue
 import shutil
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 import psutil
 
+import lm_eval
 from lm_eval.common.console import print_safely
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.executors.ray.cleanup import Guard
@@ -25,8 +25,6 @@ from lm_eval.scheduling.executors.ray.token import has_token
 
 SAID_S = 12.0
 """Silence after which the user is told."""
-LOCAL_S, JOINED_S = 60.0, 120.0
-"""Silence after which Ray on this machine is started again, and after which a cluster that was joined is given up."""
 _START_S = 180.0
 """Time for Ray on this machine to start."""
 _STEP_S = 0.5
@@ -35,18 +33,23 @@ _CLOSE_S = 10.0
 _RECONNECT_S = "180"
 """For how long Ray itself tries to reach a lost head before it ends its process: longer than this waits for it."""
 
-_BOOT = (
-    "import json, sys; sys.path[:], sys.argv[:] = json.loads(sys.stdin.readline()); "
-    "from lm_eval.scheduling.executors.ray.host import main; main()"
-)
+_BOOT = "import sys; del sys.path[0]; from lm_eval.scheduling.executors.ray.host import main; main()"
+"""The folder where this was called may hold a `ray.py`."""
+_PACKAGE = Path(lm_eval.__file__).resolve().parent
 
 
 class RayLink:
     """A process that holds Ray, and what it tells."""
 
-    def __init__(self, cluster: str) -> None:
-        """Start the process; it connects later."""
+    def __init__(self, cluster: str, patience_s: float) -> None:
+        """Start the process; it connects later.
+
+        Args:
+            cluster: `local`, `auto`, or an address.
+            patience_s: silence after which Ray is taken to be lost.
+        """
         self.cluster = cluster
+        self._patience_s = patience_s
         self.joined = ""
         """What it has joined, in words."""
         self._silent_s, self._is_said = 0.0, False
@@ -70,9 +73,8 @@ class RayLink:
             )
             self._guard.watch(self._process.pid)
             self._connection = Connection(mine.detach())
-            begin = f"{json.dumps([sys.path, sys.argv])}\n{its.fileno()}\n"
             if self._process.stdin is not None:
-                self._process.stdin.write(begin.encode())
+                self._process.stdin.write(f"{its.fileno()}\n".encode())
                 self._process.stdin.flush()
         threading.Thread(target=self._send, name="commands", daemon=True).start()
 
@@ -93,7 +95,7 @@ class RayLink:
             ConfigurationError: no cluster can be joined there.
             RayLostError: Ray cannot be started, or doesn't answer.
         """
-        self.joined = self.ask("connect", self.cluster, patience_s=_START_S if self.is_local else JOINED_S)
+        self.joined = self.ask("connect", self.cluster, patience_s=_START_S if self.is_local else None)
 
     def ask(self, function: str, *arguments: object, patience_s: float | None = None) -> Any:  # noqa: ANN401
         """Return what a function of `executors.ray.cluster` returns there.
@@ -151,7 +153,7 @@ class RayLink:
             self._silent_s, self._is_said = 0.0, False
         else:
             self._silent_s += timeout_s
-            self._judge(patience_s or (LOCAL_S if self.is_local else JOINED_S))
+            self._judge(patience_s or self._patience_s)
         return messages
 
     def _judge(self, patience_s: float) -> None:
@@ -217,4 +219,9 @@ def _environment(cluster: str) -> dict[str, str]:
     environment.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _RECONNECT_S)
     if cluster not in ("local", "auto") and has_token():  # a token is shown to a cluster joined by its address
         environment.setdefault("RAY_AUTH_MODE", "token")
+    # A checkout need not be installed: its scripts add it to where Python looks, which this process and Ray's don't do.
+    checkout, path = str(_PACKAGE.parent), environment.get("PYTHONPATH")
+    further = path.split(os.pathsep) if path else []
+    if "site-packages" not in _PACKAGE.parts and checkout not in further:
+        environment["PYTHONPATH"] = os.pathsep.join([checkout, *further])
     return environment
