@@ -220,7 +220,7 @@ def name_of(process: psutil.Process) -> str:
     for part, name in _PARTS.items():
         if part in command:
             return name
-    return "other"
+    return f"other ({command.rpartition('/')[2]:.40})"
 
 
 _PARTS = {

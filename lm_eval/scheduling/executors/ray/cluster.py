@@ -21,11 +21,11 @@ _PROBE_TIMEOUT_S = 120
 """Time for every machine to answer, which includes unpacking the code the first time."""
 
 
-def connect(asked: str) -> str:
+def connect(cluster: str) -> str:
     """Start a cluster of this machine, or join one.
 
     Args:
-        asked: `local`, `auto`, or an address.
+        cluster: `local`, `auto`, or an address.
 
     Returns:
         What it is, in words.
@@ -35,24 +35,25 @@ def connect(asked: str) -> str:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    cluster = asked
+    address = cluster
     if cluster == "local":
         keep_token_private()
         machine = local_machine()
         options |= {"include_dashboard": False, "num_gpus": len(machine.gpus), "num_cpus": machine.num_cpus}
     else:  # the machines of a running cluster need not have this code
-        cluster = (find_running() if asked == "auto" else None) or asked
-        check_address(cluster)
+        if cluster == "auto":  # with which Ray shows the user's token, as it doesn't to an address
+            address = find_running() or cluster
+        check_address(address)
         options["runtime_env"] = {"py_modules": [str(_PACKAGE)]}
     try:
         ray.init(address=cluster, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigurationError(
-            f"--cluster {asked}: no Ray cluster can be joined there ({str(error).strip()}); "
+            f"--cluster {cluster}: no Ray cluster can be joined there ({str(error).strip()}); "
             "start one with `ray start --head`, give its address, or use local"
         ) from error
-    owner = owner_of(cluster)
-    return f"the Ray cluster at {cluster}" + (f", which {owner} runs" if owner else "")
+    owner = owner_of(address)
+    return f"the Ray cluster at {address}" + (f", which {owner} runs" if owner else "")
 
 
 def find_running() -> str | None:

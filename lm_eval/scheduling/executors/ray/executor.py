@@ -49,6 +49,7 @@ class RayExecutor:
         if self.cluster == "local":  # ray starts once there is something to run
             return [local_machine()]
         check_address(self.cluster)
+        machines: list[Machine]
         self._nodes, machines = self._ask("probe_machines")
         return machines
 

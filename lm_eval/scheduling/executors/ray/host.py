@@ -142,21 +142,22 @@ class Host:
             if worker.node in self._here:
                 return platform.node(), worker.files.read_tail(worker.log_end)
             read = ray.remote(_read_far).options(num_cpus=0, scheduling_strategy=_on(worker.node))
-            return ray.get(read.remote(worker.files, worker.log_end), timeout=_ANSWER_S)  # type: ignore[no-any-return]
+            return ray.get(read.remote(worker.files, worker.log_end), timeout=_ANSWER_S)
         return None, ""
 
     def _end(self, command: EndWorker) -> None:
         """End a worker: Ray asks it to end itself, which one that stands still doesn't; its machine kills it."""
         worker = self._workers[command.worker]
         _find(worker)
+        if worker.node in self._here:
+            worker.files.end(removes=not command.keeps_log)
         with contextlib.suppress(RayError, ValueError):
             ray.kill(worker.actor)
         if worker.node in self._here:
-            worker.files.end(removes=not command.keeps_log)
             return
-        end = ray.remote(WorkerFiles.end).options(num_cpus=0, max_retries=0, scheduling_strategy=_on(worker.node))
+        end = ray.remote(_end_far).options(num_cpus=0, max_retries=0, scheduling_strategy=_on(worker.node))
         with contextlib.suppress(RayError):
-            ray.get(end.remote(worker.files, removes=not command.keeps_log), timeout=_REMOTE_S)
+            ray.get(end.remote(worker.files, not command.keeps_log), timeout=_REMOTE_S)
 
     def _tick(self) -> None:
         """Tell again and again that Ray answers; this stands still where Ray does."""
@@ -206,6 +207,10 @@ def _on(node: str) -> NodeAffinitySchedulingStrategy:
 
 def _read_far(files: WorkerFiles, start: int) -> tuple[str, str]:
     return platform.node(), files.read_tail(start)
+
+
+def _end_far(files: WorkerFiles, removes: bool) -> None:
+    files.end(removes=removes)
 
 
 def _look(files: dict[str, WorkerFiles]) -> dict[str, Sign]:

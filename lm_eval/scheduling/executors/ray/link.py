@@ -204,7 +204,8 @@ class RayLink:
             pass
         finally:
             self._guard.end_processes()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a device cannot be ended
+                self._process.wait(_CLOSE_S)
             self._connection.close()
             if self._process.stdin is not None:
                 self._process.stdin.close()
