@@ -17,9 +17,10 @@ BEGIN = """
 import os, subprocess, sys, time
 from multiprocessing.connection import Connection
 from lm_eval.errors import ConfigurationError
-from lm_eval.scheduling.executors.ray.messages import Answer, Tick
+from lm_eval.scheduling.executors.ray.messages import Answer, Ready, Tick
 
 connection = Connection(int(sys.stdin.readline()))
+connection.send(Ready())
 answer = lambda value=None, error=None: (connection.recv(), connection.send(Answer(value=value, error=error)))
 """
 SLEEPS = "subprocess.Popen(['sleep', '600'])"
@@ -80,9 +81,7 @@ def test_silence_is_told_at_first_and_then_a_loss(linked, capsys):
 def test_one_that_answers_again_is_no_loss(linked, capsys):
     link = linked("answer('R')", "time.sleep(1)", "connection.send(Tick(nodes=frozenset()))", WAITS)
     link.connect()
-    messages = []
-    while not messages:
-        messages = link.receive(0.5)
+    wait_for(lambda: link.receive(0.5), "a tick")
     assert capsys.readouterr().err.splitlines()[-1] == "R answers again"
 
 
@@ -101,8 +100,8 @@ def test_a_command_to_a_process_that_stands_still_is_not_waited_for(linked):
 
 
 def test_all_that_was_started_is_ended_also_what_stands_still_and_no_file_stays(linked):
-    link = linked(SLEEPS, SLEEPS, "connection.send(Tick(nodes=frozenset()))", WAITS, cluster="local")
-    assert link.receive(30.0)
+    link = linked(SLEEPS, SLEEPS, "answer()", WAITS, cluster="local")
+    link.connect()
     tree = [psutil.Process(link._process.pid), *psutil.Process(link._process.pid).children()]
     assert len(tree) == 3
     tree[0].suspend()

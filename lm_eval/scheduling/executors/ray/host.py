@@ -33,6 +33,7 @@ from lm_eval.scheduling.executors.ray.messages import (
     Died,
     EndWorker,
     Message,
+    Ready,
     Reported,
     RunUnit,
     StartWorker,
@@ -78,6 +79,7 @@ class Host:
 
     def serve(self) -> None:
         """Carry out commands until the driver closes the pipe, or is gone."""
+        self._tell(Ready())
         while True:
             try:
                 command: Command = self._connection.recv()

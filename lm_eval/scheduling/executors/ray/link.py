@@ -20,13 +20,13 @@ import lm_eval
 from lm_eval.common.console import print_safely
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.executors.ray.cleanup import Guard
-from lm_eval.scheduling.executors.ray.messages import Answer, Ask, Close, Command, Message, RayLostError, Tick
+from lm_eval.scheduling.executors.ray.messages import Answer, Ask, Close, Command, Message, RayLostError, Ready, Tick
 from lm_eval.scheduling.executors.ray.token import has_token
 
 SAID_S = 12.0
 """Silence after which the user is told."""
-_START_S = 180.0
-"""Time for Ray on this machine to start."""
+_START_S = 90.0
+"""Time for Ray on this machine to start; its import may take longer, as long as that goes on."""
 _STEP_S = 0.5
 """Longest wait at a time; of a longer one, as when this process was stopped itself, no more counts as silence."""
 _CLOSE_S = 10.0
@@ -52,10 +52,10 @@ class RayLink:
         self._patience_s = patience_s
         self.joined = ""
         """What it has joined, in words."""
-        self._silent_s, self._is_said = 0.0, False
+        self._silent_s, self._is_said, self._is_ready = 0.0, False, False
         self._waiting: list[Message] = []
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._watched = 0.0
+        self._watched, self._spent_s = 0.0, 0.0
         self.folder = Path(tempfile.mkdtemp(prefix="lm_eval-"))
         self._output: IO[bytes] = (self.folder / "ray.out").open("w+b")
         self._guard = Guard()
@@ -113,7 +113,8 @@ class RayLink:
                     if message.error is not None:
                         raise RayLostError(str(message.error))
                     return message.value
-                self._waiting.append(message)
+                if not isinstance(message, Ready):
+                    self._waiting.append(message)
 
     def send(self, command: Command) -> None:
         """Send a command, without waiting for a process that stands still; that it has ended shows `receive`."""
@@ -148,13 +149,24 @@ class RayLink:
             if not messages:
                 raise self._lost() from error
         if messages:
+            self._is_ready = True
             if self._is_said and any(isinstance(message, Tick) for message in messages):
                 print_safely(f"{self._name()} answers again")
             self._silent_s, self._is_said = 0.0, False
         else:
             self._silent_s += timeout_s
+            if not self._is_ready and self._imports():
+                self._silent_s = 0.0
             self._judge(patience_s or self._patience_s)
         return messages
+
+    def _imports(self) -> bool:
+        """Whether the process, which cannot tell anything yet, has done something since this was last asked."""
+        before = self._spent_s
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self._process.pid).cpu_times()
+            self._spent_s = times.user + times.system
+        return self._spent_s != before
 
     def _judge(self, patience_s: float) -> None:
         comes = "it is started again" if self.is_local else "this ends"

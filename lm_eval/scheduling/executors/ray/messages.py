@@ -61,6 +61,11 @@ class Close:
     """Leave the cluster."""
 
 
+@dataclass(frozen=True)
+class Ready:
+    """All is imported, and commands are read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """The answer to an `Ask`."""
@@ -101,4 +106,4 @@ class Tick:
 
 
 Command = Ask | StartWorker | RunUnit | EndWorker | Close
-Message = Answer | Reported | Died | Tick
+Message = Ready | Answer | Reported | Died | Tick
