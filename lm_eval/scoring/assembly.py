@@ -127,7 +127,7 @@ def _run(config: RunConfig, parts: Sequence[Part], num_documents: int, num_resum
         **parts[0].made_on,
         "load_s": max(loads.values()),
         "gpus": [name for gpus in dict.fromkeys(tuple(part.made_on["gpus"]) for part in parts) for name in gpus],
-        **{key: _all_of(parts, key) for key in ("host", "device", "dtype")},
+        **{key: _all_of(parts, key) for key in ("host", "device")},
     }
 
 
