@@ -48,7 +48,10 @@ def make_part(run: Run, span: Span, seconds: float, worker: str) -> Part:
         blocks=(),
         shared=asdict(record),
         made_on={
-            **{"host": "simulated", "load_s": 0.0, "device": "cpu", "gpus": []},
+            "host": "simulated",
+            "load_s": 0.0,
+            "device": "cpu",
+            "gpus": [],
             "code": code_version(),
         },
         asked={"batch_size": None, "device": None},
