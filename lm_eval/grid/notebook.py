@@ -16,7 +16,7 @@ from lm_eval.grid.grid import Grid
 from lm_eval.grid.job import Job, prepare
 from lm_eval.grid.options import Options
 from lm_eval.grid.plan import plan_remarks
-from lm_eval.scheduling.executors.base import Executor
+from lm_eval.scheduling.executors.base import Executor, ExecutorLostError
 from lm_eval.scheduling.executors.choose import choose_executor
 from lm_eval.scheduling.heartbeat import Progress
 from lm_eval.scheduling.summary import Summary
@@ -82,6 +82,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         ConfigurationError: something is wrong with the call; nothing ran.
         FailedRunsError: runs failed, now or in an earlier call; the others' results are in the folder, and in its
             `results`.
+        ExecutorLostError: Ray was lost for good; what was finished is in the folder.
         KeyboardInterrupt: the user interrupted it; what was finished is in the folder.
     """
     options = Options(
@@ -131,7 +132,7 @@ def _compute(job: Job, executor: Executor, *, fail_fast: bool, show_progress: bo
         driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ExecutorLostError):
             for line in describe_unwritten(driver.summary, job.folder):
                 print_safely(line)
             raise

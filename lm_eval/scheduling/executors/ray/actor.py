@@ -26,7 +26,7 @@ _MAX_LOG_BYTES = 1 << 20
 
 def _redirect_output(log: Path) -> None:
     """Send everything that this process prints into a new file."""
-    handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    handle = os.open(log, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(handle, stream.fileno())
