@@ -16,7 +16,6 @@ from typing import IO, Any
 
 import psutil
 
-import lm_eval
 from lm_eval.common.console import print_safely
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.executors.ray.cleanup import Guard
@@ -35,7 +34,7 @@ _RECONNECT_S = "180"
 
 _BOOT = "import sys; del sys.path[0]; from lm_eval.scheduling.executors.ray.host import main; main()"
 """The folder where this was called may hold a `ray.py`."""
-_PACKAGE = Path(lm_eval.__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[3]
 
 
 class RayLink:
