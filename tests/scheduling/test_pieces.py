@@ -288,9 +288,7 @@ def test_pieces_that_vanish_are_computed_again(tmp_path, short_pieces):
     assert pieces_of(tmp_path / "results") == []
 
 
-def test_pieces_that_vanish_after_the_last_one_was_computed_are_computed_again_in_the_same_call(
-    tmp_path, short_pieces, monkeypatch
-):
+def test_pieces_that_vanish_at_last_are_computed_again_in_the_same_call(tmp_path, short_pieces, monkeypatch):
     runs, results = long_pass(tmp_path, NUMBER), tmp_path / "results"
     other, executor = leases_of(results, "other"), SimulatedExecutor(num_workers=1, document_s=0.0005)
 

@@ -7,12 +7,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
-from tests.support.fault_world import Disturbed, name_of
+from tests.support.fault_world import Disturbed, World, name_of
 
 _HARMLESS = {"SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGSTKFLT", "SIGSTOP"}
 SIGNALS = [number for number in signal.Signals if number.value < 32 and number.name not in _HARMLESS]
@@ -226,3 +226,39 @@ KINDS: dict[str, Fault] = {
     "full disk": fill_disk,
     "read-only disk": lock_disk,
 }
+_BETWEEN_S = (0.3, 6.0)
+"""Seconds between two faults."""
+
+
+@contextlib.contextmanager
+def disk_of(folder: Path) -> Iterator[None]:
+    """Give a folder a file system of its own, where that is allowed."""
+    disk = folder / "disk"
+    disk.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    is_mounted = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    try:
+        yield
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "-l", disk], check=False)
+
+
+def disturb(world: World, folder: Path, rnd: random.Random, kinds: Sequence[str]) -> tuple[Disturbed, list[str]]:
+    """Let a grid run with faults of these kinds, one after the other; return it, and what was done."""
+    grid, done = Disturbed(world, folder), []
+    driver = grid.start()
+    for kind in kinds:
+        for _ in range(20):
+            time.sleep(rnd.uniform(*_BETWEEN_S))
+            if driver.poll() == 0:
+                break
+            if driver.poll() is not None:
+                driver = grid.start()
+                continue
+            if what := KINDS[kind](grid, rnd):
+                done.append(f"{kind}: {what}")
+                driver = grid.driver or driver
+                break
+    grid.finish()
+    return grid, done

@@ -9,60 +9,22 @@ or left behind.
 """
 
 import argparse
-import contextlib
-import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.fault_world import Disturbed, World
-from tests.support.faults import KINDS
+from tests.support.fault_world import World
+from tests.support.faults import KINDS, disk_of, disturb
 from tests.support.tiny_models import save_tiny
 
 PROBLEMS = ("lost", "doubled", "wrong", "hung", "tracebacks", "processes left", "files left")
 _EACH = 4
 """Faults of a results folder."""
-_BETWEEN_S = (0.3, 6.0)
-
-
-@contextlib.contextmanager
-def disk_of(folder: Path) -> Iterator[None]:
-    """Give a folder a file system of its own, where that is allowed."""
-    disk = folder / "disk"
-    disk.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    is_mounted = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0
-    try:
-        yield
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", "-l", disk], check=False)
-
-
-def disturb(world: World, folder: Path, rnd: random.Random, kinds: Sequence[str]) -> tuple[Disturbed, list[str]]:
-    """Let a grid run with faults of these kinds, one after the other; return it, and what was done."""
-    grid, done = Disturbed(world, folder), []
-    driver = grid.start()
-    for kind in kinds:
-        for _ in range(20):
-            time.sleep(rnd.uniform(*_BETWEEN_S))
-            if driver.poll() == 0:
-                break
-            if driver.poll() is not None:
-                driver = grid.start()
-                continue
-            if what := KINDS[kind](grid, rnd):
-                done.append(f"{kind}: {what}")
-                driver = grid.driver or driver
-                break
-    grid.finish()
-    return grid, done
 
 
 def run(world: World, scratch: Path, number: int, seed: int, kinds: Sequence[str]) -> dict[str, Counter[str]]:

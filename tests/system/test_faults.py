@@ -23,10 +23,10 @@ from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.heartbeat import read_drivers
 from tests.support.clusters import start, wait_for_worker, workers_below
 from tests.support.fault_world import World
+from tests.support.faults import disk_of, disturb
 from tests.support.grid_runs import GRID_LIMIT, SCHEMES, Grid, begun, results_of, wait_for_results, write_grid
 from tests.support.grids import options
 from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
-from tests.system.faults import disk_of, disturb
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 

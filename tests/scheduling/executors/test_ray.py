@@ -47,8 +47,13 @@ def test_what_listens_and_never_answers_or_answers_otherwise_is_told(monkeypatch
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=f"{address}: .*what listens there has not answered for 0 s"):
             check_address(address)
-        answering = threading.Thread(target=lambda: silent.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n"))
-        silent.accept()
+
+        def answer() -> None:
+            with silent.accept()[0] as connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+
+        silent.accept()[0].close()
+        answering = threading.Thread(target=answer)
         answering.start()
         with pytest.raises(ConfigurationError, match="what listens there does not answer as Ray does"):
             check_address(address)

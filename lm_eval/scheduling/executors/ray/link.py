@@ -53,7 +53,7 @@ class RayLink:
         """What it has joined, in words."""
         self._silent_s, self._is_said, self._is_ready = 0.0, False, False
         self._waiting: list[Message] = []
-        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._watched, self._spent_s = 0.0, 0.0
         self.folder = Path(tempfile.mkdtemp(prefix="lm_eval-"))
         self._output: IO[bytes] = (self.folder / "ray.out").open("w+b")
@@ -75,7 +75,8 @@ class RayLink:
             if self._process.stdin is not None:
                 self._process.stdin.write(f"{its.fileno()}\n".encode())
                 self._process.stdin.flush()
-        threading.Thread(target=self._send, name="commands", daemon=True).start()
+        self._sender = threading.Thread(target=self._send, name="commands", daemon=True)
+        self._sender.start()
 
     @property
     def is_local(self) -> bool:
@@ -104,16 +105,19 @@ class RayLink:
             RayLostError: it fails otherwise, or Ray doesn't answer.
         """
         self.send(Ask(function=function, arguments=arguments))
-        while True:
+        answers: list[Answer] = []
+        while not answers:
             for message in self._receive(_STEP_S, patience_s):
                 if isinstance(message, Answer):
-                    if isinstance(message.error, ConfigurationError):
-                        raise message.error
-                    if message.error is not None:
-                        raise RayLostError(str(message.error))
-                    return message.value
-                if not isinstance(message, Ready):
+                    answers.append(message)
+                elif not isinstance(message, Ready):
                     self._waiting.append(message)
+        (answer,) = answers
+        if isinstance(answer.error, ConfigurationError):
+            raise answer.error
+        if answer.error is not None:
+            raise RayLostError(str(answer.error))
+        return answer.value
 
     def send(self, command: Command) -> None:
         """Send a command, without waiting for a process that stands still; that it has ended shows `receive`."""
@@ -121,8 +125,8 @@ class RayLink:
 
     def _send(self) -> None:
         with contextlib.suppress(OSError):
-            while True:
-                self._connection.send(self._commands.get())
+            while (command := self._commands.get()) is not None:
+                self._connection.send(command)
 
     def receive(self, timeout_s: float) -> list[Message]:
         """Return what has been told, after a while at most.
@@ -217,6 +221,8 @@ class RayLink:
             self._guard.end_processes()
             with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a device cannot be ended
                 self._process.wait(_CLOSE_S)
+            self._commands.put(None)
+            self._sender.join(_CLOSE_S)
             self._connection.close()
             if self._process.stdin is not None:
                 self._process.stdin.close()
