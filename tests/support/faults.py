@@ -120,13 +120,44 @@ def _date(path: Path, moment: float) -> None:
         os.utime(path, (moment, moment), follow_symlinks=False)
 
 
-def turn_clocks(grid: Disturbed, rnd: random.Random) -> str:
+def turn_times(grid: Disturbed, rnd: random.Random) -> str:
     """Date files of the folder's state a year ahead or back, as by a machine whose clock is off."""
     shift = rnd.choice([YEAR_S, -YEAR_S])
     files = _state(grid, "drivers", "leases", "pieces")
     for file in files:
         _date(file, time.time() + shift)
     return f"files dated {'ahead' if shift > 0 else 'back'}" if files else ""
+
+
+_CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *t) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(id, t);
+    const char *shift = getenv("FAULT_CLOCK_S");
+    if (!failed && shift && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) t->tv_sec += atol(shift);
+    return failed;
+}
+time_t time(time_t *t) { struct timespec s; clock_gettime(CLOCK_REALTIME, &s); if (t) *t = s.tv_sec; return s.tv_sec; }
+"""
+
+
+def clock_off(grid: Disturbed, rnd: random.Random) -> str:
+    """Kill the driver, and call the grid again with a clock that is a year ahead or back, where C can be compiled."""
+    if grid.driver is None or grid.driver.poll() is not None or shutil.which("cc") is None:
+        return ""
+    library, source = grid.folder / "clock.so", grid.folder / "clock.c"
+    source.write_text(_CLOCK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    shift = rnd.choice([YEAR_S, -YEAR_S])
+    grid.driver.kill()
+    grid.driver.wait()
+    grid.start(LD_PRELOAD=str(library), FAULT_CLOCK_S=f"{shift:.0f}")
+    return f"a clock a year {'ahead' if shift > 0 else 'back'}"
 
 
 DAMAGES: dict[str, Callable[[Path, random.Random], object]] = {
@@ -219,7 +250,8 @@ KINDS: dict[str, Fault] = {
     "two interrupts": two_signals,
     "a driver away": away,
     "two drivers": second_driver,
-    "clocks": turn_clocks,
+    "file times": turn_times,
+    "clock": clock_off,
     "damaged state": damage_state,
     "damaged result": damage_result,
     "state removed": remove_state,
