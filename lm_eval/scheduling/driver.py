@@ -28,6 +28,7 @@ from lm_eval.scheduling.passes import Passes
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import HELD_POLL_S, WorkQueue
 from lm_eval.scheduling.result_writer import ResultWriter
+from lm_eval.scheduling.shift import Shift
 from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.timing import RemainingTime
 from lm_eval.scheduling.units import Ended, Event, Order, Outcome, PieceDone, Started, Waiting
@@ -54,6 +55,7 @@ class Driver:
         on_change: OnChange,
         *,
         fail_fast: bool = False,
+        shift: Shift | None = None,
     ) -> None:
         self._order = order
         self._runs = {run.config: run for run in order.runs}
@@ -70,6 +72,8 @@ class Driver:
         self._documents = DocumentCount(remaining, self._progress)
         self._causes: set[str] = set()
         self.summary = Summary(self._progress)
+        self._shift = shift or Shift()
+        self._shift.summary = self.summary
 
     def run(self, executor: Executor) -> Summary:
         """Run everything, and return how it ended.
@@ -92,13 +96,19 @@ class Driver:
                     self._take(event)
                     if self.summary.stopped:
                         break
+                    if self._is_over(queue):
+                        queue.drain()
             self._take_rest(queue)
-            while self._passes.is_waiting and not self.summary.stopped:
+            while self._passes.is_waiting and not (self.summary.stopped or self._shift.ending):
                 time.sleep(HELD_POLL_S / 4)
                 self._take(Waiting())
             for written in self._writer.retry_for_a_while():
                 self._settle(written)
         return self.summary
+
+    def _is_over(self, queue: WorkQueue) -> bool:
+        only_waits = queue.only_waits and not self._progress.running
+        return self._shift.is_over(only_waits=only_waits, leases=self._ownership.leases)
 
     @contextlib.contextmanager
     def _opened(self, queue: WorkQueue) -> Iterator[None]:
@@ -116,7 +126,7 @@ class Driver:
         ended = "stopped by an error"
         try:
             yield
-            ended = "stopped at the first failure" if self.summary.stopped else "finished"
+            ended = "stopped at the first failure" if self.summary.stopped else self._shift.ending or "finished"
         except KeyboardInterrupt:
             ended = "interrupted"
             raise
@@ -158,6 +168,7 @@ class Driver:
         self._settle(self._writer.retry())
 
     def _take_piece(self, piece: PieceDone) -> None:
+        self.summary.num_pieces += bool(piece.parts)
         for outcome in self._passes.keep(piece):
             self._take_outcome(outcome)
         self._count_pieces()
