@@ -53,8 +53,7 @@ class Job:
         """
         assert self.estimate is not None  # noqa: S101
         workforce, remaining = self.estimate.workforce, self.estimate.remaining
-        order, folder = self.plan.order, self.folder
-        return Driver(order, folder, workforce, remaining, on_change, fail_fast=fail_fast, shift=self.shift)
+        return Driver(self.plan.order, self.folder, workforce, remaining, on_change, fail_fast=fail_fast)
 
     @property
     def nothing_run(self) -> Summary:

@@ -188,7 +188,7 @@ def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
     with GridDisplay(GridProgress.of(job.estimate), job.folder) as bar:
         driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
-            return driver.run(executor)
+            return driver.run(executor, job.shift)
         except KeyboardInterrupt:
             bar.close()
             print_counts(driver.summary)

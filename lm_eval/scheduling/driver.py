@@ -55,7 +55,6 @@ class Driver:
         on_change: OnChange,
         *,
         fail_fast: bool = False,
-        shift: Shift | None = None,
     ) -> None:
         self._order = order
         self._runs = {run.config: run for run in order.runs}
@@ -72,16 +71,21 @@ class Driver:
         self._documents = DocumentCount(remaining, self._progress)
         self._causes: set[str] = set()
         self.summary = Summary(self._progress)
-        self._shift = shift or Shift()
-        self._shift.summary = self.summary
+        self._shift = Shift()
 
-    def run(self, executor: Executor) -> Summary:
+    def run(self, executor: Executor, shift: Shift | None = None) -> Summary:
         """Run everything, and return how it ended.
+
+        Args:
+            executor: what computes it.
+            shift: which part of the work is this driver's; None: all of it.
 
         Raises:
             ConfigurationError: the executor cannot run this; nothing ran.
             KeyboardInterrupt: the user interrupted it; finished runs are written.
         """
+        self._shift = shift or self._shift
+        self._shift.summary = self.summary
         queue = self._queue = WorkQueue(
             units=self._remaining.units,
             claim=self._ownership.claim,

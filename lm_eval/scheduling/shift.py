@@ -1,7 +1,7 @@
 """A shift: what one call does of a grid's work, since when results count as new, and when it begins nothing more.
 
-An ordinary call has one shift, from its start until all is done. A job of a cluster's queue has less: it comes after the
-submission, ends before its time is up, and doesn't wait for what other jobs compute.
+An ordinary call has one shift, from its start until all is done. A job of a cluster's queue has less: it begins after
+the submission, ends before its time is up, and doesn't wait for what other jobs compute.
 """
 
 from dataclasses import dataclass, field

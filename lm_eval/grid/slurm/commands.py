@@ -42,6 +42,18 @@ def clean_environment(environment: Mapping[str, str], stated: Collection[str]) -
     return {name: value for name, value in environment.items() if is_kept(name)}
 
 
+def check_slurm() -> None:
+    """See that jobs can be submitted here.
+
+    Raises:
+        ConfigurationError: they can't.
+    """
+    if shutil.which("sbatch") is None:
+        raise ConfigurationError(
+            "--slurm: there is no sbatch here; call it on a machine where jobs are submitted, or leave --slurm out"
+        )
+
+
 def submit(script: Path, stated: Collection[str]) -> tuple[str, str | None]:
     """Submit a job script; return the job's id, and its cluster where there are several.
 
@@ -50,12 +62,8 @@ def submit(script: Path, stated: Collection[str]) -> tuple[str, str | None]:
         stated: the options that it states.
 
     Raises:
-        ConfigurationError: Slurm is not here, or refuses it.
+        ConfigurationError: Slurm refuses it.
     """
-    if shutil.which("sbatch") is None:
-        raise ConfigurationError(
-            "--slurm: there is no sbatch on this machine; call the script where jobs are submitted, or leave --slurm out"
-        )
     options = {*stated, "array", "signal", "requeue", "no-requeue"}
     ended = _call(["sbatch", "--parsable", str(script)], clean_environment(os.environ, options))
     if ended is None or ended.returncode != 0:

@@ -1,7 +1,7 @@
 """A job of a submission: a driver on its node, which ends before its time is up and queues itself again.
 
-The job script calls it with the submission's folder. A signal SIGUSR1, which Slurm sends before the time limit and before
-a job is preempted, lets it begin nothing more and finish what is under way; SIGTERM (`scancel`) interrupts it.
+The job script calls it with the submission's folder. A signal SIGUSR1, which Slurm sends before the time limit and
+before a job is preempted, lets it begin nothing more and finish what is under way; SIGTERM (`scancel`) interrupts it.
 """
 
 import contextlib

@@ -10,7 +10,7 @@ from lm_eval.grid.slurm.submission import Submission
 _TOP = Path(__file__).resolve().parents[3]
 _LONGEST_LEAD_S, _SHORTEST_LEAD_S, _USUAL_LEAD_S = 300.0, 20.0, 120.0
 RESERVE_S = 45.0
-"""Of this time, at most a half of it, is kept for the end: results are written, Ray is ended, the job is queued again."""
+"""Of this time, so much or a half is kept for the end: results are written, Ray ends, the job is queued again."""
 
 
 def choose_lead(time_s: float | None) -> float:

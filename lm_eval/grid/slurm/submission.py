@@ -1,7 +1,7 @@
 """A submission: a call frozen as files, in the results folder's state, from which its jobs carry it out.
 
-`grid.yaml` holds the grids, with the models, tasks and lists of the call; `submission.json` its other flags, the digest of
-the code, and the moment from which results count as its own. Each job tells in a file of its own how it began and ended.
+`grid.yaml` holds the grids, with the models, tasks and lists of the call; `submission.json` its other flags, the digest
+of the code, and the moment from which results count as its own. Each job has a file that tells how it began and ended.
 """
 
 import os
@@ -65,7 +65,7 @@ class Submission:
     num_jobs: int
     lead_s: float
     """Seconds before its time limit at which a job is told."""
-    since: float
+    since: float = 0.0
     """The moment of the submission, by the file system's clock."""
     digest: str
     """Of the code."""
@@ -116,46 +116,55 @@ def submissions_folder(results: Path) -> Path:
     return state_folder(results) / "slurm"
 
 
-def freeze(grids: Sequence[Grid], options: Options, results: Path, lead_s: float) -> Submission:
-    """Write a call's grids and flags into the state of its results folder; nothing is submitted yet.
+def draft(options: Options, results: Path, lead_s: float) -> Submission:
+    """Return the submission of a call as it would be; nothing is written.
 
     Args:
-        grids: the grids, with the models and tasks of the flags.
         options: the flags.
         results: the results folder.
         lead_s: seconds before its time limit at which a job is told.
+    """
+    results = results.resolve()
+    name = f"{datetime.now(tz=timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    flags: dict[str, Any] = {
+        item.name: getattr(options, item.name) for item in fields(Flags) if item.name not in _FROZEN
+    }
+    return Submission(
+        folder=submissions_folder(results) / name,
+        argv=list(sys.argv),
+        command_line=command_line(),
+        cwd=os.getcwd(),  # noqa: PTH109  (as text, for the job script)
+        results_dir=str(results),
+        flags={**flags, "results_dir": str(results)},
+        has_num_gpus=options.has_num_gpus,
+        num_jobs=options.slurm_jobs,
+        lead_s=lead_s,
+        digest=code_digest(),
+        code=describe_code(code_version()),
+        submitted=now(),
+    )
+
+
+def freeze(submission: Submission, grids: Sequence[Grid]) -> Submission:
+    """Write a submission into the state of its results folder, before it is handed over; return it with its moment.
+
+    Args:
+        submission: the submission.
+        grids: the grids, with the models and tasks of the flags.
 
     Raises:
         ConfigurationError: the folder cannot be written.
     """
-    results = results.resolve()
-    folder = submissions_folder(results) / f"{datetime.now(tz=timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    flags: dict[str, Any] = {
-        item.name: getattr(options, item.name) for item in fields(Flags) if item.name not in _FROZEN
-    }
+    folder = submission.folder
     try:
         (folder / "jobs").mkdir(parents=True)
-        write_grids(str(folder / "grid.yaml"), grids)
-        submission = Submission(
-            folder=folder,
-            argv=list(sys.argv),
-            command_line=command_line(),
-            cwd=os.getcwd(),  # noqa: PTH109  (as text, for the job script)
-            results_dir=str(results),
-            flags={**flags, "results_dir": str(results)},
-            has_num_gpus=options.has_num_gpus,
-            num_jobs=options.slurm_jobs,
-            lead_s=lead_s,
-            since=(folder / "grid.yaml").stat().st_mtime,
-            digest=code_digest(),
-            code=describe_code(code_version()),
-            submitted=now(),
-        )
         submission.logs.mkdir(parents=True, exist_ok=True)
+        write_grids(str(submission.grid_file), grids)
+        submission = replace(submission, since=submission.grid_file.stat().st_mtime)
         submission.write()
     except OSError as error:
         raise ConfigurationError(
-            f"results folder {results}: cannot be written ({error.strerror}); choose another"
+            f"results folder {submission.results_dir}: cannot be written ({error.strerror}); choose another"
         ) from error
     return submission
 

@@ -1,14 +1,16 @@
 """Submitting a grid to Slurm: it is checked and planned as any call, frozen, and handed over as an array of jobs."""
 
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lm_eval.common.atomic import check_writable
-from lm_eval.common.console import line_width
+from lm_eval.common.console import fit, line_width
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid.availability import missing_without_network
 from lm_eval.grid.console import print_plan
 from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.grid import Grid
@@ -17,9 +19,10 @@ from lm_eval.grid.options import Options
 from lm_eval.grid.plan import describe_plan
 from lm_eval.grid.preflight import settle
 from lm_eval.grid.slurm import commands
+from lm_eval.grid.slurm.forecast import forecast
 from lm_eval.grid.slurm.job_script import choose_lead, job_script
 from lm_eval.grid.slurm.request import SlurmRequest
-from lm_eval.grid.slurm.submission import Submission, freeze
+from lm_eval.grid.slurm.submission import Submission, draft, freeze
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.queue import WorkQueue
@@ -72,11 +75,15 @@ def submit_grids(grids: Sequence[Grid], options: Options, results_dir: Path) -> 
         ConfigurationError: something is wrong with the call, or Slurm refuses it; nothing was submitted.
     """
     request = SlurmRequest.of(options)
+    if not options.dry_run:
+        commands.check_slurm()
     job = prepare(grids, options, results_dir, _Jobs(request))
     print_plan(job.plan, job.folder, job.estimate, job.checked.notes)
+    for line in _remarks(job):
+        print(fit(line, sys.stderr), file=sys.stderr)
     if options.dry_run:
         shown = describe_plan(job.plan, describe) if options.list else describe_dry_run(job.plan, line_width())
-        print("\n".join(shown))
+        print("\n".join([*shown, *_describe_jobs(options, job, request)]))
     elif job.estimate is not None:
         _submit(grids, options, job, request)
     else:
@@ -84,11 +91,32 @@ def submit_grids(grids: Sequence[Grid], options: Options, results_dir: Path) -> 
     return 0
 
 
+def _remarks(job: Job) -> list[str]:
+    """Return what nodes without a network would lack."""
+    if not (missing := missing_without_network(job.plan.to_run)):
+        return []
+    return [
+        "a node without a network could not run this, as the hub's cache lacks:",
+        *(f"  {line}" for line in missing),
+        "scripts/prefetch.py fetches it",
+    ]
+
+
+def _describe_jobs(options: Options, job: Job, request: SlurmRequest) -> list[str]:
+    """Return what a dry run says of the jobs: what they need, and their script."""
+    if job.estimate is None:
+        return ["nothing is to run, so nothing would be submitted"]
+    submission = draft(options, job.folder.path, choose_lead(request.time_s))
+    script = job_script(submission, request).splitlines()
+    return [*forecast(request, job.estimate), "the job script:", *(f"  {line}".rstrip() for line in script)]
+
+
 def _submit(grids: Sequence[Grid], options: Options, job: Job, request: SlurmRequest) -> None:
     results = job.folder.path
     check_writable(results)
     _, pairs = settle(grids, options)
-    submission = freeze([grid for grid, _ in pairs], options, results, choose_lead(request.time_s))
+    drafted = draft(options, results, choose_lead(request.time_s))
+    submission = freeze(drafted, [grid for grid, _ in pairs])
     try:
         submission.script.write_text(job_script(submission, request), encoding="utf-8")
         job_id, cluster = commands.submit(submission.script, request.stated)

@@ -6,8 +6,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-JOB_VARIABLE = "LM_EVAL_SLURM_JOB"
-"""Says which of Slurm's jobs this process is, so that only its own variables are believed."""
+from lm_eval.scheduling.allotment import JOB_VARIABLE
 
 
 def settle_in() -> None:
