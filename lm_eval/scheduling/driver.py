@@ -95,6 +95,8 @@ class Driver:
             larger_share=self._workforce.larger_share,
         )
         with self._opened(queue):
+            if self._shift.ending:  # before anything was begun
+                queue.drain()
             with contextlib.closing(executor.run(queue, self._workforce)) as events:  # type: ignore[type-var]
                 for event in events:
                     self._take(event)

@@ -136,7 +136,7 @@ def test_a_dry_run_shows_script_and_forecast_and_writes_nothing(gpt2, data_dir, 
     assert carry_out([small_grid(gpt2)], chosen, "unused") == 0
     shown = capsys.readouterr().out
     assert "3 to run, 0 done" in shown
-    assert "each of 2 jobs has 2 GPUs, 90 min at a time" in shown
+    assert "each of 2 jobs has 2 GPUs, 1 h 30 min at a time" in shown
     assert "the largest model, tiny-gpt2, needs about" in shown
     assert "hours: not known" in shown
     assert "  #SBATCH --array=0-1\n" in shown
