@@ -5,28 +5,29 @@ All nodes are this machine: one table of processes, one temporary folder, no car
 
 import contextlib
 import os
+import pwd
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.support.paths import TOP
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
 
 NEEDED = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 NODES = ("n1", "n2", "n3")
-_NOBODY = 65534
-"""The user that a test of root's becomes."""
 
 _CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}
 SlurmctldPort={port}
 AuthType=auth/munge
-AuthInfo=socket={at}/munge.socket
+AuthInfo=socket={at}/munge.socket,cred_expire=5
 CredType=cred/munge
 SlurmUser={user}
 SlurmdUser={user}
@@ -51,10 +52,22 @@ PartitionName=all Nodes=n[1-3] Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def missing() -> list[str]:
-    """What a Slurm needs and this machine lacks."""
+def why_not() -> str:
+    """Why no Slurm can be started here; empty if it can."""
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
-    return [name for name in NEEDED if shutil.which(name, path=path) is None]
+    if missing := [name for name in NEEDED if shutil.which(name, path=path) is None]:
+        return f"Slurm isn't here ({', '.join(missing)}): its packages are slurm-wlm and munge"
+    if subprocess.run([*_as_user(), "true"], check=False, capture_output=True).returncode != 0:
+        return "root can't become a user without root here: no namespace of users can be made"
+    return ""
+
+
+def _as_user() -> list[str]:
+    """What begins a command of a user without root: where root runs the tests, one who has root's files and no more."""
+    if os.geteuid() != 0:
+        return []
+    nobody = pwd.getpwnam("nobody")
+    return ["unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}"]
 
 
 @dataclass(frozen=True)
@@ -69,12 +82,24 @@ class Slurm:
         home = self.at / "home"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RAY_"))}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"])
-        own = {"HOME": str(home), "SLURM_CONF": str(self.at / "slurm.conf"), "PATH": path, "USER": "nobody"}
+        own = {
+            "HOME": str(home),
+            "PYTHONPATH": str(TOP),
+            "SLURM_CONF": str(self.at / "slurm.conf"),
+            "PATH": path,
+            "TMPDIR": str(self.at / "tmp"),
+        }
         return {**kept, **own, "XDG_CACHE_HOME": str(home / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def call(self, *words: str | Path, check: bool = True, **changes: str) -> "subprocess.CompletedProcess[str]":
         """Call a command as its user."""
-        return _as_user([str(word) for word in words], {**self.environment, **changes}, self.at, check=check)
+        command = [*_as_user(), *map(str, words)]
+        environment = {**self.environment, **changes}
+        ended = subprocess.run(
+            command, env=environment, cwd=TOP, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert not check or ended.returncode == 0, (words, ended.stdout, ended.stderr)
+        return ended
 
     def jobs(self) -> dict[str, str]:
         """The state of every job that it knows, by the job's name."""
@@ -82,34 +107,20 @@ class Slurm:
         return dict(row.split("|") for row in rows)
 
 
-def _as_user(
-    words: Sequence[str], environment: Mapping[str, str], folder: Path, *, check: bool
-) -> "subprocess.CompletedProcess[str]":
-    who = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    ended = subprocess.run(
-        words, env=dict(environment), cwd=TOP, capture_output=True, text=True, timeout=120, check=False, **who
-    )  # type: ignore[call-overload]
-    assert not check or ended.returncode == 0, (words, ended.stdout, ended.stderr)
-    return ended
-
-
 @contextlib.contextmanager
 def running_slurm(folder: Path) -> Iterator[Slurm]:
     """A Slurm, until the end of the block."""
     slurm = Slurm(folder)
-    for name in ("home", "state"):
+    for name in ("home", "state", "tmp"):
         (folder / name).mkdir()
     host, (port, first, *_) = socket.gethostname().split(".")[0], _free_ports(2)
-    user = "nobody" if os.geteuid() == 0 else str(os.geteuid())
+    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     text = _CONFIGURATION.format(at=folder, host=host, port=port, first=first, last=first + 2, user=user)
     (folder / "slurm.conf").write_text(text)
     gpus = "NodeName=n[1-3] Name=gpu File=/dev/null\nNodeName=n[1-3] Name=gpu File=/dev/zero\n"
     (folder / "gres.conf").write_text(gpus)
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o600)
-    if os.geteuid() == 0:
-        for path in [folder, *folder.rglob("*")]:
-            os.chown(path, _NOBODY, _NOBODY)
     try:
         slurm.call(*_munge(folder))
         slurm.call("slurmctld")
@@ -119,9 +130,11 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
         yield slurm
     finally:
         slurm.call("scancel", "--user", user, check=False)
-        for file in folder.glob("*.pid"):
-            with contextlib.suppress(OSError, ValueError):
-                os.kill(int(file.read_text()), 15)
+        wait_for(lambda: not slurm.call("squeue", "--noheader", check=False).stdout, "the end of all jobs")
+        daemons = [psutil.Process(int(file.read_text())) for file in folder.glob("*.pid")]
+        for daemon in daemons:
+            daemon.terminate()
+        assert_all_end(daemons)
 
 
 def _munge(folder: Path) -> list[str]:

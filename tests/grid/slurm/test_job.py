@@ -44,7 +44,9 @@ def programs(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     for name in ("scontrol", "squeue"):
         path = folder / name
-        path.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/calls\ncat {tmp_path}/{name}.out 2>/dev/null; true\n')
+        path.write_text(
+            f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/calls\ncat {tmp_path}/{name}.out 2>/dev/null; true\n'
+        )
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     for name, value in {"SLURM_JOB_ID": "42", "SLURM_ARRAY_JOB_ID": "40", "SLURM_ARRAY_TASK_ID": "1"}.items():
