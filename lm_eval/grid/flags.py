@@ -27,8 +27,9 @@ class Flags:
     NUM_GPUS_PER_RUN: Annotated[int, "N"] = 1
     """GPUs of a run; above 1 the model is spread over them. Left out, a large model gets more and small ones share one.
     Ignored on machines without a GPU."""
-    cluster: Annotated[str, "local|auto|HOST:PORT"] = "local"
-    """'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another."""
+    cluster: Annotated[str, "local|none|auto|HOST:PORT"] = "local"
+    """'local' uses this machine through Ray; 'none' computes in this one process, which starts soonest and uses one
+    GPU; 'auto' joins the Ray cluster that runs here, an address joins another."""
     models: Names = None
     """Comma list of hub names, folders or GGUF files in place of the grid's models; 'demo' for the embedded ones,
     'smollm2' for a real one that `make real` fetches."""

@@ -116,7 +116,7 @@ def carry_out(
         grids: the grids to run. A model that several of them name is run in those for its architecture.
         options: the flags.
         results_dir: the folder for result files unless the options name another.
-        executor: what computes the runs; None takes Ray on the cluster of the options.
+        executor: what computes the runs; None takes the one that the options name.
         shift: which part of the work this call does; None: all of it.
 
     Raises:

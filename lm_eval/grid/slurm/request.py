@@ -176,9 +176,9 @@ def _refuse_flags(options: Options) -> None:
         raise ConfigurationError(
             "--slurm and --shutdown_at_exit (-s): a node of a cluster is not yours to shut down; leave -s out"
         )
-    if options.cluster != "local":
+    if options.cluster not in ("local", "none"):
         raise ConfigurationError(
-            f"--slurm and --cluster {options.cluster}: each job starts Ray on its node; leave --cluster out"
+            f"--slurm and --cluster {options.cluster}: each job computes on its own node; give local or none"
         )
     if options.write_grid is not None:
         raise ConfigurationError("--slurm and --write_grid: that only writes a file; give one of them")

@@ -26,7 +26,7 @@ def test_options_that_begin_with_a_dash_are_the_value_of_their_flag():
     ("argv", "message"),
     [
         (["--slurm", "-p gpu", "-s"], "a node of a cluster is not yours to shut down"),
-        (["--slurm", "-p gpu", "-c", "auto"], "each job starts Ray on its node; leave --cluster out"),
+        (["--slurm", "-p gpu", "-c", "auto"], "each job computes on its own node; give local or none"),
         (["--slurm", "-p gpu", "--write_grid", "x.yaml"], "--slurm and --write_grid: that only writes a file"),
         (["--slurm_jobs", "2"], "--slurm_jobs does nothing without --slurm"),
         (["--slurm_setup", "true"], "--slurm_setup does nothing without --slurm"),

@@ -71,7 +71,9 @@ def check_address(cluster: str) -> None:
         return
     host, _, port = cluster.rpartition(":")
     if not host or not port.isdecimal():
-        raise ConfigurationError(f"--cluster {cluster}: give local, auto, or the HOST:PORT of a running Ray cluster")
+        raise ConfigurationError(
+            f"--cluster {cluster}: give local, none, auto, or the HOST:PORT of a running Ray cluster"
+        )
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:
