@@ -30,6 +30,9 @@ DEFAULTS = {
     "grid": None,
     "write_grid": None,
     "loading": None,
+    "slurm": None,
+    "slurm_jobs": 1,
+    "slurm_setup": None,
 }
 
 
