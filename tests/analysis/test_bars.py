@@ -182,4 +182,4 @@ def test_runs_with_a_text_before_the_shots_stand_apart_by_its_first_words():
     rows = [{**model("a"), **BASELINE}, {**model("a"), **GEN}, {**model("a"), **GEN, **text, "acc": 0.3}]
     figure = figures.main_bars(scored(*rows, {**model("a"), **BASELINE, **text, "acc": 0.35}))
     assert sorted(values(first_shown(figure, "bar"))) == pytest.approx([0.5, 0.6])
-    assert list(figure.layout.xaxis.ticktext) == ["a (after 'Finish the story in …')", "a (no description)"]
+    assert list(figure.layout.xaxis.ticktext) == ["a (after 'Finish the …')", "a (no description)"]

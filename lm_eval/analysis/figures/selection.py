@@ -85,7 +85,7 @@ def _is_mixed(table: pd.DataFrame, values: "pd.Series[Any]") -> "pd.Series[bool]
 
 
 def _say_description(text: str) -> str:
-    return f"after {shorten(text, 24, placeholder=' …')!r}" if text else "no description"
+    return f"after {shorten(text, 14, placeholder=' …')!r}" if text else "no description"
 
 
 def _say_variant(*parts: object) -> str:
