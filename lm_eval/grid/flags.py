@@ -67,6 +67,12 @@ class Flags:
     loading: Annotated[Text, "KEY=VALUE,…"] = None
     """How every model is loaded, KEY=value,KEY=value: revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit,
     load_in_4bit, trust_remote_code."""
+    slurm: Annotated[Text, "OPTIONS"] = None
+    """Submit this call to Slurm, with these options of sbatch, such as "--partition=gpu --gpus=4 --time=4:00:00"."""
+    slurm_jobs: Annotated[int, "N"] = 1
+    """With --slurm: how many jobs share the work, each on a node of its own or on a part of one."""
+    slurm_setup: Annotated[Text, "LINES"] = None
+    """With --slurm: lines of shell that each job begins with, such as "module load cuda"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +90,13 @@ class Flag:
     """Its single letter, where no other common flag begins with the same."""
 
 
-_RARE = {"stall_timeout"}
-"""Flags that take no letter, and none from others."""
+_WITHOUT_SHORT = ("stall_timeout", "slurm", "slurm_jobs", "slurm_setup")
+"""Flags that came when others had long had their letter."""
 
 
 def _flags() -> tuple[Flag, ...]:
     hints, helps = get_type_hints(Flags, include_extras=True), field_docs(Flags)
-    initials = [item.name[0] for item in fields(Flags) if item.name not in _RARE]
+    initials = [item.name[0] for item in fields(Flags) if item.name not in _WITHOUT_SHORT]
     return tuple(
         Flag(
             name=item.name,
@@ -98,7 +104,7 @@ def _flags() -> tuple[Flag, ...]:
             form=" ".join(getattr(hints[item.name], "__metadata__", ())),
             default=getattr(Flags, item.name),
             help=helps[item.name],
-            short=item.name[0] if item.name not in _RARE and initials.count(item.name[0]) == 1 else None,
+            short=item.name[0] if item.name not in _WITHOUT_SHORT and initials.count(item.name[0]) == 1 else None,
         )
         for item in fields(Flags)
     )

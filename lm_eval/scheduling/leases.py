@@ -98,6 +98,14 @@ class Leases:
             return {owner for owner, path in owners.items() if self._is_alive(owner, path)}
         return set(owners)
 
+    def others_live_since(self, moment: float) -> bool:
+        """Whether other drivers hold leases and each of them has shown a sign of life since a moment."""
+        try:
+            files = [self.driver_file(driver) for driver in self.others("*")]
+            return bool(files) and all(file.stat().st_mtime > moment for file in files)
+        except OSError:
+            return False
+
     def is_live(self, driver: str) -> bool:
         """Whether another driver is alive; if that can't be determined, it counts as alive."""
         with contextlib.suppress(OSError):

@@ -21,10 +21,16 @@ class Ownership:
 
     def __init__(self, order: Order, folder: ResultsFolder, heartbeat: Heartbeat) -> None:
         self._replaced = order.replaced
+        self._since = order.since
         self._folder = folder
         self._heartbeat = heartbeat
         self.leases = Leases(folder.path, heartbeat.driver)
         self._leases_fail = False
+
+    @property
+    def opened(self) -> float:
+        """The moment, by the file system's clock, from which others' results and failures count as new."""
+        return self._heartbeat.opened if self._since is None else self._since
 
     def sweep(self) -> None:
         """Remove the leases of dead drivers."""
@@ -88,7 +94,7 @@ class Ownership:
         """Whether a file was written since this driver began; one that is dated in the future was written before."""
         with contextlib.suppress(OSError):
             written = path.stat().st_mtime
-            return written > self._heartbeat.opened and written < self.leases.now() + LEASE_S
+            return written > self.opened and written < self.leases.now() + LEASE_S
         return False
 
     def is_done_by_successor(self, run: Run) -> bool:

@@ -31,6 +31,9 @@ DEFAULTS = {
     "grid": None,
     "write_grid": None,
     "loading": None,
+    "slurm": None,
+    "slurm_jobs": 1,
+    "slurm_setup": None,
 }
 
 

@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.executors.ray.addresses import check_address, owner_of
+from lm_eval.scheduling.executors.ray.local_start import local_options
 from lm_eval.scheduling.executors.ray.token import keep_token_private
 from lm_eval.scheduling.hardware import Gpu, Machine, local_machine
 
@@ -38,8 +39,7 @@ def connect(cluster: str) -> str:
     address = cluster
     if cluster == "local":
         keep_token_private()
-        machine = local_machine()
-        options |= {"include_dashboard": False, "num_gpus": len(machine.gpus), "num_cpus": machine.num_cpus}
+        options |= local_options(local_machine())
     else:  # the machines of a running cluster need not have this code
         if cluster == "auto":  # with which Ray shows the user's token, as it doesn't to an address
             address = find_running() or cluster

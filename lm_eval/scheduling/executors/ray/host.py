@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import sys
 import threading
 import time
@@ -117,6 +118,7 @@ class Host:
         except Exception as error:  # the driver raises it
             answer = Answer(error=error if isinstance(error, ConfigurationError) else _plain(error))
         self._tell(answer)
+        _stay()  # Ray installs a handler of its own
         if ask.function == "connect" and answer.error is None:
             threading.Thread(target=self._tick, name="ticks", daemon=True).start()
 
@@ -225,8 +227,15 @@ def _plain(error: Exception) -> Exception:
     return RuntimeError(f"{type(error).__name__}: {str(error).strip()}")
 
 
+def _stay() -> None:
+    """Leave interrupts to the driver, by a function: what is ignored would be ignored by Ray's processes too."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
+
+
 def main() -> None:
     """Serve the driver that has started this process."""
+    _stay()
     handle = json.loads(sys.stdin.readline())
     os.set_inheritable(handle, False)
     Host(Connection(handle)).serve()
