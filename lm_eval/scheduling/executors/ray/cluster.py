@@ -48,6 +48,8 @@ def connect(cluster: str) -> str:
     try:
         ray.init(address=cluster, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if cluster == "local":  # nothing is wrong with the call
+            raise
         raise ConfigurationError(
             f"--cluster {cluster}: no Ray cluster can be joined there ({str(error).strip()}); "
             "start one with `ray start --head`, give its address, or use local"

@@ -84,12 +84,7 @@ class RayExecutor:
         if self._link is None:
             patience_s = min(LOCAL_S, self.stall_timeout_s) if self.cluster == "local" else JOINED_S
             self._link = RayLink(self.cluster, patience_s)
-            try:
-                self._link.connect()
-            except ConfigurationError as error:
-                if self.cluster == "local":  # nothing is wrong with the call
-                    raise RayLostError(str(error)) from error
-                raise
+            self._link.connect()
             if self.cluster == "auto":
                 print_safely(f"--cluster auto: joined {self._link.joined}")
             if self.cluster == "local":

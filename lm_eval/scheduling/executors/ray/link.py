@@ -95,7 +95,10 @@ class RayLink:
             ConfigurationError: no cluster can be joined there.
             RayLostError: Ray cannot be started, or doesn't answer.
         """
-        self.joined = self.ask("connect", self.cluster, patience_s=_START_S if self.is_local else None)
+        try:
+            self.joined = self.ask("connect", self.cluster, patience_s=_START_S if self.is_local else None)
+        except RayLostError as error:
+            raise RayLostError(f"Ray could not be started here: {error}" if self.is_local else str(error)) from error
 
     def ask(self, function: str, *arguments: object, patience_s: float | None = None) -> Any:  # noqa: ANN401
         """Return what a function of `executors.ray.cluster` returns there.
