@@ -5,7 +5,6 @@ often than the faults explain; no process is left.
 """
 
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -21,10 +20,10 @@ from lm_eval.cli.prefetch import grids_of
 from lm_eval.grid.script import carry_out
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.heartbeat import read_drivers
-from tests.support.clusters import start, wait_for_worker, workers_below
+from tests.support.clusters import start, wait_for_worker
 from tests.support.fault_world import World
 from tests.support.faults import disk_of, disturb
-from tests.support.grid_runs import GRID_LIMIT, SCHEMES, Grid, begun, results_of, wait_for_results, write_grid
+from tests.support.grid_runs import GRID_LIMIT, Grid, begun, results_of, wait_for_results, write_grid
 from tests.support.grids import options
 from tests.support.waiting import PATIENCE_S, assert_all_end, wait_for
 
@@ -145,32 +144,8 @@ def test_the_first_failure_ends_a_grid_where_that_is_asked_for(grid_models, data
     assert "0 finished, 1 failed, " in printed.out
     assert "the weights cannot be loaded" in printed.err
     assert len(list((tmp_path / "results").glob("*.error.json"))) == 1
-    grid = Grid(script, data_dir, tmp_path / "results")
-    everything = grid.run()
-    assert everything.returncode == 1
-    assert everything.stdout.count("failed (") == 27
-    assert len(begun(tmp_path / "results" / "logs")) <= 3  # it is loaded once for each worker, not for each run
-    again = grid.run()
-    assert again.returncode == 1
-    assert "0 to run, 0 done, 28 failed before (--retry_failed runs them again)" in again.stdout
-
-
-def kill_workers(driver: "subprocess.Popen[str]") -> bool:
-    """Kill the workers of a driver; return whether it has ended."""
-    for worker in workers_below(driver.pid):
-        worker.kill()
-    return driver.poll() is not None
-
-
-def test_a_worker_that_dies_over_and_over_is_given_up_and_takes_no_other_run_with_it(grid_models, data_dir, tmp_path):
-    script = write_grid(tmp_path, grid_models[:1], range(1, 2), SCHEMES[:2])
-    with Grid(script, data_dir, tmp_path / "results").start() as driver:
-        wait_for(lambda: kill_workers(driver), "the driver to give up")
-        out, err = driver.communicate(timeout=PATIENCE_S)
-    assert driver.returncode == 1
-    assert out.count("failed (") == 4
-    assert err.count("died") >= 1
-    (record, *_) = (tmp_path / "results").glob("*.error.json")
-    failure = json.loads(record.read_text())["failure"]
-    assert failure["kind"] == "death"
-    assert "3 times" in failure["message"]
+    everything = options(data_dir, tmp_path / "results", limit=GRID_LIMIT)
+    assert carry_out(grids_of(script), everything, "unused", InProcessExecutor()) == 1
+    assert capsys.readouterr().out.count("failed (") == 27
+    assert carry_out(grids_of(script), everything, "unused", InProcessExecutor()) == 1
+    assert "0 to run, 0 done, 28 failed before (--retry_failed runs them again)" in capsys.readouterr().out
