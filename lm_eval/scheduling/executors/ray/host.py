@@ -58,6 +58,8 @@ class _Worker:
     files: WorkerFiles
     place: Any
     """Future of its files, with their folder on its machine."""
+    is_local: bool
+    """Whether Ray runs on this machine alone."""
     has_begun: bool = False
     log_end: int = 0
     """Bytes of its log that were read."""
@@ -126,7 +128,13 @@ class Host:
         files = WorkerFiles(command.folder, f"{self._token}-{command.worker}")
         options = {"max_restarts": 0, "scheduling_strategy": _on(command.node), **command.resources}
         actor: Any = ray.remote(RayWorker).options(**options).remote(command.execution, command.threads, files)
-        self._workers[command.worker] = _Worker(actor, command.node, files, actor.files.remote())
+        self._workers[command.worker] = _Worker(
+            actor, command.node, files, actor.files.remote(), is_local=command.folder is not None
+        )
+
+    def _is_here(self, worker: _Worker) -> bool:
+        """Whether a worker's files lie on this machine."""
+        return worker.is_local or worker.node in self._here
 
     def _wait(self, name: str, worker: _Worker, future: Any) -> None:  # noqa: ANN401
         try:
@@ -143,7 +151,7 @@ class Host:
         """Return a dead worker's host and the end of its log; None and "" if its machine doesn't answer."""
         with contextlib.suppress(RayError):
             _find(worker)
-            if worker.node in self._here:
+            if self._is_here(worker):
                 return platform.node(), worker.files.read_tail(worker.log_end)
             read = ray.remote(_read_far).options(num_cpus=0, scheduling_strategy=_on(worker.node))
             return ray.get(read.remote(worker.files, worker.log_end), timeout=_ANSWER_S)
@@ -153,11 +161,11 @@ class Host:
         """End a worker: Ray asks it to end itself, which one that stands still doesn't; its machine kills it."""
         worker = self._workers[command.worker]
         _find(worker)
-        if worker.node in self._here:
+        if self._is_here(worker):
             worker.files.end(removes=not command.keeps_log)
         with contextlib.suppress(RayError, ValueError):
             ray.kill(worker.actor)
-        if worker.node in self._here:
+        if self._is_here(worker):
             return
         end = ray.remote(_end_far).options(num_cpus=0, max_retries=0, scheduling_strategy=_on(worker.node))
         with contextlib.suppress(RayError):
@@ -175,7 +183,7 @@ class Host:
             workers = dict(self._workers)
             for one in workers.values():
                 _find(one)
-            near = {name: one.files.sign() for name, one in workers.items() if one.node in self._here}
+            near = {name: one.files.sign() for name, one in workers.items() if self._is_here(one)}
             signs = {**self._far_signs, **{name: sign for name, sign in near.items() if sign is not None}}
             alive = frozenset(node["NodeID"] for node in nodes if node["Alive"])
             begun = frozenset(name for name, one in workers.items() if one.has_begun)
@@ -191,7 +199,7 @@ class Host:
                     self._far_signs.update(ray.get(look))
         far: dict[str, dict[str, WorkerFiles]] = {}
         for name, worker in dict(self._workers).items():
-            if worker.node not in self._here | self._remote.keys():
+            if not self._is_here(worker) and worker.node not in self._remote:
                 far.setdefault(worker.node, {})[name] = worker.files
         for node, files in far.items():
             look = ray.remote(_look).options(num_cpus=0, max_retries=0, scheduling_strategy=_on(node))
