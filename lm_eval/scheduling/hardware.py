@@ -44,6 +44,8 @@ class Machine:
     """Host memory, in GiB."""
     gpus: tuple[Gpu, ...]
     """In the order in which CUDA counts them."""
+    max_workers: int | None = None
+    """Workers that it runs at the most; None where its cores, memory and GPUs alone decide."""
 
 
 def local_machine() -> Machine:
