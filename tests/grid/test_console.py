@@ -16,7 +16,9 @@ def test_of_many_runs_that_fail_of_one_cause_a_few_are_named_and_the_others_coun
     failures = [
         Outcome(config=config, failure=Failure(message=cause)) for config, cause in zip(configs, causes, strict=True)
     ]
-    lines = describe_failures(Plan(), Summary(progress=Progress(planned=8, skipped=0), failures=failures), ResultsFolder(tmp_path))
+    lines = describe_failures(
+        Plan(), Summary(progress=Progress(planned=8, skipped=0), failures=failures), ResultsFolder(tmp_path)
+    )
     named = [line for line in lines if line.startswith("failed: ")]
     assert [f"{number} shot" in line for number, line in enumerate(named[:4])] == [True] * 4
     assert named[4] == "failed: 3 more runs, of the same cause"

@@ -14,7 +14,7 @@ from tests.support.grid_runs import GRID_LIMIT, results_of
 from tests.support.slurm import Slurm, running_slurm, why_not
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,7 @@ def test_jobs_that_are_told_in_the_middle_queue_themselves_again(slurm, undistur
     results = tmp_path / "results"
     script = [sys.executable, undisturbed.script, "--data_dir", data_dir, "--limit", GRID_LIMIT]
     asked = ["--slurm", "--gpus=2 --time=10", "--slurm_jobs", "2", "--slurm_setup", "export OMP_NUM_THREADS=1"]
+    asked += ["--cluster", "none"]  # Ray would take most of the time
     told = slurm.call(*script, "--results_dir", results, *asked, SLURM_MEM_PER_NODE="7", RAY_ADDRESS="nowhere:1").stdout
     assert "submitted to Slurm: 2 jobs, 1; this terminal may be closed" in told
     undisturbed.script.touch()
