@@ -110,8 +110,7 @@ class _Job:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1):
             signal.signal(ignored, signal.SIG_IGN)
-        job_id = os.environ.get("SLURM_JOB_ID", "")
-        if (self.is_terminated or self.shift.ending == _TOLD) and job_id and is_preempted(job_id):
+        if (self.is_terminated or self.shift.ending == _TOLD) and is_preempted(self.record.job):
             self.shift.ending = _PREEMPTED
         is_cut_short = self.shift.ending in (_TOLD, _PREEMPTED) and self._is_more_left() and not self._is_cancelled
         if is_cut_short and status in (DONE, FAILED):  # failures are told by the job that ends last
@@ -125,11 +124,11 @@ class _Job:
         self._write()
         print_safely(f"{self.record.ended} the job has ended: {self.record.why}")
         if self.record.is_queued_again:
-            self._queue_again(job_id)
+            self._queue_again()
         return status
 
-    def _queue_again(self, job_id: str) -> None:
-        if refused := queue_again(job_id):
+    def _queue_again(self) -> None:
+        if refused := queue_again(self.record.job):
             self.record.is_queued_again = False
             self.record.why += f"; it could not be queued again ({refused}): submit the call again"
             self._write()

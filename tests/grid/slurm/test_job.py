@@ -110,7 +110,7 @@ def test_a_job_that_is_told_finishes_what_is_under_way_and_queues_itself_again(r
     status, record, calls = run_job(Disturbed(signal.SIGUSR1, 1), submission)
     assert (status, record["why"]) == (130, "its time is nearly up")
     assert record["is_queued_again"]
-    assert calls == ["scontrol requeue 42"]
+    assert calls == ["scontrol requeue 40_1"]
     assert 0 < len(results(tmp_path)) < 3
     assert run_job(None, submission)[0] == 0
     assert len(results(tmp_path)) == 3
@@ -143,7 +143,7 @@ def test_a_job_that_is_cancelled_after_it_was_told_is_not_queued_again(run_job, 
 def test_a_preempted_job_queues_itself_again(run_job, tmp_path):
     (tmp_path / "scontrol.out").write_text("JobId=42 JobState=RUNNING PreemptTime=2026-01-01T00:00:00 Requeue=1\n")
     status, record, calls = run_job(Disturbed(signal.SIGTERM, 1))
-    assert (status, record["why"], calls) == (130, "preempted", ["scontrol requeue 42"])
+    assert (status, record["why"], calls) == (130, "preempted", ["scontrol requeue 40_1"])
 
 
 def test_a_job_of_other_code_says_so_and_ends(run_job, monkeypatch):
