@@ -111,7 +111,9 @@ def queue_again(job: str) -> str:
     ended = _call(["scontrol", "requeue", job], dict(os.environ))
     if ended is None:
         return "Slurm does not answer"
-    return "" if ended.returncode == 0 else " ".join((ended.stderr or ended.stdout).split()) or "no reason given"
+    said = " ".join((ended.stderr or ended.stdout).split())
+    is_queued = ended.returncode == 0 or "pending" in said  # where Slurm has done it itself, for a preferred job
+    return "" if is_queued else said or "no reason given"
 
 
 def is_preempted(job: str) -> bool:

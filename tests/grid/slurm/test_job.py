@@ -146,6 +146,21 @@ def test_a_preempted_job_queues_itself_again(run_job, tmp_path):
     assert (status, record["why"], calls) == (130, "preempted", ["scontrol requeue 40_1"])
 
 
+def test_a_job_that_slurm_has_queued_again_itself_says_so(run_job, programs, tmp_path):
+    with (programs / "scontrol").open("a") as program:
+        program.write('[ "$1" = requeue ] && echo "Job is pending execution for job 42" >&2 && exit 1\ntrue\n')
+    _, record, _ = run_job(Disturbed(signal.SIGUSR1, 1))
+    assert (record["why"], record["is_queued_again"]) == ("its time is nearly up", True)
+
+
+def test_a_job_that_may_not_be_queued_again_says_so(run_job, programs, tmp_path):
+    with (programs / "scontrol").open("a") as program:
+        program.write('[ "$1" = requeue ] && echo "Access/permission denied" >&2 && exit 1\ntrue\n')
+    _, record, _ = run_job(Disturbed(signal.SIGUSR1, 1))
+    assert not record["is_queued_again"]
+    assert "it could not be queued again (Access/permission denied): submit the call again" in record["why"]
+
+
 def test_a_job_of_other_code_says_so_and_ends(run_job, monkeypatch):
     submission = run_job.submit()
     monkeypatch.setattr("lm_eval.grid.slurm.submission.code_digest", lambda: "another")
