@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -41,6 +41,15 @@ _ENDS = {
 """Why a job ended, by its exit status, where nothing else is known."""
 
 
+_INTERRUPTING = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+
+
+def _stop_listening() -> None:
+    """Ignore all further signals: the end must not be interrupted."""
+    for number in (*_INTERRUPTING, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 @dataclass
 class _Job:
     """A job as it goes on."""
@@ -60,12 +69,14 @@ class _Job:
     def run(self) -> int:
         """Do the job's work; return its exit status."""
         status: int | None = None
-        with self._listening():
-            self._write()
-            try:
-                status = exit_status(self._work, interrupted=lambda: f"the job ends: {self._why(INTERRUPTED)}")
-            finally:
-                status = self._end(status)
+        signal.signal(signal.SIGUSR1, self._tell)
+        for number in _INTERRUPTING:
+            signal.signal(number, self._interrupt)
+        self._write()
+        try:
+            status = exit_status(self._work, interrupted=lambda: f"the job ends: {self._why(INTERRUPTED)}")
+        finally:
+            status = self._end(status)
         return FAILED if status is None else status
 
     def _work(self) -> int:
@@ -83,13 +94,6 @@ class _Job:
             self._refusal = first_line(error)
             raise
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        signal.signal(signal.SIGUSR1, self._tell)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-            signal.signal(number, self._interrupt)
-        yield
-
     def _tell(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if not self.shift.ending:
             self.shift.ending = _TOLD
@@ -100,16 +104,14 @@ class _Job:
                 os.write(sys.stderr.fileno(), text.encode())  # whatever was being printed when the signal came
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1):
-            signal.signal(ignored, signal.SIG_IGN)
+        _stop_listening()
         self.is_terminated = number != signal.SIGALRM
         raise KeyboardInterrupt
 
     def _end(self, status: int | None) -> int | None:
         """Record how the job ended, and queue it again where it is to go on; return its exit status."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1):
-            signal.signal(ignored, signal.SIG_IGN)
+        _stop_listening()
         if (self.is_terminated or self.shift.ending == _TOLD) and is_preempted(self.record.job):
             self.shift.ending = _PREEMPTED
         is_cut_short = self.shift.ending in (_TOLD, _PREEMPTED) and self._is_more_left() and not self._is_cancelled
