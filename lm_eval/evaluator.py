@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.common.text import read_pairs
-from lm_eval.config.run_config import MODEL_KIND_ALIASES, RunConfig
+from lm_eval.config.run_config import MODEL_KIND_ALIASES, SEED, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.contexts.document_texts import with_texts
 from lm_eval.errors import ConfigurationError
@@ -42,6 +42,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
     batch_size: str | int | None = None,
     device: str | None = None,
     limit: str | int | None = None,
+    seed: int = SEED,
     log_samples: bool = False,
     log_texts: bool = False,
     verify: int = 0,
@@ -65,6 +66,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
         batch_size: rows a batch; None or auto leaves it to a budget of tokens.
         device: where the model goes; None takes a GPU where there is one. A loaded one stays where it is.
         limit: N documents, or START:END; None takes all.
+        seed: decides the order of the documents and their shots.
         log_samples: whether the scores of every document are returned too.
         log_texts: whether its context segments and choices are returned with them.
         verify: how many of the first documents are scored again, one by one in the plain way, and compared.
@@ -106,6 +108,7 @@ def simple_evaluate(  # noqa: PLR0913  (a flag of the command line is a paramete
             num_fewshot=num_fewshot,
             limit=limit,
             description=descriptions.get(name, ""),
+            seed=seed,
         )
         for name in names
     ]

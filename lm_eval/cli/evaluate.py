@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.text import did_you_mean
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_batch_size(parser)
     add_device(parser)
     parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
+    add_seed(parser)
     _add_outputs(parser)
     parser.add_argument(
         "--verify",
@@ -196,6 +197,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         device=args.device,
         limit=args.limit,
+        seed=args.seed,
         log_samples=args.log_samples,
         log_texts=args.log_texts,
         verify=args.verify,

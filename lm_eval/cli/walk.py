@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
 
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--task_args", default="", metavar="KEY=VALUE,…", help="encoding scheme and data folder")
     parser.add_argument("--num_fewshot", type=int, default=0, metavar="N", help="shots in the context (default 0)")
     parser.add_argument("--limit", metavar="N|START:END", help="documents whose mean counts (default: the first 200)")
+    add_seed(parser)
     parser.add_argument("--layers", default="all", help="all, 'every N', or a list such as E,0,6,12 (default all)")
     add_batch_size(parser)
     add_device(parser)
@@ -62,6 +63,7 @@ def _walk(args: argparse.Namespace) -> int:
         task_args=args.task_args,
         num_fewshot=args.num_fewshot,
         **({} if args.limit is None else {"limit": args.limit}),
+        seed=args.seed,
         layers=args.layers,
         batch_size=args.batch_size,
         device=args.device,

@@ -68,6 +68,17 @@ def add_batch_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", metavar="N", help="rows a batch (default: a budget of tokens)")
 
 
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for the order of documents and shots."""
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=42,
+        metavar="N",
+        help="decides the order of the documents and their shots (default 42)",
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add the flag for where a model computes."""
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU where there is one)")

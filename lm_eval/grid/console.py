@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from lm_eval.common.console import fit, is_terminal, line_width
+from lm_eval.common.text import count_of
 from lm_eval.config.run_config import describe
 from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.plan import Plan, plan_remarks
@@ -74,7 +75,7 @@ def describe_unwritten(summary: Summary, folder: ResultsFolder) -> list[str]:
     rescue, rescued = summary.rescued_to, summary.num_rescued
     which = "they are" if rescued == len(summary.unwritten) else f"{rescued} of them are"
     return [
-        f"NOT WRITTEN to {folder.path}: {len(summary.unwritten)} results",
+        f"NOT WRITTEN to {folder.path}: {count_of(len(summary.unwritten), 'result')}",
         *(f"  {describe(outcome.config)}" for outcome in summary.unwritten),
         "  they are lost" if rescue is None else f"  {which} in {rescue}; move its files there once there is room",
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_args, get_type_hints
 
 from lm_eval.common.field_docs import field_docs
-from lm_eval.config.run_config import DTYPES
+from lm_eval.config.run_config import DTYPES, SEED
 
 # The annotation shows how a value is written; a switch has none.
 Text = str | None
@@ -34,6 +34,8 @@ class Flags:
     'smollm2' for a real one that `make real` fetches."""
     limit: Annotated[Text, "N|START:END"] = None
     """Documents to score, in their shuffled order: N for the first N, or START:END."""
+    seed: Annotated[int, "N"] = SEED
+    """Decides the order of the documents and their shots; baselines belong to runs of the same seed."""
     data_dir: Folder = None
     """Folder that holds DATASET/SPLIT.jsonl (or .parquet, or a saved dataset), in place of the hub."""
     results_dir: Folder = None

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from lm_eval.common.console import print_safely
 from lm_eval.common.text import describe_seconds
+from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.grid.console import describe_failures, describe_unwritten
 from lm_eval.grid.grid import Grid
@@ -41,6 +42,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     *,
     results_dir: str | Path,
     limit: str | int | None = None,
+    seed: int = SEED,
     data_dir: str | Path | None = None,
     include_path: str | Path | None = None,
     dtype: str | None = None,
@@ -60,6 +62,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         grid: one grid, or several that are run as one.
         results_dir: folder for the result files, which `lm_eval.analysis` and the grid scripts read too.
         limit: documents to score: N for the first N, or `START:END`.
+        seed: decides the order of the documents and their shots.
         data_dir: folder that holds the data in place of the hub; for the demo models the demo data by default.
         include_path: folder with task files.
         dtype: float32, bfloat16 or float16; None takes what the hardware computes natively.
@@ -85,6 +88,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     options = Options(
         results_dir=str(results_dir),
         limit=None if limit is None else str(limit),
+        seed=seed,
         data_dir=_as_text(data_dir),
         include_path=_as_text(include_path),
         dtype=dtype,

@@ -58,8 +58,9 @@ def _check_type(flag: Flag, value: object) -> None:
         raise ConfigurationError(
             f"--{flag.name} is a switch: leave its value out, or give True or False, got {value!r}"
         )
-    if flag.value_type is int and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"--{flag.name} must be a whole number of at least 1, got {value!r}")
+    least = 0 if flag.name == "seed" else 1
+    if flag.value_type is int and (type(value) is not int or value < least):
+        raise ConfigurationError(f"--{flag.name} must be a whole number of at least {least}, got {value!r}")
     if flag.value_type is str and not isinstance(value, str) and value is not flag.default:
         raise ConfigurationError(f"--{flag.name} must be a text, got {value!r}")
 

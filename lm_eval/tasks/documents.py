@@ -14,12 +14,10 @@ from typing import NamedTuple
 
 from lm_eval.common.file_state import FileState
 from lm_eval.config.limit import Limit
-from lm_eval.config.run_config import NO_CONTEXT, RunConfig
+from lm_eval.config.run_config import NO_CONTEXT, SEED, RunConfig
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Dataset, Example, Examples, LazyExamples
 from lm_eval.tasks.rows import LocalSplit, read_hub
-
-SEED = 42
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +134,12 @@ def count_documents(dataset: Dataset, data_dir: str | None, limit: Limit) -> int
 
 
 def select_documents(
-    dataset: Dataset, data_dir: str | None, num_fewshot: int, limit: Limit, contents: Contents | None = None
+    dataset: Dataset,
+    data_dir: str | None,
+    num_fewshot: int,
+    limit: Limit,
+    contents: Contents | None = None,
+    seed: int = SEED,
 ) -> list[Document]:
     """Return the documents of a run, in order, each with its shots.
 
@@ -149,6 +152,7 @@ def select_documents(
         num_fewshot: shots a document.
         limit: the slice of documents.
         contents: the splits, where they were read already.
+        seed: of the random generator.
 
     Raises:
         DataError: the data cannot be read.
@@ -156,7 +160,7 @@ def select_documents(
     """
     contents = contents or read_contents(dataset, num_fewshot, data_dir)
     evaluation = contents[dataset.evaluation_split].examples
-    rnd = random.Random(SEED)  # noqa: S311
+    rnd = random.Random(seed)  # noqa: S311
     order = list(range(len(evaluation)))
     rnd.shuffle(order)
     doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
@@ -169,7 +173,7 @@ def select_documents(
 
     def shots_of(doc_id: int, example: Example) -> tuple[Example, ...]:
         if drawn:
-            return _choose_shots(example, pool, drawn[doc_id], num_fewshot)
+            return _choose_shots(example, pool, drawn[doc_id], num_fewshot, seed)
         return tuple(itertools.islice((row for row in pool if row != example), num_fewshot))
 
     chosen = ((doc_id, evaluation[order[doc_id]]) for doc_id in doc_ids)
@@ -211,8 +215,11 @@ def documents_of(form: RunConfig, dataset: Dataset, contents: Contents | None = 
         dataset: its task's.
         contents: the splits, where they were read already.
     """
-    documents = select_documents(dataset, form.data_dir, form.num_fewshot, form.limit, contents)
+    documents = select_documents(dataset, form.data_dir, form.num_fewshot, form.limit, contents, form.seed)
     check_differ(documents, form.encoding_scheme)
+    if dataset.try_scoring is not None:
+        for document in documents:
+            dataset.try_scoring(document.example)
     return documents
 
 
@@ -230,7 +237,9 @@ def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
         )
 
 
-def _choose_shots(example: Example, pool: Examples, drawn: Sequence[int], num_fewshot: int) -> tuple[Example, ...]:
+def _choose_shots(
+    example: Example, pool: Examples, drawn: Sequence[int], num_fewshot: int, seed: int
+) -> tuple[Example, ...]:
     """Return the shots of one document, which is never among them.
 
     Args:
@@ -238,6 +247,7 @@ def _choose_shots(example: Example, pool: Examples, drawn: Sequence[int], num_fe
         pool: the rows that shots were drawn from.
         drawn: their places; one more than is wanted where the pool holds the document, so that it can be dropped.
         num_fewshot: shots wanted.
+        seed: of the generator that drew them.
     """
     shots = [index for index in drawn if pool[index] != example][:num_fewshot]
     if len(shots) < num_fewshot:
@@ -247,6 +257,6 @@ def _choose_shots(example: Example, pool: Examples, drawn: Sequence[int], num_fe
                 f"num_fewshot={num_fewshot}: only {len(unused) + len(shots)} rows differ from {example.source}"
             )
         # a separate generator: later documents' shots must not depend on this draw
-        separate = random.Random(f"{SEED} {shots} {example.question}")  # noqa: S311
+        separate = random.Random(f"{seed} {shots} {example.question}")  # noqa: S311
         shots += separate.sample(unused, num_fewshot - len(shots))
     return tuple(pool[index] for index in shots)

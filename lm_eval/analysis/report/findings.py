@@ -9,6 +9,7 @@ import pandas as pd
 
 from lm_eval.analysis.findings import count_tried
 from lm_eval.analysis.scores import ABOVE, BELOW, INTERVAL, NOT_TOLD, is_baseline, is_main
+from lm_eval.common.text import count_of
 
 _TESTS = {"dist_gen": "Test 1 (generation)", "dist_sim": "Test 2 (similarity)"}
 _SCORE = "chance_corrected"
@@ -22,7 +23,7 @@ _MOST_NAMED = 2
 def say_title(table: pd.DataFrame) -> str:
     """Return what was run: models, datasets, tests and shots."""
     models = list(dict.fromkeys(table["model"]))
-    who = join_words(models) if len(models) <= _MOST_NAMED else f"{len(models)} models"
+    who = join_words(models) if len(models) <= _MOST_NAMED else count_of(len(models), "model")
     datasets = sorted(set(table["dataset"]))
     where = join_words(datasets) if len(datasets) <= _MOST_NAMED else f"{len(datasets)} datasets"
     tested = table[~is_baseline(table) & (table["encoding_scheme"] != _CONTROL)]

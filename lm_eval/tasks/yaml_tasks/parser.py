@@ -54,9 +54,7 @@ class Function:
         except Exception as error:  # whatever the user's file raises
             remedy = "correct it"
             if isinstance(error, ModuleNotFoundError):
-                remedy = f"install {error.name}"
-                if str(error.name).startswith("lm_eval"):
-                    remedy = "it takes functions from the upstream harness itself; copy them into the file"
+                remedy = _say_what_installs(str(error.name))
             raise ConfigurationError(
                 f"{where}: {self.module_file} cannot be imported ({type(error).__name__}: {error}); {remedy}"
             ) from error
@@ -74,6 +72,22 @@ class Function:
         for file in sorted(self.module_file.parent.glob("*.py")):
             total.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
         return f"{self.name} {total.hexdigest()}"
+
+
+_PACKAGES = {
+    "PIL": "pillow", "absl": "absl-py", "bs4": "beautifulsoup4", "cv2": "opencv-python", "dateutil": "python-dateutil",
+    "iso639": "python-iso639", "pkg_resources": "'setuptools<81'", "rouge_score": "rouge-score",
+    "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml",
+}  # fmt: skip
+"""What installs a module of another name."""
+
+
+def _say_what_installs(module: str) -> str:
+    """Return the remedy for a module that isn't there."""
+    top = module.partition(".")[0]
+    if top == "lm_eval":
+        return "it takes functions from the upstream harness itself; copy them into the file"
+    return f"install it: python -m pip install {_PACKAGES.get(top, top.replace('_', '-'))}"
 
 
 def _import(path: Path) -> ModuleType:
