@@ -4,13 +4,19 @@ What a task wants of a row is learnt from its own errors: a field that is missin
 fit, the next kind of value is tried. Knows nothing of models.
 """
 
-import itertools
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jinja2
+import jinja2.meta
+import jinja2.nodes
+
 from lm_eval.errors import ConfigurationError
-from lm_eval.tasks.base import Dataset, Task
+from lm_eval.tasks.base import Dataset
+from lm_eval.tasks.yaml_tasks.build import make_tasks
+from lm_eval.tasks.yaml_tasks.parser import TaskFile
 
 _NOUNS = (
     "river",
@@ -27,8 +33,8 @@ _NOUNS = (
     "ship",
 )
 _CHOICES = 4
-ATTEMPTS = 3000
-"""How many rows are tried for a task."""
+ATTEMPTS, SECONDS = 3000, 5.0
+"""How many rows are tried for a task, and how long."""
 
 Kind = Callable[[int], Any]
 """A value of a field by the number of the row; all rows have the same kinds, so that they make one table."""
@@ -91,43 +97,85 @@ def kinds_for(field: str) -> list[str]:
     return list(dict.fromkeys((*likely, *_KINDS)))
 
 
-def find_rows(task: Task, count: int = 3) -> list[dict[str, Any]] | None:
+def find_rows(file: TaskFile, count: int = 3) -> list[dict[str, Any]] | None:
     """Return rows that a task can read and score, or None where none were found.
 
     Args:
-        task: the task.
+        file: the task's file.
         count: how many rows.
     """
+    search = _Search(make_tasks(file)["standard"].dataset, count, fields_by_key(file))
     try:
-        return _Search(task.dataset, count).find({})
+        return search.find()
     except _NoRowsError:
         return None
 
 
 Fields = dict[str, str]
 """A kind of value for each field; `a.b` is a field within `a`, `a[].b` one within each of the list `a`."""
+_KEYS = ("description", "doc_to_text", "gen_prefix", "doc_to_target", "doc_to_choice")
+"""In the order in which a row is read."""
+
+
+def fields_by_key(file: TaskFile) -> dict[str, list[str]]:
+    """Return the fields that each template names, nested ones too."""
+    named = {}
+    for key in _KEYS:
+        written = file.keys.get(key)
+        named[key] = _fields_of(written) if isinstance(written, str) else []
+    return named
+
+
+def _fields_of(template: str) -> list[str]:
+    if re.fullmatch(r"[A-Za-z_]\w*", template):
+        return [template]
+    tree = jinja2.Environment().parse(template)  # noqa: S701  (nothing is rendered)
+    tops = jinja2.meta.find_undeclared_variables(tree)
+    nested: dict[str, list[str]] = {}
+    for node in tree.find_all((jinja2.nodes.Getattr, jinja2.nodes.Getitem)):
+        name = node.attr if isinstance(node, jinja2.nodes.Getattr) else getattr(node.arg, "value", None)
+        is_field = isinstance(name, str) and not any(hasattr(kind, name) for kind in (str, list, dict))
+        if is_field and isinstance(node.node, jinja2.nodes.Name) and node.node.name in tops:
+            nested.setdefault(node.node.name, []).append(f"{node.node.name}.{name}")
+    return [path for top in sorted(tops) for path in dict.fromkeys(nested.get(top, [top]))]
 
 
 class _Search:
     """Tries kinds of values for the fields known so far, and goes on with more fields where one is missing."""
 
-    def __init__(self, dataset: Dataset, count: int) -> None:
+    def __init__(self, dataset: Dataset, count: int, by_key: Mapping[str, list[str]]) -> None:
         self._dataset = dataset
         self._count = count
+        self._by_key = by_key
         self._left = ATTEMPTS
+        self._until = time.monotonic() + SECONDS
 
-    def find(self, fields: Fields) -> list[dict[str, Any]]:
-        """Return rows with these fields and those that are found to be missing."""
-        known = tuple(fields)
-        for kinds in _combinations([kinds_for(field) for field in known]):
-            chosen = dict(zip(known, kinds, strict=True))
-            problem = self._try(chosen)
-            if problem is None:
-                return self._make(chosen)
+    def find(self) -> list[dict[str, Any]]:
+        """Return rows with the fields that templates name and those that are found to be missing."""
+        fields = {field: kinds_for(field)[0] for of_key in self._by_key.values() for field in of_key}
+        problem = self._try(fields)
+        while problem is not None:
             missing = _missing_field(problem)
-            if missing is not None and (more := self._with_missing(chosen, missing)) is not None:
-                return self.find(more)
+            more = None if missing is None else self._with_missing(fields, missing)
+            fields = more or self._vary(fields, problem)
+            problem = self._try(fields)
+        return self._make(fields)
+
+    def _vary(self, fields: Fields, problem: str) -> Fields:
+        """Return the fields with other kinds of those that a problem is with, so that it is gone."""
+        varied = [field for field in self._concerned(problem) if field in fields] or list(fields)
+        for kinds in _combinations([kinds_for(field) for field in varied]):
+            changed = {**fields, **dict(zip(varied, kinds, strict=True))}
+            found = self._try(changed)
+            if found is None or _place_of(found) > _place_of(problem) or _is_new(found, problem, fields):
+                return changed
         raise _NoRowsError
+
+    def _concerned(self, problem: str) -> list[str]:
+        """Return the fields that may have to do with a problem, by the key that it names."""
+        key = _key_of(problem)
+        keys = ("doc_to_target", "doc_to_choice") if key in ("doc_to_target", "doc_to_choice") else (key,)
+        return list(dict.fromkeys(field for one in keys for field in self._by_key.get(one or "", [])))
 
     def _with_missing(self, fields: Fields, missing: str) -> Fields | None:
         """Return the fields with the missing one at the place where it helps, or None where it helps nowhere."""
@@ -164,7 +212,7 @@ class _Search:
     def _try(self, fields: Fields) -> str | None:
         """Return what is wrong with rows of such fields, or None."""
         self._left -= 1
-        if self._left < 0:
+        if self._left < 0 or time.monotonic() > self._until:
             raise _NoRowsError
         rows = self._make(fields)
         try:
@@ -175,6 +223,25 @@ class _Search:
         except ConfigurationError as error:
             return str(error)
         return None if examples else "no rows are left"
+
+
+def _key_of(problem: str) -> str | None:
+    found = re.search(r": (\w+) of /", problem)
+    return None if found is None else found[1]
+
+
+def _place_of(problem: str) -> int:
+    """Return how far the reading of a row came: choices are wanted before it is told which of them are right."""
+    key = _key_of(problem)
+    if key == "doc_to_target" and "must" in problem:
+        return len(_KEYS)
+    return _KEYS.index(key) if key in _KEYS else len(_KEYS) + 1
+
+
+def _is_new(found: str, problem: str, fields: Fields) -> bool:
+    """Whether another field is missing now, which is one step further."""
+    missing = _missing_field(found)
+    return missing is not None and missing != _missing_field(problem) and missing not in fields
 
 
 def _fits(field: str, path: str) -> bool:
@@ -209,9 +276,8 @@ def _missing_field(problem: str) -> str | None:
     return None if found is None else next(name for name in found.groups() if name)
 
 
-def splits_of(dataset: Dataset) -> list[str]:
-    """Return the splits that a task's rows are written as, without Hugging Face's slices of them."""
-    names = itertools.chain(
-        (dataset.evaluation_split, dataset.training_split or "train"), ("train", "validation", "test")
-    )
-    return list(dict.fromkeys(name.partition("[")[0] for name in names))
+def splits_of(file: TaskFile) -> list[str]:
+    """Return the splits that a task's rows are written as, without slices of them such as `train[:10]`."""
+    shots = (file.keys.get("fewshot_config") or {}).get("split")
+    named = [file.keys.get(f"{name}_split") for name in ("training", "validation", "test", "fewshot")]
+    return list(dict.fromkeys(str(name).partition("[")[0] for name in (*named, shots) if name))

@@ -23,6 +23,7 @@ from lm_eval.config.run_config import (
 )
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
+from lm_eval.results.request import Request
 from lm_eval.tasks.base import FORM_OF_MODEL
 from lm_eval.tasks.registry import TASKS
 
@@ -186,9 +187,7 @@ def _describe_kept(args: argparse.Namespace) -> str:
 def _evaluate(args: argparse.Namespace) -> int:
     _check_outputs(args)
     descriptions = _read_descriptions(args.description_dict_path)
-    from lm_eval.evaluator import simple_evaluate  # noqa: PLC0415  (seconds to import)
-
-    result = simple_evaluate(
+    request = Request.parse(
         model=args.model,
         model_args=args.model_args,
         tasks=args.tasks,
@@ -203,10 +202,11 @@ def _evaluate(args: argparse.Namespace) -> int:
         verify=args.verify,
         include_path=args.include_path,
         description_dict=descriptions,
-        show_progress=True,
-        on_result=_writer(args),
-        results_dir=args.output_dir,
     )
+    runs = request.resolve()  # a wrong call ends here, before torch is imported
+    from lm_eval.evaluator import evaluate_request  # noqa: PLC0415  (seconds to import)
+
+    result = evaluate_request(request, runs, on_result=_writer(args), results_dir=args.output_dir, show_progress=True)
     for group, metrics in result.get("groups", {}).items():
         for name, value in metrics.items():
             print(f"{group:15} {name:10} {value:.4f} over its documents")
