@@ -132,7 +132,7 @@ def _fields_of(template: str) -> list[str]:
     tree = jinja2.Environment().parse(template)  # noqa: S701  (nothing is rendered)
     tops = jinja2.meta.find_undeclared_variables(tree)
     nested: dict[str, list[str]] = {}
-    for node in tree.find_all((jinja2.nodes.Getattr, jinja2.nodes.Getitem)):
+    for node in [*tree.find_all(jinja2.nodes.Getattr), *tree.find_all(jinja2.nodes.Getitem)]:
         name = node.attr if isinstance(node, jinja2.nodes.Getattr) else getattr(node.arg, "value", None)
         is_field = isinstance(name, str) and not any(hasattr(kind, name) for kind in (str, list, dict))
         if is_field and isinstance(node.node, jinja2.nodes.Name) and node.node.name in tops:

@@ -1,6 +1,7 @@
 """`python -m lm_eval`: evaluate one model on one or more tasks; print a table and write a result file."""
 
 import argparse
+import importlib
 import json
 import logging
 import sys
@@ -8,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser, program
 from lm_eval.common.command import DONE, exit_status
-from lm_eval.common.text import did_you_mean
+from lm_eval.common.text import did_you_mean, say_cut
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import (
     ENCODING_SCHEMES,
@@ -38,10 +39,16 @@ def _task_list() -> str:
 
 
 _KINDS = ", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES))
+SUBCOMMANDS = {
+    "ls": "what there is to choose from: tasks, schemes, aggregations, families, …",
+    "show": "a document as a model gets it",
+    "encode": "the vectors of any texts",
+    "walk": "one context's way through the layers, as a page",
+}
+"""Further commands of the same name, each a module of its own."""
 _EPILOG = f"""
-python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
-python -m lm_eval show --task … --doc N shows a document as a model gets it (show --help)
-python -m lm_eval walk --task … --doc N … draws one context's way through the layers (walk --help)
+other commands, each with its own --help:
+{chr(10).join(f"  {program()} {name:7} {text}" for name, text in SUBCOMMANDS.items())}
 
 settings in --model_args:
   the model               pretrained, revision, dtype, device_map, {", ".join(CHECKPOINT_KEYS)}
@@ -56,7 +63,7 @@ exit status: 0 done, 1 the run failed, 2 the call was wrong and nothing ran, 130
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the flags of one run; the table in the docs is made from it."""
-    parser = make_parser("Evaluate one model on one or more tasks.", _EPILOG, prog="python -m lm_eval")
+    parser = make_parser("Evaluate one model on one or more tasks.", _EPILOG, prog=program())
     parser.add_argument("--model", required=True, help=f"what is computed: {_KINDS}")
     add_model_args(parser)
     parser.add_argument("--tasks", required=True, metavar="TASK,…", help="built-in tasks, or those of --include_path")
@@ -160,6 +167,9 @@ def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], N
     def write(config: RunConfig, result: dict[str, Any]) -> None:
         finished.append(result)
         _print_table(result)
+        run = result["run"][config.task]
+        if run["num_documents_resumed"] and (cut := run["num_truncated_segments"]):  # this call saw some of them alone
+            print(f"{config.task:15} in all, {say_cut(cut, 'the model takes')}", file=sys.stderr)
         if "verification" in result:
             print(Verification(**result["verification"][config.task]))
         if args.output_path is not None:
@@ -216,18 +226,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["encode"]:
-        from lm_eval.cli import encode as encode_command  # noqa: PLC0415
-
-        return encode_command.main(argv[1:])
-    if argv[:1] == ["show"]:
-        from lm_eval.cli import show as show_command  # noqa: PLC0415
-
-        return show_command.main(argv[1:])
-    if argv[:1] == ["walk"]:
-        from lm_eval.cli import walk as walk_command  # noqa: PLC0415
-
-        return walk_command.main(argv[1:])
+    if argv and argv[0] in SUBCOMMANDS:
+        subcommand = importlib.import_module(f"lm_eval.cli.{argv[0]}")  # which imports what it needs
+        return int(subcommand.main(argv[1:]))
     parser = build_parser()
     args, unknown = parser.parse_known_args(argv)
     if unknown:

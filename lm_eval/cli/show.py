@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lm_eval.common.arguments import add_seed, make_parser
+from lm_eval.common.arguments import add_seed, make_parser, program
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.console import line_width
-from lm_eval.common.text import read_pairs
+from lm_eval.common.text import count_of, read_pairs
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import MODEL_KEYS, SEGMENTING_SCHEMES, RunConfig
 from lm_eval.config.settings import SETTING_NAMES
@@ -38,7 +38,7 @@ _MARGIN = 8
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = make_parser("Show a document as a model gets it.", _EPILOG, prog="python -m lm_eval show")
+    parser = make_parser("Show a document as a model gets it.", _EPILOG, prog=f"{program()} show")
     parser.add_argument("--task", required=True, help="a task's name, such as hellaswag_dg")
     parser.add_argument("--doc", type=int, default=0, metavar="N", help="its place in the shuffled order (default 0)")
     parser.add_argument("--num_fewshot", type=int, default=0, metavar="N", help="shots in the context (default 0)")

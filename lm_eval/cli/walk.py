@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser, program
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
 
@@ -20,9 +20,7 @@ exit status: 0 done, 1 a document cannot be encoded, 2 the call was wrong and no
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the flags; the table in the docs is made from it."""
-    parser = make_parser(
-        "Write a page of one context's way through the layers.", _EPILOG, prog="python -m lm_eval walk"
-    )
+    parser = make_parser("Write a page of one context's way through the layers.", _EPILOG, prog=f"{program()} walk")
     parser.add_argument("--task", required=True, help="in its similarity form: hellaswag_d, …")
     parser.add_argument("--doc", required=True, type=int, metavar="N", help="the document, from 0 in shuffled order")
     add_model_args(parser)

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 from typing import NoReturn
 
 from lm_eval.common.text import did_you_mean
@@ -54,6 +55,11 @@ class Parser(argparse.ArgumentParser):
 def make_parser(description: str, epilog: str, prog: str | None = None) -> argparse.ArgumentParser:
     """Return a parser that keeps line breaks in its help and accepts no abbreviated flags."""
     return Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Formatter, allow_abbrev=False)
+
+
+def program() -> str:
+    """Return how the command of one run was called: `lm_eval` or `python -m lm_eval`."""
+    return "lm_eval" if Path(sys.argv[0]).stem == "lm_eval" else "python -m lm_eval"
 
 
 def add_model_args(parser: argparse.ArgumentParser) -> None:

@@ -112,6 +112,12 @@ def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def say_cut(number: int, longer_than: str) -> str:
+    """Return that so many segments were cut."""
+    verb = "was" if number == 1 else "were"
+    return f"{count_of(number, 'segment')} {verb} longer than {longer_than} and {verb} cut from the left"
+
+
 def describe_seconds(seconds: float) -> str:
     """Format a duration in one or two units, such as 3 min 20 s."""
     whole = round(seconds)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from lm_eval.common.console import fit, is_terminal, line_width
-from lm_eval.common.text import count_of
+from lm_eval.common.text import count_of, say_cut
 from lm_eval.config.run_config import describe
 from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.plan import Plan, plan_remarks
@@ -32,6 +32,26 @@ def print_results(plan: Plan, runs: Sequence[Run], folder: ResultsFolder) -> Non
     if results and (sys.stdout.isatty() or not plan.to_run or plan.done):
         print(format_results(results, width=line_width()))
         print(say_documents(results))
+
+
+def print_cuts(runs: Sequence[Run], folder: ResultsFolder) -> None:
+    """Print on standard error, for each model, in how many runs segments were cut, and how many at the most."""
+    for line in describe_cuts(runs, folder):
+        print(fit(line, sys.stderr), file=sys.stderr)
+
+
+def describe_cuts(runs: Sequence[Run], folder: ResultsFolder) -> list[str]:
+    """Return a line for each model of whose results some state that segments were cut."""
+    numbers: dict[str, list[int]] = {}
+    for run in runs:
+        if (stored := folder.find(run)) is not None:
+            numbers.setdefault(run.config.model_name, []).append(stored.record.num_truncated_segments or 0)
+    return [
+        f"warning: {name}: in {sum(map(bool, cut))} of {count_of(len(cut), 'run')}, up to "
+        f"{say_cut(max(cut), 'the model takes')}"
+        for name, cut in numbers.items()
+        if any(cut)
+    ]
 
 
 def print_failures(lines: Sequence[str]) -> None:

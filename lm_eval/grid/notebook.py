@@ -12,7 +12,7 @@ from lm_eval.common.console import print_safely
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError, RunError
-from lm_eval.grid.console import describe_failures, describe_unwritten
+from lm_eval.grid.console import describe_cuts, describe_failures, describe_unwritten
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.job import Job, prepare
 from lm_eval.grid.options import Options
@@ -111,6 +111,8 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         summary = _compute(job, chosen, fail_fast=fail_fast, show_progress=show_progress)
     finally:
         chosen.close()
+    for line in describe_cuts(job.checked.runs, job.folder) if show_progress else []:
+        print_safely(line)
     results = _table(job)
     if failures := describe_failures(job.plan, summary, job.folder):
         raise FailedRunsError("\n".join(failures), results)

@@ -22,6 +22,7 @@ from lm_eval.grid.console import (
     describe_failures,
     describe_unwritten,
     print_counts,
+    print_cuts,
     print_failures,
     print_plan,
     print_results,
@@ -138,6 +139,7 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
         if summary.stopped:
             print_counts(summary)
         print_results(plan, job.checked.runs, folder)
+        print_cuts(job.checked.runs, folder)
         print_failures(failures)
         print("".join(f"{line}\n" for line in next_steps(job.checked.runs, folder, options)), end="")
         return 1 if failures else 0

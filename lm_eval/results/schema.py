@@ -115,6 +115,7 @@ class RunRecord(FileModel):
     num_layers: IntegerIfStated = None
     """Blocks that a segment runs through."""
     num_documents: IntegerIfStated = None
+    num_truncated_segments: IntegerIfStated = None
     vectors_per_context: Annotated[float | None, AS_STATED] = None
     tokens_per_vector: Annotated[float | None, AS_STATED] = None
     seconds: Annotated[float | None, AS_STATED] = None

@@ -199,8 +199,8 @@ class Tally:
         self._process = own.process_results
         self._columns = [
             _Column(
-                metric=METRICS[name] if own.process_results is None else Metric(name, lambda document: None),  # noqa: ARG005
-                is_made=own.process_results is not None,
+                metric=Metric(name, lambda document: None) if name in own.made else METRICS[name],  # noqa: ARG005
+                is_made=name in own.made,
                 aggregate=own.aggregations.get(name),
             )
             for name in metrics

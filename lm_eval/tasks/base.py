@@ -104,6 +104,8 @@ class OwnScoring:
     """What functions of a task's own make of the scores, in place of the usual."""
 
     process_results: ProcessResults | None = None
+    made: tuple[str, ...] = ()
+    """The metrics whose values it makes, by the names that it gives them."""
     aggregations: Mapping[str, Aggregate] = field(default_factory=dict)
     """For some of the task's metrics, by their names there."""
 

@@ -55,7 +55,9 @@ def make_tasks(file: TaskFile) -> dict[str, Task]:
     return {
         form: Task(
             name=name + SUFFIXES[form],
-            dataset=dataset if form == "standard" else replace(dataset, try_scoring=None),
+            dataset=dataset
+            if form == "standard" or dataset.try_scoring is None
+            else replace(dataset, try_scoring=None),
             form=form,  # type: ignore[arg-type]
             metrics=chosen,
             version=_version(file),

@@ -92,9 +92,13 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
     if not names:
         reasons = "; ".join(f"{shown}: {reason}" for shown, reason in left_out.items())
         raise ConfigurationError(f"{path}: metric_list: no metric is supported for {output_type} ({reasons})")
+    made = () if process is None else tuple(names)
+    if "acc" not in {known_as for known_as, name in known.items() if name in names}:
+        names = {METRICS[output_type]["acc"]: None, **names}  # what every result states
+    own = OwnScoring(process_results=process, made=made, aggregations=aggregations)
     return Metrics(
         names=tuple(names),
-        own=OwnScoring(process_results=process, aggregations=aggregations) if process or aggregations else None,
+        own=own if process or aggregations else None,
         notes=tuple(f"{path}: metric_list: {shown} is left out: {reason}" for shown, reason in left_out.items()),
     )
 

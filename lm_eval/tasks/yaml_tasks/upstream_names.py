@@ -42,7 +42,10 @@ def mean(items: Sequence[float]) -> float:
     return sum(items) / len(items)
 
 
-_HERE = {f"{_TOP}.utils": {"weighted_f1_score": weighted_f1_score}, f"{_TOP}.api.metrics": {"mean": mean}}
+_HERE: dict[str, dict[str, Any]] = {
+    f"{_TOP}.utils": {"weighted_f1_score": weighted_f1_score},
+    f"{_TOP}.api.metrics": {"mean": mean},
+}
 
 
 class _StandIn:
@@ -106,7 +109,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _neighbour(file: Path, name: str) -> Path | None:
-    """Return the file or folder of `lm_eval.tasks.NAME`, below one of the folders that a file lies in; None for none."""
+    """Return the file or folder of `lm_eval.tasks.NAME`, below a folder that a file lies in, or None."""
     parts = name.split(".")
     for folder in file.parents:
         place = folder.joinpath(*parts)
