@@ -4,9 +4,11 @@ What a task wants of a row is learnt from its own errors: a field that is missin
 fit, the next kind of value is tried. Knows nothing of models.
 """
 
+import functools
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -16,7 +18,7 @@ import jinja2.nodes
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.base import Dataset
 from lm_eval.tasks.yaml_tasks.build import make_tasks
-from lm_eval.tasks.yaml_tasks.parser import TaskFile
+from lm_eval.tasks.yaml_tasks.parser import Function, TaskFile
 
 _NOUNS = (
     "river",
@@ -33,8 +35,8 @@ _NOUNS = (
     "ship",
 )
 _CHOICES = 4
-ATTEMPTS, SECONDS = 3000, 5.0
-"""How many rows are tried for a task, and how long."""
+ATTEMPTS, SECONDS = 3000, 8.0
+"""How many rows are tried for a task, and how long the processor works on them."""
 
 Kind = Callable[[int], Any]
 """A value of a field by the number of the row; all rows have the same kinds, so that they make one table."""
@@ -104,7 +106,7 @@ def find_rows(file: TaskFile, count: int = 3) -> list[dict[str, Any]] | None:
         file: the task's file.
         count: how many rows.
     """
-    search = _Search(make_tasks(file)["standard"].dataset, count, fields_by_key(file))
+    search = _Search(make_tasks(file)["standard"].dataset, count, fields_by_key(file), literals_of(file))
     try:
         return search.find()
     except _NoRowsError:
@@ -140,22 +142,52 @@ def _fields_of(template: str) -> list[str]:
     return [path for top in sorted(tops) for path in dict.fromkeys(nested.get(top, [top]))]
 
 
+def literals_of(file: TaskFile) -> list[str]:
+    """Return the short texts that stand in a task's functions: a row's field may have to be one of them."""
+    found: dict[str, None] = {}
+    for value in file.keys.values():
+        if isinstance(value, Function):
+            found |= dict.fromkeys(_literals(value.load("")))
+    return [text for text in found if 0 < len(text) < _LONGEST_LITERAL and "\n" not in text][:_MOST_LITERALS]
+
+
+_LONGEST_LITERAL, _MOST_LITERALS = 40, 24
+
+
+def _literals(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _literals(item)
+    elif isinstance(value, functools.partial):
+        yield from _literals([*value.args, *value.keywords.values()])
+        yield from _literals(value.func)
+    elif isinstance(value, types.CodeType):
+        yield from _literals(value.co_consts)
+    elif isinstance(value, types.FunctionType):
+        yield from _literals(value.__code__)
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        yield from _literals([one for one in cells if isinstance(one, str | tuple | list | types.FunctionType)])
+
+
 class _Search:
     """Tries kinds of values for the fields known so far, and goes on with more fields where one is missing."""
 
-    def __init__(self, dataset: Dataset, count: int, by_key: Mapping[str, list[str]]) -> None:
+    def __init__(self, dataset: Dataset, count: int, by_key: Mapping[str, list[str]], literals: Sequence[str]) -> None:
         self._dataset = dataset
         self._count = count
         self._by_key = by_key
+        self._literals = {f"={text}": lambda _, text=text: text for text in literals}
         self._left = ATTEMPTS
-        self._until = time.monotonic() + SECONDS
+        self._until = time.process_time() + SECONDS
 
     def find(self) -> list[dict[str, Any]]:
         """Return rows with the fields that templates name and those that are found to be missing."""
         fields = {field: kinds_for(field)[0] for of_key in self._by_key.values() for field in of_key}
         problem = self._try(fields)
         while problem is not None:
-            missing = _missing_field(problem)
+            missing = self._missing(problem, fields)
             more = None if missing is None else self._with_missing(fields, missing)
             fields = more or self._vary(fields, problem)
             problem = self._try(fields)
@@ -163,19 +195,37 @@ class _Search:
 
     def _vary(self, fields: Fields, problem: str) -> Fields:
         """Return the fields with other kinds of those that a problem is with, so that it is gone."""
-        varied = [field for field in self._concerned(problem) if field in fields] or list(fields)
-        for kinds in _combinations([kinds_for(field) for field in varied]):
+        varied = [field for field in self._concerned(problem, fields) if field in fields] or list(fields)
+        for kinds in _combinations([self._kinds_for(field) for field in varied]):
             changed = {**fields, **dict(zip(varied, kinds, strict=True))}
             found = self._try(changed)
-            if found is None or _place_of(found) > _place_of(problem) or _is_new(found, problem, fields):
+            if found is None or _place_of(found) > _place_of(problem):
+                return changed
+            missing = self._missing(found, changed)  # another one is a step further
+            if missing is not None and missing != _missing_field(problem) and missing not in fields:
                 return changed
         raise _NoRowsError
 
-    def _concerned(self, problem: str) -> list[str]:
+    def _kinds_for(self, field: str) -> list[str]:
+        """Return the kinds to try for a field; for one that only functions name, what stands in these too."""
+        likely, *others = kinds_for(field)
+        named = {one for of_key in self._by_key.values() for one in of_key}
+        return [likely, *others] if field in named else [likely, *self._literals, *others]
+
+    def _concerned(self, problem: str, fields: Fields) -> list[str]:
         """Return the fields that may have to do with a problem, by the key that it names."""
         key = _key_of(problem)
+        if key not in self._by_key or not self._by_key[key]:  # a function's, or no rows are left of it
+            named = {one for of_key in self._by_key.values() for one in of_key}
+            return [field for field in fields if field not in named]
         keys = ("doc_to_target", "doc_to_choice") if key in ("doc_to_target", "doc_to_choice") else (key,)
         return list(dict.fromkeys(field for one in keys for field in self._by_key.get(one or "", [])))
+
+    def _missing(self, problem: str, fields: Fields) -> str | None:
+        """Return the field that is missing; none is where a function looked up a row's value in vain."""
+        missing = _missing_field(problem)
+        values = {str(value) for row in self._make(fields) for value in row.values()}
+        return None if missing in values else missing
 
     def _with_missing(self, fields: Fields, missing: str) -> Fields | None:
         """Return the fields with the missing one at the place where it helps, or None where it helps nowhere."""
@@ -192,27 +242,33 @@ class _Search:
                 return more
         return None
 
+    def _value(self, kind: str, place: int, number: int) -> object:
+        """Return a field's value in a row; texts of several fields differ."""
+        make = self._literals.get(kind) or _KINDS[kind]
+        return make(number + 2 * place if kind == "text" else number)
+
     def _make(self, fields: Fields) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for number in range(self._count):
             row: dict[str, Any] = {}
-            for field, kind in fields.items():
+            for place_of_field, (field, kind) in enumerate(fields.items()):
+                value = functools.partial(self._value, kind, place_of_field)
                 top, _, inner = field.replace("[]", "", 1).partition(".")
                 if not inner:
-                    row[top] = _KINDS[kind](number)
+                    row[top] = value(number)
                 elif "[]" in field:
                     parts = row.setdefault(top, [{} for _ in range(_CHOICES)])
                     for place, part in enumerate(parts):
-                        part[inner] = _KINDS[kind](number + place)
+                        part[inner] = value(number + place)
                 else:
-                    row.setdefault(top, {})[inner] = _KINDS[kind](number)
+                    row.setdefault(top, {})[inner] = value(number)
             rows.append(row)
         return rows
 
     def _try(self, fields: Fields) -> str | None:
         """Return what is wrong with rows of such fields, or None."""
         self._left -= 1
-        if self._left < 0 or time.monotonic() > self._until:
+        if self._left < 0 or time.process_time() > self._until:
             raise _NoRowsError
         rows = self._make(fields)
         try:
@@ -236,12 +292,6 @@ def _place_of(problem: str) -> int:
     if key == "doc_to_target" and "must" in problem:
         return len(_KEYS)
     return _KEYS.index(key) if key in _KEYS else len(_KEYS) + 1
-
-
-def _is_new(found: str, problem: str, fields: Fields) -> bool:
-    """Whether another field is missing now, which is one step further."""
-    missing = _missing_field(found)
-    return missing is not None and missing != _missing_field(problem) and missing not in fields
 
 
 def _fits(field: str, path: str) -> bool:
@@ -273,7 +323,8 @@ def _with_steps(kinds: list[list[str]], steps: int) -> Iterator[tuple[str, ...]]
 
 def _missing_field(problem: str) -> str | None:
     found = _MISSING.search(problem)
-    return None if found is None else next(name for name in found.groups() if name)
+    name = None if found is None else next(name for name in found.groups() if name)
+    return None if name is None or any(hasattr(kind, name) for kind in (str, list, dict)) else name
 
 
 def splits_of(file: TaskFile) -> list[str]:

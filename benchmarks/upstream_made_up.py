@@ -37,12 +37,17 @@ _CLOSE = 1e-9
 
 
 def choose_files(folder: Path, most: int) -> list[TaskFile]:
-    """Return one file of each way to write a task, spread evenly over all where there are too many."""
+    """Return one file of each way to write a task; where there are too many, as many of each folder."""
     distinct: dict[str, TaskFile] = {}
     for file in choice_files(folder):
         distinct.setdefault(json.dumps([plain(file.keys.get(key)) for key in _DECIDING], sort_keys=True), file)
-    files = list(distinct.values())
-    return files if len(files) <= most else [files[place * len(files) // most] for place in range(most)]
+    rank = Counter[str]()
+    ranked = []
+    for file in distinct.values():
+        part = file.path.relative_to(folder.resolve()).parts[0]
+        ranked.append((rank[part], part, file))
+        rank[part] += 1
+    return [file for *_, file in sorted(ranked, key=lambda one: one[:2])[:most]]
 
 
 def write_data(files: Sequence[TaskFile], folder: Path) -> dict[str, str]:

@@ -52,12 +52,11 @@ def make_tasks(file: TaskFile) -> dict[str, Task]:
         **({"similarity": ("acc", "rand_acc")} if has_choices else {}),
     }
     dataset, definition = _make_dataset(file, metrics, has_choices=has_choices), _fingerprint(file)
+    untried = dataset if dataset.try_scoring is None else replace(dataset, try_scoring=None)
     return {
         form: Task(
             name=name + SUFFIXES[form],
-            dataset=dataset
-            if form == "standard" or dataset.try_scoring is None
-            else replace(dataset, try_scoring=None),
+            dataset=dataset if form == "standard" else untried,
             form=form,  # type: ignore[arg-type]
             metrics=chosen,
             version=_version(file),
