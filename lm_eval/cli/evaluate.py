@@ -25,6 +25,7 @@ from lm_eval.config.run_config import (
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.request import Request
+from lm_eval.results.weights_and_biases import LoggedResult, check_wandb, log_results
 from lm_eval.tasks.base import FORM_OF_MODEL
 from lm_eval.tasks.registry import TASKS
 
@@ -104,6 +105,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         "is called again goes on there",
     )
     parser.add_argument(
+        "--wandb",
+        metavar="PROJECT",
+        help="send the results to this project of Weights & Biases too (the package wandb)",
+    )
+    parser.add_argument(
         "--log_samples", action="store_true", help="store the scores of every document too, for comparisons"
     )
     parser.add_argument(
@@ -154,8 +160,8 @@ def _read_descriptions(path: Path | None) -> dict[str, str]:
     return descriptions
 
 
-def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], None]:
-    """Return the function that writes each task's result as soon as it is finished."""
+def _writer(args: argparse.Namespace, logged: list[LoggedResult]) -> Callable[[RunConfig, dict[str, Any]], None]:
+    """Return the function that writes each task's result as soon as it is finished, and keeps what is to be sent."""
     from lm_eval.common.atomic import write_json  # noqa: PLC0415
     from lm_eval.results.folder import ResultsFolder  # noqa: PLC0415
     from lm_eval.results.result_file import merge_results  # noqa: PLC0415
@@ -166,6 +172,7 @@ def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], N
 
     def write(config: RunConfig, result: dict[str, Any]) -> None:
         finished.append(result)
+        logged.append(LoggedResult.of_file(config, result))
         _print_table(result)
         run = result["run"][config.task]
         if run["num_documents_resumed"] and (cut := run["num_truncated_segments"]):  # this call saw some of them alone
@@ -196,6 +203,7 @@ def _describe_kept(args: argparse.Namespace) -> str:
 
 def _evaluate(args: argparse.Namespace) -> int:
     _check_outputs(args)
+    check_wandb(args.wandb)
     descriptions = _read_descriptions(args.description_dict_path)
     request = Request.parse(
         model=args.model,
@@ -214,12 +222,17 @@ def _evaluate(args: argparse.Namespace) -> int:
         description_dict=descriptions,
     )
     runs = request.resolve()  # a wrong call ends here, before torch is imported
+    logged: list[LoggedResult] = []
     from lm_eval.evaluator import evaluate_request  # noqa: PLC0415  (seconds to import)
 
-    result = evaluate_request(request, runs, on_result=_writer(args), results_dir=args.output_dir, show_progress=True)
+    result = evaluate_request(
+        request, runs, on_result=_writer(args, logged), results_dir=args.output_dir, show_progress=True
+    )
     for group, metrics in result.get("groups", {}).items():
         for name, value in metrics.items():
             print(f"{group:15} {name:10} {value:.4f} over its documents")
+    if args.wandb is not None:
+        print(log_results(args.wandb, logged))
     return DONE
 
 

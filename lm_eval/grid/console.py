@@ -4,14 +4,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from lm_eval.common.console import fit, is_terminal, line_width
+from lm_eval.common.console import fit, is_terminal, line_width, print_safely
 from lm_eval.common.text import count_of, say_cut
 from lm_eval.config.run_config import describe
+from lm_eval.errors import RunError
 from lm_eval.grid.estimate import Estimate
 from lm_eval.grid.plan import Plan, plan_remarks
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
 from lm_eval.results.table import format_results, say_documents
+from lm_eval.results.weights_and_biases import LoggedResult, log_results
 from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.units import Outcome
 
@@ -61,6 +63,18 @@ def print_failures(lines: Sequence[str]) -> None:
     begin, end = ("\x1b[31m", "\x1b[0m") if is_terminal(sys.stderr) and "NO_COLOR" not in os.environ else ("", "")
     text = "\n".join(fit(line, sys.stderr) if "\n" not in line else line for line in lines)
     print(f"{begin}{text}{end}", file=sys.stderr)
+
+
+def send_results(runs: Sequence[Run], folder: ResultsFolder, project: str | None) -> list[str]:
+    """Send the results of runs to a project of Weights & Biases, where one is named, say so, and return what failed."""
+    if project is None:
+        return []
+    found = [stored for run in runs if (stored := folder.find(run)) is not None]
+    try:
+        print_safely(log_results(project, map(LoggedResult.of, found)))
+    except RunError as error:
+        return [str(error)]
+    return []
 
 
 def describe_failures(plan: Plan, summary: Summary, folder: ResultsFolder) -> list[str]:

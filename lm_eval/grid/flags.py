@@ -54,6 +54,8 @@ class Flags:
     """Store the scores of every document too, for comparisons; results without them are run again."""
     log_texts: bool = False
     """With --log_samples: store every document's context segments and choices too, to be read beside its scores."""
+    wandb: Annotated[Text, "PROJECT"] = None
+    """Send the results to this project of Weights & Biases too; needs the package wandb."""
     tasks: Names = None
     """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
     include_path: Folder = None

@@ -12,7 +12,7 @@ from lm_eval.common.console import print_safely
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError, RunError
-from lm_eval.grid.console import describe_cuts, describe_failures, describe_unwritten
+from lm_eval.grid.console import describe_cuts, describe_failures, describe_unwritten, send_results
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.job import Job, prepare
 from lm_eval.grid.options import Options
@@ -53,6 +53,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     retry_failed: bool = False,
     fail_fast: bool = False,
     log_samples: bool = False,
+    wandb: str | None = None,
     show_progress: bool = True,
     executor: Executor | None = None,
 ) -> "pd.DataFrame":
@@ -73,6 +74,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed: whether what failed in an earlier call is tried again.
         fail_fast: whether the first failure stops the rest.
         log_samples: whether the scores of every document are stored.
+        wandb: a project of Weights & Biases that gets the results too.
         show_progress: whether notes, and a bar while runs are computed, appear on standard error.
         executor: what computes the runs, such as an `InProcessExecutor`; None takes Ray on the cluster.
 
@@ -100,6 +102,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         log_samples=log_samples,
+        wandb=wandb,
     )
     grids = [grid] if isinstance(grid, Grid) else list(grid)
     if not grids or not all(isinstance(one, Grid) for one in grids):
@@ -113,8 +116,10 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         chosen.close()
     for line in describe_cuts(job.checked.runs, job.folder) if show_progress else []:
         print_safely(line)
+    failures = describe_failures(job.plan, summary, job.folder)
+    failures += send_results(job.checked.runs, job.folder, options.wandb)
     results = _table(job)
-    if failures := describe_failures(job.plan, summary, job.folder):
+    if failures:
         raise FailedRunsError("\n".join(failures), results)
     return results
 

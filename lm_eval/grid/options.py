@@ -19,6 +19,7 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
 from lm_eval.grid.help_page import help_page
 from lm_eval.grid.lists import LIST_FLAGS, Lists, how_to_set, read_list
+from lm_eval.results.weights_and_biases import check_wandb
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
@@ -48,6 +49,7 @@ class Options(Flags):
             if getattr(self, asked) and not getattr(self, needed):
                 raise ConfigurationError(f"--{asked} does nothing without --{needed}; give both, or leave it out")
         Limit.parse(self.limit)
+        check_wandb(self.wandb)
         revision, checkpoint = _parse_loading(self.loading)
         object.__setattr__(self, "revision", revision)
         object.__setattr__(self, "checkpoint", checkpoint)

@@ -26,6 +26,7 @@ from lm_eval.grid.console import (
     print_failures,
     print_plan,
     print_results,
+    send_results,
 )
 from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.grid import Grid, expand
@@ -140,6 +141,7 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
             print_counts(summary)
         print_results(plan, job.checked.runs, folder)
         print_cuts(job.checked.runs, folder)
+        failures += send_results(job.checked.runs, folder, options.wandb)
         print_failures(failures)
         print("".join(f"{line}\n" for line in next_steps(job.checked.runs, folder, options)), end="")
         return 1 if failures else 0

@@ -17,7 +17,7 @@ def say_runs(runs: Runs, scored: Scored) -> list[str]:
     number, baselines = len(runs.table), len(runs.table) - len(scored.table)
     older = f", {runs.num_duplicates} more left out as older ones of the same" if runs.num_duplicates else ""
     return [
-        f"{count_of(number, 'run')}, {count_of(baselines, 'baseline')} among {'it' if number == 1 else 'them'}{older}",
+        f"{count_of(number, 'run')}, {baselines} of them baselines{older}",
         *_say_documents(runs.table),
     ]
 
