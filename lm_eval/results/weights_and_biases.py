@@ -178,12 +178,14 @@ def _sending(project: str) -> Iterator[None]:
         yield
     except Exception as error:  # of the package, the network, the server
         raise RunError(
-            f"--wandb {project}: not all was sent to Weights & Biases ({say_cause(error)}); the same call sends the rest; "
-            "with WANDB_MODE=offline runs are kept here until `wandb sync` sends them"
+            f"--wandb {project}: not all was sent to Weights & Biases ({say_cause(error)}); the same call sends the "
+            "rest; with WANDB_MODE=offline runs are kept here until `wandb sync` sends them"
         ) from error
 
 
 def _is_here(name: str) -> bool:
-    """Whether a run that is kept here until it is synchronised has this name."""
+    """Whether a run of this name is kept here already, until it is synchronised."""
+    if os.environ.get("WANDB_MODE") != "offline":
+        return False  # the server knows runs by their names, and goes on with the one of this name
     folder = Path(os.environ.get("WANDB_DIR", ".")) / "wandb"
     return folder.is_dir() and any(folder.glob(f"offline-run-*-{name}"))
