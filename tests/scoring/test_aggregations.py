@@ -26,7 +26,9 @@ def correlation_of_indicators(pairs: list[tuple[int, int]]) -> float:
         for label in labels:
             one = [float(pair[first] == label) for pair in pairs]
             two = [float(pair[second] == label) for pair in pairs]
-            total += statistics.fmean(a * b for a, b in zip(one, two)) - statistics.fmean(one) * statistics.fmean(two)
+            total += statistics.fmean(a * b for a, b in zip(one, two, strict=True)) - statistics.fmean(
+                one
+            ) * statistics.fmean(two)
         return total
 
     return covariance(0, 1) / math.sqrt(covariance(0, 0) * covariance(1, 1))
@@ -88,7 +90,7 @@ def test_both_equal_scikit_learn_where_it_is_there():
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     for labels, number in itertools.product([2, 4], [5, 60]):
         pairs = made_up(labels, number)
-        rights, chosen = zip(*pairs)
+        rights, chosen = zip(*pairs, strict=True)
         assert mcc(Counter(pairs)) == pytest.approx(metrics.matthews_corrcoef(rights, chosen))
         if labels == 2:
             assert f1(Counter(pairs)) == pytest.approx(metrics.f1_score(rights, chosen))

@@ -190,5 +190,5 @@ def test_a_tasks_own_functions_make_its_values_and_its_numbers():
 
 def test_a_function_that_fails_on_all_values_is_named():
     own = OwnScoring(aggregations={"f1": lambda pairs: 1 / 0})
-    with pytest.raises(RunError, match="the metric f1: its function failed .ZeroDivisionError"):
+    with pytest.raises(RunError, match=r"the metric f1: its function failed .ZeroDivisionError"):
         aggregate([document([1, 0])], ["f1"], own)

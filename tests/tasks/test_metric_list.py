@@ -138,7 +138,8 @@ def test_what_cannot_be_followed_is_refused_with_the_remedy(more, message, tmp_p
 def test_functions_may_come_from_a_file_that_imports_from_the_harness(tmp_path):
     write(
         tmp_path,
-        "doc_to_text: !function tools.ask\nmetric_list: [{metric: f1, aggregation: !function tools.weighted_f1_score}]\n",
+        "doc_to_text: !function tools.ask\n"
+        "metric_list: [{metric: f1, aggregation: !function tools.weighted_f1_score}]\n",
         "from lm_eval.api.filter import Filter\nfrom lm_eval.api.registry import register_filter\n"
         "from lm_eval.utils import weighted_f1_score\n\n"
         "@register_filter('mine')\nclass Mine(Filter):\n    pass\n\n"
