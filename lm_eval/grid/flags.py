@@ -84,9 +84,13 @@ class Flag:
     """Its single letter, where no other common flag begins with the same."""
 
 
+_WITHOUT_LETTER = ("seed", "wandb")
+"""Flags that came later than others of the same letter, which keep theirs."""
+
+
 def _flags() -> tuple[Flag, ...]:
     hints, helps = get_type_hints(Flags, include_extras=True), field_docs(Flags)
-    initials = [item.name[0] for item in fields(Flags)]
+    initials = [item.name[0] for item in fields(Flags) if item.name not in _WITHOUT_LETTER]
     return tuple(
         Flag(
             name=item.name,
@@ -94,7 +98,7 @@ def _flags() -> tuple[Flag, ...]:
             form=" ".join(getattr(hints[item.name], "__metadata__", ())),
             default=getattr(Flags, item.name),
             help=helps[item.name],
-            short=item.name[0] if initials.count(item.name[0]) == 1 else None,
+            short=item.name[0] if initials.count(item.name[0]) == 1 and item.name not in _WITHOUT_LETTER else None,
         )
         for item in fields(Flags)
     )
