@@ -117,13 +117,9 @@ def evaluate_request(
         request: the request.
         runs: its configurations, resolved.
         loaded: the model, where it is loaded already.
-        on_result: called with each task's configuration and result as soon as it is finished.
-        results_dir: a results folder, which keeps what is done of a long task.
-        show_progress: whether a progress bar is drawn.
-
-    Raises:
-        ConfigurationError: the call is wrong; nothing was computed.
-        RunError: a document cannot be scored.
+        on_result: as there.
+        results_dir: as there.
+        show_progress: as there.
     """
 
     def finish(run: Run, result: dict[str, Any]) -> None:

@@ -42,7 +42,6 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     *,
     results_dir: str | Path,
     limit: str | int | None = None,
-    seed: int = SEED,
     data_dir: str | Path | None = None,
     include_path: str | Path | None = None,
     dtype: str | None = None,
@@ -53,6 +52,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     retry_failed: bool = False,
     fail_fast: bool = False,
     log_samples: bool = False,
+    seed: int = SEED,
     wandb: str | None = None,
     show_progress: bool = True,
     executor: Executor | None = None,
@@ -63,7 +63,6 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         grid: one grid, or several that are run as one.
         results_dir: folder for the result files, which `lm_eval.analysis` and the grid scripts read too.
         limit: documents to score: N for the first N, or `START:END`.
-        seed: decides the order of the documents and their shots.
         data_dir: folder that holds the data in place of the hub; for the demo models the demo data by default.
         include_path: folder with task files.
         dtype: float32, bfloat16 or float16; None takes what the hardware computes natively.
@@ -74,6 +73,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed: whether what failed in an earlier call is tried again.
         fail_fast: whether the first failure stops the rest.
         log_samples: whether the scores of every document are stored.
+        seed: decides the order of the documents and their shots.
         wandb: a project of Weights & Biases that gets the results too.
         show_progress: whether notes, and a bar while runs are computed, appear on standard error.
         executor: what computes the runs, such as an `InProcessExecutor`; None takes Ray on the cluster.

@@ -160,14 +160,10 @@ def select_documents(
     """
     contents = contents or read_contents(dataset, num_fewshot, data_dir)
     evaluation = contents[dataset.evaluation_split].examples
-    rnd = random.Random(seed)  # noqa: S311
-    order = list(range(len(evaluation)))
-    rnd.shuffle(order)
-    doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
     pool, spare = _pool_of(dataset, contents, num_fewshot)
     are_drawn = num_fewshot and not dataset.shots_in_order
-    # also for the documents before the first: the generator goes on
-    drawn = [rnd.sample(range(len(pool)), num_fewshot + spare) for _ in order[: limit.end] if are_drawn]
+    order, drawn = _draw(len(evaluation), limit.end, len(pool), num_fewshot + spare if are_drawn else 0, seed)
+    doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
     _read_ahead(evaluation, [order[doc_id] for doc_id in doc_ids])
     _read_ahead(pool, itertools.chain.from_iterable(drawn[limit.start :]))
 
@@ -178,6 +174,22 @@ def select_documents(
 
     chosen = ((doc_id, evaluation[order[doc_id]]) for doc_id in doc_ids)
     return [Document(doc_id=doc_id, example=example, shots=shots_of(doc_id, example)) for doc_id, example in chosen]
+
+
+def _draw(number: int, end: int | None, pool: int, wanted: int, seed: int) -> tuple[list[int], list[list[int]]]:
+    """Return the shuffled order of documents, and the places of the shots drawn for each up to an end.
+
+    Args:
+        number: of documents.
+        end: how many of them get shots; also those before the first that is scored, for the generator goes on.
+        pool: rows that shots are drawn from.
+        wanted: rows drawn a document; 0 draws none.
+        seed: of the generator.
+    """
+    rnd = random.Random(seed)  # noqa: S311
+    order = list(range(number))
+    rnd.shuffle(order)
+    return order, [rnd.sample(range(pool), wanted) for _ in order[:end] if wanted]
 
 
 def _doc_ids(number: int, limit: Limit, split: str) -> range:

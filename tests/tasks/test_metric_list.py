@@ -63,7 +63,7 @@ def test_an_aggregation_may_be_a_function(tmp_path):
     assert find(tmp_path, "quiz_dg", "dist_gen").own is None
 
 
-def test_an_aggregation_whose_module_is_missing_is_left_out_and_what_installs_it_named(tmp_path):
+def test_an_aggregation_whose_module_is_missing_is_left_out_and_the_remedy_named(tmp_path):
     write(tmp_path, "metric_list: [{metric: acc}, {metric: f1, aggregation: !function tools.count}]\n",
           "import sklearn_of_another_world\n")  # fmt: skip
     task = find(tmp_path)
