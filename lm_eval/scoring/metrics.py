@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lm_eval.common.text import say_cause
-from lm_eval.errors import RunError
 from lm_eval.scoring.aggregations import Counts, f1, jackknife, mcc, mean, standard_error
 from lm_eval.tasks.base import Aggregate, Example, OwnScoring
 
@@ -180,8 +179,9 @@ class _Column:
             return self.metric.summarise(self.counts)
         try:
             value = float(self.aggregate(self.values))
-        except Exception as error:
-            raise RunError(f"the metric {self.metric.name}: its function failed ({say_cause(error)})") from error
+        except Exception as error:  # whatever a user's function raises; hours of scoring must not be lost by it
+            logger.warning("the function of the metric %s failed (%s)", self.metric.name, say_cause(error))
+            return None
         return (value, None) if math.isfinite(value) else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from lm_eval.common.text import say_cause
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Aggregate, OwnScoring, Row
-from lm_eval.tasks.yaml_tasks.parser import Function, TaskFile
+from lm_eval.tasks.yaml_tasks.parser import Function, TaskFile, say_what_installs
 from lm_eval.tasks.yaml_tasks.schema import refuse_unknown
 
 _METRIC_KEYS = (
@@ -83,7 +83,7 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
             continue
         if isinstance(entry.aggregation, Function):
             try:
-                aggregations[name] = entry.aggregation.load("metric_list")
+                aggregations[name] = _load_aggregation(entry.aggregation, entry.metric, process)
             except ConfigurationError as error:  # the other metrics can be had without it
                 left_out[entry.shown] = str(error)
                 continue
@@ -101,6 +101,29 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
         own=own if process or aggregations else None,
         notes=tuple(f"{path}: metric_list: {shown} is left out: {reason}" for shown, reason in left_out.items()),
     )
+
+
+_MADE_UP: dict[str, list[Any]] = dict.fromkeys(("f1", "mcc"), [(0, 0), (0, 1), (1, 1), (1, 0)])
+"""Values for which a function of all documents is tried; those of other metrics are numbers."""
+
+
+def _load_aggregation(function: Function, metric: str, process: object) -> Aggregate:
+    """Load a function, and see that the modules are there that it imports when it is called.
+
+    Raises:
+        ConfigurationError: it can't be used; names what is missing.
+    """
+    aggregate = function.load("metric_list")
+    if process is None:
+        try:
+            aggregate(list(_MADE_UP.get(metric, [0.0, 1.0, 1.0, 0.0])))
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"!function {function.reference}: {error}; {say_what_installs(str(error.name))}"
+            ) from error
+        except Exception:  # noqa: S110  (made-up values may be too few for it)
+            pass
+    return aggregate
 
 
 def _entries(file: TaskFile, output_type: str) -> list[_Entry]:

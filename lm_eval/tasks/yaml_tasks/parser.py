@@ -55,7 +55,7 @@ class Function:
         except Exception as error:  # whatever the user's file raises
             remedy = "correct it"
             if isinstance(error, ModuleNotFoundError) and error.name:
-                remedy = _say_what_installs(error.name)
+                remedy = say_what_installs(error.name)
             raise ConfigurationError(
                 f"{where}: {self.module_file} cannot be imported ({type(error).__name__}: {error}); {remedy}"
             ) from error
@@ -84,7 +84,7 @@ _PACKAGES = {
 """What installs a module of another name."""
 
 
-def _say_what_installs(module: str) -> str:
+def say_what_installs(module: str) -> str:
     """Return the remedy for a module that isn't there."""
     top = module.partition(".")[0]
     if top == "lm_eval":
