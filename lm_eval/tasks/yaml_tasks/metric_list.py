@@ -103,8 +103,8 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
     )
 
 
-_MADE_UP: dict[str, list[Any]] = dict.fromkeys(("f1", "mcc"), [(0, 0), (0, 1), (1, 1), (1, 0)])
-"""Values for which a function of all documents is tried; those of other metrics are numbers."""
+_PAIRS, _NUMBERS = ((0, 0), (0, 1), (1, 1), (1, 0)), (0.0, 1.0, 1.0, 0.0)
+"""Values for which a function of all documents is tried."""
 
 
 def _load_aggregation(function: Function, metric: str, process: object) -> Aggregate:
@@ -116,7 +116,7 @@ def _load_aggregation(function: Function, metric: str, process: object) -> Aggre
     aggregate = function.load("metric_list")
     if process is None:
         try:
-            aggregate(list(_MADE_UP.get(metric, [0.0, 1.0, 1.0, 0.0])))
+            aggregate(list(_PAIRS if metric in ("f1", "mcc") else _NUMBERS))
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"!function {function.reference}: {error}; {say_what_installs(str(error.name))}"
