@@ -243,6 +243,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         subcommand = importlib.import_module(f"lm_eval.cli.{argv[0]}")  # which imports what it needs
         return int(subcommand.main(argv[1:]))
     parser = build_parser()
+    if argv and not argv[0].startswith("-"):
+        near, known = did_you_mean(argv[0], list(SUBCOMMANDS)), ", ".join(SUBCOMMANDS)
+        parser.error(f"unknown command {argv[0]!r}{near}; there are {known}, and runs, which begin with flags")
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         parser.error(_say_unknown(unknown, [option for action in parser._actions for option in action.option_strings]))  # noqa: SLF001  (the only list)

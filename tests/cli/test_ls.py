@@ -53,6 +53,17 @@ def test_the_installed_command_is_the_same_as_the_module(monkeypatch):
     assert all(f"{name:7} {text}" in help_text for name, text in SUBCOMMANDS.items())
 
 
+@pytest.mark.parametrize(("word", "nearest"), [("lss", "ls"), ("encod", "encode"), ("hellaswag", None)])
+def test_a_misspelt_command_is_answered_by_the_nearest(word, nearest, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([word, "tasks"])
+    assert ended.value.code == 2
+    hint = f" (did you mean {nearest!r}?)" if nearest else ""
+    assert (
+        f"error: unknown command {word!r}{hint}; there are ls, show, encode, walk, and runs" in capsys.readouterr().err
+    )
+
+
 WRONG = [
     (["--tasks", "piq"], "unknown task 'piq'"),
     (["--tasks", "hellaswag", "--task_args", "data_dir=nowhere"], "nowhere/hellaswag/validation.jsonl does not exist"),
