@@ -14,7 +14,7 @@ from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, Score
 from lm_eval.analysis.figures.style import look_of
 from lm_eval.analysis.findings import MINUS
 from lm_eval.common.text import count_of
-from lm_eval.results.labels import LABELS, NOTHING, say_value
+from lm_eval.results.labels import LABELS, NOTHING, say_slice, say_value
 
 BARS = "error bars: 95 % intervals"
 """What error bars of scores are; the baseline's error is in them."""
@@ -87,7 +87,7 @@ def say_data(table: pd.DataFrame) -> str:
 def say_documents(table: pd.DataFrame) -> str:
     """Return over how many documents runs of one slice went; the slice where the number isn't known."""
     limit, numbers = str(table["limit"].iloc[0]), table["num_documents"].dropna().unique()
-    slice_of = "all documents" if limit == "None" else f"--limit {limit}"
+    slice_of = say_slice(limit)
     if len(numbers) != 1:
         return slice_of
     number = count_of(int(numbers[0]), "document")
