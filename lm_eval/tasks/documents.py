@@ -148,21 +148,20 @@ def select_documents(
 
     Args:
         dataset: whose rows they are.
-        data_dir: the folder that holds them; None takes the hub.
+        data_dir: their folder; None takes the hub.
         num_fewshot: shots a document.
         limit: the slice of documents.
         contents: the splits, where they were read already.
         seed: of the random generator.
 
     Raises:
-        DataError: the data cannot be read.
-        ConfigurationError: the limit selects nothing, or there are fewer rows than shots.
+        ConfigurationError: no data (a DataError), a limit that selects nothing, or fewer rows than shots.
     """
     contents = contents or read_contents(dataset, num_fewshot, data_dir)
     evaluation = contents[dataset.evaluation_split].examples
     pool, spare = _pool_of(dataset, contents, num_fewshot)
-    are_drawn = num_fewshot and not dataset.shots_in_order
-    order, drawn = _draw(len(evaluation), limit.end, len(pool), num_fewshot + spare if are_drawn else 0, seed)
+    wanted = num_fewshot + spare if num_fewshot and not dataset.shots_in_order else 0
+    order, drawn = _draw(len(evaluation), limit.end, len(pool), wanted, seed)
     doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
     _read_ahead(evaluation, [order[doc_id] for doc_id in doc_ids])
     _read_ahead(pool, itertools.chain.from_iterable(drawn[limit.start :]))
@@ -172,8 +171,8 @@ def select_documents(
             return _choose_shots(example, pool, drawn[doc_id], num_fewshot, seed)
         return tuple(itertools.islice((row for row in pool if row != example), num_fewshot))
 
-    chosen = ((doc_id, evaluation[order[doc_id]]) for doc_id in doc_ids)
-    return [Document(doc_id=doc_id, example=example, shots=shots_of(doc_id, example)) for doc_id, example in chosen]
+    chosen = {doc_id: evaluation[order[doc_id]] for doc_id in doc_ids}
+    return [Document(doc_id=doc_id, example=one, shots=shots_of(doc_id, one)) for doc_id, one in chosen.items()]
 
 
 def _draw(number: int, end: int | None, pool: int, wanted: int, seed: int) -> tuple[list[int], list[list[int]]]:

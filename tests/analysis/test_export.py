@@ -21,9 +21,9 @@ def odd_table() -> pd.DataFrame:
     rows = []
     for number, name in enumerate(ODD):
         of_model = {"pretrained": f"org/{name}", "model": name, "family": name, "size_b": 0.1 + number, "bos": "False",
-                    "task": "<i>t_dg", "dataset": "<i>t", "num_documents": 100.0}  # fmt: skip
+                    "task": "<i>t_dg", "dataset": "<i>t", "num_documents": 100.0, "loading": "peft=<br>"}  # fmt: skip
         rows.append({**of_model, "encoding_scheme": "cross_encoding", "WORD_AGG_SCHEME": None, "acc": 0.6})
-        of_run = {**of_model, "ENCODING_LAYER": "0", "acc": 0.5, "loading": "peft=<br>"}
+        of_run = {**of_model, "ENCODING_LAYER": "0", "acc": 0.5}
         rows += [{**of_run, "encoding_scheme": scheme} for scheme in ("concat_all_examples", "concat_each_example")]
     return add_scores(table_of(*rows)).table
 
