@@ -97,14 +97,15 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def csv_cell(value: object) -> object:
     """Return a value as a cell of CSV that no spreadsheet takes for a formula; numbers stay numbers.
 
-    A text gets the apostrophe by which spreadsheets mark one, unless it is a number such as a layer's `-1`.
+    A text gets the apostrophe by which spreadsheets mark one, unless it is a number such as a layer's `-1`
+    or the `-` that stands for none.
     """
     if not isinstance(value, str) or not value.startswith(_FORMULA):
         return value
     return value if _NUMBER.fullmatch(value) else f"'{value}"
 
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|-")
 
 
 def count_of(number: int, noun: str) -> str:

@@ -92,7 +92,7 @@ function searched(query) {
 function selectionAsCsv() {
   const cell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   // A spreadsheet would take it for a formula; a number stays one.
-  const inert = (text) => (/^[=+\-@\t\r]/.test(text) && !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? `'${text}` : text);
+  const inert = (text) => (/^[=+\-@\t\r]/.test(text) && !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^-$/i.test(text) ? `'${text}` : text);
   const plain = (value) => (Number.isNaN(value) ? "" : String(value));
   const heads = [...runs.texts.map(({ key }) => key), ...runs.scores.flatMap(({ key }) => [key, `${key}_stderr`]), "path"];
   const rows = Array.from(state.listed, (run) => [
