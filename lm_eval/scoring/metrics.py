@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lm_eval.common.text import say_cause
+from lm_eval.errors import RunError
 from lm_eval.scoring.aggregations import Counts, f1, jackknife, mcc, mean, standard_error
 from lm_eval.tasks.base import Aggregate, Example, OwnScoring
 
@@ -175,6 +176,8 @@ class _Column:
         """Return metric and standard error, the error None where it isn't known; None where there is no metric."""
         if not self.counts and not self.values:
             return None
+        if self.is_made and not all(map(math.isfinite, self.counts)):
+            return None
         if self.aggregate is None:
             return self.metric.summarise(self.counts)
         try:
@@ -223,10 +226,17 @@ class Tally:
         """Return `{metric: value, metric_stderr: its standard error}`; the error of one document is None.
 
         A metric that isn't defined for these documents is left out.
+
+        Raises:
+            RunError: it is the accuracy, which every result states.
         """
         results: dict[str, float | None] = {}
         for column in self._columns:
             found, name = column.summarise(), column.metric.name
+            if found is None and name == "acc":
+                raise RunError(
+                    "acc is no number for some documents: see what process_results of the task file makes of them"
+                )
             if found is None:
                 logger.warning("%s is left out: it isn't defined for these documents", name)
             else:

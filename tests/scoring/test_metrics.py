@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 
+from lm_eval.errors import RunError
 from lm_eval.scoring.metrics import METRICS, DocumentScores, Tally
 from lm_eval.tasks.base import Example, OwnScoring
 from lm_eval.tasks.registry import TASKS
@@ -185,6 +186,19 @@ def test_a_tasks_own_functions_make_its_values_and_its_numbers():
     assert found["mass"] == pytest.approx((1 + math.exp(-1) + math.exp(-2)) / 3)
     assert (found["pairs"], found["pairs_stderr"]) == (3.0, None)
     assert asked[1] == ({"key": 1}, [(-1.0, False), (-1.5, True)], "row 1")
+
+
+def test_a_tasks_own_value_that_is_no_number_costs_its_metric_and_an_accuracy_the_run():
+    scored = DocumentScores(
+        doc_id=0,
+        example=Example(question=(), choices=(" a",), gold=(0,), row={}),
+        scores=(-1.0,),
+        is_exact_match=(True,),
+    )
+    own = OwnScoring(process_results=lambda row, results, source: {"acc": math.nan, "mass": math.nan}, made=("mass",))
+    assert set(aggregate([scored], ["acc", "mass"], own)) == {"acc", "acc_stderr"}
+    with pytest.raises(RunError, match="acc is no number for some documents"):
+        aggregate([scored], ["acc"], OwnScoring(process_results=own.process_results, made=("acc",)))
 
 
 def test_a_function_that_fails_costs_its_metric_alone(caplog):
