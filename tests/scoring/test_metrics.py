@@ -188,7 +188,7 @@ def test_a_tasks_own_functions_make_its_values_and_its_numbers():
     assert asked[1] == ({"key": 1}, [(-1.0, False), (-1.5, True)], "row 1")
 
 
-def test_a_tasks_own_value_that_is_no_number_costs_its_metric_and_an_accuracy_the_run():
+def test_an_own_value_that_is_no_number_costs_its_metric_and_of_acc_the_run():
     scored = DocumentScores(
         doc_id=0,
         example=Example(question=(), choices=(" a",), gold=(0,), row={}),
