@@ -16,7 +16,7 @@ from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.weights_and_biases import LoggedResult, check_wandb, log_report, log_results
 
 _EPILOG = """
-exit status: 0 done, 2 there is nothing to report, or it cannot be written
+exit status: 0 done, 1 not all was sent (--wandb), 2 there is nothing to report, or it cannot be written
 """
 
 
