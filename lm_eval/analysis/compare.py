@@ -5,6 +5,7 @@ whether one is right more often where only one is; the bootstrap gives the diffe
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ class Samples:
     task: str
     is_right: "pd.Series[bool]"
     """Whether the best score is a right choice's, by `doc_id`."""
+    margins: "pd.Series[float]"
+    """By how much the best right choice outscores the best wrong one; NaN where a document has only one kind."""
     documents: str
     """What identifies the documents and their data."""
 
@@ -61,7 +64,21 @@ def read_samples(path: Path, task: str | None = None) -> Samples:
         raise ConfigurationError(f"{path}: holds no scores of single documents for task {task}; {held}")
     rows = samples[task]
     right = {row["doc_id"]: _is_right(task, row) for row in rows}
-    return Samples(path=path, task=task, is_right=pd.Series(right, dtype=bool), documents=_documents(content, task))
+    margins = {row["doc_id"]: _margin(row) for row in rows}
+    return Samples(
+        path=path,
+        task=task,
+        is_right=pd.Series(right, dtype=bool),
+        margins=pd.Series(margins, dtype=float),
+        documents=_documents(content, task),
+    )
+
+
+def _margin(sample: Mapping[str, Any]) -> float:
+    gold = set(sample["gold"])
+    right = [score for number, score in enumerate(sample["scores"]) if number in gold]
+    wrong = [score for number, score in enumerate(sample["scores"]) if number not in gold]
+    return max(right) - max(wrong) if right and wrong else math.nan
 
 
 def _is_right(task: str, sample: Mapping[str, Any]) -> bool:

@@ -78,6 +78,19 @@ def describe_comparison(a: ComparedRun, b: ComparedRun, *, num_documents: int, w
     yield from _describe_documents(a, b, num_documents, width)
 
 
+def draw_comparison(a: ComparedRun, b: ComparedRun, path: Path) -> list[Path]:
+    """Draw how two runs differ (`figures.agreement`), and return the files written: PNG, PDF and a page.
+
+    Raises:
+        ConfigurationError: there is nothing to draw, or the folder can't be written.
+    """
+    from lm_eval.analysis import figures  # noqa: PLC0415  (plotly takes a while, and most calls only print)
+
+    texts = [f"{name}: {describe(run.stored.config)}" for name, run in (("A", a), ("B", b))]
+    figure = figures.agreement(a.samples, b.samples, title="Where two runs part", subtitle=texts)
+    return figures.save(figure, path)
+
+
 def _describe_numbers(found: Comparison) -> Iterator[str]:
     both = round(found.acc_a * found.num_documents) - found.only_a
     neither = found.num_documents - both - found.only_a - found.only_b

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from lm_eval.common.hub import answers, cached_snapshot, is_silent, lacking
+from lm_eval.common.hub import answers, cached_snapshot, is_silent, lacking, offline
 from lm_eval.common.text import say_cause
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError, MissingDataError, MissingModelError
 from lm_eval.grid.grid import CommonOptions
 from lm_eval.models.info import ModelFacts, is_local, read_facts
+from lm_eval.results.identity import Run
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.documents import documents_of
 from lm_eval.tasks.rows import WITHOUT_NETWORK
@@ -129,3 +130,22 @@ def _check_cached(name: str, revision: str | None) -> None:
             f"model hub doesn't provide it ({say_cause(fault)}); fetch it while there is a network "
             "(scripts/prefetch.py), or give other models or folders (--models)",
         )
+
+
+def missing_without_network(runs: Sequence[Run]) -> list[str]:
+    """Return what runs read of the hub and its cache lacks, so that a machine without a network couldn't run them."""
+    names = dict.fromkeys(
+        (run.config.pretrained, run.config.revision)
+        for run in runs
+        if not is_local(run.config.pretrained) and run.config.checkpoint.gguf_file is None
+    )
+    missing = []
+    for name, revision in names:
+        folder = cached_snapshot(name, revision)
+        if lacks := ["config.json"] if folder is None else lacking(folder):
+            missing.append(f"{name}: {', '.join(lacks[:3])}{' …' if len(lacks) > 3 else ''}")
+    of_hub = {run.form: run.task for run in runs if run.form.data_dir is None}
+    if of_hub:
+        with offline():
+            missing += check_data(of_hub)
+    return missing

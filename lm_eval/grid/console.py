@@ -17,6 +17,8 @@ from lm_eval.results.weights_and_biases import LoggedResult, log_results
 from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.units import Outcome
 
+_RUNS_OF_A_CAUSE = 4
+"""Failed runs that are named above a cause that they share; all are in the folder."""
 _LOG_LINES = 5
 """Lines of a dead worker's log that are shown."""
 
@@ -95,7 +97,9 @@ def _describe_causes(failures: Sequence[Outcome], state: str) -> Iterator[str]:
         if (failure := outcome.failure) is not None:
             by_cause.setdefault((failure.message, failure.traceback or ""), []).append(outcome)
     for (message, traceback), outcomes in by_cause.items():
-        yield from (f"{state}: {describe(outcome.config)}" for outcome in outcomes)
+        yield from (f"{state}: {describe(outcome.config)}" for outcome in outcomes[:_RUNS_OF_A_CAUSE])
+        if (more := len(outcomes) - _RUNS_OF_A_CAUSE) > 0:
+            yield f"{state}: {more} more {'run' if more == 1 else 'runs'}, of the same cause"
         yield f"  {traceback or message}"
         first = outcomes[0].failure
         if first is not None and first.kind == "death":

@@ -27,8 +27,9 @@ class Flags:
     NUM_GPUS_PER_RUN: Annotated[int, "N"] = 1
     """GPUs of a run; above 1 the model is spread over them. Left out, a large model gets more and small ones share one.
     Ignored on machines without a GPU."""
-    cluster: Annotated[str, "local|auto|HOST:PORT"] = "local"
-    """'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another."""
+    cluster: Annotated[str, "local|none|auto|HOST:PORT"] = "local"
+    """'local' uses this machine through Ray; 'none' computes in this one process, which starts soonest and uses one
+    GPU; 'auto' joins the Ray cluster that runs here, an address joins another."""
     models: Names = None
     """Comma list of hub names, folders or GGUF files in place of the grid's models; 'demo' for the embedded ones,
     'smollm2' for a real one that `make real` fetches."""
@@ -67,6 +68,12 @@ class Flags:
     loading: Annotated[Text, "KEY=VALUE,…"] = None
     """How every model is loaded, KEY=value,KEY=value: revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit,
     load_in_4bit, trust_remote_code."""
+    slurm: Annotated[Text, "OPTIONS"] = None
+    """Submit this call to Slurm, with these options of sbatch, such as "--partition=gpu --gpus=4 --time=4:00:00"."""
+    slurm_jobs: Annotated[int, "N"] = 1
+    """With --slurm: how many jobs share the work, each on a node of its own or on a part of one."""
+    slurm_setup: Annotated[Text, "LINES"] = None
+    """With --slurm: lines of shell that each job begins with, such as "module load cuda"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +91,13 @@ class Flag:
     """Its single letter, where no other common flag begins with the same."""
 
 
-_WITHOUT_LETTER = ("seed", "wandb")
-"""Flags that came later than others of the same letter, which keep theirs."""
+_WITHOUT_SHORT = ("slurm", "slurm_jobs", "slurm_setup", "seed", "wandb")
+"""Flags that came when others had long had their letter."""
 
 
 def _flags() -> tuple[Flag, ...]:
     hints, helps = get_type_hints(Flags, include_extras=True), field_docs(Flags)
-    initials = [item.name[0] for item in fields(Flags) if item.name not in _WITHOUT_LETTER]
+    initials = [item.name[0] for item in fields(Flags) if item.name not in _WITHOUT_SHORT]
     return tuple(
         Flag(
             name=item.name,
@@ -98,7 +105,7 @@ def _flags() -> tuple[Flag, ...]:
             form=" ".join(getattr(hints[item.name], "__metadata__", ())),
             default=getattr(Flags, item.name),
             help=helps[item.name],
-            short=item.name[0] if initials.count(item.name[0]) == 1 and item.name not in _WITHOUT_LETTER else None,
+            short=item.name[0] if item.name not in _WITHOUT_SHORT and initials.count(item.name[0]) == 1 else None,
         )
         for item in fields(Flags)
     )

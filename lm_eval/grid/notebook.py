@@ -67,7 +67,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         include_path: folder with task files.
         dtype: float32, bfloat16 or float16; None takes what the hardware computes natively.
         loading: how every model is loaded, `KEY=value,KEY=value`.
-        cluster: local, auto, or the address of a Ray cluster.
+        cluster: local, none (this process alone), auto, or the address of a Ray cluster.
         num_gpus_per_run: GPUs of a run; None takes what its model needs.
         overwrite_results: whether results in the folder are computed again.
         retry_failed: whether what failed in an earlier call is tried again.
@@ -76,7 +76,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         seed: decides the order of the documents and their shots.
         wandb: a project of Weights & Biases that gets the results too.
         show_progress: whether notes, and a bar while runs are computed, appear on standard error.
-        executor: what computes the runs, such as an `InProcessExecutor`; None takes Ray on the cluster.
+        executor: what computes the runs; None takes the one of `cluster`.
 
     Returns:
         A row a run, in the grid's order; `lm_eval.analysis.runs.describe_columns` says what the columns mean.

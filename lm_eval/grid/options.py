@@ -25,6 +25,10 @@ _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
 
 
+_NEEDS = {"list": "dry_run", "log_texts": "log_samples", "slurm_jobs": "slurm", "slurm_setup": "slurm"}
+"""Flags that do nothing without another."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(Flags):
     """The flags of a grid script as the user gave them, checked."""
@@ -45,8 +49,8 @@ class Options(Flags):
             _check_type(flag, getattr(self, flag.name))
         if self.dtype not in (None, *DTYPES):
             raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
-        for asked, needed in (("list", "dry_run"), ("log_texts", "log_samples")):
-            if getattr(self, asked) and not getattr(self, needed):
+        for asked, needed in _NEEDS.items():
+            if getattr(self, asked) != getattr(Flags, asked) and not getattr(self, needed):
                 raise ConfigurationError(f"--{asked} does nothing without --{needed}; give both, or leave it out")
         Limit.parse(self.limit)
         check_wandb(self.wandb)
@@ -138,6 +142,10 @@ _VALUE = re.compile(r"[^-]|-\d|-relu|$")
 """How a value begins where it follows its flag as an argument of its own."""
 
 
+_OF_DASHES = ("slurm",)
+"""Flags whose value is options of another program, and so begins with a dash."""
+
+
 def _separate(argv: Sequence[str], valid: Collection[str]) -> dict[str, tuple[str, str]]:
     """Return, by the flag, a sign `=` or nothing and its value, with texts quoted for fire, but for those of lists.
 
@@ -161,12 +169,16 @@ def _separate(argv: Sequence[str], valid: Collection[str]) -> dict[str, tuple[st
         _refuse_unknown(flag, name, valid)
         if name in given:
             raise ConfigurationError(f"--{name} is given twice")
-        if not equals and rest and _VALUE.match(rest[0]):
+        if not equals and rest and (_VALUE.match(rest[0]) or (name in _OF_DASHES and not _is_flag(rest[0], valid))):
             equals, value = "=", rest.pop(0)
         if name in (*_TEXTS, *LIST_FLAGS) and not value:
             raise ConfigurationError(f"{flag} needs a value")
         given[name] = equals, repr(value) if name in _TEXTS else value
     return given
+
+
+def _is_flag(text: str, valid: Collection[str]) -> bool:
+    return text.partition("=")[0].lstrip("-").replace("-", "_") in (*valid, *LIST_FLAGS)
 
 
 def _refuse_unknown(flag: str, name: str, valid: Collection[str]) -> None:
