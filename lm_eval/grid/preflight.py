@@ -145,6 +145,7 @@ def _with_models(grid: Grid, options: Options) -> Grid:
 def _common_options(grids: Sequence[Grid], options: Options) -> CommonOptions:
     return CommonOptions(
         limit=Limit.parse(options.limit),
+        seed=options.seed,
         data_dir=_default_data_dir(grids, options),
         include_path=resolve_folder(options.include_path),
         revision=options.revision,
