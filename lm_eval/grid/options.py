@@ -19,8 +19,8 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
 from lm_eval.grid.help_page import help_page
 from lm_eval.grid.lists import LIST_FLAGS, Lists, how_to_set, read_list
-from lm_eval.scheduling.hardware import Capability
 from lm_eval.results.weights_and_biases import check_wandb
+from lm_eval.scheduling.hardware import Capability
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
