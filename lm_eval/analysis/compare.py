@@ -18,6 +18,7 @@ from numpy import ndarray
 from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
+from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError
 
 LEVEL = 0.95
@@ -88,10 +89,11 @@ def _is_right(task: str, sample: Mapping[str, Any]) -> bool:
 
 
 def _documents(content: Mapping[str, Any], task: str) -> str:
-    """Return what identifies a run's documents: the splits' content (of the scored one), or the hub's name."""
+    """Return what identifies a run's documents: the scored split's content, or the hub's name, and the order's seed."""
     data = content.get("identity", {}).get(task, {}).get("data", {})
     scored = data.get("validation") or data.get("test") or data.get("hub")
-    return f"{task.partition('_')[0]} {scored}"
+    seed = content.get("config", {}).get("seed", SEED)  # documents are numbered in the shuffled order
+    return f"{task.partition('_')[0]} {scored}" + ("" if seed == SEED else f" --seed {seed}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.analysis.compare import LEVEL, Comparison, Samples, compare, read_samples
+from lm_eval.common.text import count_of
 from lm_eval.common.text_table import Heading, TextTable
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -95,7 +96,7 @@ def _describe_numbers(found: Comparison) -> Iterator[str]:
     neither = found.num_documents - both - found.only_a - found.only_b
     headings = [Heading(name=""), *(Heading(name=name, is_number=True) for name in ("B right", "B wrong"))]
     rows = [["A right", str(both), str(found.only_a)], ["A wrong", str(found.only_b), str(neither)]]
-    yield f"{found.num_documents} documents that both have scored:"
+    yield f"{count_of(found.num_documents, 'document')} that both have scored:"
     yield ""
     yield from (f"{_INDENT}{line}" for line in TextTable(headings, rows).draw().splitlines())
     yield ""
@@ -107,7 +108,8 @@ def _describe_numbers(found: Comparison) -> Iterator[str]:
     yield f"{_INDENT}{draw_interval(found.low, found.difference, found.high)}"
     differ = found.p_value < 1 - LEVEL
     verdict = "one is right more often" if differ else "no difference can be told"
-    yield f"McNemar     p = {_say_p(found.p_value)} (exact, {found.only_a + found.only_b} documents): {verdict}"
+    parted = count_of(found.only_a + found.only_b, "document")
+    yield f"McNemar     p = {_say_p(found.p_value)} (exact, {parted}): {verdict}"
 
 
 def _say_p(p_value: float) -> str:
@@ -148,7 +150,7 @@ def _describe_documents(a: ComparedRun, b: ComparedRun, number: int, width: int)
         yield from _describe_document(index, a, b, width)
     if len(parted) > len(shown):
         yield ""
-        yield f"{len(parted) - len(shown)} documents more on which they part; --documents N shows as many"
+        yield f"{count_of(len(parted) - len(shown), 'document')} more on which they part; --documents N shows as many"
 
 
 def _describe_document(index: int, a: ComparedRun, b: ComparedRun, width: int) -> Iterator[str]:

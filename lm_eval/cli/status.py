@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lm_eval.common.console import fit, is_terminal, line_width
-from lm_eval.common.text import describe_seconds
+from lm_eval.common.text import count_of, describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.slurm.overview import read_arrays
@@ -49,7 +49,8 @@ def describe_status(path: Path, *, table: bool, width: int | None = None) -> lis
         for name, recorded in failures.items()
         if folder.find(recorded.as_run()) is None and is_current(recorded)
     }
-    lines = [f"{path}: {len(results)} results, {len(failed)} failed, {len(folder.unreadable)} unreadable files"]
+    unreadable = count_of(len(folder.unreadable), "unreadable file")
+    lines = [f"{path}: {count_of(len(results), 'result')}, {len(failed)} failed, {unreadable}"]
     lines += [line for array in read_arrays(path) for line in array.lines()]
     lines += _describe_drivers(read_drivers(path))
     lines += _describe_failures(list(failed.values()))

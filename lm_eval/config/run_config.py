@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval.common.text import did_you_mean, format_pairs, read_pairs, short_name
+from lm_eval.common.text import count_of, did_you_mean, format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.limit import Limit
 from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
@@ -32,6 +32,8 @@ SEGMENTING_SCHEMES = tuple(scheme for scheme in ENCODING_SCHEMES if scheme not i
 """The schemes that cut a context into segments."""
 _SIMILARITY_SCHEMES = (*SEGMENTING_SCHEMES, NO_CONTEXT)
 """The schemes for `dist_sim`, which give vectors to compare."""
+SEED = 42
+"""Of the order of documents and shots, as in the published study (experiment §2)."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 MODEL_KEYS = ("pretrained", "revision", "dtype")
@@ -72,6 +74,8 @@ class RunConfig:
     """Folder with the user's task files; their content decides the result, not the path."""
     description: str = ""
     """Text before the shots."""
+    seed: int = SEED
+    """Decides the order of the documents and their shots."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", MODEL_KIND_ALIASES.get(self.model, self.model))
@@ -87,6 +91,8 @@ class RunConfig:
                 )
         if type(self.num_fewshot) is not int or self.num_fewshot < 0:
             raise ConfigurationError(f"num_fewshot must be a non-negative integer, got {self.num_fewshot!r}")
+        if type(self.seed) is not int or self.seed < 0:
+            raise ConfigurationError(f"seed must be a non-negative integer, got {self.seed!r}")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
         if self.encoding_scheme is not None and self.encoding_scheme not in ENCODING_SCHEMES:
@@ -110,6 +116,11 @@ class RunConfig:
     def has_context(self) -> bool:
         """Whether choices are scored against a context; the control `no_context` has none."""
         return self.encoding_scheme != NO_CONTEXT
+
+    @property
+    def slice_name(self) -> str:
+        """Which documents it scores, as the flags say it: the limit, with the seed where it isn't the usual one."""
+        return str(self.limit) if self.seed == SEED else f"{self.limit} --seed {self.seed}"
 
     def model_args(self) -> str:
         """Return the `model_args` string of a result file (experiment §7)."""
@@ -137,6 +148,7 @@ class RunConfig:
         num_fewshot: int,
         limit: str | int | None = None,
         description: str = "",
+        seed: int = SEED,
     ) -> "RunConfig":
         """Build a configuration from the texts of the command line or a result file, or from keywords.
 
@@ -148,6 +160,7 @@ class RunConfig:
             num_fewshot: shots in a context.
             limit: N or START:END.
             description: text before the shots.
+            seed: of the order of documents and shots.
 
         Raises:
             ConfigurationError: an unknown key or value, or settings that don't go together.
@@ -164,6 +177,7 @@ class RunConfig:
             dtype=of_model.get("dtype"),
             checkpoint=Checkpoint.pick(of_model),
             description=description,
+            seed=seed,
             **of_task,
         )
 
@@ -263,12 +277,14 @@ def describe(config: RunConfig) -> str:
     """Return a configuration in one line."""
     stated = " ".join(f"{key}={text}" for key, text in config.vectors.stated().items())
     limit = "" if str(config.limit) == "None" else f"limit={config.limit}"
+    seed = "" if config.seed == SEED else f"seed={config.seed}"
     parts = (
         config.task,
         config.model_name,
         config.encoding_scheme or config.model,
-        f"{config.num_fewshot} shots",
+        count_of(config.num_fewshot, "shot"),
         stated,
         limit,
+        seed,
     )
     return ", ".join(part for part in parts if part)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_args, get_type_hints
 
 from lm_eval.common.field_docs import field_docs
-from lm_eval.config.run_config import DTYPES
+from lm_eval.config.run_config import DTYPES, SEED
 
 # The annotation shows how a value is written; a switch has none.
 Text = str | None
@@ -35,6 +35,8 @@ class Flags:
     'smollm2' for a real one that `make real` fetches."""
     limit: Annotated[Text, "N|START:END"] = None
     """Documents to score, in their shuffled order: N for the first N, or START:END."""
+    seed: Annotated[int, "N"] = SEED
+    """Decides the order of the documents and their shots; baselines belong to runs of the same seed."""
     data_dir: Folder = None
     """Folder that holds DATASET/SPLIT.jsonl (or .parquet, or a saved dataset), in place of the hub."""
     results_dir: Folder = None
@@ -53,6 +55,8 @@ class Flags:
     """Store the scores of every document too, for comparisons; results without them are run again."""
     log_texts: bool = False
     """With --log_samples: store every document's context segments and choices too, to be read beside its scores."""
+    wandb: Annotated[Text, "PROJECT"] = None
+    """Send the results to this project of Weights & Biases too; needs the package wandb."""
     tasks: Names = None
     """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
     include_path: Folder = None
@@ -90,7 +94,7 @@ class Flag:
     """Its single letter, where no other common flag begins with the same."""
 
 
-_WITHOUT_SHORT = ("stall_timeout", "slurm", "slurm_jobs", "slurm_setup")
+_WITHOUT_SHORT = ("stall_timeout", "slurm", "slurm_jobs", "slurm_setup", "seed", "wandb")
 """Flags that came when others had long had their letter."""
 
 

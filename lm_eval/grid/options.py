@@ -19,6 +19,8 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
 from lm_eval.grid.help_page import help_page
 from lm_eval.grid.lists import LIST_FLAGS, Lists, how_to_set, read_list
+from lm_eval.results.weights_and_biases import check_wandb
+from lm_eval.scheduling.hardware import Capability
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
@@ -38,6 +40,8 @@ class Options(Flags):
     """The script's own switches that are on."""
     lists: Lists = field(default_factory=dict)
     """The lists of the grid that flags of their names give, in place of its own."""
+    capabilities: tuple[Capability | None, ...] | None = None
+    """Compute capabilities of the GPUs that decide the dtype; None takes those of the machines at hand."""
     revision: str | None = field(init=False)
     """The branch, tag or commit of every model; from `loading`."""
     checkpoint: Checkpoint = field(init=False)
@@ -52,6 +56,7 @@ class Options(Flags):
             if getattr(self, asked) != getattr(Flags, asked) and not getattr(self, needed):
                 raise ConfigurationError(f"--{asked} does nothing without --{needed}; give both, or leave it out")
         Limit.parse(self.limit)
+        check_wandb(self.wandb)
         revision, checkpoint = _parse_loading(self.loading)
         object.__setattr__(self, "revision", revision)
         object.__setattr__(self, "checkpoint", checkpoint)
@@ -62,8 +67,9 @@ def _check_type(flag: Flag, value: object) -> None:
         raise ConfigurationError(
             f"--{flag.name} is a switch: leave its value out, or give True or False, got {value!r}"
         )
-    if flag.value_type is int and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"--{flag.name} must be a whole number of at least 1, got {value!r}")
+    least = 0 if flag.name == "seed" else 1
+    if flag.value_type is int and (type(value) is not int or value < least):
+        raise ConfigurationError(f"--{flag.name} must be a whole number of at least {least}, got {value!r}")
     if flag.value_type is str and not isinstance(value, str) and value is not flag.default:
         raise ConfigurationError(f"--{flag.name} must be a text, got {value!r}")
 

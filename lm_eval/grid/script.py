@@ -22,9 +22,11 @@ from lm_eval.grid.console import (
     describe_failures,
     describe_unwritten,
     print_counts,
+    print_cuts,
     print_failures,
     print_plan,
     print_results,
+    send_results,
 )
 from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.grid import Grid, expand
@@ -164,6 +166,8 @@ def _carry_out(job: Job, options: Options, executor: Executor) -> int:
         if summary.stopped or (job.shift is not None and job.shift.ending):
             print_counts(summary)
         print_results(plan, job.checked.runs, folder)
+        print_cuts(job.checked.runs, folder)
+        failures += send_results(job.checked.runs, folder, options.wandb)
         print_failures(failures)
         print("".join(f"{line}\n" for line in next_steps(job.checked.runs, folder, options)), end="")
         return 1 if failures else 0
@@ -197,7 +201,10 @@ def _shutting_down(*, asked: bool) -> Iterator[None]:
 def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
     if job.estimate is None:
         sweep_state(job.folder)
-        return job.nothing_run
+        summary = job.nothing_run
+        if job.shift is not None:
+            job.shift.summary = summary
+        return summary
     from lm_eval.grid.display import GridDisplay  # noqa: PLC0415  (a plan needs no display)
 
     with GridDisplay(GridProgress.of(job.estimate), job.folder) as bar:

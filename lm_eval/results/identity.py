@@ -24,7 +24,7 @@ from lm_eval.models.tokenizer_files import identify_text_borders
 from lm_eval.results.canonical_form import canonical, pass_key
 from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
 from lm_eval.tasks.base import Task
-from lm_eval.tasks.documents import SEED, Contents, Document, data_identity, documents_of
+from lm_eval.tasks.documents import Contents, Document, data_identity, documents_of
 from lm_eval.tasks.registry import dataset_name, find_task, known_task
 
 Identity = Mapping[str, Any]
@@ -141,7 +141,7 @@ class Resolver:
             "data": dict(data),
             "num_fewshot": form.num_fewshot,
             "limit": str(form.limit),
-            "seed": SEED,
+            "seed": form.seed,
             "description": form.description,
             "encoding_scheme": form.encoding_scheme,
             "settings": {key: text for key, text in form.vectors.stated().items() if key != "ADD_BOS"},
@@ -284,7 +284,7 @@ def baseline_key(config: RunConfig) -> BaselineKey:
     """Return what a configuration and its baseline share, but for dtype: dataset, model, shots, documents, BOS."""
     return (
         dataset_name(config), config.pretrained, loading_of(config), config.num_fewshot, config.limit,
-        config.data_dir, config.description, config.vectors.add_bos,
+        config.seed, config.data_dir, config.description, config.vectors.add_bos,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import ConfigDict, Field, PlainValidator
 
 from lm_eval.common.typed_files import AS_STATED, FileModel, IntegerIfStated, Text, TextIfStated, read_as
-from lm_eval.config.run_config import RunConfig
+from lm_eval.config.run_config import SEED, RunConfig
 
 T = TypeVar("T")
 Object = dict[Any, T]
@@ -21,6 +21,12 @@ def _as_limit(value: object) -> str | int | None:
     raise ValueError("an integer N or START:END")
 
 
+def _as_seed(value: object) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    raise ValueError("a non-negative integer")
+
+
 class StatedConfig(FileModel):
     """The configuration, for all tasks of the file."""
 
@@ -30,6 +36,7 @@ class StatedConfig(FileModel):
     num_fewshot: int
     limit: Annotated[str | int | None, PlainValidator(_as_limit)]
     description_dict: Object[Text | None] | None = None
+    seed: Annotated[int, PlainValidator(_as_seed)] = SEED
 
     def parse(self, task: str) -> RunConfig:
         """Return the configuration of a task.
@@ -45,6 +52,7 @@ class StatedConfig(FileModel):
             num_fewshot=self.num_fewshot,
             limit=self.limit,
             description=(self.description_dict or {}).get(task) or "",
+            seed=self.seed,
         )
 
 
@@ -107,6 +115,7 @@ class RunRecord(FileModel):
     num_layers: IntegerIfStated = None
     """Blocks that a segment runs through."""
     num_documents: IntegerIfStated = None
+    num_truncated_segments: IntegerIfStated = None
     vectors_per_context: Annotated[float | None, AS_STATED] = None
     tokens_per_vector: Annotated[float | None, AS_STATED] = None
     seconds: Annotated[float | None, AS_STATED] = None

@@ -11,7 +11,7 @@ from typing import Any
 
 from lm_eval.common.atomic import sweep_temporary_files
 from lm_eval.common.console import print_safely
-from lm_eval.common.text import first_line
+from lm_eval.common.text import first_line, say_cut
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.contexts.document_texts import with_texts
 from lm_eval.errors import ConfigurationError, RunError
@@ -286,5 +286,5 @@ def _remark(outcome: Outcome) -> str:
     error = metrics.get("acc_stderr")
     remark = f": acc {metrics['acc']:.3f}" + ("" if error is None else f" ± {error:.3f}")
     if cut := result["run"][config.task]["num_truncated_segments"]:
-        remark += f" (warning: {cut} segments were longer than the model takes and were cut from the left)"
+        remark += f" (warning: {say_cut(cut, 'the model takes')})"
     return remark

@@ -62,6 +62,12 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text that `plain` has made, cut to so many letters as they are shown."""
+    shown = html.unescape(text)
+    return text if len(shown) <= longest else plain(f"{shown[: longest - 1]}…")
+
+
 def separate_variants(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with each model of several dtypes, ways of loading or texts before the shots as one for each.
 
