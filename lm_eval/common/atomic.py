@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -93,6 +94,14 @@ def sweep_temporary_files(folder: Path) -> None:
             is_left = match is not None and not psutil.pid_exists(int(match[1]))
             if is_left and abs(time.time() - path.lstat().st_mtime) > _LEFT_S:
                 path.unlink(missing_ok=True)
+
+
+def remove_whatever(path: Path) -> None:
+    """Remove what stands in the place of a file: it, a link, or a folder with all that it holds."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.atomic import write_json
+from lm_eval.common.atomic import remove_whatever, write_json
 from lm_eval.common.json_files import parse_json, read_json
 from lm_eval.common.typed_files import read_as
 from lm_eval.results.pieces import state_folder
@@ -159,15 +159,18 @@ class Heartbeat:
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         content = {**self._constant, **asdict(self.progress), "ended": self._ended, "written": now()}
-        write_json(self._folder / f"{self.driver}.json", content)
+        file = self._folder / f"{self.driver}.json"
+        if file.is_dir():  # damaged: nothing else takes the place of a folder
+            remove_whatever(file)
+        write_json(file, content)
 
     def _prune(self) -> None:
         """Remove the files of drivers that ended long ago."""
-        with contextlib.suppress(FileNotFoundError):  # another driver removes them at the same time
+        with contextlib.suppress(OSError):  # another driver removes them at the same time
             files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
             for file in files[_KEPT:]:
                 if abs(time.time() - file.stat().st_mtime) > LEASE_S * 60:
-                    file.unlink(missing_ok=True)
+                    remove_whatever(file)
 
 
 @dataclass(frozen=True, kw_only=True)

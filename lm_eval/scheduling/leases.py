@@ -10,12 +10,12 @@ What names no driver (a file that a loss of power has filled with zeros, a link,
 import contextlib
 import os
 import re
-import shutil
 import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lm_eval.common.atomic import remove_whatever
 from lm_eval.results.pieces import state_folder
 from lm_eval.scheduling.heartbeat import LEASE_S, is_alive
 
@@ -200,22 +200,14 @@ class Leases:
         if not self._make(guard):
             holder = self._read(guard)
             if holder is not None and (holder == self.driver or not self._is_alive(holder, guard)):
-                _remove(guard)  # its driver died; the next driver that asks can take the lease
+                remove_whatever(guard)  # its driver died; the next driver that asks can take the lease
             return False
         try:
             if self._read(path) != owner:  # another driver was faster, or the lease was given back
                 return False
             if not owner and self._is_alive(owner, path):  # the faster one is just making its own
                 return False
-            _remove(path)
+            remove_whatever(path)
             return True
         finally:
             guard.unlink(missing_ok=True)
-
-
-def _remove(path: Path) -> None:
-    """Remove a lease, whatever stands in its place."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

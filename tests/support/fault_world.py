@@ -172,13 +172,13 @@ class Disturbed:
             return None
 
     def finish(self) -> None:
-        """Call the grid again until all is done; count what is wrong then."""
+        """Call the grid again until all is done, and once more, as results may have been damaged; count what is wrong."""
         status = None if self.driver is None else self.wait(self.driver)
         for _ in range(4):
             if status == 0:
                 break
             status = self.wait(self.start())
-        self.count(status)
+        self.count(self.wait(self.start()) if status == 0 else status)
 
     def count(self, status: int | None) -> None:
         """Count what is wrong at the end."""

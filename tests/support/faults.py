@@ -182,7 +182,8 @@ def damage_state(grid: Disturbed, rnd: random.Random) -> str:
         DAMAGES[how](path, rnd)
         _date(path, time.time() - rnd.choice([0, 4000]))
         if kind == "drivers":
-            grid.own.add(str(path.relative_to(grid.results)))
+            name = str(path.relative_to(grid.results))  # of a driver that is gone, which nobody writes again
+            grid.own |= {name, f"{name}/within"}
     return f"{kind}: {how}"
 
 
