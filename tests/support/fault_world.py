@@ -172,7 +172,7 @@ class Disturbed:
             return None
 
     def finish(self) -> None:
-        """Call the grid again until all is done, and once more, as results may have been damaged; count what is wrong."""
+        """Call the grid until all is done, and once more, as results may have been damaged; count what is wrong."""
         status = None if self.driver is None else self.wait(self.driver)
         for _ in range(4):
             if status == 0:
