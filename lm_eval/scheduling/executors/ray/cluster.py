@@ -55,7 +55,7 @@ def connect(cluster: str) -> str:
             "start one with `ray start --head`, give its address, or use local"
         ) from error
     owner = owner_of(address)
-    return f"the Ray cluster at {address}" + (f", which {owner} runs" if owner else "")
+    return f"the Ray cluster at {address}" + (f" (of {owner})" if owner else "")
 
 
 def find_running() -> str | None:

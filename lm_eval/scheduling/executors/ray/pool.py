@@ -125,7 +125,8 @@ class WorkerPool:
             for message in self._link.receive(_TICK_S):
                 yield from self._take(message)
                 yield from self._queue.settled()
-            self._end_stalled()
+                if isinstance(message, Tick):  # or it is Ray that is silent
+                    self._end_stalled()
             self._warn_of_late_workers()
             yield from self._give_up_unending()
             yield Waiting()
