@@ -40,7 +40,8 @@ def effects(table: pd.DataFrame, *, settings: Sequence[str] = EFFECTS, title: st
     shown = matched_effects(runs, settings)
     if shown.empty:
         raise ConfigurationError(
-            f"no effects to draw: of {count_of(len(runs), 'run')} no two differ in one of {', '.join(settings)} alone, one of them "
+            f"no effects to draw: of {count_of(len(runs), 'run')} no two differ in one of {', '.join(settings)} "
+            "alone, one of them "
             "at the value in the scripts' grids; add values to the lists in scripts/run_parallel_*.py"
         )
     return _draw(
