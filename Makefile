@@ -65,7 +65,7 @@ docs: $(DEV)  ## build the documentation into site/, warnings being errors
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	@echo "the documentation is in site/index.html"
 
-PARALLEL := --numprocesses logical --maxprocesses 8
+PARALLEL := --numprocesses auto
 
 test: $(DEV)  ## run the tests (15 minutes on 2 cores); COVERAGE=1 measures what they cover, with a floor
 	@$(PY) -m pytest $(PARALLEL) $(if $(filter-out 0,$(COVERAGE)),--cov=lm_eval --cov-fail-under=85)

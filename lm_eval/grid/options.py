@@ -20,6 +20,7 @@ from lm_eval.grid.flags import FLAGS, Flag, Flags
 from lm_eval.grid.help_page import help_page
 from lm_eval.grid.lists import LIST_FLAGS, Lists, how_to_set, read_list
 from lm_eval.results.weights_and_biases import check_wandb
+from lm_eval.scheduling.hardware import Capability
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
@@ -39,6 +40,8 @@ class Options(Flags):
     """The script's own switches that are on."""
     lists: Lists = field(default_factory=dict)
     """The lists of the grid that flags of their names give, in place of its own."""
+    capabilities: tuple[Capability | None, ...] | None = None
+    """Compute capabilities of the GPUs that decide the dtype; None takes those of the machines at hand."""
     revision: str | None = field(init=False)
     """The branch, tag or commit of every model; from `loading`."""
     checkpoint: Checkpoint = field(init=False)

@@ -186,7 +186,10 @@ def _shutting_down(*, asked: bool) -> Iterator[None]:
 def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
     if job.estimate is None:
         sweep_state(job.folder)
-        return job.nothing_run
+        summary = job.nothing_run
+        if job.shift is not None:
+            job.shift.summary = summary
+        return summary
     from lm_eval.grid.display import GridDisplay  # noqa: PLC0415  (a plan needs no display)
 
     with GridDisplay(GridProgress.of(job.estimate), job.folder) as bar:

@@ -17,6 +17,9 @@ from lm_eval.scheduling.control_groups import host_memory_bytes, usable_cpus
 
 _GIB = 1 << 30
 
+Capability = tuple[int, int]
+"""CUDA compute capability of a GPU."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
@@ -44,6 +47,14 @@ class Machine:
     """Host memory, in GiB."""
     gpus: tuple[Gpu, ...]
     """In the order in which CUDA counts them."""
+    max_workers: int | None = None
+    """Workers that it runs at the most; None where its cores, memory and GPUs alone decide."""
+
+
+def machine_of(capabilities: Sequence[Capability | None]) -> Machine:
+    """Return a machine of which nothing is known but its GPUs' compute capabilities."""
+    gpus = tuple(Gpu(name="of a job", memory_gib=None, capability=capability) for capability in capabilities)
+    return Machine(host="any", num_cpus=1, memory_gib=0.0, gpus=gpus)
 
 
 def local_machine() -> Machine:

@@ -101,11 +101,6 @@ class Slurm:
         assert not check or ended.returncode == 0, (words, ended.stdout, ended.stderr)
         return ended
 
-    def jobs(self) -> dict[str, str]:
-        """The state of every job that it knows, by the job's name."""
-        rows = self.call("squeue", "--noheader", "--array", "--states=all", "--format=%i|%T").stdout.split()
-        return dict(row.split("|") for row in rows)
-
 
 @contextlib.contextmanager
 def running_slurm(folder: Path) -> Iterator[Slurm]:

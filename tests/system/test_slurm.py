@@ -14,7 +14,7 @@ from tests.support.grid_runs import GRID_LIMIT, results_of
 from tests.support.slurm import Slurm, running_slurm, why_not
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -25,28 +25,25 @@ def slurm() -> Iterator[Slurm]:
         yield running
 
 
-def test_jobs_that_are_told_in_the_middle_queue_themselves_again(slurm, undisturbed, data_dir, tmp_path):
-    """One of two jobs at least has done something when both are told that their time is nearly up."""
+def test_jobs_that_are_told_in_the_middle_queue_themselves_again_and_no_others(slurm, undisturbed, data_dir, tmp_path):
+    """One job is cancelled, the two others are told that their time is nearly up; one at least has done something."""
     results = tmp_path / "results"
     script = [sys.executable, undisturbed.script, "--data_dir", data_dir, "--limit", GRID_LIMIT]
-    asked = ["--slurm", "--gpus=2 --time=10", "--slurm_jobs", "2", "--slurm_setup", "export OMP_NUM_THREADS=1"]
+    asked = ["--slurm", "--gpus=2 --time=10", "--slurm_jobs", "3", "--slurm_setup", "export OMP_NUM_THREADS=1"]
+    asked += ["--cluster", "none"]  # Ray would take most of the time
     told = slurm.call(*script, "--results_dir", results, *asked, SLURM_MEM_PER_NODE="7", RAY_ADDRESS="nowhere:1").stdout
-    assert "submitted to Slurm: 2 jobs, 1; this terminal may be closed" in told
+    assert "submitted to Slurm: 3 jobs, 1; this terminal may be closed" in told
     undisturbed.script.touch()
     wait_for(lambda: list(results.glob("*.json")), "a result")
-    slurm.call("scancel", "--signal=USR1", "--batch", "1", check=False)
-    submission = next((state_folder(results) / "slurm").iterdir())
-    seen = set[str]()
-
-    def are_over() -> bool:
-        seen.update(state for state in slurm.jobs().values())
-        return not slurm.call("squeue", "--noheader").stdout
-
-    wait_for(are_over, "the end of all jobs")
+    slurm.call("scancel", "1_0")
+    for place in (1, 2):
+        slurm.call("scancel", "--signal=USR1", "--batch", f"1_{place}", check=False)
+    wait_for(lambda: not slurm.call("squeue", "--noheader").stdout, "the end of all jobs")
     assert results_of(results) == undisturbed.expected
-    records = [json.loads(path.read_text()) for path in (submission / "jobs").iterdir()]
-    assert max(record["restarts"] for record in records) == 1
-    assert "finished" in {record["why"] for record in records}
+    records = {path.stem: json.loads(path.read_text()) for path in (state_folder(results) / "slurm").glob("*/jobs/*")}
+    assert (records["1_0"]["why"], records["1_0"]["restarts"]) == ("cancelled", 0)
+    assert max(record["restarts"] for record in records.values()) == 1
+    assert "finished" in {record["why"] for record in records.values()}
     assert not list((state_folder(results) / "leases").iterdir())
     log = "".join(path.read_text() for path in (results / "logs" / "slurm").iterdir())
     assert "its time is nearly up: nothing more is begun" in log

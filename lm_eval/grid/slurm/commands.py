@@ -102,21 +102,27 @@ def queued_jobs(job_id: str, cluster: str | None = None) -> list[QueuedJob] | No
     return [QueuedJob(job, state, reason.strip("()")) for job, state, reason in rows]
 
 
-def queue_again(job_id: str) -> str:
+def queue_again(job: str) -> str:
     """Queue a job again, which ends it; return what Slurm said against it, or "".
 
     Args:
-        job_id: the job's own id.
+        job: the array and the place in it. The id of the last place is that of the whole array.
     """
-    ended = _call(["scontrol", "requeue", job_id], dict(os.environ))
+    ended = _call(["scontrol", "requeue", job], dict(os.environ))
     if ended is None:
         return "Slurm does not answer"
-    return "" if ended.returncode == 0 else " ".join((ended.stderr or ended.stdout).split()) or "no reason given"
+    said = " ".join((ended.stderr or ended.stdout).split())
+    is_queued = ended.returncode == 0 or "pending" in said  # where Slurm has done it itself, for a preferred job
+    return "" if is_queued else said or "no reason given"
 
 
-def is_preempted(job_id: str) -> bool:
-    """Whether a job ends because another is preferred."""
-    ended = _call(["scontrol", "--oneliner", "show", "job", job_id], dict(os.environ))
+def is_preempted(job: str) -> bool:
+    """Whether a job ends because another is preferred.
+
+    Args:
+        job: the array and the place in it.
+    """
+    ended = _call(["scontrol", "--oneliner", "show", "job", job], dict(os.environ))
     fields = [] if ended is None else ended.stdout.split()
     return any(field.startswith("PreemptTime=") and field != "PreemptTime=None" for field in fields)
 

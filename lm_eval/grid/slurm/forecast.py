@@ -50,11 +50,12 @@ def _largest_model(request: SlurmRequest, estimate: Estimate) -> Iterator[str]:
 def _hours(request: SlurmRequest, estimate: Estimate) -> Iterator[str]:
     seconds = estimate.remaining.planned_s()
     if seconds is None:
-        yield "hours: not known, as there are no past results of such runs; a call with --limit 20 gives some"
+        yield "time: not known, as there are no past results of such runs; a call with --limit 20 gives some"
         return
-    devices = estimate.workforce.num_workers
-    what = "GPU hours" if request.num_gpus else "hours of one worker"
-    yield f"hours: about {seconds / 3600:.1f} if all jobs run at once, {seconds * devices / 3600:.1f} {what} in all"
+    workers = estimate.workforce.num_workers
+    hours = seconds * (request.num_gpus * request.num_jobs if request.num_gpus else workers) / 3600
+    what = "GPU hours" if request.num_gpus else "hours of a worker"
+    yield f"time: about {describe_seconds(seconds)} if all jobs run at once, {hours:.2g} {what} in all"
     if request.time_s is not None and seconds > request.time_s:
         times = math.ceil(seconds / request.time_s) - 1
         yield f"that is more than a job's time limit: each is queued again about {times} times"

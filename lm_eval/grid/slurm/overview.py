@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lm_eval.common.command import INTERRUPTED
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.slurm.commands import QueuedJob, queued_jobs
 from lm_eval.grid.slurm.job_record import JobRecord, read_records
@@ -63,7 +64,7 @@ def read_arrays(results: Path) -> list[Array]:
 def _look_at(submission: Submission) -> Array:
     records = {record.job: record for record in read_records(submission.folder)}
     names = [f"{submission.job_id}_{place}" for place in range(submission.num_jobs)]
-    if all((record := records.get(name)) and record.ended and not record.is_queued_again for name in names):
+    if all((record := records.get(name)) and record.ended and record.status != INTERRUPTED for name in names):
         return Array(submission=submission, states={n: _say_end(records[n]) for n in names}, is_over=True)
     queued = queued_jobs(str(submission.job_id), submission.cluster)
     by_name = {job.job: job for job in queued or ()}

@@ -156,7 +156,7 @@ def parse_time(text: str) -> float | None:
     Raises:
         ConfigurationError: it is none.
     """
-    if text.upper() in _NO_LIMIT:
+    if text.upper() in _NO_LIMIT or text == "0":
         return None
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
     if match is None:

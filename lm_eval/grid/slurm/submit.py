@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lm_eval.common.atomic import check_writable
@@ -19,10 +19,12 @@ from lm_eval.grid.options import Options
 from lm_eval.grid.plan import describe_plan
 from lm_eval.grid.preflight import settle
 from lm_eval.grid.slurm import commands
+from lm_eval.grid.slurm.common_dtype import forget_capabilities, known_capabilities
 from lm_eval.grid.slurm.forecast import forecast
 from lm_eval.grid.slurm.job_script import choose_lead, job_script
+from lm_eval.grid.slurm.overview import read_arrays
 from lm_eval.grid.slurm.request import SlurmRequest
-from lm_eval.grid.slurm.submission import Submission, draft, freeze
+from lm_eval.grid.slurm.submission import Submission, draft, freeze, submissions_folder
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.hardware import Gpu, Machine
 from lm_eval.scheduling.queue import WorkQueue
@@ -77,7 +79,8 @@ def submit_grids(grids: Sequence[Grid], options: Options, results_dir: Path) -> 
     request = SlurmRequest.of(options)
     if not options.dry_run:
         commands.check_slurm()
-    job = prepare(grids, options, results_dir, _Jobs(request))
+    known = known_capabilities(submissions_folder(results_dir))
+    job = prepare(grids, replace(options, capabilities=known), results_dir, _Jobs(request))
     print_plan(job.plan, job.folder, job.estimate, job.checked.notes)
     for line in _remarks(job):
         print(fit(line, sys.stderr), file=sys.stderr)
@@ -115,6 +118,8 @@ def _submit(grids: Sequence[Grid], options: Options, job: Job, request: SlurmReq
     results = job.folder.path
     check_writable(results)
     _, pairs = settle(grids, options)
+    if all(array.is_over for array in read_arrays(results)):
+        forget_capabilities(submissions_folder(results))
     drafted = draft(options, results, choose_lead(request.time_s))
     submission = freeze(drafted, [grid for grid, _ in pairs])
     try:

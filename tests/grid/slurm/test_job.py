@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from lm_eval.grid.slurm import job
+from lm_eval.grid.slurm.common_dtype import forget_capabilities, known_capabilities, settle_capabilities
 from lm_eval.grid.slurm.overview import read_arrays
 from lm_eval.grid.slurm.submission import draft, freeze
+from lm_eval.grid.slurm.surroundings import make_token
+from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
+from lm_eval.scheduling.hardware import Gpu, Machine, machine_of
 from lm_eval.scheduling.units import Ended
 from tests.support.grids import options, small_grid
 
@@ -106,7 +110,7 @@ def test_a_job_that_is_told_finishes_what_is_under_way_and_queues_itself_again(r
     status, record, calls = run_job(Disturbed(signal.SIGUSR1, 1), submission)
     assert (status, record["why"]) == (130, "its time is nearly up")
     assert record["is_queued_again"]
-    assert calls == ["scontrol requeue 42"]
+    assert calls == ["scontrol requeue 40_1"]
     assert 0 < len(results(tmp_path)) < 3
     assert run_job(None, submission)[0] == 0
     assert len(results(tmp_path)) == 3
@@ -124,10 +128,47 @@ def test_a_cancelled_job_is_interrupted_and_not_queued_again(run_job, tmp_path):
     assert len(results(tmp_path)) > 0
 
 
+def test_a_job_that_is_cancelled_after_it_was_told_is_not_queued_again(run_job, monkeypatch):
+    class Cancelled(Disturbed):
+        def run(self, queue, workforce):
+            for event in super().run(queue, workforce):
+                yield event
+                if isinstance(event, Ended):
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+    status, record, calls = run_job(Cancelled(signal.SIGUSR1, 1))
+    assert (status, record["why"], record["is_queued_again"], calls) == (130, "cancelled", False, [])
+
+
+def test_a_job_that_is_cancelled_while_ray_starts_is_interrupted_too(run_job):
+    class Starting(InProcessExecutor):
+        def run(self, queue, workforce):
+            raise SystemExit(15)
+            yield
+
+    status, record, calls = run_job(Starting())
+    assert (status, record["why"], calls) == (130, "cancelled", [])
+
+
 def test_a_preempted_job_queues_itself_again(run_job, tmp_path):
     (tmp_path / "scontrol.out").write_text("JobId=42 JobState=RUNNING PreemptTime=2026-01-01T00:00:00 Requeue=1\n")
     status, record, calls = run_job(Disturbed(signal.SIGTERM, 1))
-    assert (status, record["why"], calls) == (130, "preempted", ["scontrol requeue 42"])
+    assert (status, record["why"], calls) == (130, "preempted", ["scontrol requeue 40_1"])
+
+
+def test_a_job_that_slurm_has_queued_again_itself_says_so(run_job, programs, tmp_path):
+    with (programs / "scontrol").open("a") as program:
+        program.write('[ "$1" = requeue ] && echo "Job is pending execution for job 42" >&2 && exit 1\ntrue\n')
+    _, record, _ = run_job(Disturbed(signal.SIGUSR1, 1))
+    assert (record["why"], record["is_queued_again"]) == ("its time is nearly up", True)
+
+
+def test_a_job_that_may_not_be_queued_again_says_so(run_job, programs, tmp_path):
+    with (programs / "scontrol").open("a") as program:
+        program.write('[ "$1" = requeue ] && echo "Access/permission denied" >&2 && exit 1\ntrue\n')
+    _, record, _ = run_job(Disturbed(signal.SIGUSR1, 1))
+    assert not record["is_queued_again"]
+    assert "it could not be queued again (Access/permission denied): submit the call again" in record["why"]
 
 
 def test_a_job_of_other_code_says_so_and_ends(run_job, monkeypatch):
@@ -164,3 +205,36 @@ def test_status_tells_of_jobs_that_wait_run_and_have_ended(run_job, tmp_path):
     assert array.states["40_1"] == "ended (finished)"
     assert array.is_over
     assert array.lines()[0].startswith("Slurm 40, 2 jobs, submitted ")
+
+
+def test_all_jobs_decide_the_dtype_by_the_gpus_of_the_first(tmp_path):
+    def with_gpu(capability):
+        gpu = Gpu(name="any", memory_gib=None, capability=capability)
+        return Machine(host="here", num_cpus=1, memory_gib=1.0, gpus=(gpu,))
+
+    assert known_capabilities(tmp_path) is None
+    assert settle_capabilities(tmp_path, with_gpu((9, 0))) == ((9, 0),)
+    assert settle_capabilities(tmp_path, with_gpu((7, 0))) == ((9, 0),)
+    assert known_capabilities(tmp_path) == ((9, 0),)
+    forget_capabilities(tmp_path)
+    assert settle_capabilities(tmp_path, with_gpu(None)) == (None,)
+    assert [path.name for path in tmp_path.iterdir()] == ["gpus.json"]
+
+
+def test_a_job_computes_in_the_dtype_that_was_settled(run_job, tmp_path):
+    submission = run_job.submit()
+    machine = machine_of([(9, 0)])
+    settle_capabilities(submission.folder.parent, machine)
+    assert run_job(None, submission)[0] == 0
+    assert {"bfloat16"} == {stored.identity["dtype"] for stored in ResultsFolder(tmp_path / "results")}
+
+
+def test_the_token_that_jobs_share_is_made_once_and_for_the_user_alone(tmp_path):
+    token = tmp_path / ".ray" / "auth_token"
+    make_token(token)
+    text = token.read_text()
+    make_token(token)
+    assert token.read_text() == text
+    assert len(text) == 64
+    assert token.stat().st_mode & 0o077 == 0
+    assert list(token.parent.iterdir()) == [token]

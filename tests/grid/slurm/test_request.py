@@ -61,6 +61,7 @@ def test_what_an_array_of_jobs_cannot_have_is_refused(argv, message):
         ("1-2:30", 95400),
         ("1-2:30:15", 95415),
         ("UNLIMITED", None),
+        ("0", None),
     ],
 )
 def test_times_are_read_as_sbatch_reads_them(text, seconds):

@@ -1,6 +1,7 @@
 """What is submitted to Slurm: the script of a job, the frozen call, and an environment without the session's traces."""
 
 import os
+import re
 import subprocess
 from dataclasses import replace
 
@@ -138,9 +139,18 @@ def test_a_dry_run_shows_script_and_forecast_and_writes_nothing(gpt2, data_dir, 
     assert "3 to run, 0 done" in shown
     assert "each of 2 jobs has 2 GPUs, 1 h 30 min at a time" in shown
     assert "the largest model, tiny-gpt2, needs about" in shown
-    assert "hours: not known" in shown
+    assert "time: not known" in shown
     assert "  #SBATCH --array=0-1\n" in shown
     assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_tells_the_time_where_past_results_do(gpt2, data_dir, tmp_path, capsys):
+    carry_out([small_grid(gpt2)], options(data_dir, tmp_path / "results", limit="2", cluster="none"), "unused")
+    chosen = options(data_dir, tmp_path / "results", slurm="-c 2 --time=90", slurm_jobs=2, dry_run=True)
+    assert carry_out([small_grid(gpt2)], chosen, "unused") == 0
+    shown = capsys.readouterr().out
+    assert "each of 2 jobs has no GPU, 2 CPU cores, 1 h 30 min at a time" in shown
+    assert re.search(r"time: about \d+ s if all jobs run at once, [\de.-]+ hours of a worker in all", shown)
 
 
 def test_a_submission_ends_at_once_and_says_how_to_go_on(gpt2, data_dir, tmp_path, sbatch, capsys):
