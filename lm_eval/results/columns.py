@@ -147,7 +147,7 @@ def _chance_corrected(baselines: Mapping[BaselineKey, Baseline]) -> Column:
 
 def accuracy(stored: StoredResult) -> float:
     """Return the accuracy of a result."""
-    return float(stored.content["results"][stored.config.task]["acc"])
+    return stored.accuracy
 
 
 def all_columns(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, Baseline] | None) -> dict[str, Column]:

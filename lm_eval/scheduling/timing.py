@@ -82,12 +82,14 @@ class Timings:
 
 
 def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
-    timing = stored.timing
-    if timing is None or str(timing.device).startswith("cuda") is not on_gpu or "score" not in timing.shared.phases_s:
+    run = stored.record
+    if run.shared is None or run.load_s is None or not run.num_documents or "score" not in run.shared.phases_s:
         return None
-    encode = timing.shared.phases_s.get("encode", 0.0) / timing.num_documents
-    score = timing.shared.phases_s["score"] / timing.num_documents / timing.shared.num_configurations
-    return _Cost(encode, score, timing.load_s, timing.parameters)
+    if str(run.device).startswith("cuda") is not on_gpu:
+        return None
+    encode = run.shared.phases_s.get("encode", 0.0) / run.num_documents
+    score = run.shared.phases_s["score"] / run.num_documents / run.shared.num_configurations
+    return _Cost(encode, score, run.load_s, run.parameters)
 
 
 _Extent = tuple[int, bool]

@@ -126,7 +126,7 @@ def test_an_odd_value_in_a_result_is_read_or_refused(form, config, tmp_path_fact
         assert str(error)  # noqa: PT017
         found = []
     for stored in found:
-        _ = stored.chance, stored.version, stored.has_samples, stored.record, stored.code, stored.timing
+        _ = stored.chance, stored.version, stored.has_samples, stored.record, stored.code
     assert describe_status(folder, table=True)
     ResultsFolder(folder).find(resolve(config))
 
