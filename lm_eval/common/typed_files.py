@@ -4,10 +4,11 @@ Knows of no particular file. A model names the keys that the code reads; other k
 """
 
 import reprlib
-from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, InstanceOf, ValidationError
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import with_default_schema
 
 from lm_eval.common.json_files import parse_json
 
@@ -15,14 +16,14 @@ Text = InstanceOf[str]
 """Any text: file names need not be valid Unicode, which pydantic's `str` demands."""
 
 
-def _or_none(value: object, check: Callable[[object], object]) -> object:
-    try:
-        return check(value)
-    except ValidationError:
-        return None
+class _OrNone:
+    """None in place of what a schema refuses."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return with_default_schema(handler(source), default=None, on_error="default")
 
 
-AS_STATED = WrapValidator(_or_none)
+AS_STATED = _OrNone()
 """Marks a field that becomes None where its value is invalid: for information that nothing depends on."""
 TextIfStated = Annotated[Text | None, AS_STATED]
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
