@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,22 @@ def make_grid(number: int) -> Grid:
     aggregations = [prefix + base for prefix in ACTIVATION_PREFIXES for base in SINGLE_VECTOR_AGGREGATIONS]
     if number <= 1000:
         aggregations = aggregations[:2]
-    return Grid(
+    grid = Grid(
         model="dist_sim", task="hellaswag_d", models=[str(DEMO / "models" / "demo-gpt")], arch_type="decoder-only",
-        num_fewshot=range(1, 2 + max(1, number // 10_000)),
+        num_fewshot=[1],
         encoding_scheme=["segment_each_example", "sentence_level_segmentation"],
         settings={
             "WORD_AGG_SCHEME": aggregations,
             "SEGMENT_AGG_SCHEME": [None, "mean"], "EXAMPLE_AGG_SCHEME": [None, "mean", "soft_cluster"],
             "NORM": [None, "L2", "varNorm"], "SIMILARITY_FUNC": ["dot_product", "cosine_sim"],
-            "ENCODING_LAYER": [None, *range(number // 1500)][:7],
+            "ENCODING_LAYER": [None, "E", "middle", 0, 1, 2, 3][: 1 + number // 12_500],
         },
     )  # fmt: skip
+    return replace(grid, num_fewshot=range(1, 1 + -(-number // len(_runs_of(grid)))))
+
+
+def _runs_of(grid: Grid) -> Sequence[Run]:
+    return preflight([grid], Options(limit=_LIMIT), lambda: [local_machine()]).runs
 
 
 def _result(run: Run, accuracies: random.Random) -> dict[str, Any]:
@@ -85,10 +91,7 @@ def _result(run: Run, accuracies: random.Random) -> dict[str, Any]:
 
 def fill_folder(folder: Path, grid: Grid, number: int) -> int:
     """Fill a folder with the results of a grid's runs, so many, and return how many runs the grid has."""
-    options = Options(limit=_LIMIT)
-    runs = preflight([grid], options, lambda: [local_machine()]).runs
-    if len(runs) < number:
-        raise SystemExit(f"error: the grid has {len(runs)} configurations, fewer than {number}")
+    runs = _runs_of(grid)
     folder.mkdir(parents=True)
     accuracies = random.Random(0)  # noqa: S311  (no secret)
     for place, run in enumerate(runs[:number]):

@@ -1,6 +1,7 @@
 """Helpers for messages and settings: first lines, causes of errors, suggestions, model names, `KEY=value` pairs."""
 
 import difflib
+import sys
 from collections.abc import Collection, Mapping
 from numbers import Number
 from os import PathLike
@@ -51,7 +52,7 @@ def parse_pairs(text: str | None, what: str) -> dict[str, str | None]:
         if not part.strip():
             continue
         key, equals, value = part.partition("=")
-        key, value = key.strip(), value.strip()
+        key, value = sys.intern(key.strip()), sys.intern(value.strip())  # many results state the same
         if not equals or not key:
             raise ConfigurationError(
                 f"{what}: expected KEY=value,KEY=value, got {part!r} (values cannot contain a comma)"

@@ -189,6 +189,12 @@ def _settings_where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
     return tuple(key for key, setting in SETTINGS.items() if holds(setting))
 
 
+_OF_GENERATION = _settings_where(lambda setting: setting.only == "dist_gen")
+_OF_SIMILARITY = _settings_where(lambda setting: setting.only == "dist_sim")
+_OF_CONTEXTS = _settings_where(lambda setting: setting.needs_context)
+_OF_VECTORS = _settings_where(lambda setting: setting.needs_vectors)
+
+
 def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
     wrong = {key: text for key, text in config.vectors.stated().items() if key in keys}
     if wrong:
@@ -228,22 +234,18 @@ def _check_similarity(config: RunConfig) -> None:
         raise ConfigurationError(
             f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {', '.join(SIMILARITIES)}"
         )
-    _refuse_set(config, _settings_where(lambda setting: setting.only == "dist_gen"), "dist_sim decodes nothing")
+    _refuse_set(config, _OF_GENERATION, "dist_sim decodes nothing")
     if not config.has_context:
-        keys = _settings_where(lambda setting: setting.needs_context)
-        _refuse_set(config, keys, "no_context has no segments, examples or places in a context")
+        _refuse_set(config, _OF_CONTEXTS, "no_context has no segments, examples or places in a context")
 
 
 def _check_generation(config: RunConfig) -> None:
     _require_scheme(config, ENCODING_SCHEMES)
     if not config.is_segmented:
-        keys = _settings_where(lambda setting: setting.needs_vectors)
-        _refuse_set(config, keys, f"{config.encoding_scheme} aggregates nothing")
+        _refuse_set(config, _OF_VECTORS, f"{config.encoding_scheme} aggregates nothing")
         return
     _require_token_aggregation(config, TOKEN_AGGREGATIONS)
-    _refuse_set(
-        config, _settings_where(lambda setting: setting.only == "dist_sim"), "this setting is for dist_sim only"
-    )
+    _refuse_set(config, _OF_SIMILARITY, "this setting is for dist_sim only")
     if config.vectors.example_agg_scheme == "soft_cluster":
         raise ConfigurationError("EXAMPLE_AGG_SCHEME=soft_cluster is for dist_sim only; choose from None, mean")
     if config.vectors.decoding_scheme is not None:

@@ -4,15 +4,19 @@ The only module that knows how a result file is named; `lm_eval.results.folder` 
 """
 
 import math
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 from lm_eval.common.json_files import parse_json
 from lm_eval.common.regular_files import read_regular
+from lm_eval.common.sharing import shared_object
 from lm_eval.common.typed_files import read_json_as
 from lm_eval.config.layer import LAST, Layer
 from lm_eval.config.limit import Limit
@@ -86,13 +90,20 @@ def result_name(config: RunConfig, identity: Identity) -> str:
 class StoredResult(StoredRun):
     """The result of one task in a result file, as far as plans and tables need it."""
 
-    path: Path
+    folder: str
+    file: str
+    """The name of its file there."""
     metrics: Mapping[str, float | None]
     """The metrics of the configuration's task and their standard errors."""
     record: RunRecord = RunRecord()
     """How it was computed, as far as the file states it."""
     has_samples: bool = False
     """Whether the file holds the scores of every document."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return Path(self.folder, self.file)
 
     @property
     def content(self) -> Result:
@@ -138,7 +149,7 @@ class StoredResult(StoredRun):
             return asdict(self.record.code)
         return None if self.record.lm_eval is None else {"version": self.record.lm_eval}
 
-    @property
+    @cached_property
     def code_in_words(self) -> str | None:
         """The version of the code that computed it, in a few characters; None where the file doesn't say."""
         return None if self.code is None else describe_code(self.code)
@@ -159,9 +170,11 @@ def read_results(path: Path) -> list[StoredResult]:
         raise
     except ValueError as error:
         raise ValueError(f"not a result file ({error})") from error
+    folder = sys.intern(os.fspath(path.parent))
     return [
         StoredResult(
-            path=path,
+            folder=folder,
+            file=path.name,
             config=file.config.parse(task),
             stated_identity=None if file.is_older_form else _identity_of(file, task),
             version=file.versions.get(task, 0),
@@ -184,9 +197,12 @@ def _identity_of(file: ResultFile, task: str) -> dict[str, Any]:
     """Return the identity in a result; where it leaves the dtype open, with the dtype that was used."""
     stated = file.identity[task]
     if stated.get("dtype") is None:
-        stated = {**stated, "dtype": file.run.get(task, RunRecord()).dtype}
+        stated["dtype"] = file.run.get(task, RunRecord()).dtype
     if isinstance(settings := stated.get("settings"), dict):
         stated["settings"] = _with_plain_layers(settings)
+    for key in ("weights", "data", "settings"):
+        if isinstance(of_key := stated.get(key), dict):
+            stated[key] = shared_object(of_key)
     return stated
 
 

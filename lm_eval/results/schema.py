@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StrictBool
 
+from lm_eval.common.sharing import shared
 from lm_eval.common.typed_files import (
     AS_STATED,
     PART,
@@ -107,12 +108,21 @@ _Seconds = Annotated[Number, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Phases:
+    """Seconds of the phases of a pass."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = PART
+    score: _Seconds
+    encode: _Seconds = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PassTiming:
     """The pass that some configurations shared."""
 
     __pydantic_config__: ClassVar[ConfigDict] = PART
     num_configurations: Annotated[Count, Field(gt=0)]
-    phases_s: Object[_Seconds]
+    phases_s: Phases
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +130,7 @@ class RunRecord:
     """How a result was computed, as far as the file states it; invalid values here don't invalidate the result."""
 
     __pydantic_config__: ClassVar[ConfigDict] = PART
-    code: Annotated[CodeVersion | None, AS_STATED] = None
+    code: Annotated[CodeVersion | None, AS_STATED, AfterValidator(shared)] = None
     lm_eval: TextIfStated = None
     """The version of the code, in older files."""
     dtype: TextIfStated = None
@@ -135,7 +145,7 @@ class RunRecord:
     host: TextIfStated = None
     device: TextIfStated = None
     load_s: Annotated[_Seconds | None, AS_STATED] = None
-    shared: Annotated[PassTiming | None, AS_STATED, Field(alias="pass")] = None
+    of_pass: Annotated[PassTiming | None, AS_STATED, AfterValidator(shared), Field(alias="pass")] = None
 
 
 class _Sample(FileModel):

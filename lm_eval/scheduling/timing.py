@@ -83,12 +83,13 @@ class Timings:
 
 def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
     run = stored.record
-    if run.shared is None or run.load_s is None or not run.num_documents or "score" not in run.shared.phases_s:
+    timing = run.of_pass
+    if timing is None or run.load_s is None or not run.num_documents:
         return None
     if str(run.device).startswith("cuda") is not on_gpu:
         return None
-    encode = run.shared.phases_s.get("encode", 0.0) / run.num_documents
-    score = run.shared.phases_s["score"] / run.num_documents / run.shared.num_configurations
+    encode = timing.phases_s.encode / run.num_documents
+    score = timing.phases_s.score / run.num_documents / timing.num_configurations
     return _Cost(encode, score, run.load_s, run.parameters)
 
 

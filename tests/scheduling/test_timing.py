@@ -1,7 +1,6 @@
 """How long work takes, judged by results made by hand."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -54,7 +53,9 @@ def result(config: RunConfig, **changes) -> StoredResult:
 def stored(config: RunConfig, run: object) -> StoredResult:
     file = read_as(ResultFile, {**result_of(config), "run": {config.task: run}})
     metrics, record = file.results[config.task], file.run[config.task]
-    return StoredResult(path=Path("unused.json"), config=config, stated_identity=None, metrics=metrics, record=record)
+    return StoredResult(
+        folder="", file="unused.json", config=config, stated_identity=None, metrics=metrics, record=record
+    )
 
 
 def unit(config: RunConfig, num_configs: int = 1) -> WorkUnit:
