@@ -29,7 +29,7 @@ from lm_eval.results.identity import Run
 from lm_eval.results.result_file import config_content, result_name
 from lm_eval.scheduling.hardware import local_machine
 
-_LIMIT = "200"
+_LIMIT, _DATA = "200", str(DEMO / "data")
 _ONE_FAILED_IN = 100
 
 
@@ -53,7 +53,7 @@ def make_grid(number: int) -> Grid:
 
 
 def _runs_of(grid: Grid) -> Sequence[Run]:
-    return preflight([grid], Options(limit=_LIMIT), lambda: [local_machine()]).runs
+    return preflight([grid], Options(limit=_LIMIT, data_dir=_DATA), lambda: [local_machine()]).runs
 
 
 def _result(run: Run, accuracies: random.Random) -> dict[str, Any]:
@@ -105,7 +105,8 @@ def fill_folder(folder: Path, grid: Grid, number: int) -> int:
 def commands(folder: Path, grid_file: Path) -> dict[str, Sequence[str]]:
     """Return what is measured: the arguments of Python, by the command's name."""
     script = str(TOP / "scripts" / "run_parallel_sim_gpt.py")
-    plan = [script, "--grid", str(grid_file), "--limit", _LIMIT, "--results_dir", str(folder), "--dry_run"]
+    grid = ["--grid", str(grid_file), "--limit", _LIMIT, "--data_dir", _DATA]
+    plan = [script, *grid, "--results_dir", str(folder), "--dry_run"]
     return {
         "status": [str(TOP / "scripts" / "status.py"), str(folder)],
         "table": ["-m", "lm_eval.table", str(folder)],
@@ -113,8 +114,8 @@ def commands(folder: Path, grid_file: Path) -> dict[str, Sequence[str]]:
     }
 
 
-def measure_process(arguments: Sequence[str]) -> tuple[float, float]:
-    """Run Python with arguments and return the seconds that it took and its peak memory in MB.
+def measure_process(arguments: Sequence[str]) -> tuple[float, float, float]:
+    """Run Python with arguments and return the seconds that it took, those of a processor, and its peak memory in MB.
 
     Raises:
         SystemExit: it failed.
@@ -130,7 +131,7 @@ def measure_process(arguments: Sequence[str]) -> tuple[float, float]:
         if process.returncode:
             errors.seek(0)
             raise SystemExit(f"error: {' '.join(arguments)} ended with {process.returncode}: {errors.read()[-2000:]!r}")
-    return seconds, used.ru_maxrss / 1000
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000
 
 
 def measure(number: int, scratch: Path) -> Iterator[dict[str, object]]:
@@ -140,10 +141,10 @@ def measure(number: int, scratch: Path) -> Iterator[dict[str, object]]:
     of_grid = fill_folder(folder, grid, number)
     for name, arguments in commands(folder, grid_file).items():
         for call in ("first", "again"):
-            seconds, memory_mb = measure_process(arguments)
+            seconds, cpu_s, memory_mb = measure_process(arguments)
             yield {
                 "results": number, "runs of the grid": of_grid, "command": name, "call": call,
-                "seconds": round(seconds, 2), "memory, MB": round(memory_mb),
+                "seconds": round(seconds, 2), "of a processor": round(cpu_s, 2), "memory, MB": round(memory_mb),
             }  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "seconds": run.seconds,
         "finished": run.finished,
         "host": run.host,
-        "code": (stored.code or {}).get("version"),
+        "code": None if stored.code is None else stored.code.version,
         "path": str(stored.path),
         "is_older": stored.is_older_form,
     }

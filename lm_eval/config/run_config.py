@@ -3,6 +3,7 @@
 Knows nothing of tensors, files or results; rules of a task or a model family are checked in their modules.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,29 +153,42 @@ class RunConfig:
         Raises:
             ConfigurationError: an unknown key or value, or settings that don't go together.
         """
-        of_model, of_task = _read_arguments(model_args, task_args)
+        of_model = (_known_model_args if isinstance(model_args, str) else _read_model_args)(model_args)
+        of_task = (_read_task_args if isinstance(task_args, Mapping) else _known_task_args)(task_args)
         return cls(
             model=model,
-            pretrained=of_model.get("pretrained") or "",
             task=task,
             num_fewshot=num_fewshot,
             limit=Limit.parse(limit),
-            vectors=VectorSettings.parse(**{key: text for key, text in of_model.items() if key in SETTINGS}),
-            revision=of_model.get("revision"),
-            dtype=of_model.get("dtype"),
-            checkpoint=Checkpoint.pick(of_model),
             description=description,
+            **of_model,
             **of_task,
         )
 
 
-def _read_arguments(
-    model_args: str | Mapping[str, object], task_args: str | Mapping[str, object] | None
-) -> tuple[dict[str, str | None], dict[str, Any]]:
-    of_model, of_task = read_pairs(model_args, "model_args"), read_pairs(task_args, "task_args")
-    _check_keys("model_args", of_model, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
-    _check_keys("task_args", of_task, TASK_KEYS)
-    return of_model, of_task
+def _read_model_args(model_args: str | Mapping[str, object]) -> Mapping[str, Any]:
+    """Return the fields of a configuration that `model_args` states."""
+    pairs = read_pairs(model_args, "model_args")
+    _check_keys("model_args", pairs, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
+    return {
+        "pretrained": pairs.get("pretrained") or "",
+        "vectors": VectorSettings.parse(**{key: text for key, text in pairs.items() if key in SETTINGS}),
+        "revision": pairs.get("revision"),
+        "dtype": pairs.get("dtype"),
+        "checkpoint": Checkpoint.pick(pairs),
+    }
+
+
+def _read_task_args(task_args: str | Mapping[str, object] | None) -> Mapping[str, Any]:
+    """Return the fields of a configuration that `task_args` states."""
+    pairs = read_pairs(task_args, "task_args")
+    _check_keys("task_args", pairs, TASK_KEYS)
+    return pairs
+
+
+_known_model_args = functools.lru_cache(maxsize=1 << 14)(_read_model_args)
+_known_task_args = functools.lru_cache(maxsize=1 << 10)(_read_task_args)
+"""Texts that were read already: the results of a grid state the same many times."""
 
 
 def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:

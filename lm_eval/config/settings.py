@@ -179,6 +179,10 @@ class VectorSettings:
 
     def stated(self) -> dict[str, str]:
         """Return the settings that are set, by their public names, as text."""
+        return dict(self._stated)
+
+    @cached_property
+    def _stated(self) -> Mapping[str, str]:
         return {public: text for public, text in self._public.items() if text is not None}
 
     @property

@@ -28,7 +28,10 @@ def canonical(config: RunConfig, dataset: Dataset) -> RunConfig:
         return config
     has_samples = has_several_samples(config, dataset)
     scheme = _canonical_scheme(config, dataset, has_samples=has_samples)
-    return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config.vectors, scheme, has_samples=has_samples))
+    vectors = _canonical_vectors(config.vectors, scheme, has_samples=has_samples)
+    if (scheme, vectors) == (config.encoding_scheme, config.vectors):
+        return config
+    return replace(config, encoding_scheme=scheme, vectors=vectors)
 
 
 def canonical_in_grid(config: RunConfig, dataset: Dataset) -> RunConfig:
@@ -36,8 +39,9 @@ def canonical_in_grid(config: RunConfig, dataset: Dataset) -> RunConfig:
 
     The mean over segments is enough there (experiment §6).
     """
-    if config.is_segmented and not has_several_samples(config, dataset):
-        config = replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
+    vectors = config.vectors
+    if config.is_segmented and vectors.example_agg_scheme is not None and not has_several_samples(config, dataset):
+        config = replace(config, vectors=replace(vectors, example_agg_scheme=None))
     return canonical(config, dataset)
 
 

@@ -240,7 +240,10 @@ class StoredRun:
 
 def fingerprint(identity: Identity) -> str:
     """Return the SHA-256 of an identity."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(identity).encode()).hexdigest()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 def is_same_run(stated: Identity, wanted: Identity) -> bool:

@@ -3,13 +3,13 @@
 The only module that knows how a result file is named; `lm_eval.results.folder` finds results by content alone.
 """
 
+import functools
 import math
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.identity import Identity, StoredRun, fingerprint
 from lm_eval.results.older_form import CHANCE
-from lm_eval.results.provenance import Code, describe_code
+from lm_eval.results.provenance import describe_code
 from lm_eval.results.samples import read_samples_of
-from lm_eval.results.schema import ResultFile, RunRecord
+from lm_eval.results.schema import CodeVersion, ResultFile, RunRecord
 from lm_eval.tasks.registry import dataset_name
 
 Result = Mapping[str, Any]
@@ -143,16 +143,21 @@ class StoredResult(StoredRun):
         return all(sample.choices is not None for sample in samples)
 
     @property
-    def code(self) -> Code | None:
+    def code(self) -> CodeVersion | None:
         """The version of the code that computed it; None where the file doesn't say."""
-        if self.record.code is not None:
-            return asdict(self.record.code)
-        return None if self.record.lm_eval is None else {"version": self.record.lm_eval}
+        if self.record.code is None and self.record.lm_eval is not None:
+            return CodeVersion(version=self.record.lm_eval)
+        return self.record.code
 
-    @cached_property
+    @property
     def code_in_words(self) -> str | None:
         """The version of the code that computed it, in a few characters; None where the file doesn't say."""
-        return None if self.code is None else describe_code(self.code)
+        return None if self.code is None else _say_code(self.code)
+
+
+@functools.lru_cache(maxsize=64)
+def _say_code(code: CodeVersion) -> str:
+    return describe_code(asdict(code))
 
 
 def read_results(path: Path) -> list[StoredResult]:
@@ -199,7 +204,7 @@ def _identity_of(file: ResultFile, task: str) -> dict[str, Any]:
     if stated.get("dtype") is None:
         stated["dtype"] = file.run.get(task, RunRecord()).dtype
     if isinstance(settings := stated.get("settings"), dict):
-        stated["settings"] = _with_plain_layers(settings)
+        stated["settings"] = _with_plain_layers(shared_object(settings))
     for key in ("weights", "data", "settings"):
         if isinstance(of_key := stated.get(key), dict):
             stated[key] = shared_object(of_key)
