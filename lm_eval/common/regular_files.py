@@ -67,6 +67,15 @@ def read_regular(path: Path) -> bytes:
         return stream.read()
 
 
+def find_fault(path: Path) -> str | None:
+    """Return why a file can't be read, such as that it may not be, or is a named pipe; None where it can."""
+    try:
+        os.close(open_regular(path))
+    except OSError as error:
+        return say_why(error)
+    return None
+
+
 def names_of_files(folder: Path, ending: str) -> list[str]:
     """Return the names in a folder that have an ending, sorted; none where there is no such folder.
 
@@ -81,6 +90,8 @@ def names_of_files(folder: Path, ending: str) -> list[str]:
 
 def say_why(error: Exception) -> str:
     """Return why a file can't be read or used, without its name."""
-    if isinstance(error, NotAFileError) or not isinstance(error, OSError) or error.strerror is None:
-        return str(error.strerror if isinstance(error, NotAFileError) else error)
-    return f"it can't be read: {error.strerror}"
+    if isinstance(error, NotAFileError):
+        return str(error.strerror)
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"it can't be read ({error.strerror})"
+    return str(error)

@@ -14,6 +14,11 @@ def first_line(text: object) -> str:
     return str(text).strip().partition("\n")[0]
 
 
+def whole(text: str) -> str:
+    """Return a text with half characters, of names of files or from damaged ones, written as Python writes them."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 def say_cause(error: BaseException) -> str:
     """Return an error's type and the first line of its message."""
     return f"{type(error).__name__}: {first_line(error)}"

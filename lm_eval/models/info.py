@@ -15,6 +15,7 @@ from typing import Any
 from lm_eval.common.digests import digest_of
 from lm_eval.common.file_state import states_of
 from lm_eval.common.hub import answers
+from lm_eval.common.regular_files import find_fault, say_why
 from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.errors import ConfigurationError
@@ -83,8 +84,14 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
     Raises:
         ConfigurationError: the folder or its config is missing, the hub cannot give it, or it scores no text.
     """
+    try:
+        local = is_local(pretrained)
+        _check_readable(pretrained, checkpoint)
+    except OSError as error:
+        raise ConfigurationError(
+            f"pretrained={pretrained}: {error.filename}: {say_why(error)}; see that you may read it and what is in it"
+        ) from error
     _check_beside(checkpoint)
-    local = is_local(pretrained)
     if not local and checkpoint.gguf_file is not None:
         fetch_from_hub(pretrained, revision, checkpoint)
     if (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
@@ -138,6 +145,18 @@ def _read_gguf(pretrained: str, path: Path, revision: str | None, checkpoint: Ch
         name=pretrained, family=family, num_layers=int(config[family.num_layers]), config=config,
         commit=None if local else _commit(path), parameters=header.parameters,
     )  # fmt: skip
+
+
+def _check_readable(pretrained: str, checkpoint: Checkpoint) -> None:
+    """See that all that has the name of a model's file is a file that may be read."""
+    beside = {"tokenizer": checkpoint.tokenizer, "peft": checkpoint.peft}
+    for key, name in {"pretrained": pretrained, **beside}.items():
+        folder = Path(name or "").expanduser() / ((checkpoint.subfolder or "") if key == "pretrained" else "")
+        if name is not None and is_local(name) and folder.is_dir():
+            files = (path for path in sorted(folder.iterdir()) if path.suffix in (*_MODEL_FILES, ".gguf"))
+            for path in files:
+                if not path.is_dir() and (fault := find_fault(path)) is not None:
+                    raise ConfigurationError(f"{key}={name}: {path.name}: {fault}; it must be a file that you may read")
 
 
 def _as_object(content: object) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from lm_eval.common.atomic import write_json
 from lm_eval.common.json_files import parse_json, read_json
+from lm_eval.common.regular_files import NotAFileError, names_of_files, open_regular
 from lm_eval.common.typed_files import read_as
 from lm_eval.results.pieces import state_folder
 from lm_eval.results.provenance import code_digest, code_version, command_line, now
@@ -48,9 +49,9 @@ def is_alive(file: Path, now: float) -> bool:
         now: the file system's time, in seconds.
     """
     try:
-        with file.open(encoding="utf-8") as stream:
+        with os.fdopen(open_regular(file), encoding="utf-8") as stream:
             age, text = now - os.fstat(stream.fileno()).st_mtime, stream.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotAFileError):
         return False
     except (OSError, ValueError):
         return True
@@ -181,7 +182,8 @@ class DriverState:
 def read_drivers(results: Path) -> list[DriverState]:
     """Return the drivers of a results folder, newest first, those with invalid files last."""
     drivers = []
-    for file in (state_folder(results) / "drivers").glob("*.json"):
+    folder = state_folder(results) / "drivers"
+    for file in (folder / name for name in names_of_files(folder, ".json")):
         try:
             record = _read_driver(file)
             drivers.append(

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lm_eval.common.regular_files import read_regular
 from lm_eval.results.pieces import state_folder
 from lm_eval.scheduling.heartbeat import LEASE_S, is_alive
 
@@ -130,7 +131,7 @@ class Leases:
     @staticmethod
     def _read(path: Path) -> str | None:
         try:
-            return path.read_text(encoding="utf-8", errors="replace")
+            return read_regular(path).decode("utf-8", errors="replace")
         except FileNotFoundError:  # given back meanwhile
             return None
 
