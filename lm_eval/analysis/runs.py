@@ -14,7 +14,7 @@ import pandas as pd
 
 from lm_eval.analysis.checkpoints import architecture_of, num_layers_of
 from lm_eval.common.atomic import written_whole
-from lm_eval.common.regular_files import names_of_files, say_why
+from lm_eval.common.regular_files import is_folder, names_of_files, say_why
 from lm_eval.common.text import short_name, whole
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
@@ -101,7 +101,7 @@ def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None 
     """
     several = [folders] if isinstance(folders, str | Path) else list(folders)
     paths = list(dict.fromkeys(Path(folder).expanduser() for folder in several))
-    if missing := [str(path) for path in paths if not path.is_dir()]:
+    if missing := [str(path) for path in paths if not is_folder(path)]:
         raise ConfigurationError(
             f"{', '.join(missing)}: no such folder; give the results folders of grids, which scripts/run_parallel_*.py "
             "or `make demo` fill"

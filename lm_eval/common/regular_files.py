@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+from lm_eval.errors import ConfigurationError
+
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -76,16 +78,34 @@ def find_fault(path: Path) -> str | None:
     return None
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder.
+
+    Raises:
+        ConfigurationError: a folder above it may not be entered.
+    """
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(folder: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"{folder}: {say_why(error)}; see that you may read the folder and enter those above it")
+
+
 def names_of_files(folder: Path, ending: str) -> list[str]:
     """Return the names in a folder that have an ending, sorted; none where there is no such folder.
 
     Raises:
-        OSError: it can't be read.
+        ConfigurationError: it can't be read.
     """
     try:
         return sorted(name for name in os.listdir(folder) if name.endswith(ending))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise _refused(folder, error) from error
 
 
 def say_why(error: Exception) -> str:

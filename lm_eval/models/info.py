@@ -66,8 +66,11 @@ class ModelFacts:
 
 def is_local(pretrained: str) -> bool:
     """Whether `pretrained=` names a folder or a GGUF file rather than a model on the hub."""
-    is_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained) and not names_gguf(pretrained)
-    return Path(pretrained).expanduser().is_dir() or not is_name
+    try:
+        is_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained) and not names_gguf(pretrained)
+        return Path(pretrained).expanduser().is_dir() or not is_name
+    except PermissionError:  # of a folder above it
+        return True
 
 
 _PLAIN = Checkpoint()
@@ -89,7 +92,8 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
         _check_readable(pretrained, checkpoint)
     except OSError as error:
         raise ConfigurationError(
-            f"pretrained={pretrained}: {error.filename}: {say_why(error)}; see that you may read it and what is in it"
+            f"pretrained={pretrained}: {say_why(error)}; see that you may read it, what is in it, and enter the folders "
+            "above it"
         ) from error
     _check_beside(checkpoint)
     if not local and checkpoint.gguf_file is not None:

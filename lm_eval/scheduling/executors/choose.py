@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.base import Executor
+from lm_eval.scheduling.executors.room import check_room
 from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Event
@@ -40,6 +41,7 @@ class _LocalRay:
         """Workers on this machine see the same files as this process."""
 
     def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
+        check_room()
         from lm_eval.scheduling.executors.ray.executor import RayExecutor  # noqa: PLC0415
 
         yield from RayExecutor(cluster="local", log_samples=self._log_samples).run(queue, workforce)

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from lm_eval.common.regular_files import read_regular
 from lm_eval.common.text import first_line
 from lm_eval.errors import ConfigurationError
 
@@ -167,7 +168,7 @@ def read_task_file(path: Path, seen: tuple[Path, ...] = ()) -> TaskFile:
         chain = " → ".join(str(one) for one in (*seen, path))
         raise ConfigurationError(f"{path}: include: the files include each other ({chain}); leave one include out")
     try:
-        own = parse(path.read_bytes(), path)
+        own = parse(read_regular(path), path)
     except OSError as error:
         includer = f"{seen[-1]}: include: " if seen else ""
         raise ConfigurationError(f"{includer}{path} cannot be read ({error.strerror}); correct the path") from error
