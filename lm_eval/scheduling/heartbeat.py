@@ -200,6 +200,6 @@ def read_drivers(results: Path) -> list[DriverState]:
 
 
 def _read_driver(file: Path) -> DriverRecord | None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, NotAFileError):
         return read_as(DriverRecord, read_json(file))
     return None

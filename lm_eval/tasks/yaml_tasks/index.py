@@ -145,7 +145,7 @@ class TaskIndex:
     def remarks(self, name: str) -> str:
         """Return hints for a name that is not found: the closest name, and files that cannot be read."""
         broken = {path: str(keys) for path, keys in self._keys.items() if isinstance(keys, ConfigurationError)}
-        with_name = [text for path, text in broken.items() if name.encode() in self._texts[path]]
+        with_name = [text for path, text in broken.items() if name.encode() in self._texts.get(path, b"")]
         shown = (with_name or list(broken.values()))[:2]
         more = f" (and {len(broken) - len(shown)} other files)" if len(broken) > len(shown) else ""
         remark = f"; not readable there: {'; '.join(shown)}{more}" if shown else ""
@@ -157,6 +157,13 @@ def _try_to_parse(path: Path, text: bytes) -> dict[str, Any] | ConfigurationErro
         return parse(text, path)
     except ConfigurationError as error:
         return error
+
+
+def _try_to_read(path: Path) -> dict[str, Any] | ConfigurationError:
+    try:
+        return _try_to_parse(path, read_regular(path))
+    except OSError as error:
+        return ConfigurationError(f"{path}: {say_why(error)}; see that you may read it")
 
 
 def _name(keys: dict[str, Any] | ConfigurationError, key: str) -> str | None:
@@ -180,7 +187,7 @@ def _tags(keys: dict[str, Any] | ConfigurationError, path: Path, known: Mapping[
     for name in [included] if isinstance(included, str) else included:
         other = (path.parent / str(name)).resolve()
         if other not in known and other.is_file():
-            other_keys = _try_to_parse(other, read_regular(other))
+            other_keys = _try_to_read(other)
         else:
             other_keys = known.get(other, {})
         tags |= _tags(other_keys, other, known, depth + 1)
