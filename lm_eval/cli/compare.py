@@ -47,7 +47,9 @@ class ComparedRun:
         samples = read_samples(path, task)
         stored = next((one for one in results if one.config.task == samples.task), None)
         if stored is None:
-            raise ConfigurationError(f"{path}: it holds scores of documents for task {samples.task}, and no result of it")
+            raise ConfigurationError(
+                f"{path}: it holds scores of documents for task {samples.task}, and no result of it"
+            )
         return cls(stored=stored, samples=samples)
 
 

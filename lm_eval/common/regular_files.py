@@ -101,7 +101,7 @@ def names_of_files(folder: Path, ending: str) -> list[str]:
         ConfigurationError: it can't be read.
     """
     try:
-        return sorted(name for name in os.listdir(folder) if name.endswith(ending))
+        return sorted(name for name in os.listdir(folder) if name.endswith(ending))  # noqa: PTH208  (names)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -92,8 +92,8 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
         _check_readable(pretrained, checkpoint)
     except OSError as error:
         raise ConfigurationError(
-            f"pretrained={pretrained}: {say_why(error)}; see that you may read it, what is in it, and enter the folders "
-            "above it"
+            f"pretrained={pretrained}: {say_why(error)}; see that you may read it, what is in it, and enter the "
+            "folders above it"
         ) from error
     _check_beside(checkpoint)
     if not local and checkpoint.gguf_file is not None:

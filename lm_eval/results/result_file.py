@@ -95,7 +95,7 @@ class StoredResult(StoredRun):
     """The name of its file there."""
     metrics: Mapping[str, float | None]
     """The metrics of the configuration's task and their standard errors."""
-    record: RunRecord = RunRecord()
+    record: RunRecord
     """How it was computed, as far as the file states it."""
     has_samples: bool = False
     """Whether the file holds the scores of every document."""

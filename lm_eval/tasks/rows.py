@@ -48,7 +48,9 @@ class LocalSplit:
         try:
             matches = [local for local in _candidates(folder, split) if local.files]
         except PermissionError as error:
-            raise DataError(f"{error.filename}: {say_why(error)}; see that you may read it and what is in it") from error
+            raise DataError(
+                f"{error.filename}: {say_why(error)}; see that you may read it and what is in it"
+            ) from error
         if not matches:
             raise DataError(
                 f"data_dir={data_dir}: {folder / f'{split}.jsonl'} does not exist; "

@@ -57,7 +57,7 @@ def test_a_report_is_written_on_what_is_left_of_many_damaged_results(folder):
 
 
 def test_what_a_terminal_cannot_write_stands_there_escaped(folder, tmp_path):
-    content = json.loads(folder.files[sorted(folder.results)[0]])
+    content = json.loads(folder.files[min(folder.results)])
     path = tmp_path / "a.json"
     path.write_text(json.dumps(with_value(content, ("config", "model_args"), "pretrained=\udcff,WORD_AGG_SCHEME=mean")))
     content["config"]["model_args"] = content["config"]["model_args"].replace("model", "m\udc80")
@@ -66,7 +66,7 @@ def test_what_a_terminal_cannot_write_stands_there_escaped(folder, tmp_path):
 
 
 def test_status_and_table_name_a_damaged_file_and_show_the_rest(folder):
-    path = sorted(folder.results)[0]
+    path = min(folder.results)
     with folder.damaged(path, b'{"results": '):
         for name in ("status", "table"):
             status, printed = run_command(folder.commands()[name])

@@ -1,4 +1,4 @@
-"""Named pipes, sockets, devices and folders in place of files are refused at once, and what may not be read is named."""
+"""Named pipes, sockets, devices and folders in place of files are refused at once; what may not be read is named."""
 
 import os
 import shutil
@@ -131,9 +131,11 @@ def test_a_results_folder_without_rights_is_one_message(open_folder):
     for folder in (results, results.parent):
         folder.chmod(0)
         for read in (lambda: ResultsFolder(results), lambda: describe_status(results, table=False)):
-            if folder is results or read is not ResultsFolder:
-                with as_nobody(), pytest.raises(ConfigurationError, match=r"can't be read \(Permission denied\); see that"):
-                    read()
+            with (
+                as_nobody(),
+                pytest.raises(ConfigurationError, match=r"can't be read \(Permission denied\); see that"),
+            ):
+                read()
         folder.chmod(0o755)
 
 

@@ -420,7 +420,10 @@ NO_RESULT = {
         lambda good: without(good, "results", "hellaswag_d", "acc"),
         r"not a result file \(hellaswag_d of results must be an object with acc, got ",
     ),
-    "acc is NaN": (lambda good: changed(good, math.nan, "results", "hellaswag_d", "acc"), "acc of hellaswag_d of results is nan"),
+    "acc is NaN": (
+        lambda good: changed(good, math.nan, "results", "hellaswag_d", "acc"),
+        "acc of hellaswag_d of results is nan",
+    ),
     "acc is infinite": (lambda good: changed(good, -math.inf, "results", "hellaswag_d", "acc"), "acc of .* is -inf"),
     "acc is null": (lambda good: changed(good, None, "results", "hellaswag_d", "acc"), "not a result file"),
     "acc is text": (lambda good: changed(good, "0.5", "results", "hellaswag_d", "acc"), "not a result file"),
@@ -432,7 +435,10 @@ NO_RESULT = {
         lambda good: changed(good, "pretrained=x,NOISE=1", "config", "model_args"),
         "unknown key NOISE",
     ),
-    "wrong shots": (lambda good: changed(good, -1, "config", "num_fewshot"), "num_fewshot of config must be at least 0"),
+    "wrong shots": (
+        lambda good: changed(good, -1, "config", "num_fewshot"),
+        "num_fewshot of config must be at least 0",
+    ),
     "wrong limit": (lambda good: changed(good, "0.5", "config", "limit"), "limit must be an integer N or START:END"),
     "versions is a list": (lambda good: {**good, "versions": []}, r"not a result file \(versions is not an object\)"),
     "run is null": (lambda good: {**good, "run": None}, r"not a result file \(run is not an object\)"),

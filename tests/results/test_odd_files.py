@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from lm_eval.results.identity import resolve
 from lm_eval.results.older_form import upgraded_identity
 from lm_eval.results.result_file import config_content, read_results
 from tests.support.damage import with_value
+
 
 @pytest.fixture(scope="module", params=["hf", "dist_sim"])
 def config(request, data_dir) -> RunConfig:

@@ -20,11 +20,11 @@ from lm_eval.analysis.runs import read_runs
 from lm_eval.cli.compare import ComparedRun, describe_comparison
 from lm_eval.cli.status import describe_status, fit_lines
 from lm_eval.common.command import exit_status
+from lm_eval.config.run_config import describe
 from lm_eval.grid.console import print_plan
 from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.job import prepare
 from lm_eval.grid.plan import describe_plan
-from lm_eval.config.run_config import describe
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.pieces import PassFolder, write_piece
 from lm_eval.results.provenance import code_digest
@@ -120,7 +120,9 @@ class DamagedFolder:
         unit = WorkUnit(runs=(unfinished,), blocks=even_blocks(4, 2), num_documents=4)
         self.unit = unit
         folder = PassFolder.of(self.path, unfinished.pass_name)
-        write_piece(folder.file(code_digest(), (0, 2), "one"), {unfinished.name: make_part(unfinished, (0, 2), 1.0, "w")})
+        write_piece(
+            folder.file(code_digest(), (0, 2), "one"), {unfinished.name: make_part(unfinished, (0, 2), 1.0, "w")}
+        )
 
     def _put(self, name: str, content: object) -> None:
         path = self.path / name

@@ -111,4 +111,7 @@ def test_a_template_that_is_nested_too_deeply_is_refused(tmp_path, template):
 def test_what_templates_do_in_reason_is_as_before(tmp_path):
     template = "{{ 'a' ~ 1 ~ x }} {{ 3 * 2 }} {{ 'ab'|replace('a', 'c') }} {{ '{:.1f} {}'.format(1.5, 123456789) }}"
     assert render(tmp_path, template) == "a1q 6 cb 1.5 123456789"
-    assert render(tmp_path, "{{ '%05d %s' % (3, x) }} {{ 'x'.join(['a', 'b']) }} {{ [1, 2]|join(',') }}") == "00003 q axb 1,2"
+    assert (
+        render(tmp_path, "{{ '%05d %s' % (3, x) }} {{ 'x'.join(['a', 'b']) }} {{ [1, 2]|join(',') }}")
+        == "00003 q axb 1,2"
+    )

@@ -186,10 +186,8 @@ def _tags(keys: dict[str, Any] | ConfigurationError, path: Path, known: Mapping[
     tags: set[str] = set()
     for name in [included] if isinstance(included, str) else included:
         other = (path.parent / str(name)).resolve()
-        if other not in known and other.is_file():
-            other_keys = _try_to_read(other)
-        else:
-            other_keys = known.get(other, {})
+        is_elsewhere = other not in known and other.is_file()
+        other_keys = _try_to_read(other) if is_elsewhere else known.get(other, {})
         tags |= _tags(other_keys, other, known, depth + 1)
     return tags
 

@@ -12,7 +12,6 @@ from typing import Any
 import jinja2.compiler
 import jinja2.sandbox
 
-from lm_eval.common.text import say_cause
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.yaml_tasks.limits import MOST_CHARACTERS, TooLongError, limited_time
 from lm_eval.tasks.yaml_tasks.parser import Function
@@ -109,7 +108,9 @@ def _check_growth(text: str | bytes, name: str, arguments: Sequence[object]) -> 
         _check_size(len(text) * float(max(map(_size, arguments), default=1)))
     elif name == "join" and arguments:
         items = arguments[0]
-        _check_size(_size(items) * float(len(text)) + (sum(map(_size, items)) if isinstance(items, list | tuple) else 0))
+        _check_size(
+            _size(items) * float(len(text)) + (sum(map(_size, items)) if isinstance(items, list | tuple) else 0)
+        )
 
 
 class _Generator(jinja2.compiler.CodeGenerator):
