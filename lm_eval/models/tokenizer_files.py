@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.checkpoint import PLAIN, Checkpoint
 from lm_eval.config.run_config import RunConfig
 from lm_eval.models.families import Family, find_family
 from lm_eval.models.gguf.configs import config_of
@@ -21,7 +21,6 @@ _FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt"),
     *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
 )
-_PLAIN = Checkpoint()
 _BY_CODE = "as the tokenizer's code has them"
 """Stated where only loading tells whether rules of §9 apply, or results of before them would count as done."""
 
@@ -83,7 +82,7 @@ def tokenizer_folder(pretrained: str, revision: str | None, checkpoint: Checkpoi
         checkpoint: what else is loaded.
     """
     if checkpoint.tokenizer is not None:
-        pretrained, revision, checkpoint = checkpoint.tokenizer, None, _PLAIN
+        pretrained, revision, checkpoint = checkpoint.tokenizer, None, PLAIN
     files = (at_hand(pretrained, revision, checkpoint.subfolder, name) for name in _FILES)
     return next((path.parent for path in files if path is not None), None)
 
