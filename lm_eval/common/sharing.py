@@ -11,15 +11,17 @@ _values: dict[Any, Any] = {}
 
 def shared(value: T) -> T:
     """Return the value that was seen first of those that are equal to this one, which nobody may change."""
-    return _first(value, value)
+    first: T = _first(value, value)
+    return first
 
 
 def shared_object(content: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON object that was seen first of those that are equal to this one, which nobody may change."""
     try:
-        return _first(tuple((key, type(value), value) for key, value in content.items()), content)
+        first: dict[str, Any] = _first(tuple((key, type(value), value) for key, value in content.items()), content)
     except TypeError:  # it holds others
         return content
+    return first
 
 
 def _first(key: Hashable, value: Any) -> Any:  # noqa: ANN401

@@ -13,8 +13,8 @@ from lm_eval import table
 from lm_eval.results.folder import ResultsFolder
 from tests.support.damage import VALUES, DamagedFolder, damages, places, run_command, with_value
 
-QUICK = ("status", "table", "table as CSV", "plan", "compare")
-"""The commands that take milliseconds; a report takes a second."""
+OFTEN = (*("status", "table", "table as CSV") * 3, "compare", "plan")
+"""The commands, the quickest most often; a report takes a second."""
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +27,15 @@ def folder(tmp_path_factory) -> DamagedFolder:
 @given(data=st.data())
 def test_a_damaged_file_ends_no_command_and_hides_no_other_result(folder, data):
     path, text = data.draw(damages(folder.files))
-    name = data.draw(st.sampled_from(QUICK))
+    name = data.draw(st.sampled_from(OFTEN))
     with folder.damaged(path, text):
         status, printed = run_command(folder.commands()[name])
-        held = ResultsFolder(folder.path)
+        held = ResultsFolder(folder.path) if path in folder.results else None
     assert status in (0, 2)
-    assert status == 0 or name == "compare" or printed.startswith("error: ")
-    assert {stored.path for stored in held} | {path} >= folder.results
-    if path in held.unreadable and name in ("status", "table", "plan"):
-        assert path.name in printed
+    assert status == 0 or (name == "compare" and printed.startswith("error: "))
+    if held is not None:
+        assert {stored.path for stored in held} | {path} >= folder.results
+        assert path not in held.unreadable or name not in ("status", "table", "plan") or path.name in printed
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ from lm_eval.scheduling.units import WorkUnit
 from tests.support.grids import options, small_grid
 from tests.support.worlds import write_model_folder, write_world
 
-LONG = "x" * 70_000
+LONG = "x" * 5_000
 VALUES = (
     *(None, True, False, -1, 0, 3.5, 2**31, 2**63, -(2**63), 10**18, 10**400, 1e308, 5e-324),
     *(float("nan"), float("inf"), float("-inf")),
@@ -137,7 +137,7 @@ class DamagedFolder:
             yield
         finally:
             for file, content in self.files.items():
-                if not file.exists() or file.read_bytes() != content:
+                if file == path or not file.exists():  # what a driver needs no more, it removes
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(content)
 
