@@ -64,9 +64,11 @@ class Checkpoint:
             for key, value in pairs.items()
             if key in CHECKPOINT_KEYS
         }
-        return cls(**named)
+        return cls(**named) if named else PLAIN
 
 
+PLAIN = Checkpoint()
+"""A checkpoint that is loaded as most are."""
 CHECKPOINT_KEYS = tuple(item.name for item in fields(Checkpoint))
 _SWITCHES = tuple(item.name for item in fields(Checkpoint) if item.type in (bool, "bool"))
 _WORDS = {"True": True, "False": False, None: False}
