@@ -65,7 +65,7 @@ docs: $(DEV)  ## build the documentation into site/, warnings being errors
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	@echo "the documentation is in site/index.html"
 
-PARALLEL := --numprocesses logical --maxprocesses 8
+PARALLEL := --numprocesses auto
 
 test: $(DEV)  ## run the tests (15 minutes on 2 cores); COVERAGE=1 measures what they cover, with a floor
 	@$(PY) -m pytest $(PARALLEL) $(if $(filter-out 0,$(COVERAGE)),--cov=lm_eval --cov-fail-under=85)
@@ -90,9 +90,11 @@ bench: $(DEV)  ## measure the engine against the plain way, and what the publish
 	@$(PY) -m benchmarks.study --out benchmarks/study.json
 	@$(PY) -m benchmarks.overhead --out benchmarks/overhead.json
 
-upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which gets an environment in cache/ (5 minutes)
+upstream: $(DEV)  ## measure cross_encoding against EleutherAI's harness, which gets an environment in cache/ (20 minutes)
 	@$(PY) -m benchmarks.upstream --out benchmarks/upstream.json
 	@$(PY) -m benchmarks.upstream_tasks
+	@$(PY) -m benchmarks.upstream_files --out benchmarks/upstream_files.json
+	@$(PY) -m benchmarks.upstream_made_up --out benchmarks/upstream_made_up.json
 
 gpu: $(DEV)  ## measure what only a GPU shows (8 minutes at the most)
 	@$(PY) -m benchmarks.gpu --out benchmarks/gpu.json

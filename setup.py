@@ -21,5 +21,6 @@ setup(
     packages=find_packages(include=["lm_eval", "lm_eval.*"]),
     package_data={"lm_eval": ["py.typed", "tasks/builtin/*.yaml", "analysis/report/static/*"]},
     install_requires=requirements("lme"),
-    extras_require={"dev": requirements("dev"), "quantised": ["bitsandbytes"]},
+    entry_points={"console_scripts": ["lm_eval = lm_eval.cli.evaluate:main"]},
+    extras_require={"dev": requirements("dev"), "quantised": ["bitsandbytes"], "wandb": ["wandb"]},
 )

@@ -86,7 +86,7 @@ def carry_out(runs: Sequence[Run], folder: Path) -> float:
     """Carry runs out that take no time, each a unit of its own, and return the seconds a run."""
     executor = NothingToDo(results={run.config: _result(run) for run in runs})
     results = ResultsFolder(folder)
-    plan = make_plan(runs, results, overwrite=False, retry_failed=False)
+    plan = make_plan(runs, results)
     workforce = Workforce(machines=[local_machine()], num_workers=1, threads=1)
     units = [unit for run in runs for unit in make_units([run])]
     timings = Timings(results, on_gpu=False)
@@ -107,7 +107,7 @@ def plan_again(configs: Sequence[RunConfig], folder: Path) -> tuple[float, int]:
     """Read a folder and plan a grid that it holds, and return the seconds and the number to run."""
     began = time.perf_counter()
     results = ResultsFolder(folder)
-    plan = make_plan(resolve_all(configs), results, overwrite=False, retry_failed=False)
+    plan = make_plan(resolve_all(configs), results)
     Timings(results, on_gpu=False)
     return time.perf_counter() - began, len(plan.to_run)
 

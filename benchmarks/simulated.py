@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lm_eval.config.run_config import RunConfig
-from lm_eval.grid.plan import make_plan
+from lm_eval.grid.plan import Wanted, make_plan
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
 from lm_eval.results.pieces import Part, Span
@@ -125,7 +125,7 @@ def carry_out(
         overwrite: whether results that are there are computed again.
     """
     results = ResultsFolder(folder)
-    plan = make_plan(runs, results, overwrite=overwrite, retry_failed=False)
+    plan = make_plan(runs, results, Wanted(overwrite=overwrite))
     number = len(runs[0].documents())
     units = [
         WorkUnit(runs=unit.runs, blocks=even_blocks(number, num_blocks), num_documents=number)

@@ -54,8 +54,17 @@ def task_folder(python: Path) -> Path:
     return Path(ended.stdout.strip()) / "tasks"
 
 
-def evaluate_theirs(python: Path, model: Path, data: Path, tasks: Sequence[str]) -> dict[str, Any]:
+def evaluate_theirs(
+    python: Path, model: Path, data: Path, tasks: Sequence[str], *, apart: bool = False
+) -> dict[str, Any]:
     """Evaluate with the harness.
+
+    Args:
+        python: of the harness's environment.
+        model: the checkpoint.
+        data: the folder of rows.
+        tasks: their names.
+        apart: whether each is evaluated alone, so that one which fails there leaves the others.
 
     Raises:
         UnavailableError: it doesn't run.
@@ -67,6 +76,7 @@ def evaluate_theirs(python: Path, model: Path, data: Path, tasks: Sequence[str])
         python, "upstream_tasks_driver.py", model=model, data=data, tasks=",".join(tasks), out=out,
         backend="seq2seq" if is_t5 else "causal",
     )  # fmt: skip
+    command += ["--apart"] if apart else []
     done = subprocess.run(command, env=offline(folder), capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603
     if done.returncode:
         raise UnavailableError(f"the harness ended: {last_line(done.stderr)}")

@@ -31,15 +31,30 @@ def read_rows_from(data: Path) -> None:
     import_module("lm_eval.api.task").ConfigurableTask.download = download
 
 
-def evaluate(args: argparse.Namespace) -> Mapping[str, Any]:
-    """Evaluate all tasks with the harness, which is imported by name: to a type checker `lm_eval` is this project."""
-    evaluator, tasks = import_module("lm_eval.evaluator"), import_module("lm_eval.tasks")
+def evaluate(args: argparse.Namespace) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
+    """Evaluate tasks with the harness, which is imported by name: to a type checker `lm_eval` is this project.
+
+    Returns:
+        What each task scored, and, where each is evaluated alone, why a task failed.
+    """
+    evaluator, manager = import_module("lm_eval.evaluator"), import_module("lm_eval.tasks").TaskManager()
     model = import_module("lm_eval.models.huggingface").HFLM(
         pretrained=args.model, backend=args.backend, device="cpu", dtype="float32", batch_size=8
     )
-    loaded = tasks.TaskManager().load(args.tasks.split(","))
-    evaluation: Mapping[str, Any] = evaluator.evaluate(model, loaded, bootstrap_iters=0)
-    return evaluation
+    names = args.tasks.split(",")
+    scored: dict[str, dict[str, object]] = {}
+    failed: dict[str, str] = {}
+    for together in [[name] for name in names] if args.apart else [names]:
+        try:
+            evaluation = evaluator.evaluate(model, manager.load(together), bootstrap_iters=0)
+        except Exception as error:  # whatever a task raises
+            if not args.apart:
+                raise
+            failed[together[0]] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            continue
+        for name, samples in evaluation["samples"].items():
+            scored[name] = summary(samples, evaluation["results"][name])
+    return scored, failed
 
 
 def summary(samples: Sequence[Mapping[str, Any]], results: Mapping[str, object]) -> dict[str, object]:
@@ -63,13 +78,13 @@ def main() -> None:
     parser.add_argument("--backend", default="causal", help="causal or seq2seq")
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--tasks", required=True, help="comma list; groups too")
+    parser.add_argument("--apart", action="store_true", help="evaluate each task alone, and go on where one fails")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
     read_rows_from(args.data)
-    evaluation = evaluate(args)
+    tasks, failed = evaluate(args)
     versions = {name: version(name) for name in ("lm-eval", "torch", "transformers")}
-    tasks = {name: summary(samples, evaluation["results"][name]) for name, samples in evaluation["samples"].items()}
-    args.out.write_text(json.dumps({"versions": versions, "tasks": tasks}))
+    args.out.write_text(json.dumps({"versions": versions, "tasks": tasks, "failed": failed}))
 
 
 if __name__ == "__main__":

@@ -17,13 +17,21 @@ LAYERS = {"demo-t5": None, "demo-gpt": "E"}
 """The layer that each model's vectors come from on the first screen."""
 ORIGINS = "averaged: the last states of demo-t5's encoder, demo-gpt's input embeddings"
 
-FIRST = (
-    Step("baseline and controls", "run_parallel_baseline.py", "lmeval_results_baseline", ("--controls",)),
-    Step("Test 1, encoder-decoder", "run_parallel_gen_t5.py", "lmeval_results_t5", ("--compression",)),
-    Step("Test 1, decoder-only", "run_parallel_gen_gpt.py", "lmeval_results_gen", ("--compression",)),
+_AT_ONCE = ("--num_fewshot", "0", "--cluster", "none")
+_BASELINE = Step("baseline and controls", "run_parallel_baseline.py", "lmeval_results_baseline", ("--controls",))
+_WHOLE = ("--encoding_scheme", "concat_all_examples", "--compression")
+_GEN_T5 = Step("Test 1, encoder-decoder", "run_parallel_gen_t5.py", "lmeval_results_t5")
+_GEN_GPT = Step("Test 1, decoder-only", "run_parallel_gen_gpt.py", "lmeval_results_gen")
+
+FIRST = tuple(
+    step._replace(flags=(*step.flags, *_AT_ONCE, *flags))
+    for step, flags in ((_BASELINE, ()), (_GEN_T5, _WHOLE), (_GEN_GPT, _WHOLE))
 )
-"""What the first screen shows."""
+"""What the first screen shows, and no more, computed without starting Ray: it is there within a minute."""
 THEN = (
+    _BASELINE,
+    _GEN_T5,
+    _GEN_GPT,
     Step("Test 2, encoder-decoder", "run_parallel_sim_t5.py", "lmeval_results_t5"),
     Step("Test 2, decoder-only", "run_parallel_sim_gpt.py", "lmeval_results_sim_latest"),
 )

@@ -30,17 +30,20 @@ def main() -> int:
     parser.add_argument("b", type=Path, metavar="RUN", help="another (B)")
     parser.add_argument("--task", help="which task of the files; left out, the only one they have")
     parser.add_argument("--documents", type=int, default=3, metavar="N", help="documents that are shown (default 3)")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="also draw it: FILE.png, FILE.pdf and FILE.html")
     args = parser.parse_args()
     return exit_status(lambda: _compare(args), only_shows=True)
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from lm_eval.cli.compare import ComparedRun, describe_comparison  # noqa: PLC0415  (seconds to import)
+    from lm_eval.cli.compare import ComparedRun, describe_comparison, draw_comparison  # noqa: PLC0415  (seconds to import)
 
     if args.documents < 0:
         raise ConfigurationError(f"--documents must be a non-negative number, got {args.documents}")
-    runs = [ComparedRun.read(path, args.task) for path in (args.a, args.b)]
-    print("\n".join(describe_comparison(*runs, num_documents=args.documents, width=(line_width() or 100) - 1)))
+    a, b = (ComparedRun.read(path, args.task) for path in (args.a, args.b))
+    print("\n".join(describe_comparison(a, b, num_documents=args.documents, width=(line_width() or 100) - 1)))
+    if args.figure is not None:
+        print("\n" + "\n".join(f"drawn in {path}" for path in draw_comparison(a, b, args.figure)))
     return DONE
 
 

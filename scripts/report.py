@@ -12,9 +12,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this 
 from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
+from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.weights_and_biases import LoggedResult, check_wandb, log_report, log_results
 
 _EPILOG = """
-exit status: 0 done, 2 there is nothing to report, or it cannot be written
+exit status: 0 done, 1 not all was sent (--wandb), 2 there is nothing to report, or it cannot be written
 """
 
 
@@ -23,11 +25,17 @@ def main() -> int:
     parser = make_parser(str(__doc__), _EPILOG)
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR", help="baselines may lie in one of them")
     parser.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where to (default: report)")
+    parser.add_argument(
+        "--wandb",
+        metavar="PROJECT",
+        help="send results and report to this project of Weights & Biases (the package wandb)",
+    )
     args = parser.parse_args()
-    return exit_status(lambda: _report(args.folders, args.out))
+    return exit_status(lambda: _report(args.folders, args.out, args.wandb), failed="{error}")
 
 
-def _report(folders: list[Path], out: Path) -> int:
+def _report(folders: list[Path], out: Path, project: str | None) -> int:
+    check_wandb(project)
     from lm_eval.analysis.report import report_on  # noqa: PLC0415  (seconds to import)
 
     try:
@@ -35,6 +43,10 @@ def _report(folders: list[Path], out: Path) -> int:
     except OSError as error:
         raise ConfigurationError(f"{out}: cannot be written ({error})") from error
     print(f"written to {page}")
+    if project is not None:
+        results = [stored for folder in folders for stored in ResultsFolder(folder)]
+        print(log_results(project, map(LoggedResult.of, results)))
+        print(log_report(project, out))
     return DONE
 
 

@@ -54,6 +54,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return GroupScheduling(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one process more than there are cores: tests of whole programs wait much of their time."""
+    from lm_eval.scheduling.control_groups import usable_cpus  # noqa: PLC0415  (the package, once types are checked)
+
+    return min(8, usable_cpus() + 1)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests of the study as slow; keep what the option `--quick` keeps; begin with what takes long."""
     for item in items:

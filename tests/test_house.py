@@ -27,6 +27,7 @@ ENTRY_POINTS = {
     "encoding/text_encoder.encode": "`lm_eval.encode`; each of its keywords is described",
     "grid/notebook.run_grid": "a flag of a grid script is a parameter, and each is described",
     "config/run_config.RunConfig.parse": "takes the flags of the command line as they are",
+    "results/request.Request.parse": "takes what `simple_evaluate` takes",
 }
 """What users call, or what takes their flags: held to neither lines nor parameters."""
 

@@ -22,7 +22,7 @@ FLAGS = (
     *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
     *("--data_dir", "--results_dir", "--dry_run", "--retry_failed", "--fail_fast", "--dtype", "--log_samples"),
     *("--list", "--log_texts", "--tasks", "--include_path", "--grid", "--write_grid", "--loading"),
-    *("--num_fewshot", "--encoding_scheme"),
+    *("--num_fewshot", "--encoding_scheme", "--seed", "--wandb"),
     *SETTING_NAMES,
 )
 
@@ -37,8 +37,8 @@ def test_one_run_from_python_takes_the_flags_of_the_command_line():
 
     parameters = inspect.signature(simple_evaluate).parameters
     assert list(parameters) == [
-        *("model", "model_args", "tasks", "task_args", "num_fewshot", "batch_size", "device", "limit", "log_samples"),
-        *("log_texts", "verify", "description_dict", "include_path", "show_progress", "on_result"),
+        *("model", "model_args", "tasks", "task_args", "num_fewshot", "batch_size", "device", "limit", "seed"),
+        *("log_samples", "log_texts", "verify", "description_dict", "include_path", "show_progress", "on_result"),
         "results_dir",
     ]
     needed = [name for name, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
@@ -53,7 +53,16 @@ def test_one_run_from_python_takes_the_flags_of_the_command_line():
             ["lm_eval"],
             [
                 *("--model", "--model_args", "--tasks", "--task_args", "--include_path", "--num_fewshot"),
-                *("--batch_size", "--device", "--limit", "--output_path", "--output_dir", "--log_samples"),
+                *(
+                    "--batch_size",
+                    "--device",
+                    "--limit",
+                    "--seed",
+                    "--wandb",
+                    "--output_path",
+                    "--output_dir",
+                    "--log_samples",
+                ),
                 *("--log_texts", "--verify", "--description_dict_path"),
             ],
         ),
@@ -68,9 +77,10 @@ def test_one_run_from_python_takes_the_flags_of_the_command_line():
             ["lm_eval", "show"],
             [
                 *("--task", "--doc", "--num_fewshot", "--encoding_scheme", "--model_args", "--tokens", "--data_dir"),
-                "--include_path",
+                *("--include_path", "--seed"),
             ],
         ),
+        (["lm_eval", "ls"], ["WHAT", "--include_path"]),
         (["lm_eval.table"], ["RESULTS_DIR", "--sort", "--best", "--columns", "--csv"]),
     ],
 )

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 
 from lm_eval.analysis.checkpoints import architecture_of
 from lm_eval.analysis.figures.export import save
-from lm_eval.analysis.figures.selection import separate_dtypes
+from lm_eval.analysis.figures.selection import separate_variants
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.common.atomic import written_whole
+from lm_eval.common.text import count_of
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import DEMO
 
@@ -129,10 +130,12 @@ def choose_documents(table: pd.DataFrame, limit: str | None = None) -> Prepared:
     rows = table[table["limit"] == chosen].reset_index(drop=True)
     which = "all documents" if chosen == "None" else f"documents {chosen} (--limit)"
     models = rows["pretrained"].nunique()
-    remarks.insert(0, f"{len(rows)} runs of {models} {'model' if models == 1 else 'models'} over {which}")
-    named = separate_dtypes(rows)
+    remarks.insert(0, f"{count_of(len(rows), 'run')} of {count_of(models, 'model')} over {which}")
+    named = separate_variants(rows)
     lacking = named[named["baseline"].isna()].drop_duplicates(["model", "num_fewshot"])
-    remarks += [f"no baseline: {row['model']}, {row['num_fewshot']} shots" for row in lacking.to_dict("records")]
+    remarks += [
+        f"no baseline: {row['model']}, {count_of(row['num_fewshot'], 'shot')}" for row in lacking.to_dict("records")
+    ]
     return Prepared(rows, remarks)
 
 

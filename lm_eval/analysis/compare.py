@@ -4,10 +4,10 @@ Paired: both runs have answered the same documents, so what counts is where they
 whether one is right more often where only one is; the bootstrap gives the difference an interval.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from lm_eval.common.regular_files import say_why
+from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError
-from lm_eval.results.samples import Sample, read_samples_of
+from lm_eval.results.samples import Sample, SamplesFile, read_samples_of
 
 LEVEL = 0.95
 """Of intervals."""
@@ -38,6 +39,8 @@ class Samples:
     task: str
     is_right: "pd.Series[bool]"
     """Whether the best score is a right choice's, by `doc_id`."""
+    margins: "pd.Series[float]"
+    """By how much the best right choice outscores the best wrong one; NaN where a document has only one kind."""
     documents: str
     """What identifies the documents and their data."""
     by_id: Mapping[int, Sample] = field(default_factory=dict)
@@ -70,8 +73,21 @@ def read_samples(path: Path, task: str | None = None) -> Samples:
             f"{path}: document {without[0]} of {task} states no is_exact_match, by which its answers are right or "
             "wrong; run it again with --log_samples"
         )
-    right = pd.Series({number: _is_right(task, sample) for number, sample in by_id.items()}, dtype=bool)
-    return Samples(path=path, task=task, is_right=right, documents=_documents(file.data_of(task), task), by_id=by_id)
+    is_right = pd.Series({number: _is_right(task, one) for number, one in by_id.items()}, dtype=bool)
+    return Samples(
+        path=path,
+        task=task,
+        is_right=is_right,
+        margins=pd.Series({number: _margin(one) for number, one in by_id.items()}, dtype=float),
+        documents=_documents(file, task),
+        by_id=by_id,
+    )
+
+
+def _margin(sample: Sample) -> float:
+    right = [score for number, score in enumerate(sample.scores) if number in sample.gold]
+    wrong = [score for number, score in enumerate(sample.scores) if number not in sample.gold]
+    return max(right) - max(wrong) if right and wrong else math.nan
 
 
 def _is_right(task: str, sample: Sample) -> bool:
@@ -80,10 +96,11 @@ def _is_right(task: str, sample: Sample) -> bool:
     return sample.best in sample.gold
 
 
-def _documents(data: Mapping[str, Any], task: str) -> str:
-    """Return what identifies a run's documents: the splits' content (of the scored one), or the hub's name."""
+def _documents(file: SamplesFile, task: str) -> str:
+    """Return what identifies a run's documents: the scored split's content, or the hub's name, and the order's seed."""
+    data = file.data_of(task)
     scored = data.get("validation") or data.get("test") or data.get("hub")
-    return f"{task.partition('_')[0]} {scored}"
+    return f"{task.partition('_')[0]} {scored}" + ("" if file.seed == SEED else f" --seed {file.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from lm_eval.tasks.registry import dataset_name
 
 METRICS = ("acc", "acc_norm", "em", "rand_acc")
 COMPRESSION = ("vectors_per_context", "tokens_per_vector")
-_CACHE_VERSION = 5
+_CACHE_VERSION = 6
 """To be raised when rows change their form."""
 
 
@@ -56,7 +56,7 @@ def describe_columns() -> dict[str, str]:
         "num_layers": "blocks that a segment runs through; by the result, the list of models or its folder",
         "encoding_scheme": "how contexts were cut; of schemes (and settings) that mean the same, the first",
         "num_fewshot": "shots in each context",
-        "limit": "the slice of documents; None is all",
+        "limit": "the slice of documents; None is all; with --seed and its number where that isn't the usual one",
         **{name: f"the setting {name}; None where it isn't set" for name in SETTING_NAMES},
         "bos": "the value of ADD_BOS that means its tokens in front, as its baseline's; None where that is open",
         "dtype": "of the weights, where the result says it",
@@ -164,7 +164,7 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "num_layers": run.num_layers or num_layers_of(config.pretrained),
         "encoding_scheme": config.encoding_scheme,
         "num_fewshot": config.num_fewshot,
-        "limit": str(config.limit),
+        "limit": config.slice_name,
         **config.vectors.public(),
         "bos": meant_bos(stored),
         "dtype": run.dtype or config.dtype,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lm_eval.common.text import count_of
 from lm_eval.config.settings import VectorSettings
 from lm_eval.results.baselines import CLEAR
 from lm_eval.results.identity import SAME_BASELINE
@@ -150,7 +151,7 @@ def _name_missing(runs: pd.DataFrame, baselines: pd.DataFrame) -> list[str]:
     lacking = runs[runs["baseline"].isna()].drop_duplicates([*_APART, "dtype"])
     there = _rows(baselines)
     words = (
-        f"{row['model']}, {row['dataset']}, {row['num_fewshot']} shots"
+        f"{row['model']}, {row['dataset']}, {count_of(row['num_fewshot'], 'shot')}"
         + (f", limit {row['limit']}" if row["limit"] != "None" else "")
         + "".join(f", {row[name]}" for name in ("dtype", "loading") if not pd.isna(row[name]))
         + _say_nearest(row, there)

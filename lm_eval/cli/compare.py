@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lm_eval.analysis.compare import LEVEL, Comparison, Samples, compare, read_samples
 from lm_eval.common.regular_files import say_why
+from lm_eval.common.text import count_of
 from lm_eval.common.text_table import Heading, TextTable
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -75,12 +76,25 @@ def describe_comparison(a: ComparedRun, b: ComparedRun, *, num_documents: int, w
     yield from _describe_documents(a, b, num_documents, width)
 
 
+def draw_comparison(a: ComparedRun, b: ComparedRun, path: Path) -> list[Path]:
+    """Draw how two runs differ (`figures.agreement`), and return the files written: PNG, PDF and a page.
+
+    Raises:
+        ConfigurationError: there is nothing to draw, or the folder can't be written.
+    """
+    from lm_eval.analysis import figures  # noqa: PLC0415  (plotly takes a while, and most calls only print)
+
+    texts = [f"{name}: {describe(run.stored.config)}" for name, run in (("A", a), ("B", b))]
+    figure = figures.agreement(a.samples, b.samples, title="Where two runs part", subtitle=texts)
+    return figures.save(figure, path)
+
+
 def _describe_numbers(found: Comparison) -> Iterator[str]:
     both = round(found.acc_a * found.num_documents) - found.only_a
     neither = found.num_documents - both - found.only_a - found.only_b
     headings = [Heading(name=""), *(Heading(name=name, is_number=True) for name in ("B right", "B wrong"))]
     rows = [["A right", str(both), str(found.only_a)], ["A wrong", str(found.only_b), str(neither)]]
-    yield f"{found.num_documents} documents that both have scored:"
+    yield f"{count_of(found.num_documents, 'document')} that both have scored:"
     yield ""
     yield from (f"{_INDENT}{line}" for line in TextTable(headings, rows).draw().splitlines())
     yield ""
@@ -92,7 +106,8 @@ def _describe_numbers(found: Comparison) -> Iterator[str]:
     yield f"{_INDENT}{draw_interval(found.low, found.difference, found.high)}"
     differ = found.p_value < 1 - LEVEL
     verdict = "one is right more often" if differ else "no difference can be told"
-    yield f"McNemar     p = {_say_p(found.p_value)} (exact, {found.only_a + found.only_b} documents): {verdict}"
+    parted = count_of(found.only_a + found.only_b, "document")
+    yield f"McNemar     p = {_say_p(found.p_value)} (exact, {parted}): {verdict}"
 
 
 def _say_p(p_value: float) -> str:
@@ -133,7 +148,7 @@ def _describe_documents(a: ComparedRun, b: ComparedRun, number: int, width: int)
         yield from _describe_document(index, a, b, width)
     if len(parted) > len(shown):
         yield ""
-        yield f"{len(parted) - len(shown)} documents more on which they part; --documents N shows as many"
+        yield f"{count_of(len(parted) - len(shown), 'document')} more on which they part; --documents N shows as many"
 
 
 def _describe_document(index: int, a: ComparedRun, b: ComparedRun, width: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser, program
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
@@ -33,7 +33,7 @@ exit status: 0 done, 1 a text cannot be encoded, 2 the call was wrong and nothin
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("Write the concept vectors of texts.", _EPILOG, prog="python -m lm_eval encode")
+    parser = make_parser("Write the concept vectors of texts.", _EPILOG, prog=f"{program()} encode")
     parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="the texts")
     add_model_args(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help=f"{' or '.join(_ENDINGS)}")

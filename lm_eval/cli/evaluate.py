@@ -1,6 +1,7 @@
 """`python -m lm_eval`: evaluate one model on one or more tasks; print a table and write a result file."""
 
 import argparse
+import importlib
 import json
 import logging
 import sys
@@ -8,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser, program
 from lm_eval.common.command import DONE, exit_status
-from lm_eval.common.text import did_you_mean
+from lm_eval.common.text import did_you_mean, say_cut
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import (
     ENCODING_SCHEMES,
@@ -23,6 +24,8 @@ from lm_eval.config.run_config import (
 )
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
+from lm_eval.results.request import Request
+from lm_eval.results.weights_and_biases import LoggedResult, check_wandb, log_results
 from lm_eval.tasks.base import FORM_OF_MODEL
 from lm_eval.tasks.registry import TASKS
 
@@ -37,10 +40,16 @@ def _task_list() -> str:
 
 
 _KINDS = ", ".join((*MODEL_KINDS, *MODEL_KIND_ALIASES))
+SUBCOMMANDS = {
+    "ls": "what there is to choose from: tasks, schemes, aggregations, families, …",
+    "show": "a document as a model gets it",
+    "encode": "the vectors of any texts",
+    "walk": "one context's way through the layers, as a page",
+}
+"""Further commands of the same name, each a module of its own."""
 _EPILOG = f"""
-python -m lm_eval encode FILE.jsonl … writes the vectors of any texts (encode --help)
-python -m lm_eval show --task … --doc N shows a document as a model gets it (show --help)
-python -m lm_eval walk --task … --doc N … draws one context's way through the layers (walk --help)
+other commands, each with its own --help:
+{chr(10).join(f"  {program()} {name:7} {text}" for name, text in SUBCOMMANDS.items())}
 
 settings in --model_args:
   the model               pretrained, revision, dtype, device_map, {", ".join(CHECKPOINT_KEYS)}
@@ -55,7 +64,7 @@ exit status: 0 done, 1 the run failed, 2 the call was wrong and nothing ran, 130
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the flags of one run; the table in the docs is made from it."""
-    parser = make_parser("Evaluate one model on one or more tasks.", _EPILOG, prog="python -m lm_eval")
+    parser = make_parser("Evaluate one model on one or more tasks.", _EPILOG, prog=program())
     parser.add_argument("--model", required=True, help=f"what is computed: {_KINDS}")
     add_model_args(parser)
     parser.add_argument("--tasks", required=True, metavar="TASK,…", help="built-in tasks, or those of --include_path")
@@ -67,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_batch_size(parser)
     add_device(parser)
     parser.add_argument("--limit", metavar="N|START:END", help="documents, in their shuffled order (default: all)")
+    add_seed(parser)
     _add_outputs(parser)
     parser.add_argument(
         "--verify",
@@ -93,6 +103,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write it to this results folder, in place of an older result of the same configuration; a long run that "
         "is called again goes on there",
+    )
+    parser.add_argument(
+        "--wandb",
+        metavar="PROJECT",
+        help="send the results to this project of Weights & Biases too (the package wandb)",
     )
     parser.add_argument(
         "--log_samples", action="store_true", help="store the scores of every document too, for comparisons"
@@ -145,8 +160,8 @@ def _read_descriptions(path: Path | None) -> dict[str, str]:
     return descriptions
 
 
-def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], None]:
-    """Return the function that writes each task's result as soon as it is finished."""
+def _writer(args: argparse.Namespace, logged: list[LoggedResult]) -> Callable[[RunConfig, dict[str, Any]], None]:
+    """Return the function that writes each task's result as soon as it is finished, and keeps what is to be sent."""
     from lm_eval.common.atomic import write_json  # noqa: PLC0415
     from lm_eval.results.folder import ResultsFolder  # noqa: PLC0415
     from lm_eval.results.result_file import merge_results  # noqa: PLC0415
@@ -157,7 +172,11 @@ def _writer(args: argparse.Namespace) -> Callable[[RunConfig, dict[str, Any]], N
 
     def write(config: RunConfig, result: dict[str, Any]) -> None:
         finished.append(result)
+        logged.append(LoggedResult.of_file(config, result))
         _print_table(result)
+        run = result["run"][config.task]
+        if run["num_documents_resumed"] and (cut := run["num_truncated_segments"]):  # this call saw some of them alone
+            print(f"{config.task:15} in all, {say_cut(cut, 'the model takes')}", file=sys.stderr)
         if "verification" in result:
             print(Verification(**result["verification"][config.task]))
         if args.output_path is not None:
@@ -184,10 +203,9 @@ def _describe_kept(args: argparse.Namespace) -> str:
 
 def _evaluate(args: argparse.Namespace) -> int:
     _check_outputs(args)
+    check_wandb(args.wandb)
     descriptions = _read_descriptions(args.description_dict_path)
-    from lm_eval.evaluator import simple_evaluate  # noqa: PLC0415  (seconds to import)
-
-    result = simple_evaluate(
+    request = Request.parse(
         model=args.model,
         model_args=args.model_args,
         tasks=args.tasks,
@@ -196,37 +214,38 @@ def _evaluate(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         device=args.device,
         limit=args.limit,
+        seed=args.seed,
         log_samples=args.log_samples,
         log_texts=args.log_texts,
         verify=args.verify,
         include_path=args.include_path,
         description_dict=descriptions,
-        show_progress=True,
-        on_result=_writer(args),
-        results_dir=args.output_dir,
+    )
+    runs = request.resolve()  # a wrong call ends here, before torch is imported
+    logged: list[LoggedResult] = []
+    from lm_eval.evaluator import evaluate_request  # noqa: PLC0415  (seconds to import)
+
+    result = evaluate_request(
+        request, runs, on_result=_writer(args, logged), results_dir=args.output_dir, show_progress=True
     )
     for group, metrics in result.get("groups", {}).items():
         for name, value in metrics.items():
             print(f"{group:15} {name:10} {value:.4f} over its documents")
+    if args.wandb is not None:
+        print(log_results(args.wandb, logged))
     return DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["encode"]:
-        from lm_eval.cli import encode as encode_command  # noqa: PLC0415
-
-        return encode_command.main(argv[1:])
-    if argv[:1] == ["show"]:
-        from lm_eval.cli import show as show_command  # noqa: PLC0415
-
-        return show_command.main(argv[1:])
-    if argv[:1] == ["walk"]:
-        from lm_eval.cli import walk as walk_command  # noqa: PLC0415
-
-        return walk_command.main(argv[1:])
+    if argv and argv[0] in SUBCOMMANDS:
+        subcommand = importlib.import_module(f"lm_eval.cli.{argv[0]}")  # which imports what it needs
+        return int(subcommand.main(argv[1:]))
     parser = build_parser()
+    if argv and not argv[0].startswith("-"):
+        near, known = did_you_mean(argv[0], list(SUBCOMMANDS)), ", ".join(SUBCOMMANDS)
+        parser.error(f"unknown command {argv[0]!r}{near}; there are {known}, and runs, which begin with flags")
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         parser.error(_say_unknown(unknown, [option for action in parser._actions for option in action.option_strings]))  # noqa: SLF001  (the only list)

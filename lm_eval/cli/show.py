@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lm_eval.common.arguments import make_parser
+from lm_eval.common.arguments import add_seed, make_parser, program
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.console import line_width
-from lm_eval.common.text import read_pairs
+from lm_eval.common.text import count_of, read_pairs
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import MODEL_KEYS, SEGMENTING_SCHEMES, RunConfig
 from lm_eval.config.settings import SETTING_NAMES
@@ -38,10 +38,11 @@ _MARGIN = 8
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = make_parser("Show a document as a model gets it.", _EPILOG, prog="python -m lm_eval show")
+    parser = make_parser("Show a document as a model gets it.", _EPILOG, prog=f"{program()} show")
     parser.add_argument("--task", required=True, help="a task's name, such as hellaswag_dg")
     parser.add_argument("--doc", type=int, default=0, metavar="N", help="its place in the shuffled order (default 0)")
     parser.add_argument("--num_fewshot", type=int, default=0, metavar="N", help="shots in the context (default 0)")
+    add_seed(parser)
     parser.add_argument("--encoding_scheme", metavar="SCHEME,…", help="these schemes alone (default: all that differ)")
     parser.add_argument("--model_args", default="", metavar="KEY=VALUE,…", help="the model whose tokens are counted")
     parser.add_argument("--tokens", action="store_true", help="show the tokens too")
@@ -65,7 +66,7 @@ def _show(args: argparse.Namespace) -> int:
     tokens = FileTokens.of(configs[0]) if configs[0].pretrained != _NO_MODEL else None
     page = _Page(tokens=tokens, shows_tokens=args.tokens, width=(line_width() or 100) - 1)
     where = f" ({document.example.source})" if document.example.source else ""
-    head = f"{task.name}, document {document.doc_id}, {args.num_fewshot} shots{where}"
+    head = f"{task.name}, document {document.doc_id}, {count_of(args.num_fewshot, 'shot')}{where}"
     print(textwrap.fill(head, page.width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
     alike: dict[tuple[Context, ...], list[RunConfig]] = {}
     for config in configs:
@@ -118,6 +119,7 @@ def _configs(args: argparse.Namespace, task: Task) -> list[RunConfig]:
                 task=task.name,
                 task_args={"encoding_scheme": scheme, "data_dir": data_dir, "include_path": args.include_path},
                 num_fewshot=args.num_fewshot,
+                seed=args.seed,
             )
         )
     return configs
@@ -165,7 +167,7 @@ class _Page:
             segments = [text for sample in context.samples for text in sample]
             total = sum(map(self._count_segment, segments))
             of_choice = f" (of choice {number})" if len(contexts) > 1 else ""
-            head = f"{names}{of_choice}: {_count(len(segments), 'segment')}, {total:,} {self._unit}"
+            head = f"{names}{of_choice}: {count_of(len(segments), 'segment')}, {total:,} {self._unit}"
             yield from textwrap.wrap(head + self._say_front(), self.width, subsequent_indent="    ")
             for place, sample in enumerate(context.samples):
                 if len(context.samples) > 1:
@@ -210,7 +212,3 @@ def _wrap(text: str, first: str, other: str, width: int) -> list[str]:
     return textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=other, drop_whitespace=True, break_on_hyphens=False
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from lm_eval.common.console import fit, is_terminal, line_width
 from lm_eval.common.regular_files import is_folder
-from lm_eval.common.text import describe_seconds
+from lm_eval.common.text import count_of, describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
+from lm_eval.grid.slurm.overview import read_arrays
 from lm_eval.results.failures import RecordedFailure, is_current, read_failures
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.table import format_results, say_documents, sort_results
@@ -49,7 +50,9 @@ def describe_status(path: Path, *, table: bool, width: int | None = None) -> lis
         for name, recorded in failures.items()
         if folder.find(recorded.as_run()) is None and is_current(recorded)
     }
-    lines = [f"{path}: {len(results)} results, {len(failed)} failed, {len(folder.unreadable)} unreadable files"]
+    unreadable = count_of(len(folder.unreadable), "unreadable file")
+    lines = [f"{path}: {count_of(len(results), 'result')}, {len(failed)} failed, {unreadable}"]
+    lines += [line for array in read_arrays(path) for line in array.lines()]
     lines += _describe_drivers(read_drivers(path))
     lines += _describe_failures(list(failed.values()))
     lines += [f"not a result: {file.name} ({why})" for file, why in folder.unreadable.items()]
@@ -64,7 +67,7 @@ def fit_lines(lines: Sequence[str]) -> list[str]:
 
 
 def watch_status(paths: Sequence[Path], *, table: bool) -> None:
-    """Show folders in the terminal, again and again, until no driver is alive in any of them or Ctrl-C.
+    """Show folders in the terminal, again and again, until nothing runs or waits in any of them or Ctrl-C.
 
     Raises:
         ConfigurationError: there is no such folder, or no terminal.
@@ -77,9 +80,16 @@ def watch_status(paths: Sequence[Path], *, table: bool) -> None:
         while True:
             began, width = time.monotonic(), line_width()
             live.update(_draw(paths, table=table, width=width), refresh=True)
-            if not any(driver.is_alive for path in paths for driver in read_drivers(path)):
+            if not any(map(_is_going_on, paths)):
                 return
             time.sleep(max(_EVERY_S, 10 * (time.monotonic() - began)))  # reading large folders takes time itself
+
+
+def _is_going_on(path: Path) -> bool:
+    """Whether drivers run in a folder, or jobs of Slurm that are to run wait."""
+    if any(driver.is_alive for driver in read_drivers(path)):
+        return True
+    return any(not array.is_over for array in read_arrays(path))
 
 
 def _draw(paths: Sequence[Path], *, table: bool, width: int | None) -> "RenderableType":

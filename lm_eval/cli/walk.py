@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser
+from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser, program
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
 
@@ -20,15 +20,14 @@ exit status: 0 done, 1 a document cannot be encoded, 2 the call was wrong and no
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the flags; the table in the docs is made from it."""
-    parser = make_parser(
-        "Write a page of one context's way through the layers.", _EPILOG, prog="python -m lm_eval walk"
-    )
+    parser = make_parser("Write a page of one context's way through the layers.", _EPILOG, prog=f"{program()} walk")
     parser.add_argument("--task", required=True, help="in its similarity form: hellaswag_d, …")
     parser.add_argument("--doc", required=True, type=int, metavar="N", help="the document, from 0 in shuffled order")
     add_model_args(parser)
     parser.add_argument("--task_args", default="", metavar="KEY=VALUE,…", help="encoding scheme and data folder")
     parser.add_argument("--num_fewshot", type=int, default=0, metavar="N", help="shots in the context (default 0)")
     parser.add_argument("--limit", metavar="N|START:END", help="documents whose mean counts (default: the first 200)")
+    add_seed(parser)
     parser.add_argument("--layers", default="all", help="all, 'every N', or a list such as E,0,6,12 (default all)")
     add_batch_size(parser)
     add_device(parser)
@@ -62,6 +61,7 @@ def _walk(args: argparse.Namespace) -> int:
         task_args=args.task_args,
         num_fewshot=args.num_fewshot,
         **({} if args.limit is None else {"limit": args.limit}),
+        seed=args.seed,
         layers=args.layers,
         batch_size=args.batch_size,
         device=args.device,

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 from typing import NoReturn
 
 from lm_eval.common.text import did_you_mean
@@ -56,6 +57,11 @@ def make_parser(description: str, epilog: str, prog: str | None = None) -> argpa
     return Parser(prog=prog, description=description, epilog=epilog, formatter_class=_Formatter, allow_abbrev=False)
 
 
+def program() -> str:
+    """Return how the command of one run was called: `lm_eval` or `python -m lm_eval`."""
+    return "lm_eval" if Path(sys.argv[0]).stem == "lm_eval" else "python -m lm_eval"
+
+
 def add_model_args(parser: argparse.ArgumentParser) -> None:
     """Add the flag for a model and the settings of its vectors."""
     parser.add_argument(
@@ -66,6 +72,17 @@ def add_model_args(parser: argparse.ArgumentParser) -> None:
 def add_batch_size(parser: argparse.ArgumentParser) -> None:
     """Add the flag for the rows of a batch."""
     parser.add_argument("--batch_size", metavar="N", help="rows a batch (default: a budget of tokens)")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for the order of documents and shots."""
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=42,
+        metavar="N",
+        help="decides the order of the documents and their shots (default 42)",
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Helpers for messages and settings: first lines, causes of errors, suggestions, model names, `KEY=value` pairs."""
 
 import difflib
+import re
 import sys
 from collections.abc import Collection, Mapping
 from numbers import Number
@@ -93,6 +94,35 @@ def read_pairs(settings: str | Mapping[str, object] | None, what: str) -> dict[s
 def format_pairs(pairs: Mapping[str, object]) -> str:
     """Write `KEY=value,KEY=value`, the inverse of `parse_pairs`."""
     return ",".join(f"{key}={value}" for key, value in pairs.items())
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+def csv_cell(value: object) -> object:
+    """Return a value as a cell of CSV that no spreadsheet takes for a formula; numbers stay numbers.
+
+    A text gets the apostrophe by which spreadsheets mark one, unless it is a number such as a layer's `-1`
+    or the `-` that stands for none.
+    """
+    if not isinstance(value, str) or not value.startswith(_FORMULA):
+        return value
+    return value if _NUMBER.fullmatch(value) else f"'{value}"
+
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|-")
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 shot, 2 shots, 1,000 shots."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def say_cut(number: int, longer_than: str) -> str:
+    """Return that so many segments were cut."""
+    verb = "was" if number == 1 else "were"
+    return f"{count_of(number, 'segment')} {verb} longer than {longer_than} and {verb} cut from the left"
 
 
 def describe_seconds(seconds: float) -> str:

@@ -4,14 +4,14 @@ Knows nothing of tensors, files or results; rules of a task or a model family ar
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval.common.text import did_you_mean, format_pairs, read_pairs, short_name
+from lm_eval.common.text import count_of, did_you_mean, format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.limit import Limit
-from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
+from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, VectorSettings
 from lm_eval.config.token_aggregation import SINGLE_VECTOR_AGGREGATIONS, TOKEN_AGGREGATIONS
 from lm_eval.errors import ConfigurationError
 
@@ -33,6 +33,8 @@ SEGMENTING_SCHEMES = tuple(scheme for scheme in ENCODING_SCHEMES if scheme not i
 """The schemes that cut a context into segments."""
 _SIMILARITY_SCHEMES = (*SEGMENTING_SCHEMES, NO_CONTEXT)
 """The schemes for `dist_sim`, which give vectors to compare."""
+SEED = 42
+"""Of the order of documents and shots, as in the published study (experiment §2)."""
 DTYPES = ("float32", "float16", "bfloat16")
 
 MODEL_KEYS = ("pretrained", "revision", "dtype")
@@ -73,6 +75,8 @@ class RunConfig:
     """Folder with the user's task files; their content decides the result, not the path."""
     description: str = ""
     """Text before the shots."""
+    seed: int = SEED
+    """Decides the order of the documents and their shots."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", MODEL_KIND_ALIASES.get(self.model, self.model))
@@ -88,6 +92,8 @@ class RunConfig:
                 )
         if type(self.num_fewshot) is not int or self.num_fewshot < 0:
             raise ConfigurationError(f"num_fewshot must be a non-negative integer, got {self.num_fewshot!r}")
+        if type(self.seed) is not int or self.seed < 0:
+            raise ConfigurationError(f"seed must be a non-negative integer, got {self.seed!r}")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
         if self.encoding_scheme is not None and self.encoding_scheme not in ENCODING_SCHEMES:
@@ -111,6 +117,11 @@ class RunConfig:
     def has_context(self) -> bool:
         """Whether choices are scored against a context; the control `no_context` has none."""
         return self.encoding_scheme != NO_CONTEXT
+
+    @property
+    def slice_name(self) -> str:
+        """Which documents it scores, as the flags say it: the limit, with the seed where it isn't the usual one."""
+        return str(self.limit) if self.seed == SEED else f"{self.limit} --seed {self.seed}"
 
     def model_args(self) -> str:
         """Return the `model_args` string of a result file (experiment §7)."""
@@ -138,6 +149,7 @@ class RunConfig:
         num_fewshot: int,
         limit: str | int | None = None,
         description: str = "",
+        seed: int = SEED,
     ) -> "RunConfig":
         """Build a configuration from the texts of the command line or a result file, or from keywords.
 
@@ -149,6 +161,7 @@ class RunConfig:
             num_fewshot: shots in a context.
             limit: N or START:END.
             description: text before the shots.
+            seed: of the order of documents and shots.
 
         Raises:
             ConfigurationError: an unknown key or value, or settings that don't go together.
@@ -161,6 +174,7 @@ class RunConfig:
             num_fewshot=num_fewshot,
             limit=Limit.parse(limit),
             description=description,
+            seed=seed,
             **of_model,
             **of_task,
         )
@@ -168,8 +182,7 @@ class RunConfig:
 
 def _read_model_args(model_args: str | Mapping[str, object]) -> Mapping[str, Any]:
     """Return the fields of a configuration that `model_args` states."""
-    pairs = read_pairs(model_args, "model_args")
-    _check_keys("model_args", pairs, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
+    pairs = _read(model_args, "model_args", (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
     return {
         "pretrained": pairs.get("pretrained") or "",
         "vectors": VectorSettings.parse(**{key: text for key, text in pairs.items() if key in SETTINGS}),
@@ -181,9 +194,7 @@ def _read_model_args(model_args: str | Mapping[str, object]) -> Mapping[str, Any
 
 def _read_task_args(task_args: str | Mapping[str, object] | None) -> Mapping[str, Any]:
     """Return the fields of a configuration that `task_args` states."""
-    pairs = read_pairs(task_args, "task_args")
-    _check_keys("task_args", pairs, TASK_KEYS)
-    return pairs
+    return _read(task_args, "task_args", TASK_KEYS)
 
 
 _known_model_args = functools.lru_cache(maxsize=1 << 14)(_read_model_args)
@@ -191,22 +202,18 @@ _known_task_args = functools.lru_cache(maxsize=1 << 10)(_read_task_args)
 """Texts that were read already: the results of a grid state the same many times."""
 
 
-def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
-    unknown = [key for key in pairs if key not in valid]
-    if unknown:
+def _read(settings: str | Mapping[str, object] | None, what: str, valid: tuple[str, ...]) -> dict[str, str | None]:
+    pairs = read_pairs(settings, what)
+    if unknown := [key for key in pairs if key not in valid]:
         near = did_you_mean(unknown[0], valid)
         raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}{near}; choose from {', '.join(valid)}")
+    return pairs
 
 
-def _settings_where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
-    """Return the names of the settings for which a condition holds."""
-    return tuple(key for key, setting in SETTINGS.items() if holds(setting))
-
-
-_OF_GENERATION = _settings_where(lambda setting: setting.only == "dist_gen")
-_OF_SIMILARITY = _settings_where(lambda setting: setting.only == "dist_sim")
-_OF_CONTEXTS = _settings_where(lambda setting: setting.needs_context)
-_OF_VECTORS = _settings_where(lambda setting: setting.needs_vectors)
+_OF_GENERATION = tuple(key for key, setting in SETTINGS.items() if setting.only == "dist_gen")
+_OF_SIMILARITY = tuple(key for key, setting in SETTINGS.items() if setting.only == "dist_sim")
+_OF_CONTEXTS = tuple(key for key, setting in SETTINGS.items() if setting.needs_context)
+_OF_VECTORS = tuple(key for key, setting in SETTINGS.items() if setting.needs_vectors)
 
 
 def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
@@ -279,12 +286,14 @@ def describe(config: RunConfig) -> str:
     """Return a configuration in one line."""
     stated = " ".join(f"{key}={text}" for key, text in config.vectors.stated().items())
     limit = "" if str(config.limit) == "None" else f"limit={config.limit}"
+    seed = "" if config.seed == SEED else f"seed={config.seed}"
     parts = (
         config.task,
         config.model_name,
         config.encoding_scheme or config.model,
-        f"{config.num_fewshot} shots",
+        count_of(config.num_fewshot, "shot"),
         stated,
         limit,
+        seed,
     )
     return ", ".join(part for part in parts if part)

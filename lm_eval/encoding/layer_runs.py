@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lm_eval.analysis.scores import MAIN_SETTINGS
-from lm_eval.common.text import read_pairs
+from lm_eval.common.text import count_of, read_pairs
 from lm_eval.config.layer import Layer, ResolvedLayer
 from lm_eval.config.layer_lists import spread_layers, step_of
-from lm_eval.config.run_config import RunConfig
+from lm_eval.config.run_config import SEED, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
 from lm_eval.inference.given import facts_of, take_given
@@ -39,6 +39,7 @@ class Asked:
     task_args: str | Mapping[str, Any] | None = None
     num_fewshot: int = 0
     limit: str | int | None = None
+    seed: int = SEED
     layers: Layers = "all"
     batch_size: str | int | None = None
     device: str | None = None
@@ -105,7 +106,7 @@ class LayerRuns:
         """How all make their vectors, in words."""
         config = self.runs[0].config
         stated = {key: text for key, text in config.vectors.stated().items() if key != "ENCODING_LAYER"}
-        shots = f"{config.num_fewshot} shots"
+        shots = count_of(config.num_fewshot, "shot")
         return ", ".join([str(config.encoding_scheme), shots, *(f"{key}={text}" for key, text in stated.items())])
 
 
@@ -151,6 +152,7 @@ def _config_of(asked: Asked, kind: str, pairs: Mapping[str, object]) -> RunConfi
         task_args=task_args,
         num_fewshot=asked.num_fewshot,
         limit=asked.limit,
+        seed=asked.seed,
     )
 
 

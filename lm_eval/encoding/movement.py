@@ -56,7 +56,7 @@ def layer_margins(
         model_args: the model and the settings of its vectors, as `simple_evaluate` takes them, a loaded network too;
             what isn't set is as in the paper's main configuration.
         show_progress: whether a progress bar is drawn.
-        how: task_args, num_fewshot, limit, batch_size, device, as `simple_evaluate` takes them; `layers`: `all`,
+        how: task_args, num_fewshot, limit, seed, batch_size, device, as `simple_evaluate` takes them; `layers`: `all`,
             `every N`, or a list.
 
     Raises:

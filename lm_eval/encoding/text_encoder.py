@@ -13,7 +13,7 @@ from jaxtyping import Float
 from transformers import PreTrainedModel
 
 from lm_eval.common.progress import DocumentProgress
-from lm_eval.common.text import read_pairs
+from lm_eval.common.text import read_pairs, say_cut
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
@@ -126,10 +126,8 @@ class TextEncoder:
                 progress.finish_window(len(window))
         self.num_truncated += placer.num_truncated
         if placer.num_truncated:
-            logger.warning(
-                "%d segments were longer than the %d tokens that %s takes; they were cut from the left",
-                placer.num_truncated, self.model.max_length, self.model.name,
-            )  # fmt: skip
+            most = f"the {self.model.max_length:,} tokens that {self.model.name} takes"
+            logger.warning("%s", say_cut(placer.num_truncated, most))
 
     def _tokenise(self, chunk: list[tuple[str, Text]], placer: SegmentPlacer) -> list[_Tokenised]:
         cut = [cut_text(text, str(self.config.encoding_scheme)) for _, text in chunk]

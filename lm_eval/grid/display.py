@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lm_eval.common.text import describe_seconds
+from lm_eval.common.text import count_of, describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.grid.progress import GridProgress, RunningPass
 from lm_eval.results.folder import ResultsFolder
@@ -138,9 +138,10 @@ class GridDisplay:
 def _say_pass(one: RunningPass) -> str:
     config = one.config
     if config is None:
-        return f"{one.num_runs} runs"
+        return count_of(one.num_runs, "run")
     number = f" · {one.num_runs} runs" if one.num_runs > 1 else ""
-    return f"{config.model_name} · {config.encoding_scheme or config.model} · {config.num_fewshot} shots{number}"
+    shots = count_of(config.num_fewshot, "shot")
+    return f"{config.model_name} · {config.encoding_scheme or config.model} · {shots}{number}"
 
 
 def _say_best(stored: StoredResult) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, get_args, get_type_hints
 
 from lm_eval.common.field_docs import field_docs
-from lm_eval.config.run_config import DTYPES
+from lm_eval.config.run_config import DTYPES, SEED
 
 # The annotation shows how a value is written; a switch has none.
 Text = str | None
@@ -27,13 +27,16 @@ class Flags:
     NUM_GPUS_PER_RUN: Annotated[int, "N"] = 1
     """GPUs of a run; above 1 the model is spread over them. Left out, a large model gets more and small ones share one.
     Ignored on machines without a GPU."""
-    cluster: Annotated[str, "local|auto|HOST:PORT"] = "local"
-    """'local' uses this machine, 'auto' joins the Ray cluster that runs on it, an address joins another."""
+    cluster: Annotated[str, "local|none|auto|HOST:PORT"] = "local"
+    """'local' uses this machine through Ray; 'none' computes in this one process, which starts soonest and uses one
+    GPU; 'auto' joins the Ray cluster that runs here, an address joins another."""
     models: Names = None
     """Comma list of hub names, folders or GGUF files in place of the grid's models; 'demo' for the embedded ones,
     'smollm2' for a real one that `make real` fetches."""
     limit: Annotated[Text, "N|START:END"] = None
     """Documents to score, in their shuffled order: N for the first N, or START:END."""
+    seed: Annotated[int, "N"] = SEED
+    """Decides the order of the documents and their shots; baselines belong to runs of the same seed."""
     data_dir: Folder = None
     """Folder that holds DATASET/SPLIT.jsonl (or .parquet, or a saved dataset), in place of the hub."""
     results_dir: Folder = None
@@ -52,6 +55,8 @@ class Flags:
     """Store the scores of every document too, for comparisons; results without them are run again."""
     log_texts: bool = False
     """With --log_samples: store every document's context segments and choices too, to be read beside its scores."""
+    wandb: Annotated[Text, "PROJECT"] = None
+    """Send the results to this project of Weights & Biases too; needs the package wandb."""
     tasks: Names = None
     """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
     include_path: Folder = None
@@ -63,6 +68,12 @@ class Flags:
     loading: Annotated[Text, "KEY=VALUE,…"] = None
     """How every model is loaded, KEY=value,KEY=value: revision, subfolder, gguf_file, tokenizer, peft, load_in_8bit,
     load_in_4bit, trust_remote_code."""
+    slurm: Annotated[Text, "OPTIONS"] = None
+    """Submit this call to Slurm, with these options of sbatch, such as "--partition=gpu --gpus=4 --time=4:00:00"."""
+    slurm_jobs: Annotated[int, "N"] = 1
+    """With --slurm: how many jobs share the work, each on a node of its own or on a part of one."""
+    slurm_setup: Annotated[Text, "LINES"] = None
+    """With --slurm: lines of shell that each job begins with, such as "module load cuda"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +91,13 @@ class Flag:
     """Its single letter, where no other common flag begins with the same."""
 
 
+_WITHOUT_SHORT = ("slurm", "slurm_jobs", "slurm_setup", "seed", "wandb")
+"""Flags that came when others had long had their letter."""
+
+
 def _flags() -> tuple[Flag, ...]:
     hints, helps = get_type_hints(Flags, include_extras=True), field_docs(Flags)
-    initials = [item.name[0] for item in fields(Flags)]
+    initials = [item.name[0] for item in fields(Flags) if item.name not in _WITHOUT_SHORT]
     return tuple(
         Flag(
             name=item.name,
@@ -90,7 +105,7 @@ def _flags() -> tuple[Flag, ...]:
             form=" ".join(getattr(hints[item.name], "__metadata__", ())),
             default=getattr(Flags, item.name),
             help=helps[item.name],
-            short=item.name[0] if initials.count(item.name[0]) == 1 else None,
+            short=item.name[0] if item.name not in _WITHOUT_SHORT and initials.count(item.name[0]) == 1 else None,
         )
         for item in fields(Flags)
     )

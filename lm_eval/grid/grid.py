@@ -11,7 +11,7 @@ from lm_eval.common.text import did_you_mean
 from lm_eval.config.checkpoint import Checkpoint
 from lm_eval.config.layer_lists import spread_layers, step_of
 from lm_eval.config.limit import Limit
-from lm_eval.config.run_config import RunConfig
+from lm_eval.config.run_config import SEED, RunConfig
 from lm_eval.config.settings import SETTING_NAMES, VectorSettings
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES, Architecture
@@ -90,6 +90,7 @@ class CommonOptions:
     """Options of a call that apply to all runs of its grids."""
 
     limit: Limit = field(default_factory=Limit)
+    seed: int = SEED
     data_dir: str | None = None
     include_path: str | None = None
     """Folder of task files."""
@@ -121,6 +122,7 @@ def expand(
             encoding_scheme=scheme,
             num_fewshot=num_fewshot,
             limit=common.limit,
+            seed=common.seed,
             data_dir=common.data_dir,
             include_path=common.include_path,
             revision=common.revision,

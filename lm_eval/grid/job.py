@@ -13,13 +13,14 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.estimate import Estimate, make_estimate
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.options import Options
-from lm_eval.grid.plan import Plan, make_plan
+from lm_eval.grid.plan import Plan, Wanted, make_plan
 from lm_eval.grid.preflight import CheckedGrids, check_available, preflight
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.pieces import state_folder
 from lm_eval.scheduling.driver import Driver, OnChange
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.heartbeat import Progress
+from lm_eval.scheduling.shift import Shift
 from lm_eval.scheduling.summary import Summary
 
 
@@ -32,6 +33,8 @@ class Job:
     plan: Plan
     estimate: Estimate | None
     """Workers and time; None where nothing is to run."""
+    shift: Shift | None = None
+    """Which part of the work this call does; None: all of it."""
 
     def check_ready(self) -> None:
         """Check what only a run needs: a folder to write to, all models and data.
@@ -62,7 +65,9 @@ class Job:
         return Summary(Progress(planned=0, skipped=len(self.plan.done)))
 
 
-def prepare(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> Job:
+def prepare(
+    grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor, shift: Shift | None = None
+) -> Job:
     """Check and plan grids.
 
     Args:
@@ -70,6 +75,7 @@ def prepare(grids: Sequence[Grid], options: Options, results_dir: Path, executor
         options: the flags.
         results_dir: the folder for result files.
         executor: what will compute the runs.
+        shift: which part of the work this call does; None: all of it.
 
     Raises:
         ConfigurationError: something is wrong with the call.
@@ -78,16 +84,16 @@ def prepare(grids: Sequence[Grid], options: Options, results_dir: Path, executor
     if not is_folder(results_dir) and results_dir.exists():
         raise ConfigurationError(f"results folder {results_dir}: this is a file; give a folder")
     folder = ResultsFolder(results_dir)
-    plan = make_plan(
-        checked.runs,
-        folder,
+    wanted = Wanted(
         overwrite=options.overwrite_results,
         retry_failed=options.retry_failed,
         log_samples=options.log_samples,
         log_texts=options.log_texts,
+        since=shift.since if shift else None,
     )
+    plan = make_plan(checked.runs, folder, wanted)
     num_gpus = options.NUM_GPUS_PER_RUN if options.has_num_gpus else None
     estimate = make_estimate(plan, folder, checked.sizes, checked.machines, num_gpus)
     if estimate is not None:
         executor.check_paths(sorted({path for run in plan.to_run for path in run.paths}))
-    return Job(checked=checked, folder=folder, plan=plan, estimate=estimate)
+    return Job(checked=checked, folder=folder, plan=plan, estimate=estimate, shift=shift)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lm_eval.config.run_config import RunConfig
+from lm_eval.config.run_config import SEED, RunConfig
 from lm_eval.grid.options import Options
 from lm_eval.results.baselines import baseline_of
 from lm_eval.results.folder import ResultsFolder
@@ -81,6 +81,7 @@ def _flags(options: Options, target: Path, lacking: Sequence[RunConfig] = ()) ->
         "models": models,
         "tasks": ",".join(tasks) if set(tasks) - {"hellaswag_dg"} else None,
         "limit": options.limit,
+        "seed": None if options.seed == SEED else options.seed,
         "data_dir": options.data_dir,
         "include_path": options.include_path,
         "dtype": options.dtype,
@@ -88,4 +89,4 @@ def _flags(options: Options, target: Path, lacking: Sequence[RunConfig] = ()) ->
         "cluster": None if options.cluster == "local" else options.cluster,
         "results_dir": str(target) if options.results_dir is not None else None,
     }
-    return " ".join(f"--{name} {value}" for name, value in stated.items() if value)
+    return " ".join(f"--{name} {value}" for name, value in stated.items() if value not in (None, ""))

@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from lm_eval.common.console import print_safely
 from lm_eval.common.text import describe_seconds
+from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError, RunError
-from lm_eval.grid.console import describe_failures, describe_unwritten
+from lm_eval.grid.console import describe_cuts, describe_failures, describe_unwritten, send_results
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.job import Job, prepare
 from lm_eval.grid.options import Options
@@ -51,6 +52,8 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     retry_failed: bool = False,
     fail_fast: bool = False,
     log_samples: bool = False,
+    seed: int = SEED,
+    wandb: str | None = None,
     show_progress: bool = True,
     executor: Executor | None = None,
 ) -> "pd.DataFrame":
@@ -64,14 +67,16 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         include_path: folder with task files.
         dtype: float32, bfloat16 or float16; None takes what the hardware computes natively.
         loading: how every model is loaded, `KEY=value,KEY=value`.
-        cluster: local, auto, or the address of a Ray cluster.
+        cluster: local, none (this process alone), auto, or the address of a Ray cluster.
         num_gpus_per_run: GPUs of a run; None takes what its model needs.
         overwrite_results: whether results in the folder are computed again.
         retry_failed: whether what failed in an earlier call is tried again.
         fail_fast: whether the first failure stops the rest.
         log_samples: whether the scores of every document are stored.
+        seed: decides the order of the documents and their shots.
+        wandb: a project of Weights & Biases that gets the results too.
         show_progress: whether notes, and a bar while runs are computed, appear on standard error.
-        executor: what computes the runs, such as an `InProcessExecutor`; None takes Ray on the cluster.
+        executor: what computes the runs; None takes the one of `cluster`.
 
     Returns:
         A row a run, in the grid's order; `lm_eval.analysis.runs.describe_columns` says what the columns mean.
@@ -85,6 +90,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     options = Options(
         results_dir=str(results_dir),
         limit=None if limit is None else str(limit),
+        seed=seed,
         data_dir=_as_text(data_dir),
         include_path=_as_text(include_path),
         dtype=dtype,
@@ -96,6 +102,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         log_samples=log_samples,
+        wandb=wandb,
     )
     grids = [grid] if isinstance(grid, Grid) else list(grid)
     if not grids or not all(isinstance(one, Grid) for one in grids):
@@ -107,8 +114,12 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         summary = _compute(job, chosen, fail_fast=fail_fast, show_progress=show_progress)
     finally:
         chosen.close()
+    for line in describe_cuts(job.checked.runs, job.folder) if show_progress else []:
+        print_safely(line)
+    failures = describe_failures(job.plan, summary, job.folder)
+    failures += send_results(job.checked.runs, job.folder, options.wandb)
     results = _table(job)
-    if failures := describe_failures(job.plan, summary, job.folder):
+    if failures:
         raise FailedRunsError("\n".join(failures), results)
     return results
 

@@ -19,9 +19,15 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.grid.flags import FLAGS, Flag, Flags
 from lm_eval.grid.help_page import help_page
 from lm_eval.grid.lists import LIST_FLAGS, Lists, how_to_set, read_list
+from lm_eval.results.weights_and_biases import check_wandb
+from lm_eval.scheduling.hardware import Capability
 
 _SHORT = {flag.short: flag.name for flag in FLAGS if flag.short}
 _TEXTS = frozenset(flag.name for flag in FLAGS if flag.value_type is str)
+
+
+_NEEDS = {"list": "dry_run", "log_texts": "log_samples", "slurm_jobs": "slurm", "slurm_setup": "slurm"}
+"""Flags that do nothing without another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,8 @@ class Options(Flags):
     """The script's own switches that are on."""
     lists: Lists = field(default_factory=dict)
     """The lists of the grid that flags of their names give, in place of its own."""
+    capabilities: tuple[Capability | None, ...] | None = None
+    """Compute capabilities of the GPUs that decide the dtype; None takes those of the machines at hand."""
     revision: str | None = field(init=False)
     """The branch, tag or commit of every model; from `loading`."""
     checkpoint: Checkpoint = field(init=False)
@@ -44,10 +52,11 @@ class Options(Flags):
             _check_type(flag, getattr(self, flag.name))
         if self.dtype not in (None, *DTYPES):
             raise ConfigurationError(f"--dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
-        for asked, needed in (("list", "dry_run"), ("log_texts", "log_samples")):
-            if getattr(self, asked) and not getattr(self, needed):
+        for asked, needed in _NEEDS.items():
+            if getattr(self, asked) != getattr(Flags, asked) and not getattr(self, needed):
                 raise ConfigurationError(f"--{asked} does nothing without --{needed}; give both, or leave it out")
         Limit.parse(self.limit)
+        check_wandb(self.wandb)
         revision, checkpoint = _parse_loading(self.loading)
         object.__setattr__(self, "revision", revision)
         object.__setattr__(self, "checkpoint", checkpoint)
@@ -58,8 +67,9 @@ def _check_type(flag: Flag, value: object) -> None:
         raise ConfigurationError(
             f"--{flag.name} is a switch: leave its value out, or give True or False, got {value!r}"
         )
-    if flag.value_type is int and (type(value) is not int or value < 1):
-        raise ConfigurationError(f"--{flag.name} must be a whole number of at least 1, got {value!r}")
+    least = 0 if flag.name == "seed" else 1
+    if flag.value_type is int and (type(value) is not int or value < least):
+        raise ConfigurationError(f"--{flag.name} must be a whole number of at least {least}, got {value!r}")
     if flag.value_type is str and not isinstance(value, str) and value is not flag.default:
         raise ConfigurationError(f"--{flag.name} must be a text, got {value!r}")
 
@@ -135,6 +145,10 @@ _VALUE = re.compile(r"[^-]|-\d|-relu|$")
 """How a value begins where it follows its flag as an argument of its own."""
 
 
+_OF_DASHES = ("slurm",)
+"""Flags whose value is options of another program, and so begins with a dash."""
+
+
 def _separate(argv: Sequence[str], valid: Collection[str]) -> dict[str, tuple[str, str]]:
     """Return, by the flag, a sign `=` or nothing and its value, with texts quoted for fire, but for those of lists.
 
@@ -158,12 +172,16 @@ def _separate(argv: Sequence[str], valid: Collection[str]) -> dict[str, tuple[st
         _refuse_unknown(flag, name, valid)
         if name in given:
             raise ConfigurationError(f"--{name} is given twice")
-        if not equals and rest and _VALUE.match(rest[0]):
+        if not equals and rest and (_VALUE.match(rest[0]) or (name in _OF_DASHES and not _is_flag(rest[0], valid))):
             equals, value = "=", rest.pop(0)
         if name in (*_TEXTS, *LIST_FLAGS) and not value:
             raise ConfigurationError(f"{flag} needs a value")
         given[name] = equals, repr(value) if name in _TEXTS else value
     return given
+
+
+def _is_flag(text: str, valid: Collection[str]) -> bool:
+    return text.partition("=")[0].lstrip("-").replace("-", "_") in (*valid, *LIST_FLAGS)
 
 
 def _refuse_unknown(flag: str, name: str, valid: Collection[str]) -> None:

@@ -1,5 +1,6 @@
 """The plan of a grid: which runs are to run and why, are done, or failed before (experiment §6)."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,8 @@ class Plan:
     """Whether results are to state the scores of every document."""
     log_texts: bool = False
     """Whether results are to state the texts of documents."""
+    since: float | None = None
+    """The moment from which results and failures count as this plan's; None: when it is carried out."""
 
     @property
     def num_outdated(self) -> int:
@@ -58,6 +61,7 @@ class Plan:
             failure_files={name: file for name, reason in self.reasons.items() if (file := reason.failure)},
             log_samples=self.log_samples,
             log_texts=self.log_texts,
+            since=self.since,
         )
 
     def add(self, run: Run, reason: Reason) -> None:
@@ -66,45 +70,67 @@ class Plan:
         self.reasons[run.name] = reason
 
 
-def make_plan(
-    runs: Sequence[Run],
-    folder: ResultsFolder,
-    *,
-    overwrite: bool,
-    retry_failed: bool,
-    log_samples: bool = False,
-    log_texts: bool = False,
-) -> Plan:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a call wants of its runs."""
+
+    overwrite: bool = False
+    """Whether all of them are run again."""
+    retry_failed: bool = False
+    """Whether failed ones are run again."""
+    log_samples: bool = False
+    """Whether those are run again whose result lacks the scores of every document."""
+    log_texts: bool = False
+    """Whether those are run again whose result lacks their texts."""
+    since: float | None = None
+    """The moment, by the file system's clock, from which results and failures are of this call; None: none are yet."""
+
+    def is_ours(self, file: Path | None) -> bool:
+        """Whether a result or a failure was written for this call."""
+        if self.since is not None and file is not None:
+            with contextlib.suppress(OSError):
+                return file.stat().st_mtime > self.since
+        return False
+
+
+def make_plan(runs: Sequence[Run], folder: ResultsFolder, wanted: Wanted = Wanted()) -> Plan:
     """Divide runs into those to run, those whose results are in the folder, and those that failed before.
 
     Args:
         runs: the runs of the grid.
         folder: the results folder.
-        overwrite: run all of them again.
-        retry_failed: run failed ones again.
-        log_samples: run again where the result lacks the scores of every document.
-        log_texts: run again where the result lacks their texts.
+        wanted: what is wanted of them.
     """
     failures = read_failures(folder.path)
-    plan = Plan(log_samples=log_samples, log_texts=log_texts)
+    plan = Plan(log_samples=wanted.log_samples, log_texts=wanted.log_texts, since=wanted.since)
     for run in runs:
         stored, failure = folder.find(run), failures.get(run.name)
         recorded = None if failure is None else failure.path
-        if overwrite:
-            why = "asked for again" if stored or failure else ""
-            plan.add(run, Reason(why=why, replaces=stored is not None, failure=recorded))
-        elif stored is not None and log_samples and not stored.has_samples:
-            plan.add(run, Reason(why="its result has no samples", replaces=True, failure=recorded))
-        elif stored is not None and log_texts and not stored.has_texts:
-            plan.add(run, Reason(why="its samples have no texts", replaces=True, failure=recorded))
-        elif stored is not None:
+        is_again = failure is not None and (wanted.overwrite or wanted.retry_failed) and not wanted.is_ours(recorded)
+        why = None if stored is None else _why_again(stored, wanted)
+        if stored is not None and why is None:
             plan.done.append((run, stored))
-        elif failure is not None and not retry_failed:
+        elif failure is not None and not is_again and (stored is None or wanted.is_ours(recorded)):
             plan.failed.append((run, failure))
+        elif why is not None:
+            plan.add(run, Reason(why=why, replaces=True, failure=recorded))
+        elif wanted.overwrite:
+            plan.add(run, Reason(why="asked for again" if failure else "", failure=recorded))
         else:
             why = _failed_before(failure) if failure is not None else describe_nearest(folder.find_outdated(run))
             plan.add(run, Reason(why=why, failure=recorded))
     return plan
+
+
+def _why_again(stored: StoredResult, wanted: Wanted) -> str | None:
+    """Return why a run is to run though it has a result; None where the result suffices."""
+    if wanted.overwrite and not wanted.is_ours(stored.path):
+        return "asked for again"
+    if wanted.log_samples and not stored.has_samples:
+        return "its result has no samples"
+    if wanted.log_texts and not stored.has_texts:
+        return "its samples have no texts"
+    return None
 
 
 def _failed_before(failure: RecordedFailure) -> str:

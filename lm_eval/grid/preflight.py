@@ -21,7 +21,7 @@ from lm_eval.models.size import find_size
 from lm_eval.results.canonical_form import canonical_in_grid
 from lm_eval.results.identity import Resolver, Run
 from lm_eval.scheduling.allocation import dtype_notes, grid_dtype
-from lm_eval.scheduling.hardware import Machine
+from lm_eval.scheduling.hardware import Machine, machine_of
 from lm_eval.tasks.base import Task
 
 _SCRIPT_ENDINGS: dict[Architecture, str] = {"decoder-only": "_gpt.py", "encoder-decoder": "_t5.py"}
@@ -85,7 +85,8 @@ def preflight(grids: Sequence[Grid], options: Options, find_machines: Callable[[
     for config in tasks:
         check_against_model(config, models[config.pretrained])
     machines = find_machines()
-    runs = _identify(tasks, models, options.dtype, machines)
+    deciding = machines if options.capabilities is None else [machine_of(options.capabilities)]
+    runs = _identify(tasks, models, options.dtype, deciding)
     return CheckedGrids(runs=runs, models=models, machines=machines, dtype=options.dtype, left_out=left_out)
 
 
@@ -144,6 +145,7 @@ def _with_models(grid: Grid, options: Options) -> Grid:
 def _common_options(grids: Sequence[Grid], options: Options) -> CommonOptions:
     return CommonOptions(
         limit=Limit.parse(options.limit),
+        seed=options.seed,
         data_dir=_default_data_dir(grids, options),
         include_path=resolve_folder(options.include_path),
         revision=options.revision,

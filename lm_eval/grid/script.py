@@ -22,9 +22,11 @@ from lm_eval.grid.console import (
     describe_failures,
     describe_unwritten,
     print_counts,
+    print_cuts,
     print_failures,
     print_plan,
     print_results,
+    send_results,
 )
 from lm_eval.grid.dry_run import describe_dry_run
 from lm_eval.grid.grid import Grid, expand
@@ -37,9 +39,11 @@ from lm_eval.grid.plan import describe_plan
 from lm_eval.grid.preflight import settle
 from lm_eval.grid.progress import GridProgress
 from lm_eval.grid.shutdown import shut_down, shutdown_command
+from lm_eval.grid.slurm.submit import submit_grids
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.choose import choose_executor
 from lm_eval.scheduling.passes import sweep_state
+from lm_eval.scheduling.shift import Shift
 from lm_eval.scheduling.summary import Summary
 
 
@@ -101,29 +105,38 @@ def _make(run: Callable[[], _Made]) -> _Made:
         ) from error
 
 
-def carry_out(grids: Sequence[Grid], options: Options, results_dir: str, executor: Executor | None = None) -> int:
-    """Run grids as one and return the exit status.
+def carry_out(
+    grids: Sequence[Grid],
+    options: Options,
+    results_dir: str,
+    executor: Executor | None = None,
+    shift: Shift | None = None,
+) -> int:
+    """Run grids as one, or submit them to a queue, and return the exit status.
 
     Args:
         grids: the grids to run. A model that several of them name is run in those for its architecture.
         options: the flags.
         results_dir: the folder for result files unless the options name another.
-        executor: what computes the runs; None takes Ray on the cluster of the options.
+        executor: what computes the runs; None takes the one that the options name.
+        shift: which part of the work this call does; None: all of it.
 
     Raises:
         ConfigurationError: something is wrong with the call; nothing ran.
     """
+    if options.slurm is not None:
+        return submit_grids(grids, options, Path(options.results_dir or results_dir))
     executor = executor or choose_executor(options.cluster, log_samples=options.log_samples)
     try:
-        return _carry_out(grids, options, Path(options.results_dir or results_dir), executor)
+        if options.write_grid is not None:
+            return _write(grids, options, options.write_grid)
+        job = prepare(grids, options, Path(options.results_dir or results_dir), executor, shift)
+        return _carry_out(job, options, executor)
     finally:
         executor.close()
 
 
-def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor) -> int:
-    if options.write_grid is not None:
-        return _write(grids, options, options.write_grid)
-    job = prepare(grids, options, results_dir, executor)
+def _carry_out(job: Job, options: Options, executor: Executor) -> int:
     plan, folder = job.plan, job.folder
     print_plan(plan, folder, job.estimate, job.checked.notes)
     if options.dry_run:
@@ -135,9 +148,11 @@ def _carry_out(grids: Sequence[Grid], options: Options, results_dir: Path, execu
     with _shutting_down(asked=options.shutdown_at_exit):
         summary = _run(job, executor, fail_fast=options.fail_fast)
         failures = describe_failures(plan, summary, folder)
-        if summary.stopped:
+        if summary.stopped or (job.shift is not None and job.shift.ending):
             print_counts(summary)
         print_results(plan, job.checked.runs, folder)
+        print_cuts(job.checked.runs, folder)
+        failures += send_results(job.checked.runs, folder, options.wandb)
         print_failures(failures)
         print("".join(f"{line}\n" for line in next_steps(job.checked.runs, folder, options)), end="")
         return 1 if failures else 0
@@ -171,13 +186,16 @@ def _shutting_down(*, asked: bool) -> Iterator[None]:
 def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
     if job.estimate is None:
         sweep_state(job.folder)
-        return job.nothing_run
+        summary = job.nothing_run
+        if job.shift is not None:
+            job.shift.summary = summary
+        return summary
     from lm_eval.grid.display import GridDisplay  # noqa: PLC0415  (a plan needs no display)
 
     with GridDisplay(GridProgress.of(job.estimate), job.folder) as bar:
         driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
-            return driver.run(executor)
+            return driver.run(executor, job.shift)
         except KeyboardInterrupt:
             bar.close()
             print_counts(driver.summary)

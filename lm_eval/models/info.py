@@ -17,7 +17,7 @@ from lm_eval.common.file_state import states_of
 from lm_eval.common.hub import answers
 from lm_eval.common.text import say_cause
 from lm_eval.config.checkpoint import PLAIN, Checkpoint
-from lm_eval.errors import ConfigurationError
+from lm_eval.errors import ConfigurationError, MissingModelError
 from lm_eval.models.content import hash_files
 from lm_eval.models.families import Family, find_family
 from lm_eval.models.gguf.configs import config_of
@@ -231,10 +231,12 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
         path = Path(hf_hub_download(pretrained, name, revision=revision))
         fetch_tokenizer(pretrained, revision, subfolder)
     except Exception as error:
-        raise ConfigurationError(
+        raise MissingModelError(
+            pretrained,
+            say_cause(error),
             f"pretrained={pretrained}: neither a local folder nor available from the model hub or its cache "
             f"({say_cause(error)}); check the name and the network, or give a folder "
-            "(scripts/prefetch.py fetches models while there is a network)"
+            "(scripts/prefetch.py fetches models while there is a network)",
         ) from error
     return path
 

@@ -115,6 +115,7 @@ _RUN = (
 _SETTINGS = tuple(_setting(name) for name in SETTING_NAMES)
 _ORIGINS = (
     Column(name="limit", of=lambda stored: str(stored.config.limit)),
+    Column(name="seed", of=lambda stored: str(stored.config.seed)),
     Column(name="dtype", of=lambda stored: str(dtype_of(stored))),
     Column(name="loading", of=lambda stored: str(loading_of(stored.config))),
     Column(name="data_dir", of=lambda stored: str(stored.config.data_dir)),

@@ -20,7 +20,7 @@ def describe_nearest(nearest: tuple[StoredResult, Mapping[str, str]] | None) -> 
         return ""
     stored, difference = nearest
     differences = ", ".join(f"{key}: {values}" for key, values in difference.items())
-    if difference.keys() <= {"limit", "dtype"}:  # such a result is still valid
+    if difference.keys() <= {"limit", "dtype", "seed"}:  # such a result is still valid
         return f"a result exists that differs in {differences}"
     return f"{OUTDATED}, differs in {differences} ({stored.path.name})"
 
@@ -29,6 +29,7 @@ def find_difference(stored: StoredResult, run: Run) -> dict[str, str]:
     """Return the differences between a result and a run of the same settings, in words, by name."""
     pairs: dict[str, tuple[object, object]] = {
         "limit": (stored.config.limit, run.config.limit),
+        "seed": (stored.config.seed, run.config.seed),
         "version of the task": (stored.version, run.task.version),
     }
     if stored.is_older_form:
@@ -37,7 +38,6 @@ def find_difference(stored: StoredResult, run: Run) -> dict[str, str]:
                 pairs[key] = getattr(stored.config, key), getattr(run.config, key)
     else:
         pairs["dtype"] = stored.identity.get("dtype"), run.identity["dtype"]
-        pairs["seed"] = stored.identity.get("seed"), run.identity["seed"]
         pairs.update(_pair_contents("data", stored.identity.get("data"), run.identity["data"]))
         pairs.update(_pair_contents("model", stored.identity.get("weights"), run.identity["weights"]))
     return {key: f"{there} there, {here} here" for key, (there, here) in pairs.items() if there != here}

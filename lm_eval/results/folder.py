@@ -105,8 +105,8 @@ class ResultsFolder:
     def find_outdated(self, run: Run) -> tuple[StoredResult, dict[str, str]] | None:
         """Return the result closest to a run that has none, and how it differs.
 
-        Only results with the same settings and model name are compared; they may differ in the limit, the dtype, the
-        data, the model's files or revision, or the version of the task.
+        Only results with the same settings and model name are compared; they may differ in the limit, the seed, the
+        dtype, the data, the model's files or revision, or the version of the task.
         """
         differences = (
             (stored, find_difference(stored, run))

@@ -14,8 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.text import format_pairs
-from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.checkpoint import say_loading
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.models.families import Family
@@ -25,7 +24,7 @@ from lm_eval.models.tokenizer_files import family_at_hand, identify_text_borders
 from lm_eval.results.canonical_form import canonical, pass_key
 from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
 from lm_eval.tasks.base import Task
-from lm_eval.tasks.documents import SEED, Contents, Document, data_identity, documents_of
+from lm_eval.tasks.documents import Contents, Document, data_identity, documents_of
 from lm_eval.tasks.registry import dataset_name, find_task, known_task
 
 Identity = Mapping[str, Any]
@@ -144,7 +143,7 @@ class Resolver:
             "data": dict(data),
             "num_fewshot": form.num_fewshot,
             "limit": str(form.limit),
-            "seed": SEED,
+            "seed": form.seed,
             "description": form.description,
             "encoding_scheme": form.encoding_scheme,
             "settings": {key: text for key, text in form.vectors.stated().items() if key != "ADD_BOS"},
@@ -290,17 +289,10 @@ def baseline_key(config: RunConfig) -> BaselineKey:
     """Return what a configuration and its baseline share, but for dtype: dataset, model, shots, documents, BOS."""
     return (
         dataset_name(config), config.pretrained, loading_of(config), config.num_fewshot, config.limit,
-        config.data_dir, config.description, config.vectors.add_bos,
+        config.seed, config.data_dir, config.description, config.vectors.add_bos,
     )  # fmt: skip
 
 
 def loading_of(config: RunConfig) -> str | None:
     """Return what makes another model of a checkpoint (revision, adapter, bits, …), as KEY=value; None: nothing."""
-    return _say_loading(config.revision, config.checkpoint)
-
-
-@functools.lru_cache(maxsize=1024)
-def _say_loading(revision: str | None, checkpoint: Checkpoint) -> str | None:
-    stated = {"revision": revision, **checkpoint.stated()}
-    usual = {"revision": (None, "main"), "trust_remote_code": (True,)}
-    return format_pairs({key: value for key, value in stated.items() if value not in usual.get(key, ())}) or None
+    return say_loading(config.revision, config.checkpoint)

@@ -37,3 +37,8 @@ def say_cell(setting: str, value: str | None, *, kind: str, scheme: str | None) 
         if no_vectors or SETTINGS[setting].only not in (None, kind):
             return NOTHING
     return say_value(setting, value)
+
+
+def say_slice(name: str) -> str:
+    """Return which documents a slice holds, of its name in a table of runs: `None`, `60`, `60 --seed 7`."""
+    return f"all documents{name.removeprefix('None')}" if name.startswith("None") else f"--limit {name}"

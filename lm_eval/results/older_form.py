@@ -34,14 +34,14 @@ def upgraded_identity(form: RunConfig, version: object = 0) -> dict[str, Any]:
         "data": {},
         "num_fewshot": form.num_fewshot,
         "limit": str(form.limit),
-        "seed": None,
+        "seed": form.seed,
         "description": form.description,
         "encoding_scheme": form.encoding_scheme,
         "settings": form.vectors.stated(),
     }
 
 
-_OPEN = ("task_definition", "dtype", "seed")
+_OPEN = ("task_definition", "dtype")
 """What an older file may leave open, beside the content of model and data."""
 _SINCE = ("front_tokens", "dummy_prefix", "dropped_behind", "text_borders")
 """What identities state of the borders of texts: an older file's texts had no such rules (experiment §9)."""

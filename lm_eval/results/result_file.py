@@ -20,7 +20,7 @@ from lm_eval.common.sharing import shared_object
 from lm_eval.common.typed_files import read_json_as
 from lm_eval.config.layer import LAST, Layer
 from lm_eval.config.limit import Limit
-from lm_eval.config.run_config import RunConfig
+from lm_eval.config.run_config import SEED, RunConfig
 from lm_eval.results.identity import Identity, StoredRun, fingerprint
 from lm_eval.results.older_form import CHANCE
 from lm_eval.results.provenance import describe_code
@@ -238,4 +238,5 @@ def config_content(config: RunConfig, *, batch_size: int | None = None, device: 
         "limit": None if config.limit == Limit() else str(config.limit),
         "bootstrap_iters": 0,
         "description_dict": {config.task: config.description} if config.description else {},
+        **({} if config.seed == SEED else {"seed": config.seed}),
     }

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from lm_eval.common.regular_files import read_regular
-from lm_eval.common.typed_files import AS_STATED, FileModel, Text, read_json_as
+from lm_eval.common.typed_files import AS_STATED, Count, FileModel, Text, read_json_as
+from lm_eval.config.run_config import SEED
 from lm_eval.results.schema import Object
 
 _Segments = list[list[Text]]
@@ -53,11 +54,21 @@ class _Identity(FileModel):
     data: Annotated[Object[Any] | None, AS_STATED] = None
 
 
+class _Config(FileModel):
+    seed: Count = SEED
+
+
 class SamplesFile(FileModel):
     """The samples of a file, by task, and what identifies their data."""
 
     samples: Object[list[Sample]] = Field(default_factory=dict)
     identity: Annotated[Object[_Identity] | None, AS_STATED] = None
+    config: Annotated[_Config | None, AS_STATED] = None
+
+    @property
+    def seed(self) -> int:
+        """The seed of the order of documents, by which they are numbered."""
+        return SEED if self.config is None else self.config.seed
 
     def data_of(self, task: str) -> Object[Any]:
         """Return what identifies the data of a task, as far as the file states it."""

@@ -20,7 +20,7 @@ from lm_eval.common.typed_files import (
     Text,
     TextIfStated,
 )
-from lm_eval.config.run_config import RunConfig
+from lm_eval.config.run_config import SEED, RunConfig
 
 T = TypeVar("T")
 Object = dict[Any, T]
@@ -33,6 +33,12 @@ def _as_limit(value: object) -> str | int | None:
     raise ValueError("an integer N or START:END")
 
 
+def _as_seed(value: object) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    raise ValueError("a non-negative integer")
+
+
 class StatedConfig(FileModel):
     """The configuration, for all tasks of the file."""
 
@@ -42,6 +48,7 @@ class StatedConfig(FileModel):
     num_fewshot: Annotated[int, Field(ge=0, lt=2**31)]
     limit: Annotated[str | int | None, PlainValidator(_as_limit)]
     description_dict: Object[Text | None] | None = None
+    seed: Annotated[int, PlainValidator(_as_seed)] = SEED
 
     def parse(self, task: str) -> RunConfig:
         """Return the configuration of a task.
@@ -57,6 +64,7 @@ class StatedConfig(FileModel):
             num_fewshot=self.num_fewshot,
             limit=self.limit,
             description=(self.description_dict or {}).get(task) or "",
+            seed=self.seed,
         )
 
 
@@ -138,6 +146,7 @@ class RunRecord:
     num_layers: IntegerIfStated = None
     """Blocks that a segment runs through."""
     num_documents: IntegerIfStated = None
+    num_truncated_segments: IntegerIfStated = None
     vectors_per_context: NumberIfStated = None
     tokens_per_vector: NumberIfStated = None
     seconds: NumberIfStated = None

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lm_eval.common.text import csv_cell
 from lm_eval.common.text_table import TextTable
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.baselines import Baseline, dtype_of, keys_of_baseline
@@ -78,7 +79,8 @@ def write_csv(results: Sequence[StoredResult], baselines: Baselines | None = Non
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([name for column in columns for name in _csv_names(column)])
     for stored in shown:
-        writer.writerow(["" if value is None else value for column in columns for value in _csv_values(column, stored)])
+        values = [value for column in columns for value in _csv_values(column, stored)]
+        writer.writerow(["" if value is None else csv_cell(value) for value in values])
     return stream.getvalue()
 
 
@@ -122,7 +124,7 @@ def _best_of(results: Sequence[StoredResult], number: int) -> list[tuple[StoredR
         config = stored.config
         if config.is_segmented or config.encoding_scheme is None:
             of_model = config.pretrained, loading_of(config), dtype_of(stored)
-            of_documents = config.limit, config.data_dir, config.description
+            of_documents = config.limit, config.seed, config.data_dir, config.description
             groups[(config.task, config.num_fewshot, *of_model, *of_documents)].append(stored)
     return [
         (stored, len(group))

@@ -161,9 +161,10 @@ def _gpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine],
     total = sum(len(machine.gpus) for machine in machines)
     max_workers = max(math.floor(total / share + 1e-6) for share in shares.values())
     cores = sum(machine.num_cpus for machine in machines)
+    num_pieces = sum(need.num_pieces for need in needs.values())
     return Workforce(
         machines=machines,
-        num_workers=max(1, min(max_workers, sum(need.num_pieces for need in needs.values()))),
+        num_workers=int(max(1, min(max_workers, num_pieces, _most_workers(machines)))),
         threads=max(1, min(_MAX_THREADS, cores // max(1, total))),
         shares=shares,
         is_forced=num_gpus is not None,
@@ -183,8 +184,13 @@ def _cpu_workforce(needs: Mapping[ModelKey, _Need], machines: Sequence[Machine])
     num_units = sum(need.num_pieces for need in needs.values())
     largest = max(need.gib or 0.0 for need in needs.values())
     fitting = sum(math.floor(machine.memory_gib / largest) for machine in machines) if largest else num_units
-    num_workers, threads = share_cpus([machine.num_cpus for machine in machines], max(1, min(num_units, fitting)))
+    fitting = int(max(1, min(num_units, fitting, _most_workers(machines))))
+    num_workers, threads = share_cpus([machine.num_cpus for machine in machines], fitting)
     return Workforce(machines=machines, num_workers=num_workers, threads=threads, **_known(needs))
+
+
+def _most_workers(machines: Sequence[Machine]) -> float:
+    return sum(math.inf if machine.max_workers is None else machine.max_workers for machine in machines)
 
 
 def _known(needs: Mapping[ModelKey, _Need]) -> dict[str, Any]:

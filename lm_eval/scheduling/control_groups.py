@@ -1,4 +1,4 @@
-"""The CPU cores and memory that this process may use, within the limits of its control group (cgroup)."""
+"""The CPU cores and memory that this process may use, within the limits of its control group (cgroup) and its job."""
 
 import math
 import os
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import psutil
+
+from lm_eval.scheduling.allotment import allotted_bytes, allotted_cpus
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
@@ -15,7 +17,7 @@ def usable_cpus(root: Path = Path("/")) -> int:
         root: the folder that holds `proc` and `sys`.
     """
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([mine, *(math.ceil(quota) for quota in _cpu_quotas(root))]))
+    return int(max(1, min([mine, allotted_cpus(), *(math.ceil(quota) for quota in _cpu_quotas(root))])))
 
 
 def _cpu_quotas(root: Path) -> Iterator[float]:
@@ -40,7 +42,7 @@ def host_memory_bytes(root: Path = Path("/")) -> int:
         root: the folder that holds `proc` and `sys`.
     """
     physical: int = psutil.virtual_memory().total
-    return min([physical, *_group_limits(root)])
+    return int(min([physical, allotted_bytes(physical, os.cpu_count() or 1), *_group_limits(root)]))
 
 
 def _group_limits(root: Path) -> Iterator[int]:

@@ -39,4 +39,4 @@ def cut_units(units: Sequence[WorkUnit], sizes: Mapping[str, int | None], *, on_
 def _documents_key(run: Run) -> tuple[object, ...]:
     form = run.form
     data = json.dumps(run.identity.get("data"), sort_keys=True)
-    return form.model, form.task, form.data_dir, data, form.num_fewshot, form.limit, form.has_context
+    return form.model, form.task, form.data_dir, data, form.num_fewshot, form.limit, form.seed, form.has_context

@@ -11,7 +11,7 @@ from typing import Any
 
 from lm_eval.common.atomic import sweep_temporary_files
 from lm_eval.common.console import print_safely
-from lm_eval.common.text import first_line
+from lm_eval.common.text import first_line, say_cut
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.contexts.document_texts import with_texts
 from lm_eval.errors import ConfigurationError, RunError
@@ -28,6 +28,7 @@ from lm_eval.scheduling.passes import Passes
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import HELD_POLL_S, WorkQueue
 from lm_eval.scheduling.result_writer import ResultWriter
+from lm_eval.scheduling.shift import Shift
 from lm_eval.scheduling.summary import Summary
 from lm_eval.scheduling.timing import RemainingTime
 from lm_eval.scheduling.units import Ended, Event, Order, Outcome, PieceDone, Started, Waiting
@@ -70,14 +71,21 @@ class Driver:
         self._documents = DocumentCount(remaining, self._progress)
         self._causes: set[str] = set()
         self.summary = Summary(self._progress)
+        self._shift = Shift()
 
-    def run(self, executor: Executor) -> Summary:
+    def run(self, executor: Executor, shift: Shift | None = None) -> Summary:
         """Run everything, and return how it ended.
+
+        Args:
+            executor: what computes it.
+            shift: which part of the work is this driver's; None: all of it.
 
         Raises:
             ConfigurationError: the executor cannot run this; nothing ran.
             KeyboardInterrupt: the user interrupted it; finished runs are written.
         """
+        self._shift = shift or self._shift
+        self._shift.summary = self.summary
         queue = self._queue = WorkQueue(
             units=self._remaining.units,
             claim=self._ownership.claim,
@@ -87,18 +95,26 @@ class Driver:
             larger_share=self._workforce.larger_share,
         )
         with self._opened(queue):
+            if self._shift.ending:  # before anything was begun
+                queue.drain()
             with contextlib.closing(executor.run(queue, self._workforce)) as events:  # type: ignore[type-var]
                 for event in events:
                     self._take(event)
                     if self.summary.stopped:
                         break
+                    if self._is_over(queue):
+                        queue.drain()
             self._take_rest(queue)
-            while self._passes.is_waiting and not self.summary.stopped:
+            while self._passes.is_waiting and not (self.summary.stopped or self._shift.ending):
                 time.sleep(HELD_POLL_S / 4)
                 self._take(Waiting())
             for written in self._writer.retry_for_a_while():
                 self._settle(written)
         return self.summary
+
+    def _is_over(self, queue: WorkQueue) -> bool:
+        only_waits = queue.only_waits and not self._progress.running
+        return self._shift.is_over(only_waits=only_waits, leases=self._ownership.leases)
 
     @contextlib.contextmanager
     def _opened(self, queue: WorkQueue) -> Iterator[None]:
@@ -116,7 +132,7 @@ class Driver:
         ended = "stopped by an error"
         try:
             yield
-            ended = "stopped at the first failure" if self.summary.stopped else "finished"
+            ended = "stopped at the first failure" if self.summary.stopped else self._shift.ending or "finished"
         except KeyboardInterrupt:
             ended = "interrupted"
             raise
@@ -158,6 +174,7 @@ class Driver:
         self._settle(self._writer.retry())
 
     def _take_piece(self, piece: PieceDone) -> None:
+        self.summary.num_pieces += bool(piece.parts)
         for outcome in self._passes.keep(piece):
             self._take_outcome(outcome)
         self._count_pieces()
@@ -258,5 +275,5 @@ def _remark(outcome: Outcome) -> str:
     error = metrics.get("acc_stderr")
     remark = f": acc {metrics['acc']:.3f}" + ("" if error is None else f" ± {error:.3f}")
     if cut := result["run"][config.task]["num_truncated_segments"]:
-        remark += f" (warning: {cut} segments were longer than the model takes and were cut from the left)"
+        remark += f" (warning: {say_cut(cut, 'the model takes')})"
     return remark

@@ -85,6 +85,14 @@ class Leases:
             return {owner for owner, path in owners.items() if self._is_alive(owner, path)}
         return set(owners)
 
+    def others_live_since(self, moment: float) -> bool:
+        """Whether other drivers hold leases and each of them has shown a sign of life since a moment."""
+        try:
+            files = [self.driver_file(driver) for driver in self.others("*")]
+            return bool(files) and all(file.stat().st_mtime > moment for file in files)
+        except OSError:
+            return False
+
     def is_live(self, driver: str) -> bool:
         """Whether another driver is alive; if that can't be determined, it counts as alive."""
         with contextlib.suppress(OSError):
@@ -138,15 +146,15 @@ class Leases:
     def _is_alive(self, owner: str, lease: Path) -> bool:
         if not owner:  # being created now, or its driver died while creating it
             with contextlib.suppress(FileNotFoundError):
-                return self._now() - lease.stat().st_mtime < LEASE_S
+                return self.now() - lease.stat().st_mtime < LEASE_S
             return True  # given back meanwhile
         asked, verdict = self._verdicts.get(owner, (-_VERDICT_S, False))
         if time.monotonic() - asked >= _VERDICT_S:
-            verdict = is_alive(self.driver_file(owner), self._now())
+            verdict = is_alive(self.driver_file(owner), self.now())
             self._verdicts[owner] = time.monotonic(), verdict
         return verdict
 
-    def _now(self) -> float:
+    def now(self) -> float:
         """Return the file system's time."""
         probe = state_folder(self.results) / f".now-{self.driver}"
         probe.write_bytes(b"")

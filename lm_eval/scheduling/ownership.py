@@ -20,6 +20,7 @@ class Ownership:
 
     def __init__(self, order: Order, folder: ResultsFolder, heartbeat: Heartbeat) -> None:
         self._replaced = order.replaced
+        self._since = order.since
         self._folder = folder
         self._heartbeat = heartbeat
         self.leases = Leases(folder.path, heartbeat.driver)
@@ -27,8 +28,8 @@ class Ownership:
 
     @property
     def opened(self) -> float:
-        """When this driver began, by the file system's clock."""
-        return self._heartbeat.opened
+        """The moment, by the file system's clock, from which others' results and failures count as new."""
+        return self._heartbeat.opened if self._since is None else self._since
 
     def sweep(self) -> None:
         """Remove the leases of dead drivers."""
@@ -89,7 +90,7 @@ class Ownership:
         if run.name not in self._replaced:
             return True
         with contextlib.suppress(OSError):
-            return stored.path.stat().st_mtime > self._heartbeat.opened
+            return stored.path.stat().st_mtime > self.opened
         return False
 
     def is_done_by_successor(self, run: Run) -> bool:
@@ -100,6 +101,6 @@ class Ownership:
         """Return the failure that another driver has recorded since this one began."""
         recorded = find_failure(self._folder.path, run)
         with contextlib.suppress(OSError):
-            if recorded is not None and recorded.path.stat().st_mtime > self._heartbeat.opened:
+            if recorded is not None and recorded.path.stat().st_mtime > self.opened:
                 return recorded.failure
         return None

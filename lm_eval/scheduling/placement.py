@@ -23,6 +23,11 @@ def _usable_gib(gpu: Gpu, share: float) -> float:
     return math.inf if gpu.memory_gib is None else _USABLE * gpu.memory_gib * share
 
 
+def gpus_that_hold(memory_gib: float, gpu_gib: float) -> int:
+    """Return how many GPUs of a size hold so much together."""
+    return max(1, math.ceil(memory_gib / (_USABLE * gpu_gib)))
+
+
 def choose_share(
     memory_gib: float | None,
     machines: Sequence[Machine],
@@ -65,7 +70,10 @@ def choose_share(
 
 
 def _most_gpus(machines: Iterable[Machine]) -> int:
-    return max((len(machine.gpus) for machine in machines), default=0)
+    """Return how many GPUs a worker can have: of those that MIG has cut, a process can use one."""
+    return max(
+        (1 if any(gpu.is_part for gpu in machine.gpus) else len(machine.gpus) for machine in machines), default=0
+    )
 
 
 def _held_by(machine: Machine, share: int) -> float:

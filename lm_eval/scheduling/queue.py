@@ -55,6 +55,7 @@ class WorkQueue:
     """Runs that have an outcome: two pieces of one may fail."""
     _loaded: set[ModelKey] = field(default_factory=set, init=False)
     """Models that a worker has loaded successfully."""
+    _is_draining: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._put(self.units)
@@ -66,8 +67,19 @@ class WorkQueue:
     def __len__(self) -> int:
         return sum(map(len, self._pending.values())) + len(self._held)
 
+    @property
+    def only_waits(self) -> bool:
+        """Whether other drivers hold all that is left."""
+        return bool(self._held) and not self._pending
+
+    def drain(self) -> None:
+        """Hand out nothing more; what workers compute now is taken when they report it."""
+        self._is_draining = True
+        self._pending.clear()
+        self._held.clear()
+
     def _put(self, units: Iterable[WorkUnit]) -> None:
-        for unit in units:
+        for unit in () if self._is_draining else units:
             self._pending.setdefault(unit.key, deque()).append(unit)
 
     def _put_first(self, unit: WorkUnit) -> None:
@@ -160,7 +172,7 @@ class WorkQueue:
         return replace(unit, runs=tuple(run for run in unit.runs if run.config not in self._ended))
 
     def _hold(self, unit: WorkUnit) -> None:
-        if unit.runs:
+        if unit.runs and not self._is_draining:
             self._held.append(unit)
             self._checked_held = time.monotonic()
 
@@ -211,7 +223,7 @@ class WorkQueue:
             claim = Claim(mine=unit.runs) if unit.blocks else self._claim(unit)
             self._settle(Outcome(config=run.config, failure=failure) for run in claim.mine)
             if claim.held:
-                self._held.append(replace(unit, runs=claim.held))
+                self._hold(replace(unit, runs=claim.held))
 
     def died(self, unit: WorkUnit, failure: Failure) -> None:
         """Handle the death of a worker: queue its unit again, in the last attempt each run separately, or fail it."""

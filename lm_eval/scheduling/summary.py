@@ -21,3 +21,10 @@ class Summary:
     num_rescued: int = 0
     stopped: bool = False
     """Whether it stopped at the first failure (`--fail_fast`)."""
+    num_pieces: int = 0
+    """Pieces of long passes that were computed here."""
+
+    @property
+    def num_computed(self) -> int:
+        """Runs and pieces that were computed here."""
+        return self.progress.finished + self.num_pieces

@@ -184,3 +184,6 @@ class Order:
     """Whether results state the scores of every document."""
     log_texts: bool = False
     """Whether results with the scores of every document state its texts too."""
+    since: float | None = None
+    """The moment, by the file system's clock, from which results and failures count as this order's; None takes the
+    driver's start."""

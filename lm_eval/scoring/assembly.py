@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lm_eval.common.text import count_of
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import RunError
 from lm_eval.results.identity import Run, fingerprint, is_same_run
@@ -55,7 +56,7 @@ def assemble(run: Run, parts: Sequence[Part], *, log_samples: bool, num_resumed:
     """
     config, documents = run.config, documents_of_identity(run, parts[0].identity)
     scored = join(parts, documents)
-    tally = Tally(run.task.metrics)
+    tally = Tally(run.task.metrics, run.task.own)
     for document in scored:
         tally.add(document)
     result: dict[str, Any] = {
@@ -102,7 +103,7 @@ def join(parts: Sequence[Part], documents: Sequence[Document]) -> list[DocumentS
                 scored[place] = DocumentScores(doc_id=document.doc_id, example=document.example, **known)
     if len(scored) < len(documents):
         raise RunError(
-            f"{len(documents) - len(scored)} documents that were scored have vanished from the results folder; "
+            f"{count_of(len(documents) - len(scored), 'document')} that were scored vanished from the results folder; "
             "call again to score them"
         )
     return [scored[place] for place in range(len(documents))]

@@ -41,7 +41,7 @@ class Evaluation:
 
     @cached_property
     def _tally(self) -> Tally:
-        return Tally(self.run.task.metrics)
+        return Tally(self.run.task.metrics, self.run.task.own)
 
     def add(self, documents: Sequence[DocumentScores]) -> None:
         """Add the scores of the next documents."""

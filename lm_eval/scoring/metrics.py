@@ -1,12 +1,23 @@
-"""Scores of a document → metrics, and metrics of all documents → mean and standard error (experiment §5)."""
+"""Scores of a document → metrics, and metrics of all documents → numbers and standard errors (experiment §5)."""
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from lm_eval.tasks.base import Example
+from lm_eval.common.text import say_cause
+from lm_eval.errors import RunError
+from lm_eval.scoring.aggregations import Counts, f1, jackknife, mcc, mean, standard_error
+from lm_eval.tasks.base import Aggregate, Example, OwnScoring
+
+logger = logging.getLogger(__name__)
+
+
+def first_best(scores: Sequence[float]) -> int:
+    """Return the place of the best score, of equals the first."""
+    return max(range(len(scores)), key=scores.__getitem__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +40,11 @@ class DocumentScores:
         right = [value for index, value in enumerate(values) if index in self.example.gold]
         wrong = [value for index, value in enumerate(values) if index not in self.example.gold]
         return max(right) - max(wrong) if wrong else None
+
+    @property
+    def best(self) -> int:
+        """The choice with the best score."""
+        return first_best(self.scores)
 
     def sample(self) -> dict[str, Any]:
         """Return what a result file with samples states of it."""
@@ -55,8 +71,7 @@ def columns_of(documents: Sequence[DocumentScores]) -> dict[str, list[list[float
 
 
 def _is_gold(document: DocumentScores, scores: Sequence[float]) -> float:
-    best = max(range(len(scores)), key=scores.__getitem__)  # the first one of a tie
-    return float(best in document.example.gold)
+    return float(first_best(scores) in document.example.gold)
 
 
 def _per_character(document: DocumentScores, *, blanks: int) -> list[float]:
@@ -69,6 +84,21 @@ def _per_own_character(document: DocumentScores) -> list[float]:
     return [score / length for score, length in zip(document.scores, document.example.lengths, strict=True)]
 
 
+def _per_own_byte(document: DocumentScores) -> list[float]:
+    """Return scores by the bytes of the choices' own texts, delimiter left out."""
+    example, texts = document.example, []
+    for place, length in enumerate(example.lengths):
+        choice = example.choices[place]
+        texts.append(example.contexts[place][:length] if example.contexts else choice[len(choice) - length :])
+    return [score / len(text.encode()) for score, text in zip(document.scores, texts, strict=True)]
+
+
+def _right_and_chosen(document: DocumentScores) -> tuple[Any, int]:
+    """Return the right choice (the right ones, where there are several) and the one with the best score."""
+    gold = document.example.gold
+    return gold[0] if len(gold) == 1 else gold, document.best
+
+
 def _exact_match(document: DocumentScores) -> float:
     return float(any((document.is_exact_match or ())[index] for index in document.example.gold))
 
@@ -78,9 +108,23 @@ class Metric:
     """A number computed for each document and averaged, with its name in results."""
 
     name: str
-    of: Callable[[DocumentScores], float]
+    of: Callable[[DocumentScores], Any]
     finish: Callable[[float], tuple[float, float]] = lambda mean: (mean, 1.0)
     """Turns the mean into the metric, and returns its derivative by the mean, for the standard error."""
+    of_all: Callable[[Counts], float | None] | None = None
+    """Makes the metric of how often each value occurs, where it is no function of their mean."""
+
+    def summarise(self, counts: Counts) -> tuple[float, float | None] | None:
+        """Return metric and standard error; None where it isn't defined for such values.
+
+        The error of a function of the mean (perplexity) is that of the mean times the derivative.
+        """
+        if self.of_all is None:
+            error = standard_error(counts)
+            value, slope = self.finish(mean(counts))
+            return value, None if error is None else error * slope
+        whole = self.of_all(counts)
+        return None if whole is None else (whole, jackknife(counts, self.of_all))
 
 
 def _perplexity(mean: float) -> tuple[float, float]:
@@ -98,47 +142,103 @@ METRICS: dict[str, Metric] = {
     "acc_norm": Metric("acc_norm", lambda document: _is_gold(document, _per_character(document, blanks=0))),
     "acc_norm_unspaced": Metric("acc_norm", lambda document: _is_gold(document, _per_character(document, blanks=1))),
     "acc_norm_own": Metric("acc_norm", lambda document: _is_gold(document, _per_own_character(document))),
+    "acc_bytes_own": Metric("acc_bytes", lambda document: _is_gold(document, _per_own_byte(document))),
     "perplexity": Metric("perplexity", lambda document: document.scores[document.example.gold[0]], _perplexity),
     "em": Metric("em", _exact_match),
     "acc_em": Metric("acc", _exact_match),
+    "exact_match": Metric("exact_match", _exact_match),
+    "f1": Metric("f1", _right_and_chosen, of_all=f1),
+    "mcc": Metric("mcc", _right_and_chosen, of_all=mcc),
 }
+
+
+@dataclass(kw_only=True)
+class _Column:
+    """The values of one metric, counted; listed where a function of the task wants them all."""
+
+    metric: Metric
+    is_made: bool
+    """Whether the task's own `process_results` makes the values."""
+    aggregate: Aggregate | None
+    counts: Counts = field(default_factory=Counter)
+    values: list[Any] = field(default_factory=list)
+
+    def add(self, document: DocumentScores, made: Mapping[str, Any]) -> None:
+        if self.is_made and self.metric.name not in made:
+            return
+        value = made[self.metric.name] if self.is_made else self.metric.of(document)
+        if self.aggregate is not None:
+            self.values.append(value)
+        else:
+            self.counts[float(value) if self.is_made else value] += 1
+
+    def summarise(self) -> tuple[float, float | None] | None:
+        """Return metric and standard error, the error None where it isn't known; None where there is no metric."""
+        if not self.counts and not self.values:
+            return None
+        if self.is_made and not all(map(math.isfinite, self.counts)):
+            return None
+        if self.aggregate is None:
+            return self.metric.summarise(self.counts)
+        try:
+            value = float(self.aggregate(self.values))
+        except Exception as error:  # whatever a user's function raises; hours of scoring must not be lost by it
+            logger.warning("the function of the metric %s failed (%s)", self.metric.name, say_cause(error))
+            return None
+        return (value, None) if math.isfinite(value) else None
 
 
 class Tally:
     """Accumulates the metrics of a run; stores how often each value occurs rather than all values."""
 
-    def __init__(self, metrics: Sequence[str]) -> None:
-        self._counts: dict[str, Counter[float]] = {name: Counter() for name in metrics}
+    def __init__(self, metrics: Sequence[str], own: OwnScoring | None = None) -> None:
+        """Begin with no document.
+
+        Args:
+            metrics: names of `METRICS`; where the task's `process_results` makes values, the names that it gives them.
+            own: what the task brings itself.
+        """
+        own = own or OwnScoring()
+        self._process = own.process_results
+        self._columns = [
+            _Column(
+                metric=Metric(name, lambda document: None) if name in own.made else METRICS[name],  # noqa: ARG005
+                is_made=name in own.made,
+                aggregate=own.aggregations.get(name),
+            )
+            for name in metrics
+        ]
 
     def add(self, document: DocumentScores) -> None:
-        """Add the metrics of a document."""
-        for name, counts in self._counts.items():
-            counts[METRICS[name].of(document)] += 1
+        """Add the metrics of a document.
+
+        Raises:
+            DataError: the task's own function fails on it.
+        """
+        made: Mapping[str, Any] = {}
+        if self._process is not None:
+            example, matches = document.example, document.is_exact_match or ()
+            made = self._process(example.row or {}, list(zip(document.scores, matches, strict=True)), example.source)
+        for column in self._columns:
+            column.add(document, made)
 
     def aggregate(self) -> dict[str, float | None]:
-        """Return `{metric: mean, metric_stderr: sample standard deviation / √n}`; the error of one document is None.
+        """Return `{metric: value, metric_stderr: its standard error}`; the error of one document is None.
 
-        The error of a function of the mean (perplexity) is that of the mean times the derivative.
+        A metric that isn't defined for these documents is left out.
+
+        Raises:
+            RunError: it is the accuracy, which every result states.
         """
         results: dict[str, float | None] = {}
-        for name, counts in self._counts.items():
-            metric, error = METRICS[name], _standard_error(counts)
-            results[metric.name], slope = metric.finish(_mean(counts))
-            results[f"{metric.name}_stderr"] = None if error is None else error * slope
+        for column in self._columns:
+            found, name = column.summarise(), column.metric.name
+            if found is None and name == "acc":
+                raise RunError(
+                    "acc is no number for some documents: see what process_results of the task file makes of them"
+                )
+            if found is None:
+                logger.warning("%s is left out: it isn't defined for these documents", name)
+            else:
+                results[name], results[f"{name}_stderr"] = found
         return results
-
-
-def _mean(counts: Counter[float]) -> float:
-    if len(counts) == 1:
-        return next(iter(counts))
-    return math.fsum(value * count for value, count in counts.items()) / counts.total()
-
-
-def _standard_error(counts: Counter[float]) -> float | None:
-    total, mean = counts.total(), _mean(counts)
-    if total < 2:
-        return None
-    if len(counts) == 1:
-        return 0.0
-    squares = math.fsum(count * (value - mean) ** 2 for value, count in counts.items())
-    return math.sqrt(squares / (total - 1) / total)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 
 from lm_eval.common.progress import DocumentProgress
+from lm_eval.common.text import say_cut
 from lm_eval.config.runtime import Execution
 from lm_eval.contexts.special_tokens import FrontTokens
 from lm_eval.contexts.streaming import tokenised_ahead, windows
@@ -172,7 +173,5 @@ def _refuse_in_time(documents: Sequence[Document], tokenise: Tokeniser) -> None:
 
 def _warn_of_cuts(num_truncated: int, run: Run, model: LanguageModel) -> None:
     if num_truncated:
-        logger.warning(
-            "%s: %d segments were longer than the %d tokens that %s takes; they were cut from the left",
-            run.task.name, num_truncated, model.max_length, model.name,
-        )  # fmt: skip
+        most = f"the {model.max_length:,} tokens that {model.name} takes"
+        logger.warning("%s: %s", run.task.name, say_cut(num_truncated, most))

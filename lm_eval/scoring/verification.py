@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lm_eval.common.text import count_of
 from lm_eval.config.run_config import RunConfig
 from lm_eval.contexts.special_tokens import FrontTokens
 from lm_eval.contexts.tokenization import TokenisedDocument, Tokeniser, takes_tokens
@@ -56,7 +57,7 @@ class Verification:
 
     def __str__(self) -> str:
         flipped = f"different answers for documents {self.flipped}" if self.flipped else "the same answers"
-        documents = f"{self.num_documents} documents"
+        documents = count_of(self.num_documents, "document")
         return f"verified {documents} the plain way: largest difference {self.largest_difference:.1e}, {flipped}"
 
 

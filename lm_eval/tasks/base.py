@@ -3,7 +3,7 @@
 Knows nothing of encoding schemes, tokens or models.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class Example:
     """Characters of each choice without its delimiter, for the standard form's `acc_norm`."""
     source: str = field(default="", compare=False)
     """File and line of the row, for messages; not part of the content."""
+    row: Row | None = field(default=None, compare=False, repr=False)
+    """The row itself, where the task's own functions score it."""
 
     def __post_init__(self) -> None:
         if not self.gold or not all(0 <= index < len(self.choices) for index in self.gold):
@@ -91,6 +93,21 @@ class LazyExamples:
 Examples = tuple[Example, ...] | LazyExamples
 
 ProcessRows = Callable[[list[Row], str], list[Row]]
+ProcessResults = Callable[[Row, Sequence[tuple[float, bool]], str], Mapping[str, Any]]
+"""Makes the values of metrics of a row, each choice's score with whether it is an exact match, and the row's source."""
+Aggregate = Callable[[list[Any]], Any]
+"""Makes one number of a metric's values for all documents."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnScoring:
+    """What functions of a task's own make of the scores, in place of the usual."""
+
+    process_results: ProcessResults | None = None
+    made: tuple[str, ...] = ()
+    """The metrics whose values it makes, by the names that it gives them."""
+    aggregations: Mapping[str, Aggregate] = field(default_factory=dict)
+    """For some of the task's metrics, by their names there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +140,8 @@ class Dataset:
     """Whether examples have a description."""
     process_rows: ProcessRows | None = None
     """Transforms the rows of a split, given with their source, before they become examples."""
+    try_scoring: Callable[[Example], None] | None = None
+    """Checks that the task's own functions can score an example; raises DataError where they can't."""
     shots_in_order: bool = False
     """Whether shots are the first rows rather than drawn."""
     own_shots: tuple[Example, ...] | None = None
@@ -164,6 +183,8 @@ class Task:
     version: int | float | str = 0
     definition: str | None = None
     """Fingerprint of the YAML file that defines the task; None for a task that is a Python module."""
+    own: OwnScoring | None = field(default=None, compare=False)
+    """Functions that the task brings for its metrics."""
     notes: tuple[str, ...] = ()
     """What the task file asks for that is ignored here, a line each."""
 

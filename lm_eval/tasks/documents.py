@@ -14,12 +14,10 @@ from typing import NamedTuple
 
 from lm_eval.common.file_state import FileState
 from lm_eval.config.limit import Limit
-from lm_eval.config.run_config import NO_CONTEXT, RunConfig
+from lm_eval.config.run_config import NO_CONTEXT, SEED, RunConfig
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Dataset, Example, Examples, LazyExamples
 from lm_eval.tasks.rows import LocalSplit, read_hub
-
-SEED = 42
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +134,12 @@ def count_documents(dataset: Dataset, data_dir: str | None, limit: Limit) -> int
 
 
 def select_documents(
-    dataset: Dataset, data_dir: str | None, num_fewshot: int, limit: Limit, contents: Contents | None = None
+    dataset: Dataset,
+    data_dir: str | None,
+    num_fewshot: int,
+    limit: Limit,
+    contents: Contents | None = None,
+    seed: int = SEED,
 ) -> list[Document]:
     """Return the documents of a run, in order, each with its shots.
 
@@ -145,35 +148,47 @@ def select_documents(
 
     Args:
         dataset: whose rows they are.
-        data_dir: the folder that holds them; None takes the hub.
+        data_dir: their folder; None takes the hub.
         num_fewshot: shots a document.
         limit: the slice of documents.
         contents: the splits, where they were read already.
+        seed: of the random generator.
 
     Raises:
-        DataError: the data cannot be read.
-        ConfigurationError: the limit selects nothing, or there are fewer rows than shots.
+        ConfigurationError: no data (a DataError), a limit that selects nothing, or fewer rows than shots.
     """
     contents = contents or read_contents(dataset, num_fewshot, data_dir)
     evaluation = contents[dataset.evaluation_split].examples
-    rnd = random.Random(SEED)  # noqa: S311
-    order = list(range(len(evaluation)))
-    rnd.shuffle(order)
-    doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
     pool, spare = _pool_of(dataset, contents, num_fewshot)
-    are_drawn = num_fewshot and not dataset.shots_in_order
-    # also for the documents before the first: the generator goes on
-    drawn = [rnd.sample(range(len(pool)), num_fewshot + spare) for _ in order[: limit.end] if are_drawn]
+    wanted = num_fewshot + spare if num_fewshot and not dataset.shots_in_order else 0
+    order, drawn = _draw(len(evaluation), limit.end, len(pool), wanted, seed)
+    doc_ids = _doc_ids(len(order), limit, f"{dataset.name} {dataset.evaluation_split}")
     _read_ahead(evaluation, [order[doc_id] for doc_id in doc_ids])
     _read_ahead(pool, itertools.chain.from_iterable(drawn[limit.start :]))
 
     def shots_of(doc_id: int, example: Example) -> tuple[Example, ...]:
         if drawn:
-            return _choose_shots(example, pool, drawn[doc_id], num_fewshot)
+            return _choose_shots(example, pool, drawn[doc_id], num_fewshot, seed)
         return tuple(itertools.islice((row for row in pool if row != example), num_fewshot))
 
-    chosen = ((doc_id, evaluation[order[doc_id]]) for doc_id in doc_ids)
-    return [Document(doc_id=doc_id, example=example, shots=shots_of(doc_id, example)) for doc_id, example in chosen]
+    chosen = {doc_id: evaluation[order[doc_id]] for doc_id in doc_ids}
+    return [Document(doc_id=doc_id, example=one, shots=shots_of(doc_id, one)) for doc_id, one in chosen.items()]
+
+
+def _draw(number: int, end: int | None, pool: int, wanted: int, seed: int) -> tuple[list[int], list[list[int]]]:
+    """Return the shuffled order of documents, and the places of the shots drawn for each up to an end.
+
+    Args:
+        number: of documents.
+        end: how many of them get shots; also those before the first that is scored, for the generator goes on.
+        pool: rows that shots are drawn from.
+        wanted: rows drawn a document; 0 draws none.
+        seed: of the generator.
+    """
+    rnd = random.Random(seed)  # noqa: S311
+    order = list(range(number))
+    rnd.shuffle(order)
+    return order, [rnd.sample(range(pool), wanted) for _ in order[:end] if wanted]
 
 
 def _doc_ids(number: int, limit: Limit, split: str) -> range:
@@ -211,8 +226,11 @@ def documents_of(form: RunConfig, dataset: Dataset, contents: Contents | None = 
         dataset: its task's.
         contents: the splits, where they were read already.
     """
-    documents = select_documents(dataset, form.data_dir, form.num_fewshot, form.limit, contents)
+    documents = select_documents(dataset, form.data_dir, form.num_fewshot, form.limit, contents, form.seed)
     check_differ(documents, form.encoding_scheme)
+    if dataset.try_scoring is not None:
+        for document in documents:
+            dataset.try_scoring(document.example)
     return documents
 
 
@@ -230,7 +248,9 @@ def check_differ(documents: Sequence[Document], scheme: str | None) -> None:
         )
 
 
-def _choose_shots(example: Example, pool: Examples, drawn: Sequence[int], num_fewshot: int) -> tuple[Example, ...]:
+def _choose_shots(
+    example: Example, pool: Examples, drawn: Sequence[int], num_fewshot: int, seed: int
+) -> tuple[Example, ...]:
     """Return the shots of one document, which is never among them.
 
     Args:
@@ -238,6 +258,7 @@ def _choose_shots(example: Example, pool: Examples, drawn: Sequence[int], num_fe
         pool: the rows that shots were drawn from.
         drawn: their places; one more than is wanted where the pool holds the document, so that it can be dropped.
         num_fewshot: shots wanted.
+        seed: of the generator that drew them.
     """
     shots = [index for index in drawn if pool[index] != example][:num_fewshot]
     if len(shots) < num_fewshot:
@@ -247,6 +268,6 @@ def _choose_shots(example: Example, pool: Examples, drawn: Sequence[int], num_fe
                 f"num_fewshot={num_fewshot}: only {len(unused) + len(shots)} rows differ from {example.source}"
             )
         # a separate generator: later documents' shots must not depend on this draw
-        separate = random.Random(f"{SEED} {shots} {example.question}")  # noqa: S311
+        separate = random.Random(f"{seed} {shots} {example.question}")  # noqa: S311
         shots += separate.sample(unused, num_fewshot - len(shots))
     return tuple(pool[index] for index in shots)

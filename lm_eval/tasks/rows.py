@@ -15,7 +15,7 @@ from lm_eval.common.file_state import FileState, states_of
 from lm_eval.common.hub import hub_or_cache
 from lm_eval.common.regular_files import find_fault, say_why
 from lm_eval.common.text import first_line
-from lm_eval.errors import DataError
+from lm_eval.errors import DataError, MissingDataError
 from lm_eval.tasks.row_files import JsonLines, ParquetRows, Rows, SavedRows, SourcedRow, join_digests
 
 PACKAGED_READERS = ("json", "csv", "parquet", "arrow", "text")
@@ -140,6 +140,12 @@ def _cause(error: Exception) -> str:
     return first_line(error).replace("(OfflineModeIsEnabled)", "(it doesn't answer, or offline mode is on)")
 
 
+WITHOUT_NETWORK = (
+    "without a network give a folder of your own (data_dir= in task_args, --data_dir to a script), or fetch it while "
+    "there is one (scripts/prefetch.py)"
+)
+
+
 def is_local_data(path: str) -> bool:
     """Whether a `dataset_path` stands for local files rather than a dataset on the hub."""
     return path in PACKAGED_READERS or Path(path).is_dir()
@@ -169,14 +175,12 @@ def read_hub(path: str, name: str | None, arguments: Mapping[str, Any], split: s
             with hub_or_cache(path, "dataset"):
                 rows = datasets.load_dataset(*chosen, split=split, **arguments)
     except Exception as error:
-        remedy = (
-            "see that the files which dataset_kwargs names are there and hold this split"
-            if is_local
-            else "without a network give a folder of your own (data_dir= in task_args, --data_dir to a script), or "
-            "fetch it while there is one (scripts/prefetch.py)"
-        )
         place = "cannot be loaded" if is_local else "cannot be loaded from the dataset hub or its cache"
-        raise DataError(
-            f"{shown}: the {split} split {place} ({type(error).__name__}: {_cause(error)}); {remedy}"
-        ) from error
+        problem = f"{shown}: the {split} split {place} ({type(error).__name__}: {_cause(error)})"
+        if is_local:
+            raise DataError(
+                f"{problem}; see that the files which dataset_kwargs names are there and hold this split"
+            ) from error
+        cause = f"{type(error).__name__}: {_cause(error).replace(repr(path), 'it')}"
+        raise MissingDataError(f"{shown} {split}", cause, f"{problem}; {WITHOUT_NETWORK}") from error
     return [(row, f"{shown} {split}, row {index}") for index, row in enumerate(rows)]

@@ -175,3 +175,11 @@ def test_a_quantised_model_is_drawn_beside_the_whole_one_by_its_own_baseline():
     figure = figures.main_bars(scored(*rows, {**model("a"), **BASELINE, **bits, "acc": 0.35}))
     assert sorted(values(first_shown(figure, "bar"))) == pytest.approx([0.5, 0.6])
     assert list(figure.layout.xaxis.ticktext) == ["a", "a (load_in_4bit=True)"]
+
+
+def test_runs_with_a_text_before_the_shots_stand_apart_by_its_first_words():
+    text = {"description": "Finish the story in the way that is most likely.\n"}
+    rows = [{**model("a"), **BASELINE}, {**model("a"), **GEN}, {**model("a"), **GEN, **text, "acc": 0.3}]
+    figure = figures.main_bars(scored(*rows, {**model("a"), **BASELINE, **text, "acc": 0.35}))
+    assert sorted(values(first_shown(figure, "bar"))) == pytest.approx([0.5, 0.6])
+    assert list(figure.layout.xaxis.ticktext) == ["a (after 'Finish the …')", "a (no description)"]

@@ -111,3 +111,34 @@ def test_the_script_prints_it_and_refuses_with_status_2(two):
     refused = call(str(two[0]), str(other))
     assert refused.returncode == 2
     assert "holds no scores of single documents" in refused.stderr
+
+
+def test_the_documents_are_drawn_by_their_margins_with_what_is_right_counted(two):
+    from lm_eval.analysis import figures  # noqa: PLC0415  (plotly takes a second)
+
+    a, b = (ComparedRun.read(path, None).samples for path in two)
+    figure = figures.agreement(a, b)
+    drawn = {trace.name: list(zip(trace.x, trace.y, strict=True)) for trace in figure.data[:4]}
+    assert drawn == {
+        "both right": [(1.0, 1.0)] * 3,
+        "only A right": [(1.0, -1.0)] * 2,
+        "only B right": [(-1.0, 1.0)] * 4,
+        "both wrong": [(-1.0, -1.0)],
+    }
+    said = {note.text for note in figure.layout.annotations}
+    assert said == {"<b>3</b> both right", "<b>2</b> only A right", "<b>4</b> only B right", "<b>1</b> both wrong"}
+    interval = figure.data[4]
+    ends = (interval.x[0] - interval.error_x.arrayminus[0], interval.x[0] + interval.error_x.array[0])
+    assert ends == pytest.approx((-0.3, 0.6))
+
+
+def test_runs_whose_documents_have_right_choices_alone_are_not_drawn(two, tmp_path):
+    from lm_eval.analysis import figures  # noqa: PLC0415
+
+    content = json.loads(two[0].read_text())
+    for row in content["samples"][CONFIG.task]:
+        row["gold"] = [0, 1]
+    path = put(tmp_path, "all_right.json", content)
+    samples = ComparedRun.read(path, None).samples
+    with pytest.raises(ConfigurationError, match="no margins to draw, no document has a right and a wrong choice"):
+        figures.agreement(samples, samples)

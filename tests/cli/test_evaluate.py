@@ -52,13 +52,13 @@ def test_a_run_prints_its_metrics_and_writes_its_result(gpt2, data_dir, tmp_path
 
 
 @pytest.mark.parametrize("where", [None, "--output_dir", "--output_path"])
-def test_an_interrupted_run_says_what_is_kept_and_where(where, data_dir, tmp_path, monkeypatch, capsys):
-    def interrupted(**_):
+def test_an_interrupted_run_says_what_is_kept_and_where(gpt2, where, data_dir, tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lm_eval.evaluator.simple_evaluate", interrupted)
+    monkeypatch.setattr("lm_eval.evaluator.evaluate_request", interrupted)
     place = tmp_path / "results"
-    assert main([*arguments("x", data_dir), *([] if where is None else [where, str(place)])]) == 130
+    assert main([*arguments(gpt2, data_dir), *([] if where is None else [where, str(place)])]) == 130
     kept = "no result is kept" if where is None else f"tasks that were finished are in {place}"
     if where == "--output_dir":
         kept += "; the same call goes on with the rest"

@@ -16,6 +16,7 @@ DEFAULTS = {
     "cluster": "local",
     "models": None,
     "limit": None,
+    "seed": 42,
     "data_dir": None,
     "results_dir": None,
     "dry_run": False,
@@ -25,11 +26,15 @@ DEFAULTS = {
     "dtype": None,
     "log_samples": False,
     "log_texts": False,
+    "wandb": None,
     "tasks": None,
     "include_path": None,
     "grid": None,
     "write_grid": None,
     "loading": None,
+    "slurm": None,
+    "slurm_jobs": 1,
+    "slurm_setup": None,
 }
 
 
@@ -328,7 +333,7 @@ def test_help_names_the_switches_of_a_script(capsys):
         read_with_own("--help")
     page = capsys.readouterr().out
     assert "      --controls          Also score without context.\n      --twice             Do it again.\n" in page
-    assert "  -c, --cluster local|auto|HOST:PORT\n" in page
+    assert "  -c, --cluster local|none|auto|HOST:PORT\n" in page
 
 
 @pytest.mark.parametrize(("flag", "needed"), [("--list", "--dry_run"), ("--log_texts", "--log_samples")])
@@ -350,7 +355,7 @@ def test_a_table_has_a_row_for_each_flag():
     shown = {flag: (form, default) for flag, _, form, default, _ in rows}
     assert shown["--dry_run"] == ("", "")
     assert shown["--NUM_GPUS_PER_RUN"] == ("N", "1")
-    assert shown["--cluster"] == ("local|auto|HOST:PORT", "local")
+    assert shown["--cluster"] == ("local|none|auto|HOST:PORT", "local")
     assert shown["--limit"] == ("N|START:END", "")
 
 

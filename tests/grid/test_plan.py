@@ -9,7 +9,7 @@ import pytest
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.grid.grid import CommonOptions
-from lm_eval.grid.plan import Plan, describe_plan, make_plan, plan_remarks
+from lm_eval.grid.plan import Plan, Wanted, describe_plan, make_plan, plan_remarks
 from lm_eval.models.info import model_identity
 from lm_eval.results.failures import Failure, write_failure
 from lm_eval.results.folder import ResultsFolder
@@ -50,14 +50,14 @@ def planned(tmp_path, data_dir) -> tuple[list[Run], ResultsFolder]:
 
 def test_a_plan_passes_over_what_the_folder_holds(planned):
     runs, folder = planned
-    plan = make_plan(runs, folder, overwrite=False, retry_failed=False)
+    plan = make_plan(runs, folder)
     assert plan.to_run == [runs[0], runs[2]]
     assert [(run, stored.config) for run, stored in plan.done] == [(runs[1], runs[1].config)]
 
 
 def test_a_plan_that_overwrites_runs_everything(planned):
     runs, folder = planned
-    plan = make_plan(runs, folder, overwrite=True, retry_failed=False)
+    plan = make_plan(runs, folder, Wanted(overwrite=True))
     assert (plan.to_run, plan.done) == (runs, [])
 
 
@@ -79,7 +79,7 @@ def test_each_model_is_looked_at_once_for_all_its_runs(planned, monkeypatch):
 def plan_of(runs, folder: ResultsFolder | Path, **flags):
     runs = [run if isinstance(run, Run) else resolve(run) for run in runs]
     folder = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
-    return make_plan(runs, folder, **{"overwrite": False, "retry_failed": False, **flags})
+    return make_plan(runs, folder, Wanted(**flags))
 
 
 def why(plan: Plan) -> str:

@@ -167,3 +167,12 @@ def test_where_no_old_gpu_is_known_nothing_is_said_of_dtypes(gpus):
 @pytest.mark.parametrize(("share", "told"), [(0.25, "1/4 GPU"), (1 / 3, "1/3 GPU"), (1, "1 GPU"), (4, "4 GPUs")])
 def test_a_share_is_told_in_words(share, told):
     assert describe_share(share) == told
+
+
+def test_a_machine_of_one_worker_gives_it_all_cores_and_one_gpu():
+    units = make_units(fake_runs(expand(grid(num_fewshot=[0, 1, 2]))))
+    alone = Machine(host="here", num_cpus=8, memory_gib=64.0, gpus=(), max_workers=1)
+    workforce = plan_workforce(units, {"some/model": 10**6}, [alone], None)
+    assert (workforce.num_workers, workforce.threads) == (1, 8)
+    with_gpu = replace(alone, gpus=(Gpu(name="H100", memory_gib=80.0, capability=(9, 0)),))
+    assert plan_workforce(units, {"some/model": 10**6}, [with_gpu], None).num_workers == 1

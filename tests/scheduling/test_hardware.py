@@ -7,7 +7,7 @@ import pynvml
 import pytest
 
 from lm_eval.models.dtypes import suitable_dtype
-from lm_eval.scheduling.hardware import Gpu, local_gpus, local_machine, visible_indices
+from lm_eval.scheduling.hardware import Device, Gpu, local_gpus, local_machine, visible_devices
 
 H100 = ("GPU-aaaa-1111", "NVIDIA H100", 80, (9, 0))
 T4 = ("GPU-aabb-2222", "Tesla T4", 16, (7, 5))
@@ -39,6 +39,7 @@ def use_driver(monkeypatch):
             "nvmlDeviceGetCount": lambda: len(gpus),
             "nvmlDeviceGetHandleByIndex": lambda index: gpus[index],
             "nvmlDeviceGetUUID": lambda gpu: text(gpu[0]),
+            "nvmlDeviceGetMigMode": lambda gpu: [0, 0],
             "nvmlDeviceGetName": lambda gpu: text(gpu[1]),
             "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(total=gpu[2] << 30),
             "nvmlDeviceGetCudaComputeCapability": lambda gpu: list(gpu[3]),
@@ -106,7 +107,54 @@ def test_only_visible_gpus_count_and_in_the_order_asked_for(use_driver, monkeypa
     ],
 )
 def test_the_variable_is_read_as_cuda_reads_it(variable, indices):
-    assert visible_indices(variable, UUIDS) == indices
+    assert visible_devices(variable, [Device(uuid) for uuid in UUIDS]) == tuple((index, None) for index in indices)
+
+
+CUT = [Device("GPU-aaaa-1111", ("MIG-1a", "MIG-1b")), Device("GPU-bbbb-2222"), Device("GPU-cccc-3333", ("MIG-3a",))]
+
+
+@pytest.mark.parametrize(
+    ("variable", "seen"),
+    [
+        (None, [(0, "MIG-1a"), (0, "MIG-1b"), (1, None), (2, "MIG-3a")]),
+        ("MIG-1b", [(0, "MIG-1b")]),
+        ("MIG-3,MIG-1a", [(2, "MIG-3a"), (0, "MIG-1a")]),
+        ("MIG-1", []),
+        ("MIG-1a,MIG-1a", []),
+        ("MIG-9,MIG-1a", []),
+        ("0", [(0, "MIG-1a"), (0, "MIG-1b")]),
+        ("GPU-c,1", [(2, "MIG-3a"), (1, None)]),
+        ("0,MIG-1b", []),
+    ],
+)
+def test_a_gpu_that_mig_has_cut_counts_as_its_instances(variable, seen):
+    assert list(visible_devices(variable, CUT)) == seen
+
+
+def test_an_instance_is_described_by_its_own_memory_and_the_capability_of_its_gpu(use_driver, monkeypatch):
+    instances = [("MIG-1a", "NVIDIA H100 MIG 3g.40gb", 40), ("MIG-1b", "NVIDIA H100 MIG 1g.10gb", 10)]
+    use_driver([H100, T4])
+
+    def instance(gpu, index):
+        if index >= len(instances):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return instances[index]
+
+    def mode(gpu):
+        if gpu == T4:
+            raise pynvml.NVMLError(NOT_SUPPORTED)
+        return [1, 1]
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", mode)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMaxMigDeviceCount", lambda gpu: 7)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigDeviceHandleByIndex", instance)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", {one[0]: one for one in instances}.get)
+    assert local_gpus() == (
+        Gpu(name="NVIDIA H100 MIG 3g.40gb", memory_gib=40.0, capability=(9, 0), is_part=True),
+        Gpu(name="NVIDIA H100 MIG 1g.10gb", memory_gib=10.0, capability=(9, 0), is_part=True),
+        Gpu(name="Tesla T4", memory_gib=16.0, capability=(7, 5)),
+    )
+    assert [gpu.uuid for gpu in local_gpus()] == ["MIG-1a", "MIG-1b", T4[0]]
 
 
 @pytest.mark.parametrize("status", [LIBRARY_MISSING, DRIVER_MISSING])

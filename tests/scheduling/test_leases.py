@@ -212,7 +212,7 @@ def test_an_empty_lease_that_is_given_back_just_then_counts_as_held(tmp_path, mo
     lease = state_folder(tmp_path) / "leases" / NAME
     lease.parent.mkdir(parents=True)
     lease.touch()
-    monkeypatch.setattr(heir, "_now", lambda: lease.unlink() or time.time())
+    monkeypatch.setattr(heir, "now", lambda: lease.unlink() or time.time())
     assert not heir.claim(NAME)
     assert heir.claim(NAME)
 

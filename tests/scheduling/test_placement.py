@@ -269,3 +269,13 @@ def test_a_share_is_only_taken_among_the_machines_that_come_into_question():
     assert placement is not None
     assert placement.machine == 1
     assert room.take(2, among=[0]) is None
+
+
+def test_a_process_gets_one_of_the_instances_that_mig_has_cut():
+    part = Gpu(name="any", memory_gib=10.0, capability=None, is_part=True)
+    cut = Machine(host="any", num_cpus=8, memory_gib=64.0, gpus=(part,) * 7)
+    assert chosen(8.0, [cut], num_units=7) == 1
+    assert larger_share(1, [cut]) is None
+    with pytest.raises(ConfigurationError, match=r"the largest machine holds 9\.0 GiB"):
+        chosen(9.1, [cut])
+    assert chosen(9.1, [cut, machine(10, 10)]) == 2

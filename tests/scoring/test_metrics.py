@@ -5,8 +5,9 @@ import statistics
 
 import pytest
 
+from lm_eval.errors import RunError
 from lm_eval.scoring.metrics import METRICS, DocumentScores, Tally
-from lm_eval.tasks.base import Example
+from lm_eval.tasks.base import Example, OwnScoring
 from lm_eval.tasks.registry import TASKS
 
 
@@ -17,8 +18,8 @@ def document(scores, *, gold=(0,), choices=None, is_exact_match=None) -> Documen
     return DocumentScores(doc_id=0, example=example, scores=tuple(map(float, scores)), is_exact_match=matches)
 
 
-def aggregate(documents, metrics) -> dict[str, float | None]:
-    tally = Tally(metrics)
+def aggregate(documents, metrics, own=None) -> dict[str, float | None]:
+    tally = Tally(metrics, own)
     for scored in documents:
         tally.add(scored)
     return tally.aggregate()
@@ -141,3 +142,66 @@ def test_standard_hellaswag_counts_characters_without_the_leading_blank():
         "acc_norm": 1,
         "acc_norm_stderr": None,
     }
+
+
+def of_own_lengths(scores, texts, contexts=()):
+    example = Example(
+        question=("q",), choices=tuple(f" {text}" for text in texts), gold=(0,), contexts=tuple(contexts),
+        lengths=tuple(map(len, contexts or texts)),
+    )  # fmt: skip
+    return DocumentScores(doc_id=0, example=example, scores=tuple(scores))
+
+
+def test_acc_bytes_counts_the_bytes_of_the_own_texts_of_choices():
+    scored = of_own_lengths([-5.0, -4.0], ["éé", "bbb"])  # per byte -5/4 > -4/3, per character -5/2 < -4/3
+    assert (METRICS["acc_bytes_own"].of(scored), METRICS["acc_norm_own"].of(scored)) == (1, 0)
+    assert METRICS["acc_bytes_own"].of(of_own_lengths([-5.0, -4.0], ["x", "x"], ["ééé", "bb"])) == 1  # -5/6 > -4/2
+
+
+def test_a_metric_that_is_not_defined_is_left_out_and_said(caplog):
+    documents = [document([1, 0, 0], gold=[2]), document([0, 0, 1], gold=[0])]
+    assert set(aggregate(documents, ["acc", "f1"])) == {"acc", "acc_stderr"}
+    assert "f1 is left out: it isn't defined for these documents" in caplog.text
+
+
+def test_a_tasks_own_functions_make_its_values_and_its_numbers():
+    asked = []
+
+    def process(row, scored, source):
+        asked.append((row, scored, source))
+        return {"mass": math.exp(scored[0][0]), "pairs": (row["key"], scored[1][1])}
+
+    own = OwnScoring(process_results=process, made=("mass", "pairs"), aggregations={"pairs": len})
+    documents = [
+        DocumentScores(
+            doc_id=number,
+            example=Example(question=(), choices=(" a", " b"), gold=(0,), row={"key": number}, source=f"row {number}"),
+            scores=(-float(number), -1.5),
+            is_exact_match=(False, True),
+        )
+        for number in range(3)
+    ]
+    found = aggregate(documents, ["acc", "mass", "pairs"], own)
+    assert found["acc"] == pytest.approx(2 / 3)
+    assert found["mass"] == pytest.approx((1 + math.exp(-1) + math.exp(-2)) / 3)
+    assert (found["pairs"], found["pairs_stderr"]) == (3.0, None)
+    assert asked[1] == ({"key": 1}, [(-1.0, False), (-1.5, True)], "row 1")
+
+
+def test_an_own_value_that_is_no_number_costs_its_metric_and_of_acc_the_run():
+    scored = DocumentScores(
+        doc_id=0,
+        example=Example(question=(), choices=(" a",), gold=(0,), row={}),
+        scores=(-1.0,),
+        is_exact_match=(True,),
+    )
+    own = OwnScoring(process_results=lambda row, results, source: {"acc": math.nan, "mass": math.nan}, made=("mass",))
+    assert set(aggregate([scored], ["acc", "mass"], own)) == {"acc", "acc_stderr"}
+    with pytest.raises(RunError, match="acc is no number for some documents"):
+        aggregate([scored], ["acc"], OwnScoring(process_results=own.process_results, made=("acc",)))
+
+
+def test_a_function_that_fails_costs_its_metric_alone(caplog):
+    own = OwnScoring(aggregations={"f1": lambda pairs: 1 / 0})
+    assert aggregate([document([1, 0])], ["acc", "f1"], own) == {"acc": 1, "acc_stderr": None}
+    assert "the function of the metric f1 failed (ZeroDivisionError" in caplog.text

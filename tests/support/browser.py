@@ -21,7 +21,14 @@ def started_browser() -> Iterator[Any]:
         pytest.skip("no browser on this machine")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+            executable_path=path,
+            args=[
+                "--no-sandbox",
+                "--use-angle=swiftshader",
+                "--enable-unsafe-swiftshader",
+                "--disable-gpu-rasterization",
+                "--disable-gpu-compositing",
+            ],
         )
         yield browser
         browser.close()

@@ -88,7 +88,7 @@ def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run, mo
     monkeypatch.setattr(demo, "RESULTS", results)
     monkeypatch.setattr(demo, "LIMIT", DEMO_LIMIT)
     assert demo.main() == 0
-    assert capsys.readouterr().out.count("  0 to run, ") == 5
+    assert capsys.readouterr().out.count("  0 to run, ") == 8
 
 
 def test_a_result_that_the_first_screen_needs_is_named_where_it_is_missing():

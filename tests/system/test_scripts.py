@@ -96,7 +96,6 @@ def test_a_broken_data_file_is_named_with_its_line_before_anything_runs(model, d
 
 
 @pytest.mark.slow
-@pytest.mark.ray
 def test_a_grid_runs_once_and_a_deleted_file_is_run_again(demo_run, tmp_path):
     shutil.copytree(demo_run.results / "lmeval_results_gen", tmp_path / "results")
     arguments = ("--models", "demo", "--limit", DEMO_LIMIT, "--compression", "--results_dir", tmp_path / "results")
@@ -106,14 +105,13 @@ def test_a_grid_runs_once_and_a_deleted_file_is_run_again(demo_run, tmp_path):
     file = sorted((tmp_path / "results").glob("*.json"))[5]
     before = json.loads(file.read_text())
     file.unlink()
-    third = call("run_parallel_gen_gpt.py", *arguments)
+    third = call("run_parallel_gen_gpt.py", "--cluster", "none", *arguments)
     assert third.returncode == 0
     assert "1 to run, 29 done" in third.stdout
     assert json.loads(file.read_text())["results"] == before["results"]
 
 
 @pytest.mark.slow
-@pytest.mark.ray
 def test_every_script_runs_its_grid(demo_run):
     """The demonstration calls each of them."""
     files = demo_run.results.glob("*/*.json")
@@ -128,7 +126,6 @@ def test_every_script_runs_its_grid(demo_run):
 
 
 @pytest.mark.slow
-@pytest.mark.ray
 def test_the_baseline_runs_its_controls_beside_it_and_no_other_script_has_any(demo_run, model, data_dir, tmp_path):
     """The demonstration calls it with the switch."""
     files = (demo_run.results / "lmeval_results_baseline").glob("*.json")

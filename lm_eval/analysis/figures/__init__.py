@@ -5,6 +5,7 @@ handed to `score_toggle.with_toggle`; name it below for notebooks, and in `galle
 from `labels`, its colours from `style`, what stands around its panels from `layout`.
 """
 
+from lm_eval.analysis.figures.agreement import agreement
 from lm_eval.analysis.figures.at_a_glance import at_a_glance
 from lm_eval.analysis.figures.bars import main_bars
 from lm_eval.analysis.figures.best_table import best_settings, best_table
@@ -24,6 +25,7 @@ from lm_eval.analysis.figures.specification_curve import specification_curve
 from lm_eval.analysis.figures.walk_map import walk_map
 
 __all__ = [
+    "agreement",
     "at_a_glance",
     "best_settings",
     "best_table",

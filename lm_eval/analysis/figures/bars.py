@@ -14,7 +14,7 @@ from lm_eval.analysis.figures.labels import BARS, name_test, say_data, say_unsco
 from lm_eval.analysis.figures.layout import Legend, lines, new_layout, span
 from lm_eval.analysis.figures.panels import Panels
 from lm_eval.analysis.figures.score_toggle import NORMALISED, Score, with_toggle
-from lm_eval.analysis.figures.selection import check, is_control, list_shots, main_rows, sort_models
+from lm_eval.analysis.figures.selection import check, is_control, list_shots, main_rows, shortened, sort_models
 from lm_eval.analysis.figures.style import WIDTH
 
 _PANEL_PX = 260
@@ -92,7 +92,7 @@ def _arrange(panels: Panels, models: pd.DataFrame, title: str, notes: list[str])
         below=50 if flat else 20 + min(longest, _LONGEST) * _LETTER_PX,
     )
     panels.figure.update_layout(**{**layout, "width": width}, barmode="overlay")
-    names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in models["model"]]
+    names = [shortened(name, _LONGEST) for name in models["model"]]
     axis: dict[str, Any] = {"tickvals": list(models["position"]), "ticktext": names, "showgrid": False}
     panels.figure.update_xaxes(type="linear", range=edge, **axis)
     panels.figure.update_xaxes(tickangle=0 if flat else -90, row=len(panels.shots), col=1)

@@ -111,7 +111,7 @@ def _draw(found: _Entries, title: str, score: Score) -> go.Figure:
     for row, name in enumerate(panels, start=1):
         best = best_of(found.table[found.table[_PANEL] == name], [_FROM, _TO], score)
         figure.add_trace(_cells(best, score, sources=sources, entries=entries), row=row, col=1)
-        for mark in marks_of(best, x=_TO, y=_FROM):
+        for mark in marks_of(best, x=_TO, y=_FROM, below=_has_numbers(entries)):
             figure.add_trace(mark, row=row, col=1)
     subtitle = lines(
         "of several runs in a cell the best" + ("; 1 is the baseline" if score.has_one_scale else ""),
@@ -132,6 +132,11 @@ def _draw(found: _Entries, title: str, score: Score) -> go.Figure:
     return figure
 
 
+def _has_numbers(entries: list[str]) -> bool:
+    """Return whether cells are wide enough for their scores."""
+    return len(entries) <= _MOST_NUMBERS
+
+
 def _known(names: "pd.Series[str]", order: list[str]) -> list[str]:
     """Return the layers that have runs, in order: a map of every sixth layer has no pale rows between."""
     return [name for name in order if name in set(names)]
@@ -144,7 +149,6 @@ def _say_error(table: pd.DataFrame, score: Score) -> str:
 
 def _cells(best: pd.DataFrame, score: Score, *, sources: list[str], entries: list[str]) -> go.Heatmap:
     values = best.pivot(index=_FROM, columns=_TO, values=score.column).reindex(index=sources, columns=entries)
-    shown = len(entries) <= _MOST_NUMBERS
     said = {
         (run[_FROM], run[_TO]): say_run(run, score, head=f"the best of {run['num_runs']:,} runs in this cell")
         for run in best.to_dict("records")
@@ -156,7 +160,7 @@ def _cells(best: pd.DataFrame, score: Score, *, sources: list[str], entries: lis
         coloraxis="coloraxis",
         xgap=1,
         ygap=1,
-        texttemplate="%{z:.2f}" if shown else None,
+        texttemplate="%{z:.2f}" if _has_numbers(entries) else None,
         textfont={"size": SMALL - 2},
         hovertext=[[said.get((source, entry), "no run") for entry in entries] for source in sources],
         hoverinfo="text",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from lm_eval.analysis.figures.kaleido import prepare_kaleido
 from lm_eval.analysis.figures.score_toggle import without_buttons
 from lm_eval.analysis.figures.style import CONFIG
 from lm_eval.common.atomic import written_whole
@@ -47,4 +48,5 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
 def _write_still(figure: go.Figure, path: Path, *, scale: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
+        prepare_kaleido()
         figure.write_image(path, scale=scale)

@@ -13,7 +13,8 @@ import pandas as pd
 from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, Score
 from lm_eval.analysis.figures.style import look_of
 from lm_eval.analysis.findings import MINUS
-from lm_eval.results.labels import LABELS, NOTHING, say_value
+from lm_eval.common.text import count_of
+from lm_eval.results.labels import LABELS, NOTHING, say_slice, say_value
 
 BARS = "error bars: 95 % intervals"
 """What error bars of scores are; the baseline's error is in them."""
@@ -64,7 +65,7 @@ def join_layers(layers: Sequence[str]) -> list[str]:
 
 def say_shots(number: int) -> str:
     """Return a number of shots in words."""
-    return "1 shot" if number == 1 else f"{number} shots"
+    return count_of(number, "shot")
 
 
 def say_number(value: object, digits: int = 3) -> str:
@@ -86,10 +87,10 @@ def say_data(table: pd.DataFrame) -> str:
 def say_documents(table: pd.DataFrame) -> str:
     """Return over how many documents runs of one slice went; the slice where the number isn't known."""
     limit, numbers = str(table["limit"].iloc[0]), table["num_documents"].dropna().unique()
-    slice_of = "all documents" if limit == "None" else f"--limit {limit}"
+    slice_of = say_slice(limit)
     if len(numbers) != 1:
         return slice_of
-    number = f"{int(numbers[0]):,} documents"
+    number = count_of(int(numbers[0]), "document")
     return number if limit in ("None", str(int(numbers[0]))) else f"{number} ({slice_of})"
 
 

@@ -96,18 +96,27 @@ def _cells(best: pd.DataFrame, score: Score, *, values: list[str], layers: list[
     )
 
 
-def marks_of(best: pd.DataFrame, *, x: str, y: str) -> Iterator[go.Scatter]:
+def marks_of(best: pd.DataFrame, *, x: str, y: str, below: bool = False) -> Iterator[go.Scatter]:
     """Yield crosses on cells that lie below chance, and dots on those that can't be told from it.
 
     Args:
         best: the run of each cell.
         x: the column by which cells stand from left to right.
         y: the column of their rows.
+        below: whether they stand in the lower half of a cell, as its middle holds a number.
     """
     looks = {BELOW: {"symbol": "x-thin", "size": 9}, NOT_TOLD: {"symbol": "circle", "size": 4}}
     for state, look in looks.items():
         of_state = best[best["versus_chance"] == state]
         marker = {**look, "color": "white", "line": {"color": "white", "width": 1.8 if state == BELOW else 0}}
         yield go.Scatter(
-            x=of_state[x], y=of_state[y], mode="markers", marker=marker, hoverinfo="skip", showlegend=False
+            x=of_state[x],
+            y=of_state[y],
+            mode="text" if below else "markers",
+            marker=marker,
+            text=["<br>✕" if state == BELOW else "<br>●"] * len(of_state),
+            textposition="bottom center",
+            textfont={"color": "white", "size": 7},
+            hoverinfo="skip",
+            showlegend=False,
         )

@@ -10,7 +10,7 @@ from lm_eval.analysis.figures.selection import plain
 from lm_eval.analysis.figures.style import COLOURS, FAINT, INK, SMALL
 from lm_eval.analysis.movement import Margins
 from lm_eval.analysis.scores import INTERVAL
-from lm_eval.common.text import short_name
+from lm_eval.common.text import count_of, short_name
 from lm_eval.errors import ConfigurationError
 
 _SHARE_PX, _GAP_PX, _MAP_PX = 110, 24, 420
@@ -53,7 +53,7 @@ def margin_map(margins: Margins, *, chance: float | None = None, title: str | No
         text = go.Scatter(x=ends, y=[chance] * 2, mode="lines", line=line, hoverinfo="skip", showlegend=False)
         figure.add_trace(text, row=1, col=1)
     figure.add_trace(_cells(values, sizes), row=2, col=1)
-    name = title or f"Right choice ahead? {plain(short_name(margins.model))}, {len(values)} documents"
+    name = title or f"Right choice ahead? {plain(short_name(margins.model))}, {count_of(len(values), 'document')}"
     subtitle = "margin: right choice's value less the best wrong one's<br>colours by layer, documents by mean rank"
     line_of_chance = "" if chance is None else "; line: guessing"
     figure.update_layout(**new_layout(name, plot_height=total, subtitle=f"{subtitle}{line_of_chance}", below=70))

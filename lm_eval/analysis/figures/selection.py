@@ -2,6 +2,8 @@
 
 import html
 from collections.abc import Mapping
+from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ CONTROL_SCHEME = "no_context"
 
 
 def check(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table, fit to be drawn: runs of one test, one task, one slice of documents; dtypes apart.
+    """Return the table, fit to be drawn: runs of one test, one task, one slice of documents; variants of a model apart.
 
     Raises:
         ConfigurationError: there are none, or of several.
@@ -23,7 +25,7 @@ def check(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_tests(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table, fit to be drawn: runs of any tests over one slice of documents; dtypes apart.
+    """Return the table, fit to be drawn: runs of any tests over one slice of documents; variants of a model apart.
 
     Raises:
         ConfigurationError: there are none, or of several slices.
@@ -43,7 +45,7 @@ def _check(table: pd.DataFrame, same: Mapping[str, str]) -> pd.DataFrame:
                 f"the table mixes {what} {', '.join(values)}, which cannot be drawn together; "
                 f"choose one, as in table[table[{column!r}] == {values[0]!r}]"
             )
-    return _with_plain_names(separate_dtypes(table))
+    return _with_plain_names(separate_variants(table))
 
 
 _NAMES = ("task", "model", "family")
@@ -60,20 +62,36 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def separate_dtypes(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with each model of several dtypes or ways of loading as one model for each, named by it.
+def shortened(text: str, longest: int) -> str:
+    """Return a text that `plain` has made, cut to so many letters as they are shown."""
+    shown = html.unescape(text)
+    return text if len(shown) <= longest else plain(f"{shown[: longest - 1]}…")
+
+
+def separate_variants(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with each model of several dtypes, ways of loading or texts before the shots as one for each.
 
     `pretrained` and `model` name these then, and `checkpoint` is what `pretrained` was. Runs that don't state a
     dtype count with the others where these state a single one.
     """
     if "checkpoint" in table:
         return table
-    several = table.groupby("pretrained")["dtype"].nunique()
-    mixed = table["pretrained"].isin(several.index[several > 1])
-    dtypes = table["dtype"].fillna("dtype not stated").where(mixed, None)
-    suffix = [_say_variant(*of_run) for of_run in zip(dtypes, table["loading"], strict=True)]
+    dtypes = table["dtype"].fillna("dtype not stated").where(_is_mixed(table, table["dtype"]), None)
+    texts = table["description"].fillna("").astype(str)
+    said = texts.map(_say_description).where(_is_mixed(table, texts), None)
+    suffix = [_say_variant(*of_run) for of_run in zip(dtypes, table["loading"], said, strict=True)]
     named = {name: table[name].astype(str) + suffix for name in ("pretrained", "model")}
     return table.assign(checkpoint=table["pretrained"], **named)
+
+
+def _is_mixed(table: pd.DataFrame, values: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Return which runs are of a model whose runs have several of these values."""
+    several = values.groupby(table["pretrained"]).nunique()
+    return table["pretrained"].isin(several.index[several > 1])
+
+
+def _say_description(text: str) -> str:
+    return f"after {shorten(text, 14, placeholder=' …')!r}" if text else "no description"
 
 
 def _say_variant(*parts: object) -> str:
@@ -133,7 +151,7 @@ def list_shots(table: pd.DataFrame) -> list[int]:
 
 def largest_study(table: pd.DataFrame) -> pd.DataFrame:
     """Return the runs of the model that has the most of them; none where there are only controls."""
-    table = separate_dtypes(table)
+    table = separate_variants(table)
     counts = table[~is_control(table)]["pretrained"].value_counts()
     return table.loc[table["pretrained"].isin(counts.index[:1])]
 

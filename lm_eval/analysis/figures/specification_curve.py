@@ -27,6 +27,7 @@ from lm_eval.analysis.figures.selection import check, is_control
 from lm_eval.analysis.figures.style import DASHED, FAINT, INK, SMALL, WIDTH
 from lm_eval.analysis.layers import number_layers
 from lm_eval.analysis.scores import INTERVAL
+from lm_eval.common.text import count_of
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.labels import LABELS
 
@@ -60,7 +61,7 @@ def specification_curve(table: pd.DataFrame, *, num_fewshot: int, title: str | N
     runs = number_layers(runs[~is_control(runs) & (runs["num_fewshot"] == num_fewshot) & runs["acc"].notna()])
     if len(runs) < 2:
         raise ConfigurationError(
-            f"no curve to draw: the table has {len(runs)} runs of {say_shots(num_fewshot)}; "
+            f"no curve to draw: the table has {count_of(len(runs), 'run')} of {say_shots(num_fewshot)}; "
             "add values to the lists in scripts/run_parallel_*.py"
         )
     return with_toggle(lambda score: _draw(runs, title, score), runs)
@@ -100,7 +101,9 @@ def _draw(runs: pd.DataFrame, title: str | None, score: Score) -> go.Figure:
         say_data(ranked),
         width=WIDTH - 20,
     )
-    layout = new_layout(title or f"{who}, all {number:,} runs", plot_height=plot_height, subtitle=subtitle, above=8)
+    layout = new_layout(
+        title or f"{who}, all {count_of(number, 'run')}", plot_height=plot_height, subtitle=subtitle, above=8
+    )
     left = int(_LETTER_PX * max(len(name.removeprefix("<b>").removesuffix("</b>")) for name in matrix.names)) + 22
     margin = {**layout["margin"], "l": max(left, 75), "r": 15 if number <= _SLICES else 110}
     figure.update_layout(**{**layout, "margin": margin})

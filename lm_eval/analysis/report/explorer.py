@@ -92,8 +92,8 @@ def _say(key: str, value: object) -> str:
         return NOTHING
     if key == "kind":
         return _TESTS.get(str(value), str(value))
-    if key == "limit" and value == "None":
-        return "all"
+    if key == "limit" and str(value).startswith("None"):
+        return str(value).replace("None", "all", 1)
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 

@@ -17,6 +17,7 @@ from lm_eval.analysis.report.tables import readable, slug, to_markdown
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.common.atomic import written_whole
+from lm_eval.common.text import csv_cell
 from lm_eval.errors import ConfigurationError
 
 _MOST_PRINTED = 1000
@@ -61,7 +62,7 @@ def write_report(report: Report, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for title, table in report.tables.items():
         name, shown = slug(title), readable(table)
-        table.to_csv(folder / f"{name}.csv", index=False)
+        table.map(csv_cell).to_csv(folder / f"{name}.csv", index=False)
         (folder / f"{name}.md").write_text(to_markdown(shown), encoding="utf-8")
         if len(table) <= _MOST_PRINTED:
             (folder / f"{name}.tex").write_text(shown.to_latex(index=False, escape=True), encoding="utf-8")

@@ -9,6 +9,8 @@ import pandas as pd
 
 from lm_eval.analysis.findings import count_tried
 from lm_eval.analysis.scores import ABOVE, BELOW, INTERVAL, NOT_TOLD, is_baseline, is_main
+from lm_eval.common.text import count_of
+from lm_eval.results.labels import say_slice
 
 _TESTS = {"dist_gen": "Test 1 (generation)", "dist_sim": "Test 2 (similarity)"}
 _SCORE = "chance_corrected"
@@ -22,7 +24,7 @@ _MOST_NAMED = 2
 def say_title(table: pd.DataFrame) -> str:
     """Return what was run: models, datasets, tests and shots."""
     models = list(dict.fromkeys(table["model"]))
-    who = join_words(models) if len(models) <= _MOST_NAMED else f"{len(models)} models"
+    who = join_words(models) if len(models) <= _MOST_NAMED else count_of(len(models), "model")
     datasets = sorted(set(table["dataset"]))
     where = join_words(datasets) if len(datasets) <= _MOST_NAMED else f"{len(datasets)} datasets"
     tested = table[~is_baseline(table) & (table["encoding_scheme"] != _CONTROL)]
@@ -65,7 +67,7 @@ def _say_part(rows: pd.DataFrame, tested: pd.DataFrame) -> str:
     """Return of which dataset and slice of documents runs are, where there are several."""
     dataset = f" on {rows['dataset'].iloc[0]}" if tested["dataset"].nunique() > 1 else ""
     limit = rows["limit"].iloc[0]
-    which = "all documents" if limit == "None" else f"--limit {limit}"
+    which = say_slice(limit)
     return f"{dataset}{f' with {which}' if tested['limit'].nunique() > 1 else ''}"
 
 

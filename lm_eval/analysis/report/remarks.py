@@ -7,7 +7,7 @@ import pandas as pd
 
 from lm_eval.analysis.runs import Runs
 from lm_eval.analysis.scores import Scored
-from lm_eval.common.text import first_line
+from lm_eval.common.text import count_of, first_line
 from lm_eval.config.run_config import describe
 from lm_eval.results.failures import is_current, read_failures
 
@@ -16,7 +16,10 @@ def say_runs(runs: Runs, scored: Scored) -> list[str]:
     """Return how many runs there are, and over how many documents each."""
     number, baselines = len(runs.table), len(runs.table) - len(scored.table)
     older = f", {runs.num_duplicates} more left out as older ones of the same" if runs.num_duplicates else ""
-    return [f"{number} runs, {baselines} of them baselines{older}", *_say_documents(runs.table)]
+    return [
+        f"{count_of(number, 'run')}, {baselines} of them baselines{older}",
+        *_say_documents(runs.table),
+    ]
 
 
 def _say_documents(table: pd.DataFrame) -> list[str]:

@@ -101,8 +101,8 @@ def _say(name: str, row: Mapping[Hashable, Any]) -> str:
     value = row[name]
     if name in SETTING_NAMES and "kind" in row:
         return say_cell(name, None if pd.isna(value) else value, kind=row["kind"], scheme=row["encoding_scheme"])
-    if name == "limit" and value == "None":
-        return "all"
+    if name == "limit" and str(value).startswith("None"):
+        return str(value).replace("None", "all", 1)
     if value is None or pd.isna(value):
         return NOTHING
     if isinstance(value, bool):

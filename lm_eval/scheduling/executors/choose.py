@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lm_eval.config.runtime import Execution
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.executors.room import check_room
@@ -16,9 +17,13 @@ def choose_executor(cluster: str, *, log_samples: bool) -> Executor:
     """Return the executor of a call.
 
     Args:
-        cluster: `local`, `auto`, or the address of a Ray cluster.
+        cluster: `none`, `local`, `auto`, or the address of a Ray cluster.
         log_samples: whether the scores of every document are stored.
     """
+    if cluster == "none":
+        from lm_eval.scheduling.executors.in_process import InProcessExecutor  # noqa: PLC0415  (as torch is to wait)
+
+        return InProcessExecutor(execution=Execution(log_samples=log_samples))
     if cluster not in ("local", "auto"):
         _use_token()
     if cluster == "local":

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lm_eval.config.runtime import Execution
 from lm_eval.scheduling.allocation import Workforce
@@ -19,8 +19,9 @@ class InProcessExecutor:
     execution: Execution = field(default_factory=Execution)
 
     def machines(self) -> list[Machine]:
-        """Return this machine."""
-        return [local_machine()]
+        """Return this machine, with one worker and one GPU, which are all that this process is."""
+        machine = local_machine()
+        return [replace(machine, gpus=machine.gpus[:1], max_workers=1)]
 
     def check_paths(self, paths: Sequence[str]) -> None:
         """The files are this process's own."""

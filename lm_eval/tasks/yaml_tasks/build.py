@@ -6,12 +6,13 @@ Prompts and metrics of the standard form are those of EleutherAI's lm-evaluation
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Dataset, Example, ProcessRows, Row, Task
+from lm_eval.tasks.yaml_tasks.metric_list import Metrics, choose_metrics
 from lm_eval.tasks.yaml_tasks.parser import Function, TaskFile, plain
 from lm_eval.tasks.yaml_tasks.row_reader import RowReader
 from lm_eval.tasks.yaml_tasks.schema import (
@@ -21,7 +22,6 @@ from lm_eval.tasks.yaml_tasks.schema import (
     UPSTREAM_FEWSHOT_KEYS,
     WITHOUT_EFFECT,
     check_keys,
-    choose_metrics,
     choose_output_type,
     refuse_unknown,
 )
@@ -41,29 +41,37 @@ def make_tasks(file: TaskFile) -> dict[str, Task]:
         if file.keys.get(key) is None:
             raise ConfigurationError(f"{file.path}: {key} is missing; add a line {key}: …")
     output_type = choose_output_type(file)
-    metrics, more = choose_metrics(file, output_type)
+    metrics = choose_metrics(file, output_type)
     has_choices = output_type == "multiple_choice"
     if has_choices and file.keys.get("doc_to_choice") is None:
         raise ConfigurationError(f"{file.path}: doc_to_choice is missing; output_type multiple_choice needs it")
     name = str(file.keys["task"])
     of_form = {
-        "standard": metrics,
-        "generation": ("acc", "rand_acc", "acc_norm", "em") if has_choices else metrics,
+        "standard": metrics.names,
+        "generation": ("acc", "rand_acc", "acc_norm", "em") if has_choices else metrics.names_without_own(output_type),
         **({"similarity": ("acc", "rand_acc")} if has_choices else {}),
     }
-    dataset, definition = _make_dataset(file, has_choices=has_choices), _fingerprint(file)
+    dataset, definition = _make_dataset(file, metrics, has_choices=has_choices), _fingerprint(file)
+    untried = dataset if dataset.try_scoring is None else replace(dataset, try_scoring=None)
     return {
         form: Task(
             name=name + SUFFIXES[form],
-            dataset=dataset,
+            dataset=dataset if form == "standard" else untried,
             form=form,  # type: ignore[arg-type]
             metrics=chosen,
             version=_version(file),
             definition=definition,
-            notes=(*notes, *more),
+            own=metrics.own if form == "standard" else None,
+            notes=(*notes, *metrics.notes, *_notes_of_form(file, form)),
         )
         for form, chosen in of_form.items()
     }
+
+
+def _notes_of_form(file: TaskFile, form: str) -> list[str]:
+    if form == "standard" or file.keys.get("process_results") is None:
+        return []
+    return [f"{file.origins['process_results']}: process_results is left out: only --model hf scores by it"]
 
 
 def _version(file: TaskFile) -> int | float | str:
@@ -85,9 +93,10 @@ def _fingerprint(file: TaskFile) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
-def _make_dataset(file: TaskFile, *, has_choices: bool) -> Dataset:
+def _make_dataset(file: TaskFile, metrics: Metrics, *, has_choices: bool) -> Dataset:
     keys = file.keys
-    reader = RowReader.of(file, has_choices=has_choices)
+    process = None if metrics.own is None else metrics.own.process_results
+    reader = RowReader.of(file, has_choices=has_choices, process=process)
     splits = {name: keys.get(f"{name}_split") for name in ("training", "validation", "test", "fewshot")}
     evaluation = splits["test"] or splits["validation"]
     if evaluation is None:
@@ -104,6 +113,7 @@ def _make_dataset(file: TaskFile, *, has_choices: bool) -> Dataset:
         training_split=None if pool == evaluation else pool,
         evaluation_split=evaluation,
         read_row=reader,
+        try_scoring=None if process is None else reader.try_scoring,
         answer_hint=reader.hint,
         shot_delimiter=shots.delimiter,
         question_is_one_segment=not reader.hint,

@@ -5,12 +5,13 @@ name are parsed when it is asked for, so that errors in the rest of the files do
 """
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lm_eval.common.regular_files import is_folder, names_of_files, read_regular, say_why
-from lm_eval.common.text import did_you_mean
+from lm_eval.common.text import count_of, did_you_mean
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.yaml_tasks.build import make_tasks
@@ -141,6 +142,26 @@ class TaskIndex:
         """All tasks and groups, sorted."""
         names = {_name(keys, key) for keys in self._keys.values() for key in ("task", "group")}
         return sorted(name for name in names if name is not None)
+
+    def list_tasks(self) -> list[tuple[str, str]]:
+        """Return every task's name and file, sorted by name."""
+        return sorted((name, self._shown(path)) for path, keys in self._keys.items() if (name := _name(keys, "task")))
+
+    def list_groups(self) -> list[tuple[str, str]]:
+        """Return every group's name and file, and every tag with the number of its tasks, sorted by name."""
+        groups = [
+            (name, self._shown(path)) for path, keys in self._keys.items() if (name := _name(keys, "group")) is not None
+        ]
+        tags = Counter(
+            tag
+            for path, keys in self._keys.items()
+            if _name(keys, "task") is not None
+            for tag in _tags(keys, path, self._keys)
+        )
+        return sorted([*groups, *((tag, f"a tag of {count_of(number, 'task')}") for tag, number in tags.items())])
+
+    def _shown(self, path: Path) -> str:
+        return str(path.relative_to(self.folder.resolve()))
 
     def remarks(self, name: str) -> str:
         """Return hints for a name that is not found: the closest name, and files that cannot be read."""

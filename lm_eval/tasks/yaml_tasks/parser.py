@@ -18,6 +18,7 @@ from lm_eval.common.regular_files import read_regular
 from lm_eval.common.text import first_line
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.yaml_tasks.limits import check_yaml
+from lm_eval.tasks.yaml_tasks.upstream_names import neighbours_of, upstream_names
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -55,10 +56,8 @@ class Function:
             module = _import(self.module_file)
         except Exception as error:  # whatever the user's file raises
             remedy = "correct it"
-            if isinstance(error, ModuleNotFoundError):
-                remedy = f"install {error.name}"
-                if str(error.name).startswith("lm_eval"):
-                    remedy = "it takes functions from the upstream harness itself; copy them into the file"
+            if isinstance(error, ModuleNotFoundError) and error.name:
+                remedy = say_what_installs(error.name)
             raise ConfigurationError(
                 f"{where}: {self.module_file} cannot be imported ({type(error).__name__}: {error}); {remedy}"
             ) from error
@@ -71,11 +70,30 @@ class Function:
         return function  # type: ignore[no-any-return]
 
     def fingerprint(self) -> str:
-        """Return its name and a hash of all Python files in its folder, which it may import."""
+        """Return its name and a hash of all Python files in its folder, and of others' that they import."""
         total = hashlib.sha256(self.module_file.name.encode())
-        for file in sorted(self.module_file.parent.glob("*.py")):
-            total.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+        for folder in (self.module_file.parent, *neighbours_of(self.module_file)):
+            for file in sorted(folder.glob("*.py")):
+                total.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
         return f"{self.name} {total.hexdigest()}"
+
+
+_PACKAGES = {
+    "PIL": "pillow", "absl": "absl-py", "bs4": "beautifulsoup4", "cv2": "opencv-python", "dateutil": "python-dateutil",
+    "iso639": "python-iso639", "pkg_resources": "'setuptools<81'", "rouge_score": "rouge-score",
+    "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml",
+}  # fmt: skip
+"""What installs a module of another name."""
+
+
+def say_what_installs(module: str) -> str:
+    """Return the remedy for a module that isn't there."""
+    top = module.partition(".")[0]
+    if top == "lm_eval":
+        return "that belongs to the upstream harness; give its whole folder of task files, or copy it beside the file"
+    if importlib.util.find_spec(top) is not None:
+        return f"the installed {top} has no such module; correct the import"
+    return f"install it: python -m pip install {_PACKAGES.get(top, top.replace('_', '-'))}"
 
 
 def _import(path: Path) -> ModuleType:
@@ -89,7 +107,8 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with upstream_names(path):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

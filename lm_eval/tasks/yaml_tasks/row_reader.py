@@ -3,11 +3,12 @@
 Values are read as in EleutherAI's lm-evaluation-harness; an error about a row names row, file and key.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lm_eval.errors import ConfigurationError
-from lm_eval.tasks.base import Example, Row
+from lm_eval.tasks.base import Example, ProcessResults, Row
 from lm_eval.tasks.yaml_tasks.parser import TaskFile
 from lm_eval.tasks.yaml_tasks.templates import Value, as_index, as_list
 
@@ -25,14 +26,19 @@ class RowReader:
     description: Value | None
     hint: str
     """The end of the question that the answer shares a segment with."""
+    prefix: Value | None
+    """What the answer begins with, at the end of the question."""
+    process: ProcessResults | None
+    """The task's own function of scores, which needs the row."""
 
     @classmethod
-    def of(cls, file: TaskFile, *, has_choices: bool) -> "RowReader":
+    def of(cls, file: TaskFile, *, has_choices: bool, process: ProcessResults | None = None) -> "RowReader":
         """Prepare the templates and functions of a task file.
 
         Args:
             file: the task file.
             has_choices: whether choices are scored, rather than the target alone.
+            process: the task's own function of scores.
 
         Raises:
             ConfigurationError: a template or function that cannot be used, or no target; names file and key.
@@ -53,6 +59,8 @@ class RowReader:
             delimiter=" " if delimiter is None else delimiter,
             description=value("description"),
             hint=file.keys.get("answer_hint") or "",
+            prefix=value("gen_prefix"),
+            process=process,
         )
 
     def __call__(self, row: Row, source: str) -> Example:
@@ -61,18 +69,36 @@ class RowReader:
         Raises:
             DataError: the row lacks what a template wants, or a value breaks a rule; names row, file and key.
         """
+        example = self._read(row, source)
+        return example if self.process is None else replace(example, row=row)
+
+    def try_scoring(self, example: Example) -> None:
+        """Try the task's own function of scores on made-up ones, before there are any.
+
+        Raises:
+            DataError: it fails.
+        """
+        if self.process is not None:
+            made_up = [(-float(place + 1), place == 0) for place in range(len(example.choices))]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what nobody will see
+                self.process(example.row or {}, made_up, example.source)
+
+    def _read(self, row: Row, source: str) -> Example:
         described = "" if self.description is None else self.description(row, source)
         if self.description is not None and not isinstance(described, str):
             raise self.description.wrong(source, "must give text", described)
         text, target = self.text(row, source), self.target(row, source)
         if self.choices is None:
-            return self._continuation(text, target, described, source)
+            return self._continuation(self._question(text, row, source), target, described, source)
         choices = self._choices(row, source)
         position = as_index(text) if self.text.is_rendered(row) else text
         if isinstance(position, int) and _is_text_of_none(target, choices):
-            return self._with_contexts(choices, position, target, described, source)
+            contexts = [self._with_prefix(choice, "", row, source) for choice in choices]
+            example = self._with_contexts(contexts, position, target, described, source)
+            return replace(example, lengths=tuple(map(len, choices)))
         return Example(
-            question=self._question(text, source),
+            question=self._question(text, row, source),
             choices=tuple(self.delimiter + choice for choice in choices),
             gold=self._gold(row, target, choices, source),
             description=described,
@@ -80,13 +106,22 @@ class RowReader:
             source=source,
         )
 
-    def _question(self, text: object, source: str) -> tuple[str, ...]:
+    def _question(self, text: object, row: Row, source: str) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise self.text.wrong(source, "must give text", text)
+        text = self._with_prefix(text, self.delimiter, row, source)
         _check_whole(text, self.text, source)
         if self.hint and not text.endswith(self.hint):
             raise self.text.wrong(source, f"must end in answer_hint ({self.hint!r})", text[-40:])
         return (text.removesuffix(self.hint),)
+
+    def _with_prefix(self, text: str, delimiter: str, row: Row, source: str) -> str:
+        """Put `gen_prefix` behind a text, with the delimiter where no white space is between them."""
+        prefix = "" if self.prefix is None else self.prefix(row, source)
+        if self.prefix is not None and not isinstance(prefix, str):
+            raise self.prefix.wrong(source, "must give text", prefix)
+        is_joined = not text or not prefix or text[-1].isspace() or prefix[0].isspace()
+        return text + ("" if is_joined else delimiter) + prefix
 
     def _choices(self, row: Row, source: str) -> list[str]:
         value = self.choices
@@ -140,12 +175,11 @@ class RowReader:
             source=source,
         )
 
-    def _continuation(self, text: object, target: object, described: str, source: str) -> Example:
+    def _continuation(self, question: tuple[str, ...], target: object, described: str, source: str) -> Example:
         """Make an example with the target as its only choice, without the delimiter."""
         if not isinstance(target, str) or not target.strip():
             raise self.target.wrong(source, "must give the text that is scored", target)
         _check_whole(target, self.target, source)
-        question = self._question(text, source)
         return Example(question=question, choices=(target,), gold=(0,), description=described, source=source)
 
 

@@ -1,6 +1,6 @@
 """The keys of a task file: their types, and which are supported, ignored or refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lm_eval.common.text import did_you_mean
@@ -31,6 +31,8 @@ KEYS: dict[str, dict[type, str]] = {
     "answer_hint": _TEXT,
     "fewshot_config": {dict: "KEY: value lines", type(None): "null"},
     "metric_list": {list: "a list"},
+    "process_results": _FUNCTION,
+    "gen_prefix": {str: "a template"},
     "output_type": _TEXT,
     "metadata": {dict: "KEY: value lines", type(None): "null"},
 }
@@ -50,10 +52,16 @@ LEFT_OUT = {
 """Keys that are ignored with a note, and why that changes no score."""
 
 NOT_SUPPORTED = (
-    "process_results", "filter_list", "use_prompt", "custom_dataset", "gen_prefix", "doc_to_image", "doc_to_audio",
-    "class", "unsafe_code", "task_list",
+    "filter_list", "use_prompt", "custom_dataset", "doc_to_image", "doc_to_audio", "class", "unsafe_code", "task_list",
 )  # fmt: skip
 """Keys that are refused: scores without them would differ."""
+
+_WOULD_DIFFER = "is not supported, and scores without it would differ; remove it or choose another task"
+_WHY_NOT = {
+    "class": "is not supported: the task is a Python class of the upstream harness, which makes its prompts and scores "
+    "there; say its prompts as doc_to_text, doc_to_choice and doc_to_target",
+    "custom_dataset": "is not supported: its function loads the rows; write them to files and give data_dir=",
+}
 
 FEWSHOT_KEYS = ("sampler", "split", "samples", "fewshot_delimiter")
 UPSTREAM_FEWSHOT_KEYS = (
@@ -61,18 +69,9 @@ UPSTREAM_FEWSHOT_KEYS = (
     "target_delimiter",
 )  # fmt: skip
 """Keys that upstream supports and this program doesn't; they only rule out shots."""
-_METRIC_KEYS = (
-    "metric", "aggregation", "higher_is_better", "hf_evaluate", "ignore_case", "ignore_punctuation", "ignore_numbers",
-    "regexes_to_ignore", "kwargs",
-)  # fmt: skip
 SAMPLERS = ("default", "first_n")
 OUTPUT_TYPES = ("multiple_choice", "loglikelihood")
 _GENERATING = ("generate_until", "loglikelihood_rolling")
-METRICS = {
-    "multiple_choice": {"acc": "acc", "acc_norm": "acc_norm_own"},
-    "loglikelihood": {"acc": "acc_em", "perplexity": "perplexity"},
-}
-"""For each output type the supported metrics of `metric_list`, and their names in `lm_eval.scoring.metrics`."""
 
 
 def check_keys(file: TaskFile) -> list[str]:
@@ -89,9 +88,7 @@ def check_keys(file: TaskFile) -> list[str]:
         if key not in known:
             raise ConfigurationError(f"{path}: unknown key {key!r}{did_you_mean(key, known)}; {_valid()}")
         if key in NOT_SUPPORTED and value not in (None, False):
-            raise ConfigurationError(
-                f"{path}: {key} is not supported, and scores without it would differ; remove it or choose another task"
-            )
+            raise ConfigurationError(f"{path}: {key} {_WHY_NOT.get(key, _WOULD_DIFFER)}")
         if key in KEYS and type(value) not in KEYS[key] and not (value is None and key not in ("task", "dataset_path")):
             raise ConfigurationError(f"{path}: {key} must be {_either(KEYS[key].values())}, got {value!r:.80}")
     return [
@@ -119,46 +116,6 @@ def _valid() -> str:
 
 def _either(kinds: Any) -> str:  # noqa: ANN401
     return " or ".join(dict.fromkeys(kinds))
-
-
-def choose_metrics(file: TaskFile, output_type: str) -> tuple[tuple[str, ...], list[str]]:
-    """Return the metrics that a task file asks for, by their names in `lm_eval.scoring.metrics`, and what is left out.
-
-    Raises:
-        ConfigurationError: an entry without a metric's name, or no supported metric.
-    """
-    supported = METRICS[output_type]
-    entries = file.keys.get("metric_list")
-    if entries is None:
-        return tuple(supported.values()), []
-    path = file.origins["metric_list"]
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("metric"), (str, Function)):
-            raise ConfigurationError(f"{path}: metric_list[{number}] must have a metric: NAME, got {entry!r:.80}")
-        for key in entry:
-            refuse_unknown(f"{path}: metric_list[{number}]", key, _METRIC_KEYS)
-    names = [_metric_name(entry) for entry in entries]
-    if not set(names) & set(supported):
-        raise ConfigurationError(
-            f"{path}: metric_list: none of {', '.join(names) or 'its entries'} is supported for {output_type}; "
-            f"choose from {', '.join(tuple(supported))}"
-        )
-    notes = [
-        f"{path}: metric_list: {name} is left out: there are {', '.join(tuple(supported))}"
-        for name in names
-        if name not in supported
-    ]
-    return tuple(dict.fromkeys(supported[name] for name in names if name in supported)), notes
-
-
-def _metric_name(entry: Mapping[str, Any]) -> str:
-    """Return an entry's name; a metric with another aggregation than the mean counts as another metric."""
-    metric, aggregation = entry["metric"], entry.get("aggregation")
-    if isinstance(metric, Function):
-        return metric.name
-    if aggregation in (None, "mean", metric):
-        return str(metric)
-    return f"{metric} by {aggregation.name if isinstance(aggregation, Function) else aggregation}"
 
 
 def choose_output_type(file: TaskFile) -> str:

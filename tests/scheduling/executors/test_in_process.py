@@ -1,6 +1,7 @@
 """The executor within this process: in which order, what it yields, and that it ends whatever happens."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -75,7 +76,7 @@ def outcomes(found: Sequence[object]) -> list[Outcome]:
 def test_it_is_an_executor_on_this_machine_that_needs_nothing():
     executor = InProcessExecutor()
     assert isinstance(executor, Executor)
-    assert executor.machines() == [local_machine()]
+    assert executor.machines() == [replace(local_machine(), max_workers=1)]
     executor.check_paths(["/nowhere"])
     executor.close()
 

@@ -15,7 +15,7 @@ from tests.support.waiting import PATIENCE_S
 
 @pytest.mark.parametrize("address", ["nonsense", "host:", ":6379", "host:port", "host"])
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ConfigurationError, match="give local, auto, or the HOST:PORT of a running Ray cluster"):
+    with pytest.raises(ConfigurationError, match="give local, none, auto, or the HOST:PORT of a running Ray cluster"):
         check_address(address)
 
 

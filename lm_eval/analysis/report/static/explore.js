@@ -90,7 +90,9 @@ function searched(query) {
 
 /** Return the selected runs as CSV, in the order of the table. */
 function selectionAsCsv() {
-  const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const cell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  // A spreadsheet would take it for a formula; a number stays one.
+  const inert = (text) => (/^[=+\-@\t\r]/.test(text) && !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|^-$/i.test(text) ? `'${text}` : text);
   const plain = (value) => (Number.isNaN(value) ? "" : String(value));
   const heads = [...runs.texts.map(({ key }) => key), ...runs.scores.flatMap(({ key }) => [key, `${key}_stderr`]), "path"];
   const rows = Array.from(state.listed, (run) => [
@@ -98,7 +100,7 @@ function selectionAsCsv() {
     ...runs.scores.flatMap((column) => [plain(column.values[run]), plain(column.errors[run])]),
     fileOf(runs, run),
   ]);
-  return [heads, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
+  return [heads, ...rows].map((row) => row.map((text) => cell(inert(text))).join(",")).join("\n") + "\n";
 }
 
 function saveCsv() {

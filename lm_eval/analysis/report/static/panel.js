@@ -20,7 +20,9 @@ function commandOf(runs, run) {
   const scheme = raw("encoding_scheme") === null ? "" : `encoding_scheme=${raw("encoding_scheme")}`;
   const taskArgs = [scheme, extra("task_args")].filter(Boolean);
   const parts = ["--model", raw("kind"), "--tasks", raw("task"), "--num_fewshot", String(raw("num_fewshot"))];
-  if (raw("limit") !== "None") parts.push("--limit", raw("limit"));
+  const [limit, ...seed] = raw("limit").split(" "); // the seed stands behind it where it isn't the usual one
+  if (limit !== "None") parts.push("--limit", limit);
+  parts.push(...seed);
   parts.push("--model_args", modelArgs.join(","));
   if (taskArgs.length) parts.push("--task_args", taskArgs.join(","));
   if (raw("description")) parts.push("--description_dict_path", "FILE");

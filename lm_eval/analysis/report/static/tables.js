@@ -1,14 +1,20 @@
-// Makes every table of the page sortable and searchable.
-async function makeSortable() {
-  const DataTable = await loadDataTables();
-  for (const table of document.querySelectorAll("table.display")) {
-    new DataTable(table, {
-      paging: false,
-      info: false,
-      order: [],
-      autoWidth: false,
-      layout: { topStart: "search", topEnd: null },
-    });
-  }
-}
-if (document.querySelector("table.display")) makeSortable();
+// Makes a table sortable and searchable once it comes near the view.
+const tables = new IntersectionObserver(
+  async (entries) => {
+    const near = entries.filter(({ isIntersecting }) => isIntersecting).map(({ target }) => target);
+    near.forEach((table) => tables.unobserve(table));
+    if (!near.length) return;
+    const DataTable = await loadDataTables();
+    for (const table of near) {
+      new DataTable(table, {
+        paging: false,
+        info: false,
+        order: [],
+        autoWidth: false,
+        layout: { topStart: "search", topEnd: null },
+      });
+    }
+  },
+  { rootMargin: "600px 0px" },
+);
+document.querySelectorAll("table.display").forEach((table) => tables.observe(table));

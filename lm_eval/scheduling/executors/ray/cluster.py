@@ -13,6 +13,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.scheduling.executors.ray.local_start import local_options
 from lm_eval.scheduling.hardware import Gpu, Machine, local_machine
 
 _CONNECT_TIMEOUT_S = 5
@@ -34,8 +35,7 @@ def connect(cluster: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster == "local":
         _let_workers_import_this()
-        machine = local_machine()
-        options |= {"include_dashboard": False, "num_gpus": len(machine.gpus), "num_cpus": machine.num_cpus}
+        options |= local_options(local_machine())
     else:  # the machines of a running cluster need not have this code
         check_address(cluster)
         options["runtime_env"] = {"py_modules": [str(_PACKAGE)]}
@@ -71,7 +71,9 @@ def check_address(cluster: str) -> None:
         return
     host, _, port = cluster.rpartition(":")
     if not host or not port.isdecimal():
-        raise ConfigurationError(f"--cluster {cluster}: give local, auto, or the HOST:PORT of a running Ray cluster")
+        raise ConfigurationError(
+            f"--cluster {cluster}: give local, none, auto, or the HOST:PORT of a running Ray cluster"
+        )
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:

@@ -1,0 +1,65 @@
+"""What is known of jobs before they are submitted: what the largest model needs, how many hours they should take."""
+
+import math
+from collections.abc import Iterator
+
+from lm_eval.common.text import describe_seconds, short_name
+from lm_eval.grid.estimate import Estimate
+from lm_eval.grid.slurm.request import SlurmRequest
+from lm_eval.scheduling.memory_need import memory_gib
+from lm_eval.scheduling.placement import gpus_that_hold
+
+_COMMON_GIB = (80, 40, 24, 16)
+"""Memory of common GPUs."""
+_MOST_GPUS = 8
+"""As many as a node has at the most."""
+_CPU_DTYPE = "float32"
+
+
+def forecast(request: SlurmRequest, estimate: Estimate) -> Iterator[str]:
+    """Yield what each job has, what the largest model needs, and how long all of it should take, line by line."""
+    yield f"each of {_count(request.num_jobs, 'job')} has {_describe_job(request)}"
+    yield from _largest_model(request, estimate)
+    yield from _hours(request, estimate)
+
+
+def _describe_job(request: SlurmRequest) -> str:
+    what = "no GPU" if request.num_gpus is None else _count(request.num_gpus, "GPU")
+    cores = "" if request.num_cpus is None else f", {_count(request.num_cpus, 'CPU core')}"
+    limit = "the partition's time limit" if request.time_s is None else f"{describe_seconds(request.time_s)} at a time"
+    return f"{what}{cores}, {limit}"
+
+
+def _largest_model(request: SlurmRequest, estimate: Estimate) -> Iterator[str]:
+    needs = estimate.workforce.needs_gib
+    if not needs:
+        yield "how much memory the models need is not known: their configs leave their sizes open"
+        return
+    key = max(needs, key=lambda one: needs[one])
+    name, dtype, size = short_name(key[0]), key[2] or _CPU_DTYPE, round(estimate.workforce.sizes[key])
+    if not request.num_gpus:
+        yield f"the largest model, {name}, needs about {needs[key]:.1f} GiB of host memory in {dtype}"
+        on_gpu = memory_gib(size, "bfloat16", on_gpu=True)
+        yield f"on GPUs, which --slurm doesn't ask for, it would need about {on_gpu:.1f} GiB in bfloat16"
+        return
+    counts = {gib: gpus_that_hold(needs[key], gib) for gib in _COMMON_GIB}
+    fitting = ", ".join(f"{number} of {gib} GiB" for gib, number in counts.items() if number <= _MOST_GPUS)
+    yield f"the largest model, {name}, needs about {needs[key]:.1f} GiB in {dtype}: GPUs {fitting or 'of more memory'}"
+
+
+def _hours(request: SlurmRequest, estimate: Estimate) -> Iterator[str]:
+    seconds = estimate.remaining.planned_s()
+    if seconds is None:
+        yield "time: not known, as there are no past results of such runs; a call with --limit 20 gives some"
+        return
+    workers = estimate.workforce.num_workers
+    hours = seconds * (request.num_gpus * request.num_jobs if request.num_gpus else workers) / 3600
+    what = "GPU hours" if request.num_gpus else "hours of a worker"
+    yield f"time: about {describe_seconds(seconds)} if all jobs run at once, {hours:.2g} {what} in all"
+    if request.time_s is not None and seconds > request.time_s:
+        times = math.ceil(seconds / request.time_s) - 1
+        yield f"that is more than a job's time limit: each is queued again about {times} times"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

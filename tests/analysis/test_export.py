@@ -1,0 +1,68 @@
+"""Files of figures where paths and names are unusual."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from lm_eval.analysis import figures
+from lm_eval.analysis.figures.selection import plain, shortened
+from lm_eval.analysis.scores import add_scores
+from tests.support.paths import TOP
+from tests.support.results import table_of
+
+ODD = ("an<b>bold</b>", "a<br>line", "a <a href='http://x.y'>link</a>")
+
+
+def odd_table() -> pd.DataFrame:
+    rows = []
+    for number, name in enumerate(ODD):
+        of_model = {"pretrained": f"org/{name}", "model": name, "family": name, "size_b": 0.1 + number, "bos": "False",
+                    "task": "<i>t_dg", "dataset": "<i>t", "num_documents": 100.0, "loading": "peft=<br>"}  # fmt: skip
+        rows.append({**of_model, "encoding_scheme": "cross_encoding", "WORD_AGG_SCHEME": None, "acc": 0.6})
+        of_run = {**of_model, "ENCODING_LAYER": "0", "acc": 0.5}
+        rows += [{**of_run, "encoding_scheme": scheme} for scheme in ("concat_all_examples", "concat_each_example")]
+    return add_scores(table_of(*rows)).table
+
+
+def test_no_name_becomes_an_order_to_plotly_in_any_figure():
+    drawn = figures.draw_all(odd_table())
+    assert len(drawn) >= 3
+    for title, figure in drawn.items():
+        text = figure.to_json().replace("\\u003c", "<").replace("\\u003e", ">")
+        assert not [order for order in ("<b>bold", "a<br>line", "<a href", "<i>", "peft=<br>") if order in text], title
+        assert "&lt;" in text.replace("\\u0026", "&"), title
+
+
+def test_a_name_is_cut_by_the_letters_that_are_shown():
+    assert shortened(plain("<b>&</b> and more"), 5) == plain("<b>&…")
+    assert shortened(plain("<b>&</b>"), 8) == plain("<b>&</b>")
+
+
+def test_a_path_with_a_blank_makes_pictures(tmp_path):
+    place = tmp_path / "my clone"
+    import kaleido  # noqa: PLC0415  (a copy of it is what is tried)
+
+    original = Path(kaleido.__file__).parent
+    shutil.copytree(original, place / "kaleido", ignore=shutil.ignore_patterns("executable", "__pycache__"))
+    (place / "kaleido" / "executable").mkdir()
+    for part in (original / "executable").iterdir():
+        if part.name == "kaleido":
+            shutil.copy(part, place / "kaleido" / "executable" / "kaleido")  # it works in the folder where it lies
+        else:
+            (place / "kaleido" / "executable" / part.name).symlink_to(part)
+    code = (
+        "import kaleido, sys; from pathlib import Path; import plotly.graph_objects as go\n"
+        "from lm_eval.analysis.figures import save\n"
+        "assert ' ' in kaleido.__file__\n"
+        "save(go.Figure(go.Scatter(x=[1], y=[1])), Path(sys.argv[1]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), str(TOP)])}
+    command = [sys.executable, "-c", code, str(place / "figure")]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert (place / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (place / "figure.pdf").read_bytes().startswith(b"%PDF")
