@@ -4,6 +4,7 @@ Paired: both runs have answered the same documents, so what counts is where they
 whether one is right more often where only one is; the bootstrap gives the difference an interval.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,14 +73,21 @@ def read_samples(path: Path, task: str | None = None) -> Samples:
             f"{path}: document {without[0]} of {task} states no is_exact_match, by which its answers are right or "
             "wrong; run it again with --log_samples"
         )
+    right = {number: _is_right(task, one) for number, one in by_id.items()}
     return Samples(
         path=path,
         task=task,
-        is_right=pd.Series({number: _is_right(task, sample) for number, sample in by_id.items()}).astype(bool),
-        margins=pd.Series({number: sample.margin for number, sample in by_id.items()}, dtype=float),
+        is_right=pd.Series(right, dtype=bool),
+        margins=pd.Series({number: _margin(one) for number, one in by_id.items()}, dtype=float),
         documents=_documents(file, task),
         by_id=by_id,
     )
+
+
+def _margin(sample: Sample) -> float:
+    right = [score for number, score in enumerate(sample.scores) if number in sample.gold]
+    wrong = [score for number, score in enumerate(sample.scores) if number not in sample.gold]
+    return max(right) - max(wrong) if right and wrong else math.nan
 
 
 def _is_right(task: str, sample: Sample) -> bool:
@@ -90,9 +98,9 @@ def _is_right(task: str, sample: Sample) -> bool:
 
 def _documents(file: SamplesFile, task: str) -> str:
     """Return what identifies a run's documents: the scored split's content, or the hub's name, and the order's seed."""
-    data, seed = file.data_of(task), file.seed_of(task)  # documents are numbered in the shuffled order
+    data = file.data_of(task)
     scored = data.get("validation") or data.get("test") or data.get("hub")
-    return f"{task.partition('_')[0]} {scored}" + ("" if seed == SEED else f" --seed {seed}")
+    return f"{task.partition('_')[0]} {scored}" + ("" if file.seed == SEED else f" --seed {file.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,14 @@ Knows nothing of tensors, files or results; rules of a task or a model family ar
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lm_eval.common.text import count_of, did_you_mean, format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.limit import Limit
-from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
+from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, VectorSettings
 from lm_eval.config.token_aggregation import SINGLE_VECTOR_AGGREGATIONS, TOKEN_AGGREGATIONS
 from lm_eval.errors import ConfigurationError
 
@@ -182,8 +182,7 @@ class RunConfig:
 
 def _read_model_args(model_args: str | Mapping[str, object]) -> Mapping[str, Any]:
     """Return the fields of a configuration that `model_args` states."""
-    pairs = read_pairs(model_args, "model_args")
-    _check_keys("model_args", pairs, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
+    pairs = _read(model_args, "model_args", (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
     return {
         "pretrained": pairs.get("pretrained") or "",
         "vectors": VectorSettings.parse(**{key: text for key, text in pairs.items() if key in SETTINGS}),
@@ -195,9 +194,7 @@ def _read_model_args(model_args: str | Mapping[str, object]) -> Mapping[str, Any
 
 def _read_task_args(task_args: str | Mapping[str, object] | None) -> Mapping[str, Any]:
     """Return the fields of a configuration that `task_args` states."""
-    pairs = read_pairs(task_args, "task_args")
-    _check_keys("task_args", pairs, TASK_KEYS)
-    return pairs
+    return _read(task_args, "task_args", TASK_KEYS)
 
 
 _known_model_args = functools.lru_cache(maxsize=1 << 14)(_read_model_args)
@@ -205,22 +202,18 @@ _known_task_args = functools.lru_cache(maxsize=1 << 10)(_read_task_args)
 """Texts that were read already: the results of a grid state the same many times."""
 
 
-def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
-    unknown = [key for key in pairs if key not in valid]
-    if unknown:
+def _read(settings: str | Mapping[str, object] | None, what: str, valid: tuple[str, ...]) -> dict[str, str | None]:
+    pairs = read_pairs(settings, what)
+    if unknown := [key for key in pairs if key not in valid]:
         near = did_you_mean(unknown[0], valid)
         raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}{near}; choose from {', '.join(valid)}")
+    return pairs
 
 
-def _settings_where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
-    """Return the names of the settings for which a condition holds."""
-    return tuple(key for key, setting in SETTINGS.items() if holds(setting))
-
-
-_OF_GENERATION = _settings_where(lambda setting: setting.only == "dist_gen")
-_OF_SIMILARITY = _settings_where(lambda setting: setting.only == "dist_sim")
-_OF_CONTEXTS = _settings_where(lambda setting: setting.needs_context)
-_OF_VECTORS = _settings_where(lambda setting: setting.needs_vectors)
+_OF_GENERATION = tuple(key for key, setting in SETTINGS.items() if setting.only == "dist_gen")
+_OF_SIMILARITY = tuple(key for key, setting in SETTINGS.items() if setting.only == "dist_sim")
+_OF_CONTEXTS = tuple(key for key, setting in SETTINGS.items() if setting.needs_context)
+_OF_VECTORS = tuple(key for key, setting in SETTINGS.items() if setting.needs_vectors)
 
 
 def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:

@@ -14,8 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.text import format_pairs
-from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.checkpoint import say_loading
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.models.families import Family
@@ -296,11 +295,4 @@ def baseline_key(config: RunConfig) -> BaselineKey:
 
 def loading_of(config: RunConfig) -> str | None:
     """Return what makes another model of a checkpoint (revision, adapter, bits, …), as KEY=value; None: nothing."""
-    return _say_loading(config.revision, config.checkpoint)
-
-
-@functools.lru_cache(maxsize=1024)
-def _say_loading(revision: str | None, checkpoint: Checkpoint) -> str | None:
-    stated = {"revision": revision, **checkpoint.stated()}
-    usual = {"revision": (None, "main"), "trust_remote_code": (True,)}
-    return format_pairs({key: value for key, value in stated.items() if value not in usual.get(key, ())}) or None
+    return say_loading(config.revision, config.checkpoint)

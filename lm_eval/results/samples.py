@@ -1,13 +1,12 @@
 """The scores of single documents in a result file (`--log_samples`), and their texts (`--log_texts`)."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from lm_eval.common.regular_files import read_regular
-from lm_eval.common.typed_files import AS_STATED, FileModel, IntegerIfStated, Text, read_json_as
+from lm_eval.common.typed_files import AS_STATED, Count, FileModel, Text, read_json_as
 from lm_eval.config.run_config import SEED
 from lm_eval.results.schema import Object
 
@@ -40,13 +39,6 @@ class Sample(FileModel):
         return self
 
     @property
-    def margin(self) -> float:
-        """By how much the best right choice outscores the best wrong one; NaN where there is only one kind."""
-        right = [score for number, score in enumerate(self.scores) if number in self.gold]
-        wrong = [score for number, score in enumerate(self.scores) if number not in self.gold]
-        return max(right) - max(wrong) if right and wrong else math.nan
-
-    @property
     def best(self) -> int:
         """The choice with the best score, the first one of a tie."""
         return self.scores.index(max(self.scores))
@@ -60,7 +52,10 @@ class Sample(FileModel):
 
 class _Identity(FileModel):
     data: Annotated[Object[Any] | None, AS_STATED] = None
-    seed: IntegerIfStated = None
+
+
+class _Config(FileModel):
+    seed: Count = SEED
 
 
 class SamplesFile(FileModel):
@@ -68,16 +63,17 @@ class SamplesFile(FileModel):
 
     samples: Object[list[Sample]] = Field(default_factory=dict)
     identity: Annotated[Object[_Identity] | None, AS_STATED] = None
+    config: Annotated[_Config | None, AS_STATED] = None
+
+    @property
+    def seed(self) -> int:
+        """The seed of the order of documents, by which they are numbered."""
+        return SEED if self.config is None else self.config.seed
 
     def data_of(self, task: str) -> Object[Any]:
         """Return what identifies the data of a task, as far as the file states it."""
         identity = (self.identity or {}).get(task)
         return {} if identity is None else identity.data or {}
-
-    def seed_of(self, task: str) -> int:
-        """Return what decides the order of a task's documents."""
-        identity = (self.identity or {}).get(task)
-        return SEED if identity is None or identity.seed is None else identity.seed
 
 
 def read_samples_of(path: Path) -> SamplesFile:

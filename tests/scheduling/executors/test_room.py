@@ -8,7 +8,7 @@ from lm_eval.scheduling.executors.room import check_room
 
 
 def test_a_folder_with_room_will_do(tmp_path):
-    check_room(tmp_path, tmp_path)
+    assert check_room(tmp_path, tmp_path) is None
 
 
 def test_a_folder_for_temporary_files_that_cannot_be_written_is_named(tmp_path, monkeypatch):
@@ -41,4 +41,4 @@ def test_shared_memory_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 def test_where_there_is_little_shared_memory_ray_takes_the_other_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "_free", lambda folder: 0 if folder.name == "shared" else 1 << 40)
     (tmp_path / "shared").mkdir()
-    check_room(tmp_path, tmp_path / "shared")
+    assert check_room(tmp_path, tmp_path / "shared") is None
