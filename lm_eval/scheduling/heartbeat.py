@@ -16,6 +16,7 @@ from typing import Any
 
 from lm_eval.common.atomic import remove_whatever, write_json
 from lm_eval.common.json_files import parse_json, read_json
+from lm_eval.common.regular_files import NotAFileError, names_of_files
 from lm_eval.common.typed_files import read_as
 from lm_eval.results.pieces import state_folder
 from lm_eval.results.provenance import code_digest, code_version, command_line, now
@@ -188,7 +189,8 @@ class DriverState:
 def read_drivers(results: Path) -> list[DriverState]:
     """Return the drivers of a results folder, newest first, those with invalid files last."""
     drivers = []
-    for file in (state_folder(results) / "drivers").glob("*.json"):
+    folder = state_folder(results) / "drivers"
+    for file in (folder / name for name in names_of_files(folder, ".json")):
         try:
             record = _read_driver(file)
             drivers.append(
@@ -205,6 +207,6 @@ def read_drivers(results: Path) -> list[DriverState]:
 
 
 def _read_driver(file: Path) -> DriverRecord | None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, NotAFileError):
         return read_as(DriverRecord, read_json(file))
     return None

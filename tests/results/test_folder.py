@@ -419,9 +419,12 @@ NO_RESULT = {
     "results of another form": (lambda good: changed(good, [1], "results"), "not a result file"),
     "no acc": (
         lambda good: without(good, "results", "hellaswag_d", "acc"),
-        r"not a result file \(acc of hellaswag_d is missing\)",
+        r"not a result file \(hellaswag_d of results must be an object with acc, got ",
     ),
-    "acc is NaN": (lambda good: changed(good, math.nan, "results", "hellaswag_d", "acc"), "acc of hellaswag_d is nan"),
+    "acc is NaN": (
+        lambda good: changed(good, math.nan, "results", "hellaswag_d", "acc"),
+        "acc of hellaswag_d of results is nan",
+    ),
     "acc is infinite": (lambda good: changed(good, -math.inf, "results", "hellaswag_d", "acc"), "acc of .* is -inf"),
     "acc is null": (lambda good: changed(good, None, "results", "hellaswag_d", "acc"), "not a result file"),
     "acc is text": (lambda good: changed(good, "0.5", "results", "hellaswag_d", "acc"), "not a result file"),
@@ -433,13 +436,16 @@ NO_RESULT = {
         lambda good: changed(good, "pretrained=x,NOISE=1", "config", "model_args"),
         "unknown key NOISE",
     ),
-    "wrong shots": (lambda good: changed(good, -1, "config", "num_fewshot"), "num_fewshot must be a non-negative"),
+    "wrong shots": (
+        lambda good: changed(good, -1, "config", "num_fewshot"),
+        "num_fewshot of config must be at least 0",
+    ),
     "wrong limit": (lambda good: changed(good, "0.5", "config", "limit"), "limit must be an integer N or START:END"),
     "versions is a list": (lambda good: {**good, "versions": []}, r"not a result file \(versions is not an object\)"),
     "run is null": (lambda good: {**good, "run": None}, r"not a result file \(run is not an object\)"),
     "run of its task is null": (
         lambda good: {**good, "run": {"hellaswag_d": None}},
-        r"not a result file \(run of hellaswag_d is not an object\)",
+        r"not a result file \(hellaswag_d of run is not an object\)",
     ),
     "identity of another task": (lambda good: changed(good, {"x": {}}, "identity"), "not a result file"),
     "identity is a number": (lambda good: changed(good, {"hellaswag_d": 5}, "identity"), "not a result file"),

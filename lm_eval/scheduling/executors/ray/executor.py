@@ -14,6 +14,7 @@ from lm_eval.scheduling.executors.ray.link import RayLink
 from lm_eval.scheduling.executors.ray.messages import RayLostError
 from lm_eval.scheduling.executors.ray.pool import WorkerPool
 from lm_eval.scheduling.executors.ray.watch import STALL_TIMEOUT_S, Watch
+from lm_eval.scheduling.executors.room import check_room
 from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Event
@@ -82,6 +83,8 @@ class RayExecutor:
     def _linked(self) -> RayLink:
         """Return the link to Ray, connected."""
         if self._link is None:
+            if self.cluster == "local":
+                check_room()
             patience_s = min(LOCAL_S, self.stall_timeout_s) if self.cluster == "local" else JOINED_S
             self._link = RayLink(self.cluster, patience_s)
             self._link.connect()
