@@ -27,13 +27,18 @@ from benchmarks.upstream_tasks import MODEL, TOLERANCE, evaluate_theirs, task_fo
 from lm_eval.common.text import first_line, format_pairs
 from lm_eval.errors import ConfigurationError
 from lm_eval.evaluator import simple_evaluate
+from lm_eval.tasks.yaml_tasks.build import make_tasks
 from lm_eval.tasks.yaml_tasks.parser import TaskFile, plain
 from tests.support.worlds import write_rows
 
 _DECIDING = ("doc_to_text", "doc_to_choice", "doc_to_target", "process_docs", "process_results", "gen_prefix",
              "target_delimiter", "metric_list")  # fmt: skip
 _CLOSE = 1e-9
-"""Between metrics."""
+_OF_PREDICTIONS = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1", "mcc")
+"""Metrics that are as exact as predictions are; others are sums of log-likelihoods."""
+
+
+_ALL = 10**6
 
 
 def choose_files(folder: Path, most: int) -> list[TaskFile]:
@@ -63,9 +68,19 @@ def write_data(files: Sequence[TaskFile], folder: Path) -> dict[str, str]:
         if rows is None:
             without[name] = "no row was found that it can read"
             continue
+        if draws_at_random(file, rows):
+            without[name] = "its functions draw at random"
+            continue
         for split in splits_of(file):
             write_rows(folder / name / f"{split}.jsonl", rows)
     return without
+
+
+def draws_at_random(file: TaskFile, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a task's functions make other examples of the same rows each time."""
+    dataset = make_tasks(file)["standard"].dataset
+    first, *others = (dataset.examples([(row, "") for row in rows]) for _ in range(4))
+    return any(first != other for other in others)
 
 
 def evaluate_ours(model: Path, data: Path, include_path: Path, task: str) -> dict[str, Any]:
@@ -100,11 +115,17 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
         found.append("log-likelihoods")
     if ours["is_greedy"] != theirs["is_greedy"]:
         found.append("greedy decoding")
-    for name in _shared_metrics(ours, theirs):
+    for name in _shared_metrics(ours, theirs) if not _is_close_call(theirs) else ():
         here, there = ours["metrics"][name], theirs["metrics"][name]
-        if abs(here - there) > (_CLOSE if name != "perplexity" else TOLERANCE * there):
+        if abs(here - there) > (_CLOSE if name in _OF_PREDICTIONS else TOLERANCE * max(1.0, abs(there))):
             found.append(f"{name}: {here:.6g} here, {there:.6g} there")
     return found
+
+
+def _is_close_call(answer: Mapping[str, Any]) -> bool:
+    """Whether rounding decides which of a document's choices is best, as where two are one text."""
+    best = (sorted(scores)[-2:] for scores in answer["scores"] if len(scores) > 1)
+    return any(high - low <= TOLERANCE for low, high in best)
 
 
 def _shared_metrics(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
@@ -145,12 +166,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_harness_place(parser)
     parser.add_argument("--model", type=Path, default=MODEL, help="a checkpoint (%(default)s)")
     parser.add_argument("--most", type=positive, default=400, metavar="N", help="tasks at most (%(default)s)")
+    parser.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="only these")
     args = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")  # of functions in task files
     try:
         python = find_python(args.python, args.env)
-        found = compare_all(python, args.model.resolve(), choose_files(task_folder(python), args.most))
+        files = choose_files(task_folder(python), args.most if not args.tasks else _ALL)
+        files = [file for file in files if not args.tasks or file.keys["task"] in args.tasks]
+        found = compare_all(python, args.model.resolve(), files)
     except UnavailableError as error:
         print(f"nothing compared, lm-eval is not available: {error}", file=sys.stderr)
         return 2

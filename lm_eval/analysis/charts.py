@@ -93,7 +93,7 @@ def prepare(
     scored = add_scores(runs.table).table
     chosen = _choose_models(scored[scored["task"] == task], architecture, models)
     if runs.num_duplicates:
-        remarks.append(f"{runs.num_duplicates} older results of the same configurations were left out")
+        remarks.append(_say_left_out(runs.num_duplicates))
     remarks += [f"{file.name} holds no result: {why}" for file, why in runs.unreadable.items()]
     if chosen.empty:
         where = ", ".join(folder.name for folder in used)
@@ -101,6 +101,10 @@ def prepare(
         raise ConfigurationError("; ".join([f"no runs of {task}{f' ({who})' if who else ''} in {where}", *remarks]))
     prepared = choose_documents(chosen, limit)
     return Prepared(prepared.table, [*remarks, *prepared.remarks])
+
+
+def _say_left_out(number: int) -> str:
+    return f"{count_of(number, 'older result')} of the same configurations {'was' if number == 1 else 'were'} left out"
 
 
 def _choose_models(table: pd.DataFrame, architecture: str | None, models: Sequence[str] | None) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """What comes after a grid: the baseline that its scores lack, or the report."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def next_steps(runs: Sequence[Run], folder: ResultsFolder, options: Options) -> 
         return []
     places = [place for place in _places(folder.path) if place.is_dir()]
     if all(is_baseline(stored.config) or not stored.config.has_context for stored in results):
+        if tests := _tests_beside(folder.path):
+            return _report([*tests, folder.path], folder.path.parent)
         flags = _flags(options, folder.path.parent / "RESULTS_DIR")
         return [
             "next: a test whose scores these make comparable, such as",
@@ -44,11 +47,20 @@ def next_steps(runs: Sequence[Run], folder: ResultsFolder, options: Options) -> 
             f"next: the baseline that scores are normalised by is missing for {_say_models(lacking)}",
             f"  scripts/run_parallel_baseline.py {_flags(options, target, lacking)}",
         ]
-    shown = " ".join(map(str, places))
+    return _report(places, folder.path.parent)
+
+
+def _report(places: Sequence[Path], target: Path) -> list[str]:
     return [
         "next: a report with figures and tables",
-        f"  scripts/report.py {shown} --out {folder.path.parent / 'report'}",
+        f"  scripts/report.py {shlex.join(map(str, places))} --out {shlex.quote(str(target / 'report'))}",
     ]
+
+
+def _tests_beside(path: Path) -> list[Path]:
+    """Return the folders beside a baseline's that a test's script has filled."""
+    beside = sorted(path.parent.glob("lmeval_results_*"))
+    return [folder for folder in beside if folder.name != path.name and any(folder.glob("*.json"))]
 
 
 def _places(path: Path) -> list[Path]:
@@ -89,4 +101,4 @@ def _flags(options: Options, target: Path, lacking: Sequence[RunConfig] = ()) ->
         "cluster": None if options.cluster == "local" else options.cluster,
         "results_dir": str(target) if options.results_dir is not None else None,
     }
-    return " ".join(f"--{name} {value}" for name, value in stated.items() if value not in (None, ""))
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in stated.items() if value not in (None, ""))

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class ResultsFolder:
                 self._add(stored)
         except (OSError, ValueError) as error:
             self.unreadable[file] = say_why(error)
+            self._seen.discard(file.name)  # it may be one that another process is about to write
 
     def _add(self, stored: StoredResult) -> None:
         if stored.is_older_form and stored.task is None:
@@ -126,21 +128,40 @@ class ResultsFolder:
         Raises:
             OSError: the file cannot be written; nothing is left behind.
         """
+        return self.publish(config, result, run)[0]
+
+    def publish(self, config: RunConfig, result: Result, run: Run | None = None) -> tuple[Path, bool]:
+        """Write a result as `write` does, unless another process has just written it; of two at once, the first counts.
+
+        Returns:
+            The file, and whether it holds this result.
+
+        Raises:
+            OSError: the file cannot be written; nothing is left behind.
+        """
         identity = result["identity"][config.task]
-        existing = self._by_identity.get(fingerprint(identity))
-        path = existing.path if existing is not None else self._free_path(result_name(config, identity))
+        name, existing = fingerprint(identity), self._by_identity.get(fingerprint(identity))
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(path, result if existing is None else _with_other_tasks(existing, result))
-        self._read(path, run)
-        return path
+        if existing is not None:
+            write_json(existing.path, _with_other_tasks(existing, result))
+            self._read(existing.path, run)
+            return existing.path, True
+        for path in self._paths(result_name(config, identity)):
+            if not os.path.lexists(path):
+                with contextlib.suppress(FileExistsError):
+                    write_json(path, result, anew=True)
+                    self._read(path, run)
+                    return path, True
+            if path.name not in self._seen:
+                self._read(path, run)
+            if (first := self._by_identity.get(name)) is not None:
+                return first.path, False
+        raise AssertionError("there is no end of names")
 
     def _paths(self, name: str) -> Iterator[Path]:
         """Yield possible paths for a file of this name: the name itself, then with a number."""
         yield self.path / name
         yield from (self.path / f"{Path(name).stem}-{number}.json" for number in itertools.count(2))
-
-    def _free_path(self, name: str) -> Path:
-        return next(path for path in self._paths(name) if not path.exists())
 
 
 def _with_other_tasks(stored: StoredResult, result: Result) -> Result:

@@ -24,6 +24,17 @@ Span = tuple[int, int]
 """Places of documents among the run's: from, and up to but without."""
 
 
+class BlockCounts(NamedTuple):
+    """What was counted of a block of documents."""
+
+    start: int
+    end: int
+    num_contexts: int
+    num_tokens: int
+    num_vectors: int
+    num_truncated: int
+
+
 def state_folder(results: Path) -> Path:
     """Return the subfolder of a results folder that holds heartbeats, leases and pieces."""
     return results / ".grid"
@@ -40,8 +51,8 @@ class Part:
     """By what was loaded and read."""
     documents: Mapping[str, list[list[float | bool]]]
     """What is known of its documents: by the names of a `DocumentScores`, for each document a value for each choice."""
-    compression: tuple[int, int, int]
-    """Contexts, their tokens, their vectors."""
+    blocks: tuple[BlockCounts, ...]
+    """What was counted of each block, so that one that two pieces hold counts once."""
     shared: Mapping[str, Any]
     """The record of the pass over the piece, as the fields of a `PassRecord`."""
     made_on: Mapping[str, Any]
@@ -103,7 +114,7 @@ class _PartFile(FileModel):
     end: Count
     identity: StatedIdentity
     documents: dict[Literal["scores", "is_exact_match", "similarities"], list[list[float | bool]]]
-    compression: Annotated[tuple[Count, Count, Count], Field(strict=False)]
+    blocks: list[Annotated[tuple[Count, Count, Count, Count, Count, Count], Field(strict=False)]]
     shared: Annotated[dict[str, Any], _checked(_Shared)]
     made_on: Annotated[dict[str, Any], _checked(_MadeOn)]
     asked: Annotated[dict[str, Any], _checked(_Asked)]
@@ -120,7 +131,8 @@ class _PartFile(FileModel):
         has_scores = "scores" in self.documents
         if number < 1 or not has_scores or any(len(rows) != number for rows in self.documents.values()):
             raise ValueError(f"not the scores of documents from {self.start} to {self.end}")
-        return Part(**{name: getattr(self, name) for name in type(self).model_fields})
+        counts = tuple(BlockCounts(*numbers) for numbers in self.blocks)
+        return Part(**{name: getattr(self, name) for name in type(self).model_fields} | {"blocks": counts})
 
 
 class _PieceContent(FileModel):

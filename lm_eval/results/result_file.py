@@ -225,7 +225,9 @@ def _with_plain_layers(settings: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def config_content(config: RunConfig, *, batch_size: int | None = None, device: str | None = None) -> dict[str, Any]:
+def config_content(
+    config: RunConfig, *, batch_size: int | str | None = None, device: str | None = None
+) -> dict[str, Any]:
     """Return the `config` entry of a result file (experiment §7)."""
     return {
         "model": config.model,

@@ -128,7 +128,7 @@ def log_results(project: str, results: Iterable[LoggedResult]) -> str:
             with _run(project, id=result.name, name=result.title, config=result.settings()) as run:
                 run.summary.update(result.summary())
             sent += 1
-    before = f", {known} were there before" if known else ""
+    before = f", {known} {'was' if known == 1 else 'were'} there before" if known else ""
     return f"Weights & Biases, project {project}: {count_of(sent, 'result')} sent{before}"
 
 

@@ -22,7 +22,9 @@ from lm_eval.errors import ConfigurationError
 
 
 def samples(right: dict[int, bool], documents: str = "same") -> Samples:
-    return Samples(path=Path("x"), task="hellaswag_d", is_right=pd.Series(right, dtype=bool), documents=documents)
+    is_right = pd.Series(right, dtype=bool)
+    margins = is_right.map({True: 1.0, False: -1.0}).astype(float)
+    return Samples(path=Path("x"), task="hellaswag_d", is_right=is_right, margins=margins, documents=documents)
 
 
 def write_result(path: Path, rows: list[dict], task: str = "hellaswag_d", **more) -> Path:
@@ -139,3 +141,11 @@ def test_nothing_to_compare_is_an_empty_table_and_an_unknown_correction_is_refus
     assert len(compare_many([])) == 0
     with pytest.raises(ConfigurationError, match="unknown correction 'none'; choose from holm, benjamini-hochberg"):
         compare_many([], correction="none")
+
+
+def test_runs_of_another_seed_are_other_documents_under_the_same_numbers(tmp_path):
+    rows = [{"doc_id": 0, "gold": [1], "scores": [0.1, 0.9]}]
+    usual = read_samples(write_result(tmp_path / "a.json", rows, config={}))
+    other = read_samples(write_result(tmp_path / "b.json", rows, config={"seed": 7}))
+    with pytest.raises(ConfigurationError, match=r"are of other data .*--seed 7"):
+        compare(usual, other)

@@ -124,7 +124,7 @@ def test_the_figure_shows_the_effects_and_how_many_pairs_they_come_from():
 
 
 def test_without_two_runs_that_differ_in_one_setting_nothing_is_drawn():
-    with pytest.raises(ConfigurationError, match="of 1 runs no two differ in one of encoding_scheme, WORD_AGG_SCHEME"):
+    with pytest.raises(ConfigurationError, match="of 1 run no two differ in one of encoding_scheme, WORD_AGG_SCHEME"):
         figures.effects(scored(*runs_of("a", {"acc": 0.4})))
     assert matched_effects(scored(*runs_of("a", {"acc": 0.4}))).empty
 

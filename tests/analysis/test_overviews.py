@@ -146,5 +146,5 @@ def test_the_published_study_at_a_glance(study):
 
 
 def test_a_single_run_makes_no_curve():
-    with pytest.raises(ConfigurationError, match="has 1 runs of 5 shots"):
+    with pytest.raises(ConfigurationError, match="has 1 run of 5 shots"):
         figures.specification_curve(one_model().iloc[-1:], num_fewshot=5)

@@ -114,7 +114,7 @@ def test_results_failures_and_unreadable_files_are_counted(config, tmp_path):
     fail(tmp_path, replace(config, num_fewshot=5))
     (tmp_path / "broken.json").write_text("{")
     lines = told(tmp_path)
-    assert lines[0] == f"{tmp_path}: 3 results, 1 failed, 1 unreadable files"
+    assert lines[0] == f"{tmp_path}: 3 results, 1 failed, 1 unreadable file"
     assert lines[-1].startswith("not a result: broken.json (")
 
 
@@ -123,7 +123,7 @@ def test_a_cause_is_told_once_under_the_runs_that_it_ended_the_commonest_first(c
     others = [fail(tmp_path, replace(config, num_fewshot=shots), "common") for shots in (0, 1)]
     assert told(tmp_path)[2:] == [
         f"failed: hellaswag, small, hf, 0 shots, limit=4 ({others[0]})",
-        f"failed: hellaswag, small, hf, 1 shots, limit=4 ({others[1]})",
+        f"failed: hellaswag, small, hf, 1 shot, limit=4 ({others[1]})",
         "    common",
         f"failed: hellaswag, small, hf, 2 shots, limit=4 ({rare})",
         "    rare",
@@ -133,7 +133,7 @@ def test_a_cause_is_told_once_under_the_runs_that_it_ended_the_commonest_first(c
 def test_a_failure_of_a_run_that_has_a_result_is_history(config, tmp_path):
     fail(tmp_path, config)
     write_result(tmp_path, config)
-    assert told(tmp_path) == [f"{tmp_path}: 1 results, 0 failed, 0 unreadable files", "no grid has been run here"]
+    assert told(tmp_path) == [f"{tmp_path}: 1 result, 0 failed, 0 unreadable files", "no grid has been run here"]
 
 
 def test_a_running_driver_is_told_with_how_far_it_is_and_what_its_workers_do(running, tmp_path):
@@ -250,7 +250,7 @@ def test_the_script_tells_of_every_folder_it_is_given(config, running, tmp_path)
     shown = call("status.py", tmp_path, tmp_path / "empty", "--table")
     assert (shown.returncode, shown.stderr) == (0, "")
     lines = shown.stdout.splitlines()
-    assert lines[0] == f"{tmp_path}: 1 results, 0 failed, 0 unreadable files"
+    assert lines[0] == f"{tmp_path}: 1 result, 0 failed, 0 unreadable files"
     assert lines[1].startswith(f"running: {platform.node()}, process {os.getpid()}, since ")
     assert lines[-2:] == [
         f"{tmp_path / 'empty'}: 0 results, 0 failed, 0 unreadable files",

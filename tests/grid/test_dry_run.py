@@ -80,6 +80,10 @@ def test_where_the_baseline_is_there_the_report_comes_next(tmp_path, place):
 def test_after_a_baseline_comes_a_test(tmp_path):
     runs, folder = runs_in(tmp_path / "base", BASELINE)
     assert next_steps(runs, folder, options(None, tmp_path / "base"))[0].startswith("next: a test whose scores these")
+    put(tmp_path / "lmeval_results_gen", "a.json", {})  # a test was run before its baseline
+    told, command = next_steps(runs, folder, options(None, tmp_path / "base"))
+    assert told == "next: a report with figures and tables"
+    assert command.split()[1:3] == [str(tmp_path / "lmeval_results_gen"), str(folder.path)]
 
 
 def test_where_nothing_was_computed_nothing_comes_next(tmp_path):

@@ -39,7 +39,7 @@ def test_a_list_of_the_call_replaces_the_script_s_and_leaves_those_of_switches(c
     status, shown, _ = call("--num_fewshot", "2", "--NORM", "None,L2", "--more", "--dry_run", "--list")
     assert status == 0
     assert "6 to run, 0 done" in shown
-    assert (shown.count("2 shots"), shown.count("3 shots"), shown.count("1 shots")) == (4, 2, 0)
+    assert (shown.count("2 shots"), shown.count("3 shots"), shown.count("1 shot,")) == (4, 2, 0)
     assert shown.count("NORM=L2") == 2
 
 

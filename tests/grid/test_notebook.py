@@ -71,7 +71,7 @@ def test_failed_runs_raise_an_error_that_holds_the_causes_and_the_other_results(
         run(small_grid(gpt2), data_dir, tmp_path)
     assert told.value.results["num_fewshot"].tolist() == [0]
     monkeypatch.undo()
-    with pytest.raises(FailedRunsError, match=r"failed before: .*1 shots"):
+    with pytest.raises(FailedRunsError, match=r"failed before: .*1 shot,"):
         run(small_grid(gpt2), data_dir, tmp_path)
     assert len(run(small_grid(gpt2), data_dir, tmp_path, retry_failed=True)) == 3
 

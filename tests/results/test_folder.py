@@ -1,6 +1,7 @@
 """Result files: written whole or not at all, found by what they hold, never lost."""
 
 import copy
+import errno
 import json
 import math
 import os
@@ -101,7 +102,7 @@ def test_a_failure_in_the_middle_leaves_the_folder_as_it_was(folder, content):
     assert (folder / "a.json").read_text() == "before"
 
 
-@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("call", ["os.fsync", "os.link"])
 def test_an_error_of_the_disk_is_raised_and_leaves_nothing(folder, config, monkeypatch, call):
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -498,6 +499,25 @@ def test_names_that_are_taken_are_passed_over_one_after_the_other(folder, config
     for taken in (name, f"{stem}-2.json"):
         put(folder / taken, "junk")
     assert ResultsFolder(folder).write(config, result(config)).name == f"{stem}-3.json"
+
+
+def test_of_two_that_write_one_result_the_first_counts(folder, config, monkeypatch):
+    first, second = ResultsFolder(folder), ResultsFolder(folder)
+    path, is_first = first.publish(config, result(config, 0.25))
+    assert is_first
+    assert second.publish(config, result(config, 0.5)) == (path, False)  # one that was away for a while
+    assert [file.name for file in folder.iterdir()] == [path.name]
+    assert second.find(resolve(config)).metrics["acc"] == 0.25
+
+
+def test_on_a_file_system_without_links_a_result_is_written_as_well(folder, config, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    path = ResultsFolder(folder).write(config, result(config, 0.25))
+    assert [file.name for file in folder.iterdir()] == [path.name]
+    assert ResultsFolder(folder).publish(config, result(config, 0.5)) == (path, True)  # read when it began: replaced
 
 
 # --- writing over ---

@@ -76,7 +76,7 @@ def test_the_upgraded_identity_states_what_the_older_file_does_and_no_more(confi
     upgraded = upgraded_identity(resolve(config).form)
     stated = {key: value for key, value in upgraded.items() if value not in (None, {})}
     assert stated == {key: identity[key] for key in stated}
-    assert {key for key in identity if upgraded[key] in (None, {})} >= {"weights", "data", "dtype", "seed"}
+    assert {key for key in identity if upgraded[key] in (None, {})} >= {"weights", "data", "dtype"}
     assert upgraded_identity(replace(config, dtype="float16", revision="v1")) == {
         **upgraded,
         "dtype": "float16",

@@ -200,9 +200,9 @@ def test_half_written_files_older_results_and_missing_baselines_are_told_of(tmp_
     prepared = prepare([tmp_path], config.task)
     assert list(prepared.table["acc"]) == [0.4]
     told = "\n".join(prepared.remarks)
-    assert "1 older results of the same configurations were left out" in told
+    assert "1 older result of the same configurations was left out" in told
     assert "half.json holds no result: not JSON, or only half of it" in told
-    assert "no baseline: x, 1 shots" in told
+    assert "no baseline: x, 1 shot" in told
 
 
 @pytest.mark.reference

@@ -12,6 +12,7 @@ from lm_eval.analysis.figures.labels import name_test, say, say_data, say_number
 from lm_eval.analysis.figures.layout import ENTRY_PX, Legend, lines, new_layout, span
 from lm_eval.analysis.figures.selection import check, is_control
 from lm_eval.analysis.figures.style import FAINT, INK, SMALL, TRIED, WIDTH
+from lm_eval.common.text import count_of
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.families import ARCHITECTURES
 from lm_eval.results.labels import LABELS
@@ -39,7 +40,8 @@ def effects(table: pd.DataFrame, *, settings: Sequence[str] = EFFECTS, title: st
     shown = matched_effects(runs, settings)
     if shown.empty:
         raise ConfigurationError(
-            f"no effects to draw: of {len(runs)} runs no two differ in one of {', '.join(settings)} alone, one of them "
+            f"no effects to draw: of {count_of(len(runs), 'run')} no two differ in one of {', '.join(settings)} "
+            "alone, one of them "
             "at the value in the scripts' grids; add values to the lists in scripts/run_parallel_*.py"
         )
     return _draw(
