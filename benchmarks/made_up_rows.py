@@ -134,11 +134,14 @@ def _fields_of(template: str) -> list[str]:
     tree = jinja2.Environment().parse(template)  # noqa: S701  (nothing is rendered)
     tops = jinja2.meta.find_undeclared_variables(tree)
     nested: dict[str, list[str]] = {}
-    for node in [*tree.find_all(jinja2.nodes.Getattr), *tree.find_all(jinja2.nodes.Getitem)]:
-        name = node.attr if isinstance(node, jinja2.nodes.Getattr) else getattr(node.arg, "value", None)
+    named: list[tuple[jinja2.nodes.Node, object]] = [
+        (one.node, one.attr) for one in tree.find_all(jinja2.nodes.Getattr)
+    ]
+    named += [(one.node, getattr(one.arg, "value", None)) for one in tree.find_all(jinja2.nodes.Getitem)]
+    for within, name in named:
         is_field = isinstance(name, str) and not any(hasattr(kind, name) for kind in (str, list, dict))
-        if is_field and isinstance(node.node, jinja2.nodes.Name) and node.node.name in tops:
-            nested.setdefault(node.node.name, []).append(f"{node.node.name}.{name}")
+        if is_field and isinstance(within, jinja2.nodes.Name) and within.name in tops:
+            nested.setdefault(within.name, []).append(f"{within.name}.{name}")
     return [path for top in sorted(tops) for path in dict.fromkeys(nested.get(top, [top]))]
 
 
@@ -215,7 +218,7 @@ class _Search:
     def _concerned(self, problem: str, fields: Fields) -> list[str]:
         """Return the fields that may have to do with a problem, by the key that it names."""
         key = _key_of(problem)
-        if key not in self._by_key or not self._by_key[key]:  # a function's, or no rows are left of it
+        if not self._by_key.get(key or ""):  # a function's, or no rows are left of it
             named = {one for of_key in self._by_key.values() for one in of_key}
             return [field for field in fields if field not in named]
         keys = ("doc_to_target", "doc_to_choice") if key in ("doc_to_target", "doc_to_choice") else (key,)
