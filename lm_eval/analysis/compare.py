@@ -73,11 +73,11 @@ def read_samples(path: Path, task: str | None = None) -> Samples:
             f"{path}: document {without[0]} of {task} states no is_exact_match, by which its answers are right or "
             "wrong; run it again with --log_samples"
         )
-    right = {number: _is_right(task, one) for number, one in by_id.items()}
+    right = [_is_right(task, one) for one in by_id.values()]
     return Samples(
         path=path,
         task=task,
-        is_right=pd.Series(right).astype(bool),
+        is_right=pd.Series(right, index=list(by_id), dtype=bool),
         margins=pd.Series({number: _margin(one) for number, one in by_id.items()}, dtype=float),
         documents=_documents(file, task),
         by_id=by_id,

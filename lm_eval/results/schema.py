@@ -161,7 +161,7 @@ class _Sample(FileModel):
     """The scores of a document, which are read when they are needed."""
 
 
-class ResultFile(ConfigFile):
+class ResultFile(FileModel):
     """The entries of each task, as far as they are used; of the scores of documents only whether they are there."""
 
     results: Object[Metrics]
@@ -169,6 +169,7 @@ class ResultFile(ConfigFile):
     identity: Object[StatedIdentity] = Field(default_factory=dict)
     run: Object[RunRecord] = Field(default_factory=dict)
     samples: Annotated[Object[list[_Sample]] | None, AS_STATED] = None
+    config: StatedConfig
 
     @property
     def is_older_form(self) -> bool:

@@ -98,7 +98,7 @@ def test_equal_meanings_are_one_configuration_and_what_differs_is_not(config, tm
         ("", "Expecting value"),
         ('{"results": {', "Expecting property name"),
         ("[]", "not a result file"),
-        ('{"results": {"hellaswag_dg": {"acc": NaN}}}', "acc of hellaswag_dg is nan"),
+        ('{"results": {"hellaswag_dg": {"acc": NaN}}}', "acc of hellaswag_dg of results is nan"),
     ],
 )
 def test_what_cannot_be_read_is_listed_and_the_rest_is_read(config, tmp_path, content, why):
