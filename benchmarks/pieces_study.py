@@ -45,7 +45,7 @@ LAYERS = ("0", "middle", "-1")
 
 
 _NOTHING = Part(
-    start=0, end=0, identity={}, documents={}, compression=(0, 0, 0), shared={}, made_on={}, asked={},
+    start=0, end=0, identity={}, documents={}, blocks=(), shared={}, made_on={}, asked={},
     worker="", code="",
 )  # fmt: skip
 """What a piece holds: nobody looks at it."""

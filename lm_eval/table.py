@@ -8,6 +8,7 @@ from pathlib import Path
 from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.console import fit, line_width
+from lm_eval.common.regular_files import is_folder
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.baselines import baseline_of
 from lm_eval.results.folder import ResultsFolder
@@ -62,7 +63,7 @@ def _show(args: argparse.Namespace) -> int:
 def _read(paths: Sequence[Path]) -> list[StoredResult]:
     """Return all results of folders, and name what is none."""
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             raise ConfigurationError(f"{path}: no such folder; give results folders of grids")
     folders = [ResultsFolder(path) for path in paths]
     results = [stored for folder in folders for stored in folder]

@@ -22,7 +22,7 @@ FLAGS = (
     *("--shutdown_at_exit", "--overwrite_results", "--NUM_GPUS_PER_RUN", "--cluster", "--models", "--limit"),
     *("--data_dir", "--results_dir", "--dry_run", "--retry_failed", "--fail_fast", "--dtype", "--log_samples"),
     *("--list", "--log_texts", "--tasks", "--include_path", "--grid", "--write_grid", "--loading"),
-    *("--num_fewshot", "--encoding_scheme", "--seed", "--wandb"),
+    *("--stall_timeout", "--num_fewshot", "--encoding_scheme", "--seed", "--wandb"),
     *SETTING_NAMES,
 )
 

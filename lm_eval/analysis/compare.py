@@ -4,12 +4,10 @@ Paired: both runs have answered the same documents, so what counts is where they
 whether one is right more often where only one is; the bootstrap gives the difference an interval.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +16,10 @@ from numpy import ndarray
 from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
+from lm_eval.common.regular_files import say_why
 from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError
+from lm_eval.results.samples import Sample, SamplesFile, read_samples_of
 
 LEVEL = 0.95
 """Of intervals."""
@@ -43,6 +43,8 @@ class Samples:
     """By how much the best right choice outscores the best wrong one; NaN where a document has only one kind."""
     documents: str
     """What identifies the documents and their data."""
+    by_id: Mapping[int, Sample] = field(default_factory=dict)
+    """What is known of each, by `doc_id`."""
 
 
 def read_samples(path: Path, task: str | None = None) -> Samples:
@@ -55,45 +57,50 @@ def read_samples(path: Path, task: str | None = None) -> Samples:
     Raises:
         ConfigurationError: the file holds no samples, or several tasks and none is named.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
-    samples: Mapping[str, list[dict[str, Any]]] = content.get("samples") or {}
+    try:
+        file = read_samples_of(path)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: {say_why(error)}") from error
+    samples = file.samples
     if task is None and len(samples) == 1:
         (task,) = samples
     if task is None or task not in samples:
         held = f"it has those of {', '.join(samples)}" if samples else "run it again with --log_samples"
         raise ConfigurationError(f"{path}: holds no scores of single documents for task {task}; {held}")
-    rows = samples[task]
-    right = {row["doc_id"]: _is_right(task, row) for row in rows}
-    margins = {row["doc_id"]: _margin(row) for row in rows}
+    by_id = {sample.doc_id: sample for sample in samples[task]}
+    if task.startswith("webqs") and (without := [number for number, one in by_id.items() if not one.is_exact_match]):
+        raise ConfigurationError(
+            f"{path}: document {without[0]} of {task} states no is_exact_match, by which its answers are right or "
+            "wrong; run it again with --log_samples"
+        )
+    right = {number: _is_right(task, one) for number, one in by_id.items()}
     return Samples(
         path=path,
         task=task,
         is_right=pd.Series(right, dtype=bool),
-        margins=pd.Series(margins, dtype=float),
-        documents=_documents(content, task),
+        margins=pd.Series({number: _margin(one) for number, one in by_id.items()}, dtype=float),
+        documents=_documents(file, task),
+        by_id=by_id,
     )
 
 
-def _margin(sample: Mapping[str, Any]) -> float:
-    gold = set(sample["gold"])
-    right = [score for number, score in enumerate(sample["scores"]) if number in gold]
-    wrong = [score for number, score in enumerate(sample["scores"]) if number not in gold]
+def _margin(sample: Sample) -> float:
+    right = [score for number, score in enumerate(sample.scores) if number in sample.gold]
+    wrong = [score for number, score in enumerate(sample.scores) if number not in sample.gold]
     return max(right) - max(wrong) if right and wrong else math.nan
 
 
-def _is_right(task: str, sample: Mapping[str, Any]) -> bool:
+def _is_right(task: str, sample: Sample) -> bool:
     if task.startswith("webqs"):
-        return any(sample["is_exact_match"][index] for index in sample["gold"])
-    scores: Sequence[float] = sample["scores"]
-    return scores.index(max(scores)) in sample["gold"]
+        return any((sample.is_exact_match or [])[index] for index in sample.gold)
+    return sample.best in sample.gold
 
 
-def _documents(content: Mapping[str, Any], task: str) -> str:
+def _documents(file: SamplesFile, task: str) -> str:
     """Return what identifies a run's documents: the scored split's content, or the hub's name, and the order's seed."""
-    data = content.get("identity", {}).get(task, {}).get("data", {})
+    data = file.data_of(task)
     scored = data.get("validation") or data.get("test") or data.get("hub")
-    seed = content.get("config", {}).get("seed", SEED)  # documents are numbered in the shuffled order
-    return f"{task.partition('_')[0]} {scored}" + ("" if seed == SEED else f" --seed {seed}")
+    return f"{task.partition('_')[0]} {scored}" + ("" if file.seed == SEED else f" --seed {file.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ import pandas as pd
 
 from lm_eval.analysis.checkpoints import architecture_of, num_layers_of
 from lm_eval.common.atomic import written_whole
-from lm_eval.common.text import short_name
+from lm_eval.common.regular_files import is_folder, names_of_files, say_why
+from lm_eval.common.text import short_name, whole
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.model_list import read_model_list
@@ -100,7 +101,7 @@ def read_runs(folders: str | Path | Iterable[str | Path], *, cache: Path | None 
     """
     several = [folders] if isinstance(folders, str | Path) else list(folders)
     paths = list(dict.fromkeys(Path(folder).expanduser() for folder in several))
-    if missing := [str(path) for path in paths if not path.is_dir()]:
+    if missing := [str(path) for path in paths if not is_folder(path)]:
         raise ConfigurationError(
             f"{', '.join(missing)}: no such folder; give the results folders of grids, which scripts/run_parallel_*.py "
             "or `make demo` fill"
@@ -124,7 +125,7 @@ def table_of(results: Iterable[StoredResult]) -> pd.DataFrame:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.json") if not file.name.endswith(FAILURE_ENDING))
+    return [folder / name for name in names_of_files(folder, ".json") if not name.endswith(FAILURE_ENDING)]
 
 
 _Rows = dict[tuple[str, int, int], list[dict[str, Any]]]
@@ -145,7 +146,7 @@ def _read_files(files: Sequence[Path], known: _Rows) -> tuple[_Rows, dict[Path, 
         except json.JSONDecodeError as error:
             unreadable[file] = f"not JSON, or only half of it: {error}"
         except (OSError, ValueError) as error:
-            unreadable[file] = str(error)
+            unreadable[file] = say_why(error)
     return rows, unreadable
 
 
@@ -177,10 +178,11 @@ def _row(stored: StoredResult, changed: float, sizes: Mapping[str, float]) -> di
         "seconds": run.seconds,
         "finished": run.finished,
         "host": run.host,
-        "code": (stored.code or {}).get("version"),
+        "code": None if stored.code is None else stored.code.version,
         "path": str(stored.path),
         "is_older": stored.is_older_form,
     }
+    row = {key: whole(value) if isinstance(value, str) else value for key, value in row.items()}
     row["configuration"] = fingerprint({key: row[key] for key in SAME_CONFIGURATION})
     return {**row, "changed": changed, "is_newer_form": not stored.is_older_form}
 

@@ -3,19 +3,18 @@
 import json
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lm_eval.analysis.compare import LEVEL, Comparison, Samples, compare, read_samples
+from lm_eval.common.regular_files import say_why
 from lm_eval.common.text import count_of
 from lm_eval.common.text_table import Heading, TextTable
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.result_file import StoredResult, read_results
-
-Sample = Mapping[str, Any]
+from lm_eval.results.samples import Sample
 
 _LINE = 44
 """Characters of the line on which the difference is drawn."""
@@ -28,7 +27,6 @@ class ComparedRun:
 
     stored: StoredResult
     samples: Samples
-    by_id: Mapping[int, Sample]
 
     @classmethod
     def read(cls, path: Path, task: str | None) -> "ComparedRun":
@@ -46,14 +44,14 @@ class ComparedRun:
         except FileNotFoundError as error:
             raise ConfigurationError(f"{path}: no such file; give a result file of a run with --log_samples") from error
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+            raise ConfigurationError(f"{path}: {say_why(error)}") from error
         samples = read_samples(path, task)
-        (stored,) = (one for one in results if one.config.task == samples.task)
-        return cls(
-            stored=stored,
-            samples=samples,
-            by_id={row["doc_id"]: row for row in stored.content["samples"][samples.task]},
-        )
+        stored = next((one for one in results if one.config.task == samples.task), None)
+        if stored is None:
+            raise ConfigurationError(
+                f"{path}: it holds scores of documents for task {samples.task}, and no result of it"
+            )
+        return cls(stored=stored, samples=samples)
 
 
 def describe_comparison(a: ComparedRun, b: ComparedRun, *, num_documents: int, width: int) -> Iterator[str]:
@@ -142,7 +140,7 @@ def _describe_documents(a: ComparedRun, b: ComparedRun, number: int, width: int)
         listed = " ".join(map(str, documents)) or "none"
         yield from _wrap(f"only {name} right  {listed}", width, " " * 14)
     shown = parted[:number]
-    if shown and not all("choices" in run.by_id[index] for run in (a, b) for index in shown):
+    if shown and not all(run.samples.by_id[index].choices for run in (a, b) for index in shown):
         yield "their texts aren't stored: run both with --log_samples --log_texts to read them here"
         return
     for index in shown:
@@ -155,25 +153,22 @@ def _describe_documents(a: ComparedRun, b: ComparedRun, number: int, width: int)
 
 def _describe_document(index: int, a: ComparedRun, b: ComparedRun, width: int) -> Iterator[str]:
     """Yield a document's query, and its choices with what each run makes of them."""
-    of_a, of_b = a.by_id[index], b.by_id[index]
+    of_a, of_b = a.samples.by_id[index], b.samples.by_id[index]
     which = "A" if a.samples.is_right[index] else "B"
     yield f"document {index}: only {which} is right"
-    yield from _wrap(json.dumps(_query(of_a) or _query(of_b), ensure_ascii=False), width, "  ", "  ")
-    best = [max(range(len(one["scores"])), key=one["scores"].__getitem__) for one in (of_a, of_b)]
+    yield from _wrap(json.dumps(of_a.query or of_b.query, ensure_ascii=False), width, "  ", "  ")
     yield f"  {'A':>9}{'B':>9}  the best of each is marked <, what is right *"
-    for number, text in enumerate(of_a["choices"]):
-        cells = "".join(
-            f"{one['scores'][number]:8.3f}{'<' if number == of_best else ' '}"
-            for one, of_best in zip((of_a, of_b), best, strict=True)
-        )
-        mark = "*" if number in of_a["gold"] else " "
+    for number, text in enumerate(of_a.choices or []):
+        cells = "".join(_say_score(one, number) for one in (of_a, of_b))
+        mark = "*" if number in of_a.gold else " "
         yield from _wrap(json.dumps(text, ensure_ascii=False), width, " " * 23, f"  {cells} {mark} ")
 
 
-def _query(sample: Sample) -> str:
-    """Return the last sample of a context as one text: the question, or all where the scheme joins examples."""
-    context: Sequence[Sequence[str]] = sample.get("context") or (sample.get("contexts") or [[]])[0]
-    return "".join(context[-1]) if context else ""
+def _say_score(sample: Sample, number: int) -> str:
+    """Return the score of a choice, marked where it is the best; blanks where there is no such choice."""
+    if number >= len(sample.scores):
+        return " " * 9
+    return f"{sample.scores[number]:8.3f}{'<' if number == sample.best else ' '}"
 
 
 def _wrap(text: str, width: int, indent: str, first: str = "") -> list[str]:

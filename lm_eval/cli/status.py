@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lm_eval.common.console import fit, is_terminal, line_width
+from lm_eval.common.regular_files import is_folder
 from lm_eval.common.text import count_of, describe_seconds
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -40,7 +41,7 @@ def describe_status(path: Path, *, table: bool, width: int | None = None) -> lis
     Raises:
         ConfigurationError: there is no such folder.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         raise ConfigurationError(f"{path}: no such folder; give the results folder of a grid")
     folder, failures = ResultsFolder(path), read_failures(path)
     results = list(folder)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from lm_eval.common.console import show_all_characters
 from lm_eval.errors import ConfigurationError, RunError
 
 DONE, FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
@@ -25,6 +26,7 @@ def exit_status(
         only_shows: whether the command only prints something, so that it has succeeded if the reader of its output,
             such as `head`, stops early.
     """
+    show_all_characters()
     try:
         status = _status_of(work, failed, interrupted)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
+from io import TextIOWrapper
 from typing import Protocol, TextIO, runtime_checkable
 
 
@@ -29,6 +30,12 @@ def print_safely(text: str, stream: TextIO | None = None) -> None:
     """
     with contextlib.suppress(OSError, ValueError):
         print(text, file=stream or sys.stderr, flush=True)
+
+
+def show_all_characters() -> None:
+    """Let standard output write what its encoding lacks, such as half a character of a damaged file, escaped."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def is_terminal(stream: Stream) -> bool:

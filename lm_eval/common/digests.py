@@ -18,6 +18,7 @@ import psutil
 
 from lm_eval.common.atomic import written_whole
 from lm_eval.common.file_state import SETTLED_S, FileState, age_s, states_of
+from lm_eval.common.regular_files import open_regular
 
 _QUIET_S = 60.0
 """Since a file's last change, before its digest is kept in the cache folder."""
@@ -58,7 +59,7 @@ def digest_of(state: FileState) -> str:
 
 def _compute(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with os.fdopen(open_regular(path), "rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

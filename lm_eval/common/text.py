@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import sys
 from collections.abc import Collection, Mapping
 from numbers import Number
 from os import PathLike
@@ -12,6 +13,11 @@ from lm_eval.errors import ConfigurationError
 def first_line(text: object) -> str:
     """Return the first line of a text, or of an error's message."""
     return str(text).strip().partition("\n")[0]
+
+
+def whole(text: str) -> str:
+    """Return a text with half characters, of names of files or from damaged ones, written as Python writes them."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def say_cause(error: BaseException) -> str:
@@ -52,7 +58,7 @@ def parse_pairs(text: str | None, what: str) -> dict[str, str | None]:
         if not part.strip():
             continue
         key, equals, value = part.partition("=")
-        key, value = key.strip(), value.strip()
+        key, value = sys.intern(key.strip()), sys.intern(value.strip())  # many results state the same
         if not equals or not key:
             raise ConfigurationError(
                 f"{what}: expected KEY=value,KEY=value, got {part!r} (values cannot contain a comma)"

@@ -1,13 +1,13 @@
 """Tables of text that fit a width: constant columns above, then sections, then broken headers and cells.
 
-Knows nothing of results. Drawn by rich, which counts characters as wide as they are shown.
+Knows nothing of results. Characters count as wide as they are shown; what isn't shown at all stands there escaped.
 """
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
+from functools import cached_property
 from typing import Literal
 
 NOTHING = "-"
@@ -17,8 +17,7 @@ _GAP = 2
 _UNLIMITED = 10_000
 _PART = re.compile(r"[^_\s-]*[_\s-]*")
 """What a line may be broken behind: underscores, hyphens and blanks."""
-_RULED = "    \n    \n ── \n    \n    \n    \n    \n    \n"
-"""A box of rich: a line below the header and nothing else."""
+_RULE = "─"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,19 @@ class TextTable:
         Args:
             width: characters a line may have; None takes as many as are needed, a row a line.
         """
-        return "\n".join(self.lines(width or _UNLIMITED))
+        return "\n".join(self._escaped().lines(width or _UNLIMITED))
+
+    def _escaped(self) -> "TextTable":
+        """Return the table with line breaks, control characters and the like written as Python writes them."""
+        odd = {text: _escape(text) for values in self._values for text in values if not text.isprintable()}
+        if not odd:
+            return self
+        return TextTable(self.headings, [[odd.get(text, text) for text in row] for row in self.rows])
+
+    @cached_property
+    def _values(self) -> list[set[str]]:
+        """The different values of each column."""
+        return [set(column) for column in zip(*self.rows, strict=True)] or [set() for _ in self.headings]
 
     def lines(self, width: int) -> list[str]:
         """Return its lines, none longer than a width where that is possible."""
@@ -67,12 +78,12 @@ class TextTable:
         by = [index for index, heading in enumerate(self.headings) if heading.section == "early"]
         if not self._fits(width, lines=2):
             by += [index for index, heading in enumerate(self.headings) if heading.section == "late"]
-        return next((index for index in by if 2 * len({row[index] for row in self.rows}) <= len(self.rows)), None)
+        return next((index for index in by if 2 * len(self._values[index]) <= len(self.rows)), None)
 
     def _fits(self, width: int, lines: int) -> bool:
         """Whether the table is no wider than that, with headers broken, and cells into so many lines."""
         widths = self._widths(width)
-        cells = (_break(cell, widths[index]) for row in self.rows for index, cell in enumerate(row))
+        cells = (_break(cell, column) for values, column in zip(self._values, widths, strict=True) for cell in values)
         return sum(widths) + _GAP * (len(widths) - 1) <= width and all(cell.count("\n") < lines for cell in cells)
 
     def without_constants(self, *, loosely: bool) -> tuple[list[str], "TextTable"]:
@@ -85,7 +96,7 @@ class TextTable:
         """
         constants, kept = [], []
         for index, heading in enumerate(self.headings):
-            values = {row[index] for row in self.rows}
+            values = self._values[index]
             stated = values - {NOTHING}
             if len(stated) == 1 and not heading.is_number and (loosely or len(values) == 1):
                 constants.append(f"{heading.name}={stated.pop()}" + (f" or {NOTHING}" if NOTHING in values else ""))
@@ -96,7 +107,7 @@ class TextTable:
     def _narrowest(self, header_lines: int) -> list[int]:
         """Return the width of each column with its header broken into so many lines and its cells whole."""
         return [
-            max(_narrowest_of(heading.name, header_lines), *(len(row[index]) for row in self.rows))
+            max(_narrowest_of(heading.name, header_lines), *map(len, self._values[index]))
             for index, heading in enumerate(self.headings)
         ]
 
@@ -109,7 +120,7 @@ class TextTable:
         texts = [index for index, heading in enumerate(self.headings) if not heading.is_number]
         for index in sorted(texts, key=widths.__getitem__, reverse=True):
             if sum(widths) > room:
-                parts = max(_longest_part(row[index]) for row in self.rows)
+                parts = max(map(_longest_part, self._values[index]))
                 widths[index] = max(parts, _longest_part(self.headings[index].name), widths[index] - sum(widths) + room)
         return widths
 
@@ -117,23 +128,51 @@ class TextTable:
         """Draw the header and a row for each of the table's."""
         if not self.headings:
             return []
-        from rich.box import Box  # noqa: PLC0415  (most calls draw no table)
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        columns = [
+            _Column.of(heading, values, column)
+            for heading, values, column in zip(self.headings, self._values, self._widths(width), strict=True)
+        ]
+        rule = _RULE * (sum(column.width for column in columns) + _GAP * (len(columns) - 1))
+        header = _beside(columns, [heading.name for heading in self.headings], at_the_bottom=True)
+        return [*header, rule, *(line for row in self.rows for line in _beside(columns, row))]
 
-        table = Table(box=Box(_RULED), show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        widths = self._widths(width)
-        for heading, column in zip(self.headings, widths, strict=True):
-            name = Text(_break(heading.name, column))
-            table.add_column(
-                name, justify="right" if heading.is_number else "left", no_wrap=True, min_width=column, vertical="top"
-            )
-        for row in self.rows:
-            table.add_row(*(Text(_break(cell, column)) for cell, column in zip(row, widths, strict=True)))
-        stream = StringIO()
-        Console(file=stream, width=_UNLIMITED, color_system=None).print(table)
-        return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    """A column's different cells, drawn."""
+
+    width: int
+    lines: Mapping[str, list[str]]
+    """The lines of each cell and of the header, filled up with blanks, by the text."""
+
+    @classmethod
+    def of(cls, heading: Heading, values: Collection[str], width: int) -> "_Column":
+        """Draw the cells of a column that is to be that wide, or wider where a part of a text is."""
+        from rich.cells import cell_len  # noqa: PLC0415  (most calls draw no table)
+
+        broken = {text: _break(text, width).split("\n") for text in {heading.name, *values}}
+        widths = {line: cell_len(line) for lines in broken.values() for line in lines}
+        widest = max(width, *widths.values())
+        filled = {
+            line: " " * (widest - own) + line if heading.is_number else line + " " * (widest - own)
+            for line, own in widths.items()
+        }
+        return cls(width=widest, lines={text: [filled[line] for line in lines] for text, lines in broken.items()})
+
+
+def _beside(columns: Sequence[_Column], row: Sequence[str], *, at_the_bottom: bool = False) -> list[str]:
+    """Return the lines of a row, whose cells stand at the top or at the bottom."""
+    cells = [column.lines[text] for column, text in zip(columns, row, strict=True)]
+    number = max(map(len, cells))
+    if number > 1:
+        blanks = [[" " * column.width] * (number - len(lines)) for column, lines in zip(columns, cells, strict=True)]
+        pairs = zip(blanks, cells, strict=True) if at_the_bottom else zip(cells, blanks, strict=True)
+        cells = [[*first, *second] for first, second in pairs]
+    return [(" " * _GAP).join(line).rstrip() for line in zip(*cells, strict=True)]
+
+
+def _escape(text: str) -> str:
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _fill(texts: Sequence[str], width: int) -> list[str]:
@@ -156,6 +195,8 @@ def _narrowest_of(text: str, lines: int) -> int:
 
 def _break(text: str, width: int) -> str:
     """Break a text behind underscores, hyphens and blanks, into lines no wider than that where possible."""
+    if len(text) <= width:
+        return text.rstrip()
     lines = [""]
     for part in _parts(text):
         if lines[-1] and len(lines[-1] + part.rstrip()) > width:

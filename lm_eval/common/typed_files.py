@@ -4,26 +4,36 @@ Knows of no particular file. A model names the keys that the code reads; other k
 """
 
 import reprlib
-from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, InstanceOf, ValidationError
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import with_default_schema
+
+from lm_eval.common.json_files import parse_json
 
 Text = InstanceOf[str]
 """Any text: file names need not be valid Unicode, which pydantic's `str` demands."""
 
 
-def _or_none(value: object, check: Callable[[object], object]) -> object:
-    try:
-        return check(value)
-    except ValidationError:
-        return None
+class _OrNone:
+    """None in place of what a schema refuses."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return with_default_schema(handler(source), default=None, on_error="default")
 
 
-AS_STATED = WrapValidator(_or_none)
+AS_STATED = _OrNone()
 """Marks a field that becomes None where its value is invalid: for information that nothing depends on."""
 TextIfStated = Annotated[Text | None, AS_STATED]
-IntegerIfStated = Annotated[Annotated[int, Field(ge=0, lt=2**63)] | None, AS_STATED]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+IntegerIfStated = Annotated[Count | None, AS_STATED]
+NumberIfStated = Annotated[Number | None, AS_STATED]
+
+
+PART = ConfigDict(strict=False)
+"""For dataclasses that are parts of files, which strict models take objects for; each field says how strict it is."""
 
 
 class FileModel(BaseModel):
@@ -33,6 +43,22 @@ class FileModel(BaseModel):
 
 
 M = TypeVar("M", bound=FileModel)
+
+
+def read_json_as(model: type[M], text: bytes) -> M:
+    """Return the content of a JSON file as a model; keys that it doesn't have cost hardly anything.
+
+    Args:
+        model: the expected form.
+        text: the whole file.
+
+    Raises:
+        ValueError: it is no JSON, nested too deeply, or doesn't fit; the message is one sentence.
+    """
+    try:
+        return model.model_validate_json(text)
+    except ValidationError:  # the slow way tells what is wrong, and reads what JSON allows and the fast one doesn't
+        return read_as(model, parse_json(text))
 
 
 def read_as(model: type[M], content: object, what: str = "") -> M:

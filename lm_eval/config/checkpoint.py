@@ -3,10 +3,12 @@
 Knows nothing of torch; `lm_eval.inference.loading` loads accordingly.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from lm_eval.common.text import format_pairs
 from lm_eval.errors import ConfigurationError
 
 
@@ -64,9 +66,11 @@ class Checkpoint:
             for key, value in pairs.items()
             if key in CHECKPOINT_KEYS
         }
-        return cls(**named)
+        return cls(**named) if named else PLAIN
 
 
+PLAIN = Checkpoint()
+"""A checkpoint that is loaded as most are."""
 CHECKPOINT_KEYS = tuple(item.name for item in fields(Checkpoint))
 _SWITCHES = tuple(item.name for item in fields(Checkpoint) if item.type in (bool, "bool"))
 _WORDS = {"True": True, "False": False, None: False}
@@ -76,3 +80,11 @@ def _as_bool(name: str, value: str | None) -> bool:
     if value not in _WORDS:
         raise ConfigurationError(f"{name}={value}: must be True or False")
     return _WORDS[value]
+
+
+@functools.lru_cache(maxsize=1024)
+def say_loading(revision: str | None, checkpoint: Checkpoint) -> str | None:
+    """Return what makes another model of a checkpoint (revision, adapter, bits, …), as KEY=value; None: nothing."""
+    stated = {"revision": revision, **checkpoint.stated()}
+    usual = {"revision": (None, "main"), "trust_remote_code": (True,)}
+    return format_pairs({key: value for key, value in stated.items() if value not in usual.get(key, ())}) or None

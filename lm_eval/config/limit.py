@@ -1,5 +1,6 @@
 """`--limit`: a slice of the shuffled documents (experiment §2)."""
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -22,13 +23,9 @@ class Limit:
         """
         if isinstance(value, Limit):
             return value
-        if value is None or value == "None":
-            return cls()
-        match = re.fullmatch(r"\s*(?:(\d+)|(\d*):(\d*))\s*", str(value))
-        if match is None or isinstance(value, bool):
+        limit = None if isinstance(value, bool) else _read("None" if value is None else str(value))
+        if limit is None:
             raise ConfigurationError(f"limit must be an integer N or START:END, both non-negative, got {value!r}")
-        first, start, end = match.groups()
-        limit = cls(0, int(first)) if first is not None else cls(int(start or 0), int(end) if end else None)
         if limit.end is not None and limit.end <= limit.start:
             raise ConfigurationError(f"limit {value!r} selects no document; START must be below END")
         return limit
@@ -37,3 +34,15 @@ class Limit:
         if self.start == 0:
             return "None" if self.end is None else str(self.end)
         return f"{self.start}:{'' if self.end is None else self.end}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(text: str) -> Limit | None:
+    """Return the limit of a text; None where it has neither of the two forms."""
+    if text == "None":
+        return Limit()
+    match = re.fullmatch(r"\s*(?:(\d{1,18})|(\d{0,18}):(\d{0,18}))\s*", text)
+    if match is None:
+        return None
+    first, start, end = match.groups()
+    return Limit(0, int(first)) if first is not None else Limit(int(start or 0), int(end) if end else None)

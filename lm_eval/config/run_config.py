@@ -3,14 +3,15 @@
 Knows nothing of tensors, files or results; rules of a task or a model family are checked in their modules.
 """
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lm_eval.common.text import count_of, did_you_mean, format_pairs, read_pairs, short_name
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS, Checkpoint
 from lm_eval.config.limit import Limit
-from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, Setting, VectorSettings
+from lm_eval.config.settings import SETTING_NAMES, SETTINGS, SIMILARITIES, VectorSettings
 from lm_eval.config.token_aggregation import SINGLE_VECTOR_AGGREGATIONS, TOKEN_AGGREGATIONS
 from lm_eval.errors import ConfigurationError
 
@@ -165,42 +166,54 @@ class RunConfig:
         Raises:
             ConfigurationError: an unknown key or value, or settings that don't go together.
         """
-        of_model, of_task = _read_arguments(model_args, task_args)
+        of_model = (_known_model_args if isinstance(model_args, str) else _read_model_args)(model_args)
+        of_task = (_read_task_args if isinstance(task_args, Mapping) else _known_task_args)(task_args)
         return cls(
             model=model,
-            pretrained=of_model.get("pretrained") or "",
             task=task,
             num_fewshot=num_fewshot,
             limit=Limit.parse(limit),
-            vectors=VectorSettings.parse(**{key: text for key, text in of_model.items() if key in SETTINGS}),
-            revision=of_model.get("revision"),
-            dtype=of_model.get("dtype"),
-            checkpoint=Checkpoint.pick(of_model),
             description=description,
             seed=seed,
+            **of_model,
             **of_task,
         )
 
 
-def _read_arguments(
-    model_args: str | Mapping[str, object], task_args: str | Mapping[str, object] | None
-) -> tuple[dict[str, str | None], dict[str, Any]]:
-    of_model, of_task = read_pairs(model_args, "model_args"), read_pairs(task_args, "task_args")
-    _check_keys("model_args", of_model, (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
-    _check_keys("task_args", of_task, TASK_KEYS)
-    return of_model, of_task
+def _read_model_args(model_args: str | Mapping[str, object]) -> Mapping[str, Any]:
+    """Return the fields of a configuration that `model_args` states."""
+    pairs = _read(model_args, "model_args", (*MODEL_KEYS, *CHECKPOINT_KEYS, *EXECUTION_KEYS, *SETTING_NAMES))
+    return {
+        "pretrained": pairs.get("pretrained") or "",
+        "vectors": VectorSettings.parse(**{key: text for key, text in pairs.items() if key in SETTINGS}),
+        "revision": pairs.get("revision"),
+        "dtype": pairs.get("dtype"),
+        "checkpoint": Checkpoint.pick(pairs),
+    }
 
 
-def _check_keys(what: str, pairs: Mapping[str, object], valid: tuple[str, ...]) -> None:
-    unknown = [key for key in pairs if key not in valid]
-    if unknown:
+def _read_task_args(task_args: str | Mapping[str, object] | None) -> Mapping[str, Any]:
+    """Return the fields of a configuration that `task_args` states."""
+    return _read(task_args, "task_args", TASK_KEYS)
+
+
+_known_model_args = functools.lru_cache(maxsize=1 << 14)(_read_model_args)
+_known_task_args = functools.lru_cache(maxsize=1 << 10)(_read_task_args)
+"""Texts that were read already: the results of a grid state the same many times."""
+
+
+def _read(settings: str | Mapping[str, object] | None, what: str, valid: tuple[str, ...]) -> dict[str, str | None]:
+    pairs = read_pairs(settings, what)
+    if unknown := [key for key in pairs if key not in valid]:
         near = did_you_mean(unknown[0], valid)
         raise ConfigurationError(f"{what}: unknown key {', '.join(unknown)}{near}; choose from {', '.join(valid)}")
+    return pairs
 
 
-def _settings_where(holds: Callable[[Setting], bool]) -> tuple[str, ...]:
-    """Return the names of the settings for which a condition holds."""
-    return tuple(key for key, setting in SETTINGS.items() if holds(setting))
+_OF_GENERATION = tuple(key for key, setting in SETTINGS.items() if setting.only == "dist_gen")
+_OF_SIMILARITY = tuple(key for key, setting in SETTINGS.items() if setting.only == "dist_sim")
+_OF_CONTEXTS = tuple(key for key, setting in SETTINGS.items() if setting.needs_context)
+_OF_VECTORS = tuple(key for key, setting in SETTINGS.items() if setting.needs_vectors)
 
 
 def _refuse_set(config: RunConfig, keys: tuple[str, ...], why: str) -> None:
@@ -242,22 +255,18 @@ def _check_similarity(config: RunConfig) -> None:
         raise ConfigurationError(
             f"model_args: SIMILARITY_FUNC= is missing for dist_sim; choose from {', '.join(SIMILARITIES)}"
         )
-    _refuse_set(config, _settings_where(lambda setting: setting.only == "dist_gen"), "dist_sim decodes nothing")
+    _refuse_set(config, _OF_GENERATION, "dist_sim decodes nothing")
     if not config.has_context:
-        keys = _settings_where(lambda setting: setting.needs_context)
-        _refuse_set(config, keys, "no_context has no segments, examples or places in a context")
+        _refuse_set(config, _OF_CONTEXTS, "no_context has no segments, examples or places in a context")
 
 
 def _check_generation(config: RunConfig) -> None:
     _require_scheme(config, ENCODING_SCHEMES)
     if not config.is_segmented:
-        keys = _settings_where(lambda setting: setting.needs_vectors)
-        _refuse_set(config, keys, f"{config.encoding_scheme} aggregates nothing")
+        _refuse_set(config, _OF_VECTORS, f"{config.encoding_scheme} aggregates nothing")
         return
     _require_token_aggregation(config, TOKEN_AGGREGATIONS)
-    _refuse_set(
-        config, _settings_where(lambda setting: setting.only == "dist_sim"), "this setting is for dist_sim only"
-    )
+    _refuse_set(config, _OF_SIMILARITY, "this setting is for dist_sim only")
     if config.vectors.example_agg_scheme == "soft_cluster":
         raise ConfigurationError("EXAMPLE_AGG_SCHEME=soft_cluster is for dist_sim only; choose from None, mean")
     if config.vectors.decoding_scheme is not None:

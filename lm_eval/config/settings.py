@@ -6,7 +6,7 @@ A setting is declared once, with its parser, label and scope; which settings go 
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
-from functools import cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import Any, Literal, TypeVar, get_args
 
 from lm_eval.common.text import did_you_mean
@@ -155,7 +155,7 @@ class VectorSettings:
     they stand in place of input embeddings (generation only)."""
 
     def __post_init__(self) -> None:
-        for key, text in self.public().items():
+        for key, text in self._public.items():
             if text is not None and _read(key, text) != (value := getattr(self, key.lower())):
                 raise ConfigurationError(f"{key}: {value!r} is text, which VectorSettings.parse reads; give its value")
 
@@ -166,20 +166,24 @@ class VectorSettings:
         Raises:
             ConfigurationError: an unknown setting or value.
         """
-        stated = {key.upper(): str(text) for key, text in texts.items() if text is not None and text != "None"}
-        if unknown := [key for key in stated if key not in SETTINGS]:
-            raise ConfigurationError(f"unknown setting {', '.join(unknown)}; choose from {', '.join(SETTING_NAMES)}")
-        values: dict[str, Any] = {key.lower(): _read(key, text) for key, text in stated.items()}
-        return cls(**values)
+        return _parse(tuple((key.upper(), str(text)) for key, text in texts.items() if text not in (None, "None")))
 
     def public(self) -> dict[str, str | None]:
         """Return the settings by their public names, as text; None where one isn't set."""
+        return dict(self._public)
+
+    @cached_property
+    def _public(self) -> Mapping[str, str | None]:
         values = ((public, getattr(self, name), unset) for public, name, unset in _PUBLIC_NAMES)
         return {public: None if value == unset else str(value) for public, value, unset in values}
 
     def stated(self) -> dict[str, str]:
         """Return the settings that are set, by their public names, as text."""
-        return {public: text for public, text in self.public().items() if text is not None}
+        return dict(self._stated)
+
+    @cached_property
+    def _stated(self) -> Mapping[str, str]:
+        return {public: text for public, text in self._public.items() if text is not None}
 
     @property
     def context_layer(self) -> Layer:
@@ -229,3 +233,12 @@ SETTING_NAMES = tuple(SETTINGS)
 @cache
 def _read(key: str, text: str) -> object:
     return SETTINGS[key].read(text, key)
+
+
+@lru_cache(maxsize=1 << 14)
+def _parse(stated: tuple[tuple[str, str], ...]) -> VectorSettings:
+    """Return settings; those of the same texts are the same object, as results of a grid have them many times."""
+    if unknown := [key for key, _ in stated if key not in SETTINGS]:
+        raise ConfigurationError(f"unknown setting {', '.join(unknown)}; choose from {', '.join(SETTING_NAMES)}")
+    values: dict[str, Any] = {key.lower(): _read(key, text) for key, text in stated}
+    return VectorSettings(**values)

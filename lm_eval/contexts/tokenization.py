@@ -4,7 +4,7 @@ The last module that sees text; from here on there are token ids and vectors.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lm_eval.config.run_config import RunConfig
@@ -32,6 +32,8 @@ class TokenisedDocument:
     choices: tuple[Segment, ...]
     parts: tuple["TokenisedDocument", ...] = ()
     """Where choices have different contexts: one document for each choice, whose samples and choices this one joins."""
+    num_truncated: int = 0
+    """Segments that were truncated, and contexts that are truncated together with their choices."""
 
     @property
     def context(self) -> tuple[Segment, ...]:
@@ -62,17 +64,16 @@ def _join(parts: list[TokenisedDocument], document: Document) -> TokenisedDocume
         return parts[0]
     samples = tuple(sample for part in parts for sample in part.samples)
     choices = tuple(choice for part in parts for choice in part.choices)
-    return TokenisedDocument(document, samples, choices, tuple(parts))
+    return TokenisedDocument(document, samples, choices, tuple(parts), sum(part.num_truncated for part in parts))
 
 
 @dataclass
 class Tokeniser:
-    """Turns documents into tokens by the rules of one configuration, and counts truncated segments."""
+    """Turns documents into tokens by the rules of one configuration."""
 
     model: LanguageModel
     config: RunConfig
     task: Task
-    _num_cut_with_choice: int = field(default=0, init=False)
 
     @cached_property
     def _placer(self) -> SegmentPlacer:
@@ -87,11 +88,6 @@ class Tokeniser:
     def front(self) -> FrontTokens:
         """The tokens in front."""
         return FrontTokens.of(self.config, self.model)
-
-    @property
-    def num_truncated(self) -> int:
-        """Segments that were truncated, and contexts that are truncated together with their choices."""
-        return self._placer.num_truncated + self._choice_placer.num_truncated + self._num_cut_with_choice
 
     def __call__(self, documents: Sequence[Document]) -> list[TokenisedDocument]:
         """Tokenise documents together.
@@ -111,11 +107,16 @@ class Tokeniser:
             contexts, choices = self._contexts(documents), self._separate_choices(documents)
         tokenised = []
         for document, context in zip(documents, contexts, strict=True):
-            source = _source(document)
+            source, before = _source(document), self._num_cut
             samples, end = self._place(context, source)
-            tokenised.append(TokenisedDocument(document, samples, self._choices(choices, document, end, source)))
-            self._count_joint_cut(tokenised[-1])
+            one = TokenisedDocument(document, samples, self._choices(choices, document, end, source))
+            num_truncated = self._num_cut - before + self._is_cut_with_choice(one)
+            tokenised.append(replace(one, num_truncated=num_truncated) if num_truncated else one)
         return tokenised
+
+    @property
+    def _num_cut(self) -> int:
+        return self._placer.num_truncated + self._choice_placer.num_truncated
 
     def _separate_choices(self, documents: Sequence[Document]) -> Iterator[tuple[int, ...]]:
         texts = [choice for document in documents for choice in document.example.choices]
@@ -191,12 +192,12 @@ class Tokeniser:
             row.append(Segment(tokens))
         return tuple(row)
 
-    def _count_joint_cut(self, document: TokenisedDocument) -> None:
-        if takes_tokens(self.config, self.model):
-            longest = max(len(choice.tokens) for choice in document.choices)
-            front = len(self.front.decoder) if self.config.has_context else 0
-            whole = front + len(document.context[0].tokens) + longest
-            self._num_cut_with_choice += whole > self.model.max_length + 1
+    def _is_cut_with_choice(self, document: TokenisedDocument) -> bool:
+        if not takes_tokens(self.config, self.model):
+            return False
+        longest = max(len(choice.tokens) for choice in document.choices)
+        front = len(self.front.decoder) if self.config.has_context else 0
+        return front + len(document.context[0].tokens) + longest > self.model.max_length + 1
 
 
 def refuse_unknown_tokens(model: LanguageModel, documents: Iterable[TokenisedDocument]) -> None:

@@ -61,6 +61,9 @@ class Flags:
     """Comma list of tasks or groups in place of the grid's, such as arc_easy,piqa; _d or _dg may be left out."""
     include_path: Folder = None
     """Folder with task files (YAML) of your own or of the upstream harness."""
+    stall_timeout: Annotated[int, "SECONDS"] = 900
+    """Seconds without a sign of life (a finished batch; while a model is loaded, bytes that arrive) after which a
+    worker is replaced."""
     grid: Annotated[Text, "FILE.yaml"] = None
     """File that holds the grid, in place of the script's."""
     write_grid: Annotated[Text, "FILE.yaml"] = None
@@ -91,7 +94,7 @@ class Flag:
     """Its single letter, where no other common flag begins with the same."""
 
 
-_WITHOUT_SHORT = ("slurm", "slurm_jobs", "slurm_setup", "seed", "wandb")
+_WITHOUT_SHORT = ("stall_timeout", "slurm", "slurm_jobs", "slurm_setup", "seed", "wandb")
 """Flags that came when others had long had their letter."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lm_eval.common.atomic import check_writable
+from lm_eval.common.regular_files import is_folder
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.estimate import Estimate, make_estimate
 from lm_eval.grid.grid import Grid
@@ -15,6 +16,7 @@ from lm_eval.grid.options import Options
 from lm_eval.grid.plan import Plan, Wanted, make_plan
 from lm_eval.grid.preflight import CheckedGrids, check_available, preflight
 from lm_eval.results.folder import ResultsFolder
+from lm_eval.results.pieces import state_folder
 from lm_eval.scheduling.driver import Driver, OnChange
 from lm_eval.scheduling.executors.base import Executor
 from lm_eval.scheduling.heartbeat import Progress
@@ -42,6 +44,8 @@ class Job:
         """
         if self.estimate is not None:
             check_writable(self.folder.path)
+            for folder in (state := state_folder(self.folder.path), *(state / name for name in ("drivers", "leases"))):
+                check_writable(folder)
             check_available(self.plan.to_run)
 
     def driver(self, on_change: OnChange, *, fail_fast: bool) -> Driver:
@@ -77,7 +81,7 @@ def prepare(
         ConfigurationError: something is wrong with the call.
     """
     checked = preflight(grids, options, executor.machines)
-    if results_dir.exists() and not results_dir.is_dir():
+    if not is_folder(results_dir) and results_dir.exists():
         raise ConfigurationError(f"results folder {results_dir}: this is a file; give a folder")
     folder = ResultsFolder(results_dir)
     wanted = Wanted(

@@ -17,7 +17,7 @@ from lm_eval.grid.grid import Grid
 from lm_eval.grid.job import Job, prepare
 from lm_eval.grid.options import Options
 from lm_eval.grid.plan import plan_remarks
-from lm_eval.scheduling.executors.base import Executor
+from lm_eval.scheduling.executors.base import Executor, ExecutorLostError
 from lm_eval.scheduling.executors.choose import choose_executor
 from lm_eval.scheduling.heartbeat import Progress
 from lm_eval.scheduling.summary import Summary
@@ -52,6 +52,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
     retry_failed: bool = False,
     fail_fast: bool = False,
     log_samples: bool = False,
+    stall_timeout: int = 900,
     seed: int = SEED,
     wandb: str | None = None,
     show_progress: bool = True,
@@ -73,6 +74,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed: whether what failed in an earlier call is tried again.
         fail_fast: whether the first failure stops the rest.
         log_samples: whether the scores of every document are stored.
+        stall_timeout: seconds without a sign of life after which a worker is replaced.
         seed: decides the order of the documents and their shots.
         wandb: a project of Weights & Biases that gets the results too.
         show_progress: whether notes, and a bar while runs are computed, appear on standard error.
@@ -85,6 +87,7 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         ConfigurationError: something is wrong with the call; nothing ran.
         FailedRunsError: runs failed, now or in an earlier call; the others' results are in the folder, and in its
             `results`.
+        ExecutorLostError: Ray was lost for good; what was finished is in the folder.
         KeyboardInterrupt: the user interrupted it; what was finished is in the folder.
     """
     options = Options(
@@ -102,12 +105,15 @@ def run_grid(  # noqa: PLR0913  (the flags of a grid script)
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         log_samples=log_samples,
+        stall_timeout=stall_timeout,
         wandb=wandb,
     )
     grids = [grid] if isinstance(grid, Grid) else list(grid)
     if not grids or not all(isinstance(one, Grid) for one in grids):
         raise ConfigurationError(f"run_grid: give a Grid or a list of them, got {grid!r:.80}")
-    chosen = executor or choose_executor(options.cluster, log_samples=options.log_samples)
+    chosen = executor or choose_executor(
+        options.cluster, log_samples=options.log_samples, stall_timeout_s=options.stall_timeout
+    )
     try:
         job = prepare(grids, options, Path(results_dir).expanduser(), chosen)
         job.check_ready()
@@ -137,7 +143,7 @@ def _compute(job: Job, executor: Executor, *, fail_fast: bool, show_progress: bo
         driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ExecutorLostError):
             for line in describe_unwritten(driver.summary, job.folder):
                 print_safely(line)
             raise

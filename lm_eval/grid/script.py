@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from lm_eval.common.command import exit_status
-from lm_eval.common.console import line_width
+from lm_eval.common.command import FAILED, exit_status
+from lm_eval.common.console import line_width, print_safely
 from lm_eval.common.text import first_line
 from lm_eval.config.run_config import describe
 from lm_eval.errors import ConfigurationError
@@ -40,7 +40,7 @@ from lm_eval.grid.preflight import settle
 from lm_eval.grid.progress import GridProgress
 from lm_eval.grid.shutdown import shut_down, shutdown_command
 from lm_eval.grid.slurm.submit import submit_grids
-from lm_eval.scheduling.executors.base import Executor
+from lm_eval.scheduling.executors.base import Executor, ExecutorLostError
 from lm_eval.scheduling.executors.choose import choose_executor
 from lm_eval.scheduling.passes import sweep_state
 from lm_eval.scheduling.shift import Shift
@@ -70,14 +70,21 @@ def launch(run: Callable[[], Grid], results_dir: str, switches: Sequence[Callabl
         return carry_out(grids, options, results_dir)
 
     message = "interrupted; what was finished is in the results folder, call again for the rest"
-    sys.exit(exit_status(work, interrupted=lambda: message))
+    status = exit_status(work, interrupted=lambda: message)
+    _ignore_interrupts()
+    sys.exit(status)
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Interrupt the work; a second Ctrl-C must not interrupt the cleanup."""
-    for ignored in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)
+    _ignore_interrupts()
     raise KeyboardInterrupt
+
+
+def _ignore_interrupts() -> None:
+    """Ignore further signals by a function: SIG_IGN would make Python complain of one that has just come."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, lambda *_: None)
 
 
 def _main_grids(run: Callable[[], Grid], options: Options) -> list[Grid]:
@@ -126,12 +133,20 @@ def carry_out(
     """
     if options.slurm is not None:
         return submit_grids(grids, options, Path(options.results_dir or results_dir))
-    executor = executor or choose_executor(options.cluster, log_samples=options.log_samples)
+    executor = executor or choose_executor(
+        options.cluster,
+        log_samples=options.log_samples,
+        stall_timeout_s=options.stall_timeout,
+        is_dry=options.dry_run,
+    )
     try:
         if options.write_grid is not None:
             return _write(grids, options, options.write_grid)
         job = prepare(grids, options, Path(options.results_dir or results_dir), executor, shift)
         return _carry_out(job, options, executor)
+    except ExecutorLostError as error:
+        print_safely(f"error: {error}")
+        return FAILED
     finally:
         executor.close()
 
@@ -196,7 +211,7 @@ def _run(job: Job, executor: Executor, *, fail_fast: bool) -> Summary:
         driver = job.driver(bar.show, fail_fast=fail_fast)
         try:
             return driver.run(executor, job.shift)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ExecutorLostError):
             bar.close()
             print_counts(driver.summary)
             print_failures(describe_unwritten(driver.summary, job.folder))

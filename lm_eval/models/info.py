@@ -16,7 +16,7 @@ from lm_eval.common.digests import digest_of
 from lm_eval.common.file_state import states_of
 from lm_eval.common.hub import answers
 from lm_eval.common.text import say_cause
-from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.checkpoint import PLAIN, Checkpoint
 from lm_eval.errors import ConfigurationError, MissingModelError
 from lm_eval.models.content import hash_files
 from lm_eval.models.families import Family, find_family
@@ -24,11 +24,10 @@ from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.find import fetch_from_hub, find_cached, find_local, names_gguf
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.gguf.vocabulary import check_tokenizer
+from lm_eval.models.readable import MODEL_FILES, refuse_unreadable
 from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_needs import VOCABULARIES, fetch_tokenizer, what_environment_lacks, what_tokenizer_lacks
 
-_MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model", ".spm", ".tiktoken")
-"""Endings of the files that make up a model and its tokenizer."""
 _TRAINING_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "scheduler.bin")
 """What training leaves beside them."""
 
@@ -65,14 +64,14 @@ class ModelFacts:
 
 def is_local(pretrained: str) -> bool:
     """Whether `pretrained=` names a folder or a GGUF file rather than a model on the hub."""
-    is_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained) and not names_gguf(pretrained)
-    return Path(pretrained).expanduser().is_dir() or not is_name
+    try:
+        is_name = re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", pretrained) and not names_gguf(pretrained)
+        return Path(pretrained).expanduser().is_dir() or not is_name
+    except PermissionError:  # of a folder above it
+        return True
 
 
-_PLAIN = Checkpoint()
-
-
-def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpoint = _PLAIN) -> ModelFacts:
+def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpoint = PLAIN) -> ModelFacts:
     """Read a model's config and look its family up.
 
     Args:
@@ -83,8 +82,9 @@ def read_facts(pretrained: str, revision: str | None = None, checkpoint: Checkpo
     Raises:
         ConfigurationError: the folder or its config is missing, the hub cannot give it, or it scores no text.
     """
-    _check_beside(checkpoint)
     local = is_local(pretrained)
+    _check_readable(pretrained, checkpoint)
+    _check_beside(checkpoint)
     if not local and checkpoint.gguf_file is not None:
         fetch_from_hub(pretrained, revision, checkpoint)
     if (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
@@ -138,6 +138,13 @@ def _read_gguf(pretrained: str, path: Path, revision: str | None, checkpoint: Ch
         name=pretrained, family=family, num_layers=int(config[family.num_layers]), config=config,
         commit=None if local else _commit(path), parameters=header.parameters,
     )  # fmt: skip
+
+
+def _check_readable(pretrained: str, checkpoint: Checkpoint) -> None:
+    for key, name in (("pretrained", pretrained), ("tokenizer", checkpoint.tokenizer), ("peft", checkpoint.peft)):
+        if name is not None and is_local(name):
+            inner = checkpoint.subfolder if key == "pretrained" else None
+            refuse_unreadable(f"{key}={name}", Path(name).expanduser() / (inner or ""))
 
 
 def _as_object(content: object) -> dict[str, Any]:
@@ -234,7 +241,7 @@ def _hub_config(pretrained: str, revision: str | None, subfolder: str | None) ->
     return path
 
 
-def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint = _PLAIN) -> Mapping[str, Any]:
+def model_identity(pretrained: str, revision: str | None, checkpoint: Checkpoint = PLAIN) -> Mapping[str, Any]:
     """Return what identifies a model: the content of local files, or the hub's name and revision.
 
     What else is loaded beside it is identified in the same way, and only where there is something.
@@ -267,7 +274,7 @@ def _folder_content(folder: Path, *, with_code: bool = False) -> str:
 
 def _files_of(folder: Path, *, with_code: bool = False) -> list[Path]:
     """Return the files that make up a model, an adapter or a tokenizer, those in subfolders that an index names too."""
-    endings = (*_MODEL_FILES, ".py") if with_code else _MODEL_FILES
+    endings = (*MODEL_FILES, ".py") if with_code else MODEL_FILES
     files = {path for path in folder.iterdir() if path.suffix in endings and path.name not in _TRAINING_FILES}
     for index in folder.glob("*.index.json"):
         with suppress(ValueError, AttributeError, TypeError):  # loading will say what is wrong with it
@@ -276,7 +283,7 @@ def _files_of(folder: Path, *, with_code: bool = False) -> list[Path]:
     return sorted(files)
 
 
-def files_of_model(pretrained: str, checkpoint: Checkpoint = _PLAIN) -> list[Path]:
+def files_of_model(pretrained: str, checkpoint: Checkpoint = PLAIN) -> list[Path]:
     """Return all local files that `model_identity` covers.
 
     Raises:

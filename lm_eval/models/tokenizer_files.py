@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lm_eval.config.checkpoint import Checkpoint
+from lm_eval.config.checkpoint import PLAIN, Checkpoint
 from lm_eval.config.run_config import RunConfig
 from lm_eval.models.families import Family, find_family
 from lm_eval.models.gguf.configs import config_of
@@ -21,26 +21,21 @@ _FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt"),
     *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
 )
-_PLAIN = Checkpoint()
 _BY_CODE = "as the tokenizer's code has them"
 """Stated where only loading tells whether rules of §9 apply, or results of before them would count as done."""
 
 
 def identify_text_borders(
-    config: RunConfig, *, from_file: bool, borders: TextBorders | None = None, family: Family | None = None
+    config: RunConfig, borders: TextBorders | None, family: Family | None, *, from_file: bool
 ) -> Mapping[str, Any]:
     """Return what the identity of a configuration states of the borders of texts (experiment §9).
 
-    Only what is on this machine is read: a hub model's files come into its cache when its facts are read.
-
     Args:
         config: the configuration.
+        borders: of its model's tokenizer; None where no file on this machine tells.
+        family: its model's; None where it isn't on this machine.
         from_file: whether its task is defined by a file.
-        borders: of a loaded model's tokenizer; None reads its files.
-        family: of a loaded model that has no files; None reads them.
     """
-    borders = borders or read_text_borders(config.pretrained, config.revision, config.checkpoint)
-    family = family or _family_at_hand(config)
     if borders is None or family is None:  # what ADD_BOS means here is open, but not that its values differ
         stated = {} if config.vectors.add_bos is None else {"ADD_BOS": str(config.vectors.add_bos)}
         may_have_front = family is not None and family.architecture == "decoder-only" and family.has_front_tokens
@@ -48,12 +43,20 @@ def identify_text_borders(
     return identify_borders(config, family, borders, from_file=from_file)
 
 
-def _family_at_hand(config: RunConfig) -> Family | None:
-    """Return the family of a model that is on this machine."""
-    if (gguf := gguf_of(config.pretrained, config.revision, config.checkpoint)) is not None:
-        return find_family(config_of(read_header(gguf)), config.pretrained)
-    path = at_hand(config.pretrained, config.revision, config.checkpoint.subfolder, "config.json")
-    return None if path is None else find_family(json.loads(path.read_text(encoding="utf-8")), config.pretrained)
+def family_at_hand(pretrained: str, revision: str | None, checkpoint: Checkpoint) -> Family | None:
+    """Return the family of a model whose files are on this machine.
+
+    Only what is here is read: a hub model's files come into its cache when its facts are read.
+
+    Args:
+        pretrained: hub name or local folder.
+        revision: branch, tag or commit on the hub.
+        checkpoint: what else is loaded.
+    """
+    if (gguf := gguf_of(pretrained, revision, checkpoint)) is not None:
+        return find_family(config_of(read_header(gguf)), pretrained)
+    path = at_hand(pretrained, revision, checkpoint.subfolder, "config.json")
+    return None if path is None else find_family(json.loads(path.read_text(encoding="utf-8")), pretrained)
 
 
 def read_text_borders(pretrained: str, revision: str | None, checkpoint: Checkpoint) -> TextBorders | None:
@@ -79,7 +82,7 @@ def tokenizer_folder(pretrained: str, revision: str | None, checkpoint: Checkpoi
         checkpoint: what else is loaded.
     """
     if checkpoint.tokenizer is not None:
-        pretrained, revision, checkpoint = checkpoint.tokenizer, None, _PLAIN
+        pretrained, revision, checkpoint = checkpoint.tokenizer, None, PLAIN
     files = (at_hand(pretrained, revision, checkpoint.subfolder, name) for name in _FILES)
     return next((path.parent for path in files if path is not None), None)
 

@@ -3,6 +3,7 @@
 Only configurations that are equal for every document and model are merged. Knows nothing of results or identities.
 """
 
+import functools
 from dataclasses import fields, replace
 
 from lm_eval.config.layer import LAST, OUTPUT_MATRIX
@@ -27,7 +28,10 @@ def canonical(config: RunConfig, dataset: Dataset) -> RunConfig:
         return config
     has_samples = has_several_samples(config, dataset)
     scheme = _canonical_scheme(config, dataset, has_samples=has_samples)
-    return replace(config, encoding_scheme=scheme, vectors=_canonical_vectors(config, scheme, has_samples=has_samples))
+    vectors = _canonical_vectors(config.vectors, scheme, has_samples=has_samples)
+    if (scheme, vectors) == (config.encoding_scheme, config.vectors):
+        return config
+    return replace(config, encoding_scheme=scheme, vectors=vectors)
 
 
 def canonical_in_grid(config: RunConfig, dataset: Dataset) -> RunConfig:
@@ -35,8 +39,9 @@ def canonical_in_grid(config: RunConfig, dataset: Dataset) -> RunConfig:
 
     The mean over segments is enough there (experiment §6).
     """
-    if config.is_segmented and not has_several_samples(config, dataset):
-        config = replace(config, vectors=replace(config.vectors, example_agg_scheme=None))
+    vectors = config.vectors
+    if config.is_segmented and vectors.example_agg_scheme is not None and not has_several_samples(config, dataset):
+        config = replace(config, vectors=replace(vectors, example_agg_scheme=None))
     return canonical(config, dataset)
 
 
@@ -72,8 +77,9 @@ def _canonical_scheme(config: RunConfig, dataset: Dataset, *, has_samples: bool)
     return "concat_all_examples" if scheme == "concat_each_example" else scheme
 
 
-def _canonical_vectors(config: RunConfig, scheme: str, *, has_samples: bool) -> VectorSettings:
-    vectors, aggregation = config.vectors, config.vectors.context_aggregation
+@functools.lru_cache(maxsize=1 << 14)
+def _canonical_vectors(vectors: VectorSettings, scheme: str, *, has_samples: bool) -> VectorSettings:
+    aggregation = vectors.context_aggregation
     one_vector = aggregation.makes_one_vector
     # the mean of one vector normalises it again, which has no effect only if the norm is idempotent (experiment §4.5)
     norm_is_idle = vectors.norm is None or (aggregation.takes_norm and vectors.norm in ("L2", "varNorm"))

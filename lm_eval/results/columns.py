@@ -1,5 +1,6 @@
 """The columns of a table of results: what each says of a result, how it is sorted, which are shown."""
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,7 @@ class Column:
         return natural(value)
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def natural(value: Value) -> tuple[object, ...]:
     """Return a key that sorts numbers in texts by their size: chunk2 before chunk16."""
     if value is None:
@@ -148,7 +150,7 @@ def _chance_corrected(baselines: Mapping[BaselineKey, Baseline]) -> Column:
 
 def accuracy(stored: StoredResult) -> float:
     """Return the accuracy of a result."""
-    return float(stored.content["results"][stored.config.task]["acc"])
+    return stored.accuracy
 
 
 def all_columns(results: Sequence[StoredResult], baselines: Mapping[BaselineKey, Baseline] | None) -> dict[str, Column]:

@@ -6,13 +6,13 @@ A recorded failure is kept until the run succeeds or is run again; a result in t
 import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
 from lm_eval.common.atomic import write_json
-from lm_eval.common.json_files import read_json
-from lm_eval.common.typed_files import Text, read_as
+from lm_eval.common.regular_files import names_of_files, read_regular
+from lm_eval.common.typed_files import Text, read_json_as
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.identity import Resolver, Run, StoredRun
 from lm_eval.results.provenance import code_version, command_line, now
@@ -92,9 +92,9 @@ def find_failure(folder: Path, run: Run) -> RecordedFailure | None:
 def read_failures(folder: Path) -> dict[str, RecordedFailure]:
     """Return the failures that a folder records, by the fingerprint of their identity; other files are skipped."""
     failures: dict[str, RecordedFailure] = {}
-    for path in sorted(folder.glob(f"*{FAILURE_ENDING}")) if folder.is_dir() else ():
+    for name in names_of_files(folder, FAILURE_ENDING):
         with contextlib.suppress(OSError, ValueError):
-            recorded = _read(path)
+            recorded = _read(folder / name)
             failures[recorded.as_run().name] = recorded
     return failures
 
@@ -122,11 +122,10 @@ def _read(path: Path) -> RecordedFailure:
         ValueError: the file is no record of a failure, or its task is unknown here.
         OSError: it cannot be read.
     """
-    content: Any = read_json(path)
-    file = read_as(_FailureFile, content)
+    file = read_json_as(_FailureFile, read_regular(path))
     config = file.config.parse(file.task)
     recorded = RecordedFailure(
-        config=config, stated_identity=content["identity"], path=path, failure=file.failure, time=file.time
+        config=config, stated_identity=file.identity, path=path, failure=file.failure, time=file.time
     )
     if recorded.task is None:
         raise ValueError(f"task {config.task!r} is not known")

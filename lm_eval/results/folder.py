@@ -2,14 +2,16 @@
 
 import contextlib
 import itertools
+import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lm_eval.common.atomic import write_json
+from lm_eval.common.regular_files import names_of_files, say_why
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.difference import find_difference
-from lm_eval.results.identity import Run, fingerprint, settings_key
+from lm_eval.results.identity import Identity, Run, fingerprint, settings_key
 from lm_eval.results.result_file import (
     FAILURE_ENDING,
     Result,
@@ -29,10 +31,12 @@ class ResultsFolder:
         """Files that hold no result, and why; they are kept."""
         self._seen: set[str] = set()
         self._by_identity: dict[str, StoredResult] = {}
-        self._by_settings: dict[object, list[StoredResult]] = defaultdict(list)
-        for file in sorted(path.glob("*.json")) if path.is_dir() else ():
-            if not file.name.endswith(FAILURE_ENDING):
-                self._read(file)
+        self._older: list[StoredResult] = []
+        self._by_settings: dict[str, list[StoredResult]] | None = None
+        """All results by their settings; made when it is asked for, as most runs are found by their identity."""
+        for name in names_of_files(path, ".json"):
+            if not name.endswith(FAILURE_ENDING):
+                self._read(path / name)
 
     def _read(self, file: Path, run: Run | None = None) -> None:
         self._seen.add(file.name)
@@ -42,27 +46,38 @@ class ResultsFolder:
                     stored.adopt(run)
                 self._add(stored)
         except (OSError, ValueError) as error:
-            self.unreadable[file] = str(error)
+            self.unreadable[file] = say_why(error)
+            self._seen.discard(file.name)  # it may be one that another process is about to write
 
     def _add(self, stored: StoredResult) -> None:
         if stored.is_older_form and stored.task is None:
             return
-        same_settings = self._by_settings[settings_key(stored.identity)]
-        if not stored.is_older_form:
+        earlier = None
+        if stored.is_older_form:
+            self._older.append(stored)
+        else:
             name = fingerprint(stored.identity)
             earlier = self._by_identity.get(name)
             self._by_identity[name] = stored
-            if earlier is not None and earlier in same_settings:
-                same_settings[same_settings.index(earlier)] = stored
-                return
-        same_settings.append(stored)
+        if self._by_settings is not None:
+            same_settings = self._by_settings[settings_key(stored.identity)]
+            if earlier in same_settings:
+                same_settings.remove(earlier)
+            same_settings.append(stored)
+
+    def _same_settings(self, identity: Identity) -> Sequence[StoredResult]:
+        """Return the results of the same settings, of whatever model and data."""
+        if self._by_settings is None:
+            self._by_settings = defaultdict(list)
+            for stored in (*self._by_identity.values(), *self._older):
+                self._by_settings[settings_key(stored.identity)].append(stored)
+        return self._by_settings.get(settings_key(identity), ())
 
     def __iter__(self) -> Iterator[StoredResult]:
         """Yield every result, except those of the older form that a newer one supersedes."""
-        for same_settings in self._by_settings.values():
-            for stored in same_settings:
-                if stored.is_older_form and not any(map(stored.is_superseded_by, same_settings)):
-                    yield stored
+        for stored in self._older:
+            if not any(map(stored.is_superseded_by, self._same_settings(stored.identity))):
+                yield stored
         yield from self._by_identity.values()
 
     def find(self, run: Run) -> StoredResult | None:
@@ -73,7 +88,7 @@ class ResultsFolder:
         exact = self._by_identity.get(run.name)
         if exact is not None:
             return exact
-        matches = [stored for stored in self._by_settings.get(settings_key(run.identity), ()) if stored.is_of(run)]
+        matches = [stored for stored in self._same_settings(run.identity) if stored.is_of(run)]
         return min(matches, key=lambda stored: stored.is_older_form, default=None)
 
     def has(self, name: str) -> bool:
@@ -97,7 +112,7 @@ class ResultsFolder:
         """
         differences = (
             (stored, find_difference(stored, run))
-            for stored in self._by_settings.get(settings_key(run.identity), ())
+            for stored in self._same_settings(run.identity)
             if stored.form.model_name == run.form.model_name
         )
         return min((pair for pair in differences if pair[1]), key=lambda pair: len(pair[1]), default=None)
@@ -113,25 +128,44 @@ class ResultsFolder:
         Raises:
             OSError: the file cannot be written; nothing is left behind.
         """
+        return self.publish(config, result, run)[0]
+
+    def publish(self, config: RunConfig, result: Result, run: Run | None = None) -> tuple[Path, bool]:
+        """Write a result as `write` does, unless another process has just written it; of two at once, the first counts.
+
+        Returns:
+            The file, and whether it holds this result.
+
+        Raises:
+            OSError: the file cannot be written; nothing is left behind.
+        """
         identity = result["identity"][config.task]
-        existing = self._by_identity.get(fingerprint(identity))
-        path = existing.path if existing is not None else self._free_path(result_name(config, identity))
+        name, existing = fingerprint(identity), self._by_identity.get(fingerprint(identity))
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(path, result if existing is None else replace_task(_read_again(existing), result))
-        self._read(path, run)
-        return path
+        if existing is not None:
+            write_json(existing.path, _with_other_tasks(existing, result))
+            self._read(existing.path, run)
+            return existing.path, True
+        for path in self._paths(result_name(config, identity)):
+            if not os.path.lexists(path):
+                with contextlib.suppress(FileExistsError):
+                    write_json(path, result, anew=True)
+                    self._read(path, run)
+                    return path, True
+            if path.name not in self._seen:
+                self._read(path, run)
+            if (first := self._by_identity.get(name)) is not None:
+                return first.path, False
+        raise AssertionError("there is no end of names")
 
     def _paths(self, name: str) -> Iterator[Path]:
         """Yield possible paths for a file of this name: the name itself, then with a number."""
         yield self.path / name
         yield from (self.path / f"{Path(name).stem}-{number}.json" for number in itertools.count(2))
 
-    def _free_path(self, name: str) -> Path:
-        return next(path for path in self._paths(name) if not path.exists())
 
-
-def _read_again(stored: StoredResult) -> Result:
-    """Return a file's current content; another process may have replaced the result of another task in it."""
+def _with_other_tasks(stored: StoredResult, result: Result) -> Result:
+    """Return a result beside those of other tasks in its file, as far as there is one still, and holds any."""
     with contextlib.suppress(OSError, ValueError):
-        return read_results(stored.path)[0].content
-    return stored.content
+        return replace_task(stored.content, result)
+    return result

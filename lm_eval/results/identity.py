@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.text import format_pairs
+from lm_eval.config.checkpoint import say_loading
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.settings import SETTING_NAMES
 from lm_eval.models.families import Family
 from lm_eval.models.info import is_local, model_identity
 from lm_eval.models.text_borders import TextBorders
-from lm_eval.models.tokenizer_files import identify_text_borders
+from lm_eval.models.tokenizer_files import family_at_hand, identify_text_borders, read_text_borders
 from lm_eval.results.canonical_form import canonical, pass_key
 from lm_eval.results.older_form import has_same_origin, is_open_or_equal, upgraded_identity
 from lm_eval.tasks.base import Task
@@ -97,7 +97,8 @@ class Resolver:
     def __init__(self) -> None:
         self._weights = functools.cache(model_identity)
         self._data = functools.cache(data_identity)
-        self._borders = functools.cache(identify_text_borders)
+        self._borders = functools.cache(read_text_borders)
+        self._family = functools.cache(family_at_hand)
 
     def __call__(self, config: RunConfig, dtype: str | None = None) -> Run:
         """Resolve a configuration.
@@ -127,8 +128,9 @@ class Resolver:
         Raises:
             ConfigurationError: its model's folder or its data does not exist.
         """
-        read = read or Read()
-        weights = read.weights or self._weights(form.pretrained, form.revision, form.checkpoint)
+        read, model = read or Read(), (form.pretrained, form.revision, form.checkpoint)
+        weights = read.weights or self._weights(*model)
+        borders, family = read.borders or self._borders(*model), read.family or self._family(*model)
         data = read.data or self._data(task.dataset, form.num_fewshot, form.data_dir)
         definition = {} if task.definition is None else {"task_definition": task.definition}
         identity = {
@@ -145,7 +147,7 @@ class Resolver:
             "description": form.description,
             "encoding_scheme": form.encoding_scheme,
             "settings": {key: text for key, text in form.vectors.stated().items() if key != "ADD_BOS"},
-            **self._borders(form, from_file=task.definition is not None, borders=read.borders, family=read.family),
+            **identify_text_borders(form, borders, family, from_file=task.definition is not None),
         }
         return Run(config=config, form=form, task=task, identity=identity)
 
@@ -237,7 +239,10 @@ class StoredRun:
 
 def fingerprint(identity: Identity) -> str:
     """Return the SHA-256 of an identity."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_ENCODER.encode(identity).encode()).hexdigest()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 def is_same_run(stated: Identity, wanted: Identity) -> bool:
@@ -290,6 +295,4 @@ def baseline_key(config: RunConfig) -> BaselineKey:
 
 def loading_of(config: RunConfig) -> str | None:
     """Return what makes another model of a checkpoint (revision, adapter, bits, …), as KEY=value; None: nothing."""
-    stated = {"revision": config.revision, **config.checkpoint.stated()}
-    usual = {"revision": (None, "main"), "trust_remote_code": (True,)}
-    return format_pairs({key: value for key, value in stated.items() if value not in usual.get(key, ())}) or None
+    return say_loading(config.revision, config.checkpoint)

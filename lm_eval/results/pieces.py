@@ -11,14 +11,28 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, ConfigDict, Field
 
 from lm_eval.common.atomic import sweep_temporary_files, written_whole
-from lm_eval.common.json_files import read_json
-from lm_eval.common.typed_files import FileModel, Text, read_as
+from lm_eval.common.regular_files import read_regular
+from lm_eval.common.typed_files import Count, FileModel, Number, Text, read_as, read_json_as
+from lm_eval.results.schema import StatedIdentity
 
 Span = tuple[int, int]
 """Places of documents among the run's: from, and up to but without."""
+
+
+class BlockCounts(NamedTuple):
+    """What was counted of a block of documents."""
+
+    start: int
+    end: int
+    num_contexts: int
+    num_tokens: int
+    num_vectors: int
+    num_truncated: int
 
 
 def state_folder(results: Path) -> Path:
@@ -37,8 +51,8 @@ class Part:
     """By what was loaded and read."""
     documents: Mapping[str, list[list[float | bool]]]
     """What is known of its documents: by the names of a `DocumentScores`, for each document a value for each choice."""
-    compression: tuple[int, int, int]
-    """Contexts, their tokens, their vectors."""
+    blocks: tuple[BlockCounts, ...]
+    """What was counted of each block, so that one that two pieces hold counts once."""
     shared: Mapping[str, Any]
     """The record of the pass over the piece, as the fields of a `PassRecord`."""
     made_on: Mapping[str, Any]
@@ -51,15 +65,59 @@ class Part:
     """The digest of the code that computed it."""
 
 
+class _Batches(FileModel):
+    num_batches: Count
+    num_tokens: Count
+    num_halved: Count
+    most_rows: Count
+    most_tokens: Count
+
+
+class _Shared(FileModel):
+    """The fields of a `PassRecord`."""
+
+    num_configurations: Annotated[Count, Field(gt=0)]
+    started: Text
+    finished: Text
+    seconds: Number
+    phases: dict[str, Number]
+    num_documents: Count
+    num_tokens: Count
+    num_truncated: Count
+    batches: _Batches
+    peak_memory_gib: Number
+
+
+class _MadeOn(FileModel):
+    host: Text
+    load_s: Number
+
+
+class _Asked(FileModel):
+    model_config = ConfigDict(extra="forbid")
+    batch_size: int | None
+    device: Text | None
+
+
+def _checked(model: type[FileModel]) -> AfterValidator:
+    """Return a check that leaves an object as it is."""
+
+    def check(content: dict[str, Any]) -> dict[str, Any]:
+        read_as(model, content)
+        return content
+
+    return AfterValidator(check)
+
+
 class _PartFile(FileModel):
-    start: int
-    end: int
-    identity: dict[str, Any]
-    documents: dict[str, list[list[float | bool]]]
-    compression: tuple[int, int, int]
-    shared: dict[str, Any]
-    made_on: dict[str, Any]
-    asked: dict[str, Any]
+    start: Count
+    end: Count
+    identity: StatedIdentity
+    documents: dict[Literal["scores", "is_exact_match", "similarities"], list[list[float | bool]]]
+    blocks: list[Annotated[tuple[Count, Count, Count, Count, Count, Count], Field(strict=False)]]
+    shared: Annotated[dict[str, Any], _checked(_Shared)]
+    made_on: Annotated[dict[str, Any], _checked(_MadeOn)]
+    asked: Annotated[dict[str, Any], _checked(_Asked)]
     worker: Text
     code: Text
 
@@ -70,9 +128,11 @@ class _PartFile(FileModel):
             ValueError: its scores aren't those of its documents.
         """
         number = self.end - self.start
-        if self.start < 0 or number < 1 or any(len(rows) != number for rows in self.documents.values()):
+        has_scores = "scores" in self.documents
+        if number < 1 or not has_scores or any(len(rows) != number for rows in self.documents.values()):
             raise ValueError(f"not the scores of documents from {self.start} to {self.end}")
-        return Part(**{name: getattr(self, name) for name in type(self).model_fields})
+        counts = tuple(BlockCounts(*numbers) for numbers in self.blocks)
+        return Part(**{name: getattr(self, name) for name in type(self).model_fields} | {"blocks": counts})
 
 
 class _PieceContent(FileModel):
@@ -178,12 +238,9 @@ def read_piece(file: PieceFile, names: Collection[str] | None = None) -> dict[st
         OSError: it cannot be read now.
     """
     try:
-        content: Any = read_json(file.path)
-        runs = {name: part for name, part in content["runs"].items() if names is None or name in names}
-        for part in runs.values():
-            part["compression"] = tuple(part["compression"])
-        return {name: part.part() for name, part in read_as(_PieceContent, {"runs": runs}).runs.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        runs = read_json_as(_PieceContent, read_regular(file.path)).runs
+        return {name: part.part() for name, part in runs.items() if names is None or name in names}
+    except ValueError:
         return {}
 
 

@@ -3,23 +3,29 @@
 The only module that knows how a result file is named; `lm_eval.results.folder` finds results by content alone.
 """
 
+import functools
 import math
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.json_files import read_json
-from lm_eval.common.typed_files import read_as
+from lm_eval.common.json_files import parse_json
+from lm_eval.common.regular_files import read_regular
+from lm_eval.common.sharing import shared_object
+from lm_eval.common.typed_files import read_json_as
 from lm_eval.config.layer import LAST, Layer
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import SEED, RunConfig
 from lm_eval.results.identity import Identity, StoredRun, fingerprint
 from lm_eval.results.older_form import CHANCE
-from lm_eval.results.provenance import Code, describe_code
-from lm_eval.results.schema import ConfigFile, ResultFile, RunRecord, StatedIdentity, Timing, check_metrics
+from lm_eval.results.provenance import describe_code
+from lm_eval.results.samples import read_samples_of
+from lm_eval.results.schema import CodeVersion, ResultFile, RunRecord
 from lm_eval.tasks.registry import dataset_name
 
 Result = Mapping[str, Any]
@@ -82,17 +88,42 @@ def result_name(config: RunConfig, identity: Identity) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredResult(StoredRun):
-    """The result of one task in a result file."""
+    """The result of one task in a result file, as far as plans and tables need it."""
 
-    path: Path
-    content: Result
-    """The whole content of the file."""
+    folder: str
+    file: str
+    """The name of its file there."""
+    metrics: Mapping[str, float | None]
+    """The metrics of the configuration's task and their standard errors."""
+    record: RunRecord
+    """How it was computed, as far as the file states it."""
+    has_samples: bool = False
+    """Whether the file holds the scores of every document."""
 
     @property
-    def metrics(self) -> Mapping[str, float | None]:
-        """The metrics of the configuration's task and their standard errors."""
-        metrics: Mapping[str, float | None] = self.content["results"][self.config.task]
-        return metrics
+    def path(self) -> Path:
+        """Its file."""
+        return Path(self.folder, self.file)
+
+    @property
+    def content(self) -> Result:
+        """The whole content of the file, read now.
+
+        Raises:
+            ValueError: it is no result any more.
+            OSError: it can't be read any more.
+        """
+        text = read_regular(self.path)
+        _check(read_json_as(ResultFile, text))
+        content: Any = parse_json(text)
+        return content  # type: ignore[no-any-return]
+
+    @property
+    def accuracy(self) -> float:
+        """The share of documents for which the right choice was found."""
+        acc = self.metrics["acc"]
+        assert acc is not None  # noqa: S101  (checked when it was read)
+        return acc
 
     @property
     def chance(self) -> float | None:
@@ -101,45 +132,32 @@ class StoredResult(StoredRun):
         return CHANCE.get(dataset_name(self.config)) if stated is None else stated
 
     @property
-    def has_samples(self) -> bool:
-        """Whether the file holds the scores of every document."""
-        return isinstance(samples := self.content.get("samples"), dict) and self.config.task in samples
-
-    @property
     def has_texts(self) -> bool:
-        """Whether the file holds the texts of every document beside its scores."""
-        return self.has_samples and all("choices" in sample for sample in self.content["samples"][self.config.task])
-
-    @cached_property
-    def record(self) -> RunRecord:
-        """How the result was computed, as far as the file states it."""
-        return read_as(RunRecord, self._run)
+        """Whether the file holds the texts of every document beside its scores; it is read again for them."""
+        if not self.has_samples:
+            return False
+        try:
+            samples = read_samples_of(self.path).samples.get(self.config.task, [])
+        except (OSError, ValueError):
+            return False
+        return all(sample.choices is not None for sample in samples)
 
     @property
-    def code(self) -> Code | None:
+    def code(self) -> CodeVersion | None:
         """The version of the code that computed it; None where the file doesn't say."""
-        if self.record.code is not None:
-            return self.record.code.model_dump()
-        return None if self.record.lm_eval is None else {"version": self.record.lm_eval}
+        if self.record.code is None and self.record.lm_eval is not None:
+            return CodeVersion(version=self.record.lm_eval)
+        return self.record.code
 
     @property
     def code_in_words(self) -> str | None:
         """The version of the code that computed it, in a few characters; None where the file doesn't say."""
-        return None if self.code is None else describe_code(self.code)
+        return None if self.code is None else _say_code(self.code)
 
-    @property
-    def timing(self) -> Timing | None:
-        """The time that it took; None where the file doesn't state it, or not in a usable form."""
-        try:
-            return read_as(Timing, self._run)
-        except ValueError:
-            return None
 
-    @property
-    def _run(self) -> Mapping[str, Any]:
-        runs = self.content.get("run")
-        run = runs.get(self.config.task) if isinstance(runs, dict) else None
-        return run if isinstance(run, dict) else {}
+@functools.lru_cache(maxsize=64)
+def _say_code(code: CodeVersion) -> str:
+    return describe_code(asdict(code))
 
 
 def read_results(path: Path) -> list[StoredResult]:
@@ -147,41 +165,50 @@ def read_results(path: Path) -> list[StoredResult]:
 
     Raises:
         ValueError: the file is not JSON, or not a result with finite metrics; the message says what is wrong.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is none.
     """
-    content: Any = read_json(path)
+    text = read_regular(path)
     try:
-        file = read_as(ResultFile, content)
-        for task, metrics in file.results.items():
-            check_metrics(metrics, task)
-            if not isinstance(file.run.get(task, {}), dict):
-                raise ValueError(f"run of {task} is not an object")
-        config = read_as(ConfigFile, content).config
-        identities = {task: _read_identity(file, task) if "identity" in content else None for task in file.results}
+        file = read_json_as(ResultFile, text)
+        _check(file)
+    except JSONDecodeError:
+        raise
     except ValueError as error:
         raise ValueError(f"not a result file ({error})") from error
-    if not identities:
-        raise ValueError("not a result file (it names no task)")
+    folder = sys.intern(os.fspath(path.parent))
     return [
         StoredResult(
-            path=path,
-            content=content,
-            config=config.parse(task),
-            stated_identity=identity,
+            folder=folder,
+            file=path.name,
+            config=file.config.parse(task),
+            stated_identity=None if file.is_older_form else _identity_of(file, task),
             version=file.versions.get(task, 0),
+            metrics=metrics,
+            record=file.run.get(task, RunRecord()),
+            has_samples=task in file.tasks_with_samples,
         )
-        for task, identity in identities.items()
+        for task, metrics in file.results.items()
     ]
 
 
-def _read_identity(file: ResultFile, task: str) -> dict[str, Any]:
+def _check(file: ResultFile) -> None:
+    if missing := [task for task in file.results if not file.is_older_form and task not in file.identity]:
+        raise ValueError(f"identity of {missing[0]} is missing")
+    if not file.results:
+        raise ValueError("it names no task")
+
+
+def _identity_of(file: ResultFile, task: str) -> dict[str, Any]:
     """Return the identity in a result; where it leaves the dtype open, with the dtype that was used."""
-    stated: Any = file.identity.get(task)
-    dtype = read_as(StatedIdentity, stated, f"identity of {task}").dtype
-    identity = {**stated, "dtype": file.run.get(task, {}).get("dtype") if dtype is None else dtype}
-    if isinstance(settings := identity.get("settings"), dict):
-        identity["settings"] = _with_plain_layers(settings)
-    return identity
+    stated = file.identity[task]
+    if stated.get("dtype") is None:
+        stated["dtype"] = file.run.get(task, RunRecord()).dtype
+    if isinstance(settings := stated.get("settings"), dict):
+        stated["settings"] = _with_plain_layers(shared_object(settings))
+    for key in ("weights", "data", "settings"):
+        if isinstance(of_key := stated.get(key), dict):
+            stated[key] = shared_object(of_key)
+    return stated
 
 
 def _with_plain_layers(settings: dict[str, Any]) -> dict[str, Any]:
@@ -198,7 +225,9 @@ def _with_plain_layers(settings: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def config_content(config: RunConfig, *, batch_size: int | None = None, device: str | None = None) -> dict[str, Any]:
+def config_content(
+    config: RunConfig, *, batch_size: int | str | None = None, device: str | None = None
+) -> dict[str, Any]:
     """Return the `config` entry of a result file (experiment §7)."""
     return {
         "model": config.model,

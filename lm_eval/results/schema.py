@@ -3,11 +3,23 @@
 Only keys that are used are checked: the scores of single documents and all other keys stay as they are.
 """
 
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StrictBool
 
-from lm_eval.common.typed_files import AS_STATED, FileModel, IntegerIfStated, Text, TextIfStated, read_as
+from lm_eval.common.sharing import shared
+from lm_eval.common.typed_files import (
+    AS_STATED,
+    PART,
+    Count,
+    FileModel,
+    IntegerIfStated,
+    Number,
+    NumberIfStated,
+    Text,
+    TextIfStated,
+)
 from lm_eval.config.run_config import SEED, RunConfig
 
 T = TypeVar("T")
@@ -33,7 +45,7 @@ class StatedConfig(FileModel):
     model: Text
     model_args: Text
     task_args: Text | None
-    num_fewshot: int
+    num_fewshot: Annotated[int, Field(ge=0, lt=2**31)]
     limit: Annotated[str | int | None, PlainValidator(_as_limit)]
     description_dict: Object[Text | None] | None = None
     seed: Annotated[int, PlainValidator(_as_seed)] = SEED
@@ -62,52 +74,71 @@ class ConfigFile(FileModel):
     config: StatedConfig
 
 
-class ResultFile(FileModel):
-    """The entries of each task; each entry is checked separately."""
-
-    results: Object[Any]
-    versions: Object[Any] = Field(default_factory=dict)
-    identity: Object[Any] = Field(default_factory=dict)
-    run: Object[Any] = Field(default_factory=dict)
-
-
-class _Metrics(FileModel):
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, float | None]
-    acc: float
-
-
-def check_metrics(metrics: object, task: str) -> None:
-    """Check that the metrics of a task are finite numbers; only a standard error may be None (a single document).
-
-    Raises:
-        ValueError: a metric is not; the message names it.
-    """
-    for name, value in (read_as(_Metrics, metrics, task).__pydantic_extra__ or {}).items():
+def _check_metrics(metrics: dict[str, float | None]) -> dict[str, float | None]:
+    """Check that there is an accuracy, and that only a standard error is None (of a single document)."""
+    if "acc" not in metrics:
+        raise ValueError("an object with acc")
+    for name, value in metrics.items():
         if value is None and not name.endswith("_stderr"):
-            raise ValueError(f"{name} of {task} must be a finite number, got None")
+            raise ValueError(f"an object whose {name} is a finite number")
+    return metrics
 
 
-class StatedIdentity(FileModel):
-    """The identity of a configuration: only the keys whose form is checked."""
-
-    weights: Object[Any]
-    data: Object[Any]
-    dtype: Text | None = None
+Metrics = Annotated[Object[float | None], AfterValidator(_check_metrics)]
+"""The metrics of a task, and their standard errors."""
 
 
-class CodeVersion(FileModel):
+def _check_identity(identity: Object[Any]) -> Object[Any]:
+    """Check the form of what is asked for by its keys; all else may be anything."""
+    for key in ("weights", "data"):
+        if not isinstance(identity.get(key), dict):
+            raise ValueError(f"an object whose {key} is an object")
+    if not isinstance(identity.get("dtype"), str | None):
+        raise ValueError("an object whose dtype is text")
+    return identity
+
+
+StatedIdentity = Annotated[Object[Any], AfterValidator(_check_identity)]
+"""The identity of a configuration, whole: a key that nobody asks for decides too whether two are the same."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeVersion:
     """The code that computed a result."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = PART
     version: TextIfStated = None
     commit: TextIfStated = None
-    changed: Annotated[bool | None, AS_STATED] = None
+    changed: Annotated[StrictBool | None, AS_STATED] = None
 
 
-class RunRecord(FileModel):
+_Seconds = Annotated[Number, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phases:
+    """Seconds of the phases of a pass."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = PART
+    score: _Seconds
+    encode: _Seconds = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PassTiming:
+    """The pass that some configurations shared."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = PART
+    num_configurations: Annotated[Count, Field(gt=0)]
+    phases_s: Phases
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
     """How a result was computed, as far as the file states it; invalid values here don't invalidate the result."""
 
-    code: Annotated[CodeVersion | None, AS_STATED] = None
+    __pydantic_config__: ClassVar[ConfigDict] = PART
+    code: Annotated[CodeVersion | None, AS_STATED, AfterValidator(shared)] = None
     lm_eval: TextIfStated = None
     """The version of the code, in older files."""
     dtype: TextIfStated = None
@@ -116,29 +147,35 @@ class RunRecord(FileModel):
     """Blocks that a segment runs through."""
     num_documents: IntegerIfStated = None
     num_truncated_segments: IntegerIfStated = None
-    vectors_per_context: Annotated[float | None, AS_STATED] = None
-    tokens_per_vector: Annotated[float | None, AS_STATED] = None
-    seconds: Annotated[float | None, AS_STATED] = None
+    vectors_per_context: NumberIfStated = None
+    tokens_per_vector: NumberIfStated = None
+    seconds: NumberIfStated = None
     finished: TextIfStated = None
     host: TextIfStated = None
+    device: TextIfStated = None
+    load_s: Annotated[_Seconds | None, AS_STATED] = None
+    of_pass: Annotated[PassTiming | None, AS_STATED, AfterValidator(shared), Field(alias="pass")] = None
 
 
-_Seconds = Annotated[float, Field(ge=0)]
-_Count = Annotated[int, Field(gt=0)]
+class _Sample(FileModel):
+    """The scores of a document, which are read when they are needed."""
 
 
-class PassTiming(FileModel):
-    """The pass that some configurations shared."""
+class ResultFile(ConfigFile):
+    """The entries of each task, as far as they are used; of the scores of documents only whether they are there."""
 
-    num_configurations: _Count
-    phases_s: Object[_Seconds]
+    results: Object[Metrics]
+    versions: Object[Any] = Field(default_factory=dict)
+    identity: Object[StatedIdentity] = Field(default_factory=dict)
+    run: Object[RunRecord] = Field(default_factory=dict)
+    samples: Annotated[Object[list[_Sample]] | None, AS_STATED] = None
 
+    @property
+    def is_older_form(self) -> bool:
+        """Whether it states no identity."""
+        return "identity" not in self.model_fields_set
 
-class Timing(FileModel):
-    """The time that a result took."""
-
-    device: Text | None
-    num_documents: _Count
-    load_s: _Seconds
-    parameters: Annotated[float, Field(ge=0)] | None = None
-    shared: PassTiming = Field(alias="pass")
+    @property
+    def tasks_with_samples(self) -> frozenset[str]:
+        """The tasks of which it holds the scores of every document."""
+        return frozenset(self.samples or ())

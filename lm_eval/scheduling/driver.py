@@ -97,20 +97,26 @@ class Driver:
         with self._opened(queue):
             if self._shift.ending:  # before anything was begun
                 queue.drain()
-            with contextlib.closing(executor.run(queue, self._workforce)) as events:  # type: ignore[type-var]
-                for event in events:
-                    self._take(event)
-                    if self.summary.stopped:
-                        break
-                    if self._is_over(queue):
-                        queue.drain()
-            self._take_rest(queue)
-            while self._passes.is_waiting and not (self.summary.stopped or self._shift.ending):
-                time.sleep(HELD_POLL_S / 4)
-                self._take(Waiting())
+            self._compute(executor, queue)
+            while queue and not self.summary.stopped:  # pieces that vanished after the last one was done
+                self._compute(executor, queue)
             for written in self._writer.retry_for_a_while():
                 self._settle(written)
         return self.summary
+
+    def _compute(self, executor: Executor, queue: WorkQueue) -> None:
+        """Compute what waits, and see to it that all of it has an outcome, as far as it wasn't lost meanwhile."""
+        with contextlib.closing(executor.run(queue, self._workforce)) as events:  # type: ignore[type-var]
+            for event in events:
+                self._take(event)
+                if self.summary.stopped:
+                    break
+                if self._is_over(queue):
+                    queue.drain()
+        self._take_rest(queue)
+        while self._passes.is_waiting and not (self.summary.stopped or self._shift.ending):
+            time.sleep(HELD_POLL_S / 4)
+            self._take(Waiting())
 
     def _is_over(self, queue: WorkQueue) -> bool:
         only_waits = queue.only_waits and not self._progress.running
@@ -194,16 +200,18 @@ class Driver:
     def _take_outcome(self, outcome: Outcome) -> None:
         run = self._runs[outcome.config]
         self._queue.forget(outcome.config)
-        if outcome.failure is not None:
+        if outcome.elsewhere or self._ownership.is_done_by_successor(run):
+            self._end_elsewhere(outcome.config)
+        elif outcome.failure is not None:
             self._record(outcome, outcome.failure)
-        elif outcome.result is None or self._ownership.is_done_by_successor(run):
-            self._progress.elsewhere += 1
-            self._end(outcome.config, f"done elsewhere ({self._count()}): {describe(outcome.config)}")
         else:
+            assert outcome.result is not None  # noqa: S101
             self._complete(outcome.result, run)
-            self._writer.write(outcome)
-            if outcome not in self._writer.waiting:
-                self._settle([outcome])
+            self._settle(self._writer.write(outcome))
+
+    def _end_elsewhere(self, config: RunConfig) -> None:
+        self._progress.elsewhere += 1
+        self._end(config, f"done elsewhere ({self._count()}): {describe(config)}")
 
     def _complete(self, result: dict[str, Any], run: Run) -> None:
         """Add what only the driver knows: the user's command, and the code's commit where workers got a copy.
@@ -223,10 +231,13 @@ class Driver:
                 print_safely(f"{describe(run.config)}: stored without texts: {error}")
 
     def _settle(self, written: Sequence[Outcome]) -> None:
-        """Count results that have been written, and remove earlier failures of their runs."""
+        """Count results that have been written, here or elsewhere, and remove earlier failures of their runs."""
         for outcome in written:
             assert outcome.result is not None  # noqa: S101
             run = self._runs[outcome.config]
+            if outcome.elsewhere:
+                self._end_elsewhere(outcome.config)
+                continue
             if not is_same_run(outcome.result["identity"][outcome.config.task], run.identity):
                 self._record(replace(outcome, failure=_CHANGED_SINCE_PLAN), _CHANGED_SINCE_PLAN)
                 continue

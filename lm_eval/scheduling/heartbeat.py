@@ -6,6 +6,7 @@ Other drivers see by it whether this one is alive (`lm_eval.scheduling.leases`);
 import contextlib
 import os
 import platform
+import stat
 import threading
 import time
 import uuid
@@ -13,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lm_eval.common.atomic import write_json
+from lm_eval.common.atomic import remove_whatever, write_json
 from lm_eval.common.json_files import parse_json, read_json
+from lm_eval.common.regular_files import NotAFileError, names_of_files
 from lm_eval.common.typed_files import read_as
 from lm_eval.results.pieces import state_folder
 from lm_eval.results.provenance import code_digest, code_version, command_line, now
@@ -40,20 +42,23 @@ def this_machine() -> str:
     return "/".join(parts)
 
 
-def is_alive(file: Path, now: float) -> bool:
+def is_alive(file: Path, now: float, unchanged_s: float = 0.0) -> bool:
     """Whether the driver of a heartbeat file is alive; if that can't be determined, it counts as alive.
 
     Args:
         file: the driver's file.
         now: the file system's time, in seconds.
+        unchanged_s: for how long the caller has seen the file as it is: the age of one that is dated in the future.
     """
     try:
-        with file.open(encoding="utf-8") as stream:
-            age, text = now - os.fstat(stream.fileno()).st_mtime, stream.read()
+        state = file.lstat()
+        text = file.read_bytes().decode(errors="replace") if stat.S_ISREG(state.st_mode) else ""
     except FileNotFoundError:
         return False
-    except (OSError, ValueError):
+    except OSError:
         return True
+    age = now - state.st_mtime
+    age = age if age > -LEASE_S else unchanged_s
     try:
         signs = read_as(LifeSigns, parse_json(text))
     except ValueError:  # damaged: its driver will write it again soon, if it is alive
@@ -155,15 +160,18 @@ class Heartbeat:
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         content = {**self._constant, **asdict(self.progress), "ended": self._ended, "written": now()}
-        write_json(self._folder / f"{self.driver}.json", content)
+        file = self._folder / f"{self.driver}.json"
+        if file.is_dir():  # damaged: nothing else takes the place of a folder
+            remove_whatever(file)
+        write_json(file, content)
 
     def _prune(self) -> None:
         """Remove the files of drivers that ended long ago."""
-        with contextlib.suppress(FileNotFoundError):  # another driver removes them at the same time
+        with contextlib.suppress(OSError):  # another driver removes them at the same time
             files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
             for file in files[_KEPT:]:
-                if time.time() - file.stat().st_mtime > LEASE_S * 60:
-                    file.unlink(missing_ok=True)
+                if abs(time.time() - file.stat().st_mtime) > LEASE_S * 60:
+                    remove_whatever(file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +189,8 @@ class DriverState:
 def read_drivers(results: Path) -> list[DriverState]:
     """Return the drivers of a results folder, newest first, those with invalid files last."""
     drivers = []
-    for file in (state_folder(results) / "drivers").glob("*.json"):
+    folder = state_folder(results) / "drivers"
+    for file in (folder / name for name in names_of_files(folder, ".json")):
         try:
             record = _read_driver(file)
             drivers.append(
@@ -198,6 +207,6 @@ def read_drivers(results: Path) -> list[DriverState]:
 
 
 def _read_driver(file: Path) -> DriverRecord | None:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, NotAFileError):
         return read_as(DriverRecord, read_json(file))
     return None

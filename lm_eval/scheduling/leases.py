@@ -3,20 +3,28 @@
 A lease is a file that only one driver can create. It is valid while its driver is alive, which others see by the
 driver's heartbeat or, on the same machine, by its process. The lease of a dead driver is taken over. When that is,
 `scheduling.heartbeat` decides: `LEASE_S` after the last heartbeat, `STALLED_S` where the process is still there. All
-times are the file system's, so that clocks of machines need not agree.
+times are the file system's, so that clocks of machines need not agree; what is dated in the future is watched instead.
+What names no driver (a file that a loss of power has filled with zeros, a link, a folder) is judged by its age.
 """
 
 import contextlib
 import os
+import re
+import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lm_eval.common.atomic import remove_whatever
 from lm_eval.results.pieces import state_folder
 from lm_eval.scheduling.heartbeat import LEASE_S, is_alive
 
 _VERDICT_S = 1.0
 """Time for which a verdict on whether another driver is alive is reused."""
+_PROBE = ".now-"
+"""Beginning of the names of files that ask for the file system's time."""
+_OWNER = re.compile(r"[^/\x00-\x1f\ufffd]{1,200}")
+"""What the name of a driver looks like."""
 
 
 @dataclass
@@ -28,6 +36,8 @@ class Leases:
     """The driver's name, which is also the stem of its heartbeat file."""
     _mine: set[str] = field(default_factory=set)
     _verdicts: dict[str, tuple[float, bool]] = field(default_factory=dict)
+    _seen: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When each driver has written its file, as it is dated, and since when it is known to be dated so."""
 
     @property
     def _folder(self) -> Path:
@@ -69,6 +79,10 @@ class Leases:
                 owner = self._read(path)
                 if owner is not None and owner != self.driver and not self._is_alive(owner, path):
                     self._evict(path, owner)
+        with contextlib.suppress(OSError):
+            for probe in state_folder(self.results).glob(f"{_PROBE}*"):
+                if not self.is_live(probe.name.removeprefix(_PROBE)):
+                    probe.unlink(missing_ok=True)
 
     def others(self, names: str) -> set[str]:
         """Return the other drivers, as far as they live, that hold leases.
@@ -137,25 +151,40 @@ class Leases:
 
     @staticmethod
     def _read(path: Path) -> str | None:
+        """Return the driver that a lease names; "" where it names none, None where there is no lease."""
         try:
-            return path.read_text(encoding="utf-8", errors="replace")
+            if not stat.S_ISREG(path.lstat().st_mode):
+                return ""
+            with path.open("rb") as stream:
+                owner = stream.read(1000).decode(errors="replace")
         except FileNotFoundError:  # given back meanwhile
             return None
+        return owner if _OWNER.fullmatch(owner) else ""
 
     def _is_alive(self, owner: str, lease: Path) -> bool:
-        if not owner:  # being created now, or its driver died while creating it
+        if not owner:  # being created now, or its driver died while creating it, or something has damaged it
             with contextlib.suppress(FileNotFoundError):
-                return self.now() - lease.stat().st_mtime < LEASE_S
+                return abs(self.now() - lease.lstat().st_mtime) < LEASE_S
             return True  # given back meanwhile
         asked, verdict = self._verdicts.get(owner, (-_VERDICT_S, False))
         if time.monotonic() - asked >= _VERDICT_S:
-            verdict = is_alive(self.driver_file(owner), self.now())
+            file = self.driver_file(owner)
+            verdict = is_alive(file, self.now(), self._unchanged_s(file))
             self._verdicts[owner] = time.monotonic(), verdict
         return verdict
 
+    def _unchanged_s(self, file: Path) -> float:
+        """Return for how long a driver's file has been seen as it is now."""
+        with contextlib.suppress(FileNotFoundError):
+            dated, (before, since) = file.stat().st_mtime, self._seen.get(file.name, (None, 0.0))
+            if dated == before:
+                return time.monotonic() - since
+            self._seen[file.name] = dated, time.monotonic()
+        return 0.0
+
     def now(self) -> float:
         """Return the file system's time."""
-        probe = state_folder(self.results) / f".now-{self.driver}"
+        probe = state_folder(self.results) / f"{_PROBE}{self.driver}"
         probe.write_bytes(b"")
         os.utime(probe)
         now = probe.stat().st_mtime
@@ -171,12 +200,14 @@ class Leases:
         if not self._make(guard):
             holder = self._read(guard)
             if holder is not None and (holder == self.driver or not self._is_alive(holder, guard)):
-                guard.unlink(missing_ok=True)  # its driver died; the next driver that asks can take the lease
+                remove_whatever(guard)  # its driver died; the next driver that asks can take the lease
             return False
         try:
             if self._read(path) != owner:  # another driver was faster, or the lease was given back
                 return False
-            path.unlink(missing_ok=True)
+            if not owner and self._is_alive(owner, path):  # the faster one is just making its own
+                return False
+            remove_whatever(path)
             return True
         finally:
             guard.unlink(missing_ok=True)

@@ -5,12 +5,13 @@ Leases say which driver computes a run (`scheduling.leases`), the folder says wh
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from lm_eval.common.console import print_safely
 from lm_eval.results.failures import Failure, find_failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run
-from lm_eval.scheduling.heartbeat import Heartbeat
+from lm_eval.scheduling.heartbeat import LEASE_S, Heartbeat
 from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.units import Claim, Order
 
@@ -87,10 +88,13 @@ class Ownership:
         stored = self._folder.look_again(run)
         if stored is None:
             return False
-        if run.name not in self._replaced:
-            return True
+        return run.name not in self._replaced or self.is_new(stored.path)
+
+    def is_new(self, path: Path) -> bool:
+        """Whether a file was written since this driver began; one that is dated in the future was written before."""
         with contextlib.suppress(OSError):
-            return stored.path.stat().st_mtime > self.opened
+            written = path.stat().st_mtime
+            return written > self.opened and written < self.leases.now() + LEASE_S
         return False
 
     def is_done_by_successor(self, run: Run) -> bool:
@@ -100,7 +104,4 @@ class Ownership:
     def _find_failure(self, run: Run) -> Failure | None:
         """Return the failure that another driver has recorded since this one began."""
         recorded = find_failure(self._folder.path, run)
-        with contextlib.suppress(OSError):
-            if recorded is not None and recorded.path.stat().st_mtime > self.opened:
-                return recorded.failure
-        return None
+        return recorded.failure if recorded is not None and self.is_new(recorded.path) else None

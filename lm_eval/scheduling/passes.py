@@ -138,11 +138,7 @@ class Passes:
 
     def _is_new_enough(self, of: KnownPass, file: PieceFile) -> bool:
         """Whether a piece counts: where results are to be replaced, only those count that were made since."""
-        if not self._order.replaced & of.runs.keys():
-            return True
-        with contextlib.suppress(OSError):
-            return file.path.stat().st_mtime > self._ownership.opened
-        return False
+        return not self._order.replaced & of.runs.keys() or self._ownership.is_new(file.path)
 
     def keep(self, piece: PieceDone) -> Iterator[Outcome]:
         """Write a piece and give its leases back; yield the failures of runs that were computed from something else."""

@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lm_eval.common.console import print_safely
@@ -29,13 +29,18 @@ class ResultWriter:
     waiting: list[Outcome] = field(default_factory=list)
     _tried: float = 0.0
 
-    def write(self, outcome: Outcome) -> None:
-        """Write a result, or keep it for later; it is also kept if the writing is interrupted."""
+    def write(self, outcome: Outcome) -> list[Outcome]:
+        """Write a result and return it, or keep it for later; it is also kept if the writing is interrupted.
+
+        One that another driver has just written is returned as such.
+        """
         self.waiting.append(outcome)
-        if self._try(outcome):
-            self.waiting.remove(outcome)
-        else:
+        written = self._try(outcome)
+        if written is None:
             self._tried = time.monotonic()
+            return []
+        self.waiting.remove(outcome)
+        return [written]
 
     def retry(self, *, now: bool = False) -> list[Outcome]:
         """Retry the results that are kept, if `RETRY_S` have passed, and return those written now."""
@@ -44,10 +49,11 @@ class ResultWriter:
         self._tried = time.monotonic()
         written = []
         for outcome in list(self.waiting):
-            if not self._try(outcome, quiet=True):
+            one = self._try(outcome, quiet=True)
+            if one is None:
                 break
             self.waiting.remove(outcome)
-            written.append(outcome)
+            written.append(one)
         return written
 
     def retry_for_a_while(self) -> Iterator[list[Outcome]]:
@@ -57,18 +63,18 @@ class ResultWriter:
             time.sleep(min(RETRY_S, 1.0))
             yield self.retry()
 
-    def _try(self, outcome: Outcome, *, quiet: bool = False) -> bool:
+    def _try(self, outcome: Outcome, *, quiet: bool = False) -> Outcome | None:
         assert outcome.result is not None  # noqa: S101
         try:
-            self.folder.write(outcome.config, outcome.result, self.runs[outcome.config])
+            _, is_first = self.folder.publish(outcome.config, outcome.result, self.runs[outcome.config])
         except OSError as error:
             if not quiet:
                 print_safely(
                     f"CANNOT WRITE to {self.folder.path}: {error}; the result is kept in memory and tried again: "
                     f"{describe(outcome.config)}"
                 )
-            return False
-        return True
+            return None
+        return outcome if is_first else replace(outcome, elsewhere=True)
 
     def rescue(self) -> tuple[Path | None, int]:
         """Write the results that are kept into a temporary folder; return it, and how many could be written."""

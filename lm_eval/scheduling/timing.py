@@ -82,12 +82,15 @@ class Timings:
 
 
 def _read(stored: StoredResult, *, on_gpu: bool) -> _Cost | None:
-    timing = stored.timing
-    if timing is None or str(timing.device).startswith("cuda") is not on_gpu or "score" not in timing.shared.phases_s:
+    run = stored.record
+    timing = run.of_pass
+    if timing is None or run.load_s is None or not run.num_documents:
         return None
-    encode = timing.shared.phases_s.get("encode", 0.0) / timing.num_documents
-    score = timing.shared.phases_s["score"] / timing.num_documents / timing.shared.num_configurations
-    return _Cost(encode, score, timing.load_s, timing.parameters)
+    if str(run.device).startswith("cuda") is not on_gpu:
+        return None
+    encode = timing.phases_s.encode / run.num_documents
+    score = timing.phases_s.score / run.num_documents / timing.num_configurations
+    return _Cost(encode, score, run.load_s, run.parameters)
 
 
 _Extent = tuple[int, bool]

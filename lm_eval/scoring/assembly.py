@@ -62,7 +62,7 @@ def assemble(run: Run, parts: Sequence[Part], *, log_samples: bool, num_resumed:
     result: dict[str, Any] = {
         "results": {config.task: tally.aggregate()},
         "versions": {config.task: run.task.version},
-        "config": config_content(config, **parts[0].asked),
+        "config": config_content(config, **_asked(parts)),
         "identity": {config.task: dict(parts[0].identity)},
         "run": {config.task: _run(config, parts, len(documents), num_resumed)},
     }
@@ -110,21 +110,39 @@ def join(parts: Sequence[Part], documents: Sequence[Document]) -> list[DocumentS
 
 
 def _run(config: RunConfig, parts: Sequence[Part], num_documents: int, num_resumed: int) -> dict[str, Any]:
+    blocks = {(one.start, one.end): one for part in reversed(parts) for one in part.blocks}
     compression = Compression()
-    for part in parts:
-        contexts, tokens, vectors = part.compression
-        compression.join(Compression(num_contexts=contexts, num_tokens=tokens, num_vectors=vectors))
-    made_on = dict(parts[0].made_on)
-    hosts = dict.fromkeys(str(part.made_on["host"]) for part in parts)
+    for one in blocks.values():
+        compression.join(
+            Compression(num_contexts=one.num_contexts, num_tokens=one.num_tokens, num_vectors=one.num_vectors)
+        )
+    record = _join_records([part.shared for part in parts])
+    record.num_truncated = sum(one.num_truncated for one in blocks.values())
     loads = {part.worker: float(part.made_on["load_s"]) for part in parts}
-    made_on |= {"host": ", ".join(hosts), "load_s": max(loads.values())}
     return {
         "num_documents": num_documents,
         "num_documents_resumed": num_resumed,
         "num_workers": len(loads),
         **(compression.content() if config.is_segmented else {}),
-        **_join_records([part.shared for part in parts]).content(),
-        **made_on,
+        **record.content(),
+        **parts[0].made_on,
+        "load_s": max(loads.values()),
+        "gpus": [name for gpus in dict.fromkeys(tuple(part.made_on["gpus"]) for part in parts) for name in gpus],
+        **{key: _all_of(parts, key) for key in ("host", "device")},
+    }
+
+
+def _all_of(parts: Sequence[Part], key: str) -> str:
+    """Return what the parts state of a key, each value once."""
+    return ", ".join(dict.fromkeys(str(part.made_on[key]) for part in parts))
+
+
+def _asked(parts: Sequence[Part]) -> dict[str, Any]:
+    """Return what was asked for of batch size and device; where it differs between the parts, each value once."""
+    values = {key: list(dict.fromkeys(part.asked[key] for part in parts)) for key in parts[0].asked}
+    return {
+        key: found[0] if len(found) == 1 else ", ".join("auto" if one is None else str(one) for one in found)
+        for key, found in values.items()
     }
 
 
@@ -145,7 +163,6 @@ def _join_records(records: Sequence[Mapping[str, Any]]) -> PassRecord:
         phases=dict(phases),
         num_documents=sum(record["num_documents"] for record in records),
         num_tokens=sum(record["num_tokens"] for record in records),
-        num_truncated=sum(record["num_truncated"] for record in records),
         batches=batches,
         peak_memory_gib=max(record["peak_memory_gib"] for record in records),
     )

@@ -15,7 +15,7 @@ from lm_eval.config.runtime import Execution
 from lm_eval.errors import RunError
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.results.identity import Run
-from lm_eval.results.pieces import Part, Span
+from lm_eval.results.pieces import BlockCounts, Part, Span
 from lm_eval.results.provenance import PassRecord, code_digest, code_version, command_line, package_versions
 from lm_eval.results.result_file import config_content
 from lm_eval.scoring.metrics import DocumentScores, Tally, columns_of
@@ -34,6 +34,8 @@ class Evaluation:
     """The record of its passes, shared with other runs."""
     compression: Compression = field(default_factory=Compression)
     """What its contexts became; empty where they aren't vectors."""
+    blocks: list[BlockCounts] = field(default_factory=list)
+    """What was counted of each block."""
     num_documents: int = 0
     documents: list[DocumentScores] = field(default_factory=list)
     """The scores of the first `num_kept` documents, in document order."""
@@ -52,6 +54,12 @@ class Evaluation:
             if self._failure is None:
                 self._failure = _find_nan(self.run.config, document)
             self._tally.add(document)
+
+    def end_block(self, block: Span, compression: Compression, num_truncated: int) -> None:
+        """Take what was counted of a block whose documents were added."""
+        self.compression.join(compression)
+        counts = compression.num_contexts, compression.num_tokens, compression.num_vectors
+        self.blocks.append(BlockCounts(*block, *counts, num_truncated))
 
     def metrics(self) -> Mapping[str, float | None]:
         """Return the metrics of the task and their standard errors.
@@ -111,13 +119,12 @@ def make_part(evaluation: Evaluation, model: LanguageModel, execution: Execution
         RunError: a score is not a number.
     """
     evaluation.metrics()
-    compression = evaluation.compression
     return Part(
         start=span[0],
         end=span[1],
         identity=dict(evaluation.run.identity),
         documents=columns_of(evaluation.documents),
-        compression=(compression.num_contexts, compression.num_tokens, compression.num_vectors),
+        blocks=tuple(evaluation.blocks),
         shared=asdict(evaluation.record),
         made_on=_made_on(model),
         asked={"batch_size": execution.batch_size, "device": execution.device},

@@ -33,6 +33,7 @@ from lm_eval.scoring.evaluation import Evaluation
 from lm_eval.scoring.shared_pass import SharedPass
 from lm_eval.tasks.documents import Document, identify_contents, read_contents
 from lm_eval.tasks.row_files import ChangedDataError
+from lm_eval.vectors.compression import Compression
 
 logger = logging.getLogger(__name__)
 
@@ -150,17 +151,20 @@ def _score(
         with shared.record.phase("tokenise"):
             return tokenise(chunk)
 
+    num_truncated = 0
     progress, stream = progress or DocumentProgress(0, "", shown=False), tokenised_ahead(tokenise_chunk, wanted)
     for start, end in blocks:
-        alone = shared.anew()
+        alone, num_cut = shared.anew(), 0
         for window in windows(islice(stream, end - start), count_tokens, alone.bytes_held):
             advance = progress.start_window(len(window), alone.work_in_tokens(window))
             for index, scores in alone.score(window, advance):
                 evaluations[index].add(scores)
             progress.finish_window(len(window))
-        for index, compression in alone.compression.items():
-            evaluations[index].compression.join(compression)
-    return tokenise.num_truncated
+            num_cut += sum(document.num_truncated for document in window)
+        for index, evaluation in enumerate(evaluations):
+            evaluation.end_block((start, end), alone.compression.get(index, Compression()), num_cut)
+        num_truncated += num_cut
+    return num_truncated
 
 
 def _refuse_in_time(documents: Sequence[Document], tokenise: Tokeniser) -> None:

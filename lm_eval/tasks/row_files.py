@@ -17,6 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from lm_eval.common.digests import digest_of
 from lm_eval.common.file_state import settled_states_of, states_of
+from lm_eval.common.regular_files import open_regular, say_why
 from lm_eval.common.text import first_line, say_cause
 from lm_eval.errors import DataError
 
@@ -113,9 +114,9 @@ class JsonLines:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        return open_regular(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); see that you may read it") from error
+        raise DataError(f"{path}: {say_why(error)}; it must be a file that you may read") from error
 
 
 def _read_at(handle: int, size: int, start: int) -> bytes:

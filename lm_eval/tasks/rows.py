@@ -13,6 +13,7 @@ from typing import Any
 from lm_eval.common.digests import digest_of
 from lm_eval.common.file_state import FileState, states_of
 from lm_eval.common.hub import hub_or_cache
+from lm_eval.common.regular_files import find_fault, say_why
 from lm_eval.common.text import first_line
 from lm_eval.errors import DataError, MissingDataError
 from lm_eval.tasks.row_files import JsonLines, ParquetRows, Rows, SavedRows, SourcedRow, join_digests
@@ -44,7 +45,12 @@ class LocalSplit:
             DataError: there is no such folder or file, files of several formats, or a part of the rows is missing.
         """
         folder = Path(data_dir).expanduser() / name
-        matches = [local for local in _candidates(folder, split) if local.files]
+        try:
+            matches = [local for local in _candidates(folder, split) if local.files]
+        except PermissionError as error:
+            raise DataError(
+                f"{error.filename}: {say_why(error)}; see that you may read it and what is in it"
+            ) from error
         if not matches:
             raise DataError(
                 f"data_dir={data_dir}: {folder / f'{split}.jsonl'} does not exist; "
@@ -55,7 +61,18 @@ class LocalSplit:
             paths = " and ".join(str(local.files[0]) for local in matches)
             raise DataError(f"data_dir={data_dir}: {paths} both hold the {split} rows of {name}; remove one of them")
         matches[0].check_shards()
+        matches[0].check_readable()
         return matches[0]
+
+    def check_readable(self) -> None:
+        """Check that every file is one that may be read.
+
+        Raises:
+            DataError: one isn't.
+        """
+        for path in self.files:
+            if (fault := find_fault(path)) is not None:
+                raise DataError(f"{path}: {fault}; it must be a file that you may read")
 
     def check_shards(self) -> None:
         """Check that no Parquet shard is missing, by the `-00000-of-00003` in their names.
@@ -96,11 +113,16 @@ _READERS: dict[str, Callable[[Sequence[Path]], Rows]] = {"parquet": ParquetRows,
 
 
 def _candidates(folder: Path, split: str) -> Iterator[LocalSplit]:
-    yield LocalSplit("jsonl", tuple(path for path in [folder / f"{split}.jsonl"] if path.is_file()))
+    yield LocalSplit("jsonl", tuple(path for path in [folder / f"{split}.jsonl"] if _is_there(path)))
     whole = folder / f"{split}.parquet"
     shards = sorted(folder.glob(f"{split}-*.parquet")) if folder.is_dir() else []
-    yield LocalSplit("parquet", tuple([whole] if whole.is_file() else shards))
+    yield LocalSplit("parquet", tuple([whole] if _is_there(whole) else shards))
     yield LocalSplit("saved", _saved_files(folder / split))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something of a name; folders don't count."""
+    return path.exists() and not path.is_dir()
 
 
 def _saved_files(folder: Path) -> tuple[Path, ...]:

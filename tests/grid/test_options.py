@@ -29,6 +29,7 @@ DEFAULTS = {
     "wandb": None,
     "tasks": None,
     "include_path": None,
+    "stall_timeout": 900,
     "grid": None,
     "write_grid": None,
     "loading": None,

@@ -17,7 +17,7 @@ from lm_eval.grid.grid import Grid
 from lm_eval.grid.script import carry_out
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
-from lm_eval.scheduling.units import Ended
+from lm_eval.scheduling.units import Ended, Outcome
 from tests.support.grids import options, small_grid
 from tests.support.tiny_models import save_tiny
 from tests.support.worlds import write_rows
@@ -285,10 +285,10 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, is_full) -> None:
     """Let the disk be full, for whichever files a function says."""
     write = lm_eval.common.atomic.write_json
 
-    def write_if_room(path: Path, content: object) -> None:
+    def write_if_room(path: Path, content: object, **how: bool) -> None:
         if is_full(path):
             raise OSError(28, "No space left on device")
-        write(path, content)
+        write(path, content, **how)
 
     monkeypatch.setattr("lm_eval.results.folder.write_json", write_if_room)
     monkeypatch.setattr("lm_eval.scheduling.result_writer.RETRY_S", 0.05)
@@ -451,11 +451,11 @@ class InterruptedWriting:
         self.write = lm_eval.common.atomic.write_json
         monkeypatch.setattr("lm_eval.results.folder.write_json", self)
 
-    def __call__(self, path: Path, content: object) -> None:
+    def __call__(self, path: Path, content: object, **how: bool) -> None:
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
-        self.write(path, content)
+        self.write(path, content, **how)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -524,6 +524,21 @@ def test_a_driver_that_was_away_writes_nothing_beside_its_heir_s_results(gpt2, d
             yield from events
 
     assert carry_out([small_grid(gpt2)], chosen, "unused", Suspended()) == 0
+    assert capsys.readouterr().out.count("done elsewhere (") == 3
+    assert len(files_of(tmp_path)) == 3
+
+
+def test_an_heir_writes_nothing_beside_what_one_that_woke_meanwhile_has_written(gpt2, data_dir, tmp_path, capsys):
+    class Heir(InProcessExecutor):
+        """Holds all leases, and is told of its results while another writes the same."""
+
+        def run(self, queue, workforce):
+            for event in super().run(queue, workforce):
+                if isinstance(event, Outcome):
+                    ResultsFolder(tmp_path).write(event.config, event.result)
+                yield event
+
+    assert carry_out([small_grid(gpt2)], options(data_dir, tmp_path), "unused", Heir()) == 0
     assert capsys.readouterr().out.count("done elsewhere (") == 3
     assert len(files_of(tmp_path)) == 3
 

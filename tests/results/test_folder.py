@@ -1,6 +1,7 @@
 """Result files: written whole or not at all, found by what they hold, never lost."""
 
 import copy
+import errno
 import json
 import math
 import os
@@ -101,7 +102,7 @@ def test_a_failure_in_the_middle_leaves_the_folder_as_it_was(folder, content):
     assert (folder / "a.json").read_text() == "before"
 
 
-@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("call", ["os.fsync", "os.link"])
 def test_an_error_of_the_disk_is_raised_and_leaves_nothing(folder, config, monkeypatch, call):
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -418,9 +419,12 @@ NO_RESULT = {
     "results of another form": (lambda good: changed(good, [1], "results"), "not a result file"),
     "no acc": (
         lambda good: without(good, "results", "hellaswag_d", "acc"),
-        r"not a result file \(acc of hellaswag_d is missing\)",
+        r"not a result file \(hellaswag_d of results must be an object with acc, got ",
     ),
-    "acc is NaN": (lambda good: changed(good, math.nan, "results", "hellaswag_d", "acc"), "acc of hellaswag_d is nan"),
+    "acc is NaN": (
+        lambda good: changed(good, math.nan, "results", "hellaswag_d", "acc"),
+        "acc of hellaswag_d of results is nan",
+    ),
     "acc is infinite": (lambda good: changed(good, -math.inf, "results", "hellaswag_d", "acc"), "acc of .* is -inf"),
     "acc is null": (lambda good: changed(good, None, "results", "hellaswag_d", "acc"), "not a result file"),
     "acc is text": (lambda good: changed(good, "0.5", "results", "hellaswag_d", "acc"), "not a result file"),
@@ -432,13 +436,16 @@ NO_RESULT = {
         lambda good: changed(good, "pretrained=x,NOISE=1", "config", "model_args"),
         "unknown key NOISE",
     ),
-    "wrong shots": (lambda good: changed(good, -1, "config", "num_fewshot"), "num_fewshot must be a non-negative"),
+    "wrong shots": (
+        lambda good: changed(good, -1, "config", "num_fewshot"),
+        "num_fewshot of config must be at least 0",
+    ),
     "wrong limit": (lambda good: changed(good, "0.5", "config", "limit"), "limit must be an integer N or START:END"),
     "versions is a list": (lambda good: {**good, "versions": []}, r"not a result file \(versions is not an object\)"),
     "run is null": (lambda good: {**good, "run": None}, r"not a result file \(run is not an object\)"),
     "run of its task is null": (
         lambda good: {**good, "run": {"hellaswag_d": None}},
-        r"not a result file \(run of hellaswag_d is not an object\)",
+        r"not a result file \(hellaswag_d of run is not an object\)",
     ),
     "identity of another task": (lambda good: changed(good, {"x": {}}, "identity"), "not a result file"),
     "identity is a number": (lambda good: changed(good, {"hellaswag_d": 5}, "identity"), "not a result file"),
@@ -492,6 +499,25 @@ def test_names_that_are_taken_are_passed_over_one_after_the_other(folder, config
     for taken in (name, f"{stem}-2.json"):
         put(folder / taken, "junk")
     assert ResultsFolder(folder).write(config, result(config)).name == f"{stem}-3.json"
+
+
+def test_of_two_that_write_one_result_the_first_counts(folder, config, monkeypatch):
+    first, second = ResultsFolder(folder), ResultsFolder(folder)
+    path, is_first = first.publish(config, result(config, 0.25))
+    assert is_first
+    assert second.publish(config, result(config, 0.5)) == (path, False)  # one that was away for a while
+    assert [file.name for file in folder.iterdir()] == [path.name]
+    assert second.find(resolve(config)).metrics["acc"] == 0.25
+
+
+def test_on_a_file_system_without_links_a_result_is_written_as_well(folder, config, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    path = ResultsFolder(folder).write(config, result(config, 0.25))
+    assert [file.name for file in folder.iterdir()] == [path.name]
+    assert ResultsFolder(folder).publish(config, result(config, 0.5)) == (path, True)  # read when it began: replaced
 
 
 # --- writing over ---

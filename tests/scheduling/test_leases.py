@@ -138,7 +138,7 @@ def test_a_driver_whose_file_is_no_such_file_is_gone(tmp_path, content):
     assert leases_of(tmp_path, "heir").claim(NAME)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "\0" * 300])
 def test_a_driver_whose_file_is_damaged_lives_until_it_should_have_written_it_again(tmp_path, content):
     file = write_driver(tmp_path, "one")
     file.write_text(content)
@@ -171,7 +171,7 @@ def test_many_leases_of_one_driver_take_one_look_at_it(tmp_path, monkeypatch):
     assert all(one.claim(name) for name in names)
     looks = []
     monkeypatch.setattr(module, "_VERDICT_S", 60.0)
-    monkeypatch.setattr(module, "is_alive", lambda file, now: looks.append(file) or True)
+    monkeypatch.setattr(module, "is_alive", lambda file, *_: looks.append(file) or True)
     assert not any(heir.claim(name) for name in names)
     assert looks == [heir.driver_file("one")]
 
@@ -185,15 +185,54 @@ def test_a_driver_that_was_taken_for_gone_does_not_give_back_its_heirs_lease(tmp
     assert held(tmp_path) == {NAME: "heir"}
 
 
-def test_an_empty_lease_is_one_that_is_just_being_made(tmp_path):
-    empty = state_folder(tmp_path) / "leases" / NAME
-    empty.parent.mkdir(parents=True)
-    empty.touch()
+def make_folder(path):
+    (path / "within").mkdir(parents=True)
+
+
+DAMAGES = {
+    "empty": lambda path: path.touch(),  # just being made, or its driver died over it
+    "zeros": lambda path: path.write_bytes(bytes(40)),  # after a loss of power
+    "rubbish": lambda path: path.write_bytes(b"\xff\xfe/../\n" * 300),
+    "another's path": lambda path: path.write_text("../drivers/one"),
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a folder": make_folder,
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("age_s", [LEASE_S + 1, -365 * 86400.0], ids=["old", "of the future"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_lease_that_names_no_driver_holds_as_long_as_one_may_be_in_the_making(tmp_path, damage, age_s):
+    lease = state_folder(tmp_path) / "leases" / NAME
+    lease.parent.mkdir(parents=True)
+    DAMAGES[damage](lease)
     heir = leases_of(tmp_path, "heir")
     assert not heir.claim(NAME)
-    set_age(empty, LEASE_S + 1)
-    assert heir.claim(NAME)  # whoever began to make it died over it
+    moment = time.time() - age_s
+    os.utime(lease, (moment, moment), follow_symlinks=False)
+    assert heir.claim(NAME)
     assert held(tmp_path) == {NAME: "heir"}
+
+
+def test_the_lease_of_an_heir_that_is_just_made_is_not_taken_for_the_damaged_one(tmp_path):
+    lease = state_folder(tmp_path) / "leases" / NAME
+    lease.parent.mkdir(parents=True)
+    lease.touch()
+    set_age(lease, LEASE_S + 1)
+    slow, read = leases_of(tmp_path, "slow"), Leases._read
+    slow._read = lambda path: (path == lease and (lease.unlink(), lease.touch()), read(path))[1]
+    assert not slow.claim(NAME)
+    assert lease.exists()
+
+
+def test_a_driver_that_is_dated_in_the_future_is_gone_once_it_was_watched_in_vain(tmp_path, monkeypatch):
+    assert leases_of(tmp_path, "one", age_s=-365 * 86400.0).claim(NAME)
+    heir = leases_of(tmp_path, "heir")
+    assert not heir.claim(NAME)
+    passed = time.monotonic() + LEASE_S + 1
+    monkeypatch.setattr(module.time, "monotonic", lambda: passed)
+    assert heir.claim(NAME)
 
 
 def test_an_old_empty_lease_makes_no_new_one_old(tmp_path):

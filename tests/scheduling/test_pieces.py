@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,7 @@ from lm_eval.scheduling.passes import Passes, sweep_state
 from lm_eval.scheduling.piece_sizes import PieceSizes
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Outcome, PieceClaim, PieceDone, UnitReport, WorkUnit
-from tests.support.drivers import here, killed, set_age, write_driver
+from tests.support.drivers import here, killed, leases_of, set_age, write_driver
 from tests.support.long_passes import long_pass
 
 NUMBER = 240
@@ -285,6 +286,29 @@ def test_pieces_that_vanish_are_computed_again(tmp_path, short_pieces):
     assert summary.progress.finished == 2
     assert record_of(tmp_path / "results", runs[0])["num_documents"] == NUMBER
     assert pieces_of(tmp_path / "results") == []
+
+
+def test_pieces_that_vanish_at_last_are_computed_again_in_the_same_call(tmp_path, short_pieces, monkeypatch):
+    runs, results = long_pass(tmp_path, NUMBER), tmp_path / "results"
+    other, executor = leases_of(results, "other"), SimulatedExecutor(num_workers=1, document_s=0.0005)
+
+    class Late(SimulatedExecutor):
+        def run(self, queue, workforce):
+            for event in executor.run(queue, workforce):
+                if sum(end - start for _, (start, end) in executor.began) == NUMBER and not sleeps:
+                    assert all(other.claim(run.name) for run in runs)  # it begins to put them together …
+                yield event
+
+    def vanish(seconds: float) -> None:
+        sleeps.append(seconds)
+        shutil.rmtree(state_folder(results) / "pieces", ignore_errors=True)
+        other.release_all()  # … and is gone before it has
+
+    sleeps: list[float] = []
+    monkeypatch.setattr("lm_eval.scheduling.driver.time", SimpleNamespace(sleep=vanish, time=time.time))
+    summary, _ = carry_out(runs, results, Late(num_workers=1, document_s=0.0005), num_blocks=4)
+    assert (summary.progress.finished, len(sleeps)) == (2, 1)
+    assert record_of(results, runs[0])["num_documents"] == NUMBER
 
 
 def test_pieces_of_runs_that_have_results_are_swept_where_nothing_is_to_run(tmp_path, short_pieces):

@@ -1,5 +1,6 @@
 """A pass piece by piece gives what one pass over the same blocks gives, to the last bit, and one without any nearly."""
 
+import platform
 import random
 from dataclasses import replace
 
@@ -27,7 +28,7 @@ PASSES = {
     "hf": ("hellaswag", None, [{}]),
 }
 """For each kind of model a task, a scheme, and settings that share a pass."""
-IN_TIME = ("seconds", "started", "finished", "pass", "batches", "load_s", "num_truncated_segments")
+IN_TIME = ("seconds", "started", "finished", "pass", "batches", "load_s")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,25 @@ def test_blocks_change_scores_by_no_more_than_rounding(loaded):
         for mine, theirs in zip(one.documents, other.documents, strict=True):
             assert mine.scores == pytest.approx(theirs.scores, rel=1e-5, abs=1e-5)
         assert one.compression == other.compression
+
+
+def test_what_two_parts_hold_is_counted_once_and_all_devices_are_stated(loaded):
+    model, runs = loaded
+    (whole, *_), (cut, *_) = parts_of(model, runs, [BLOCKS]), parts_of(model, runs, [BLOCKS[:2], BLOCKS[1:]])
+    cut = [replace(one, blocks=tuple(block._replace(num_truncated=3) for block in one.blocks)) for one in cut]
+    elsewhere = {**cut[1].made_on, "device": "cuda:0", "gpus": ["a card"], "host": "there"}
+    cut[1] = replace(cut[1], made_on=elsewhere, asked={"batch_size": 8, "device": None})
+    task = runs[0].config.task
+    expected = assemble(runs[0], whole, log_samples=False, num_resumed=0)
+    made = assemble(runs[0], cut, log_samples=False, num_resumed=0)
+    assert made["results"] == expected["results"]
+    record = made["run"][task]
+    for count in ("vectors_per_context", "tokens_per_vector"):
+        assert record.get(count) == expected["run"][task].get(count)
+    assert record["num_truncated_segments"] == 3 * len(BLOCKS)
+    assert (record["device"], record["gpus"]) == ("cpu, cuda:0", ["a card"])
+    assert record["host"] == f"{platform.node()}, there"
+    assert (made["config"]["batch_size"], made["config"]["device"]) == ("auto, 8", "cpu, auto")
 
 
 def test_other_identities_are_left_out_and_a_missing_document_ends_the_run(loaded):

@@ -36,12 +36,6 @@ def undisturbed(grid_models, data_dir, tmp_path_factory) -> Undisturbed:
     return _compute(grid_models[:1], data_dir, tmp_path_factory.mktemp("undisturbed"))
 
 
-@pytest.fixture(scope="session")
-def undisturbed_two_models(grid_models, data_dir, tmp_path_factory) -> Undisturbed:
-    """A grid script of two models."""
-    return _compute(grid_models, data_dir, tmp_path_factory.mktemp("undisturbed"))
-
-
 def _compute(models: list[str], data_dir: Path, folder: Path) -> Undisturbed:
     """Write a grid script and compute its results in this process."""
     script = write_grid(folder, models, range(7))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import bench, layer_grid, overhead, study, upstream, upstream_tasks
+from benchmarks import bench, large_folders, layer_grid, overhead, study, upstream, upstream_tasks
 from benchmarks.compare import largest_difference, relative_difference
 from benchmarks.works import WORKS
 from lm_eval.models.model_list import DEMO
@@ -49,6 +49,16 @@ def test_a_size_is_a_whole_number_of_at_least_1(number, capsys):
     with pytest.raises(SystemExit, match="2"):
         overhead.main([f"--runs={number}"])
     assert f"must be a whole number of at least 1, got {number}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_large_folders_are_filled_and_measured(out):
+    assert large_folders.main(["--results=20", f"--out={out}"]) == 0
+    rows = figures(out)["rows"]
+    assert [(row["command"], row["call"]) for row in rows] == [
+        (command, call) for command in ("status", "table", "plan") for call in ("first", "again")
+    ]
+    assert all(row["seconds"] > 0 and row["memory, MB"] > 10 for row in rows)
 
 
 @pytest.mark.slow

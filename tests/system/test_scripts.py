@@ -1,6 +1,7 @@
 """The grid scripts as a user calls them, with Ray really started."""
 
 import json
+import re
 import runpy
 import shutil
 import signal
@@ -159,6 +160,9 @@ def test_a_running_cluster_can_be_joined_and_runs_take_the_gpus_they_ask_for(clu
     arguments = ("--models", model, "--data_dir", data_dir, "--results_dir", tmp_path, "--limit", "3")
     found = call("run_parallel_sim_gpt.py", "-c", "auto", "-N", "2", *arguments)
     assert found.returncode == 0, found.stderr
+    assert re.search(
+        r"^--cluster auto: joined the Ray cluster at \S+:6399, which \w+ runs$", found.stderr, re.MULTILINE
+    )
     assert "2 GPUs a run: tiny-gpt2" in found.stdout
     assert len(list(tmp_path.glob("*.json"))) == 5
     refused = call("run_parallel_sim_gpt.py", "-c", cluster, "-N", "3", "--overwrite_results", *arguments)

@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from lm_eval.errors import RunError
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.hardware import Machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Event
+
+
+class ExecutorLostError(RunError):
+    """What computes has been lost, or doesn't answer; what was finished is in the results folder."""
 
 
 @runtime_checkable

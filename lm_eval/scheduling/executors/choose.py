@@ -1,59 +1,54 @@
-"""Choosing the executor by the `--cluster` flag; Ray is imported only once there is something to run."""
+"""Choosing the executor by the `--cluster` flag; Ray is started only once there is something to run."""
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from lm_eval.common.console import print_safely
 from lm_eval.config.runtime import Execution
 from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.base import Executor
+from lm_eval.scheduling.executors.ray.executor import RayExecutor
 from lm_eval.scheduling.hardware import Machine, local_machine
 from lm_eval.scheduling.queue import WorkQueue
 from lm_eval.scheduling.units import Event
 
 
-def choose_executor(cluster: str, *, log_samples: bool) -> Executor:
+def choose_executor(
+    cluster: str, *, log_samples: bool, stall_timeout_s: float | None = None, is_dry: bool = False
+) -> Executor:
     """Return the executor of a call.
 
     Args:
         cluster: `none`, `local`, `auto`, or the address of a Ray cluster.
         log_samples: whether the scores of every document are stored.
+        stall_timeout_s: time without a sign of life after which a worker is replaced; None takes the default.
+        is_dry: whether nothing is to run: then no cluster is joined that wasn't asked for by its address.
     """
     if cluster == "none":
         from lm_eval.scheduling.executors.in_process import InProcessExecutor  # noqa: PLC0415  (as torch is to wait)
 
         return InProcessExecutor(execution=Execution(log_samples=log_samples))
-    if cluster not in ("local", "auto"):
-        _use_token()
-    if cluster == "local":
-        return _LocalRay(log_samples)
-    from lm_eval.scheduling.executors.ray.executor import RayExecutor  # noqa: PLC0415  (seconds to import)
-
-    return RayExecutor(cluster=cluster, log_samples=log_samples)
+    if cluster == "auto" and is_dry:
+        return _Unjoined()
+    if stall_timeout_s is None:
+        return RayExecutor(cluster=cluster, log_samples=log_samples)
+    return RayExecutor(cluster=cluster, log_samples=log_samples, stall_timeout_s=stall_timeout_s)
 
 
-class _LocalRay:
-    """Ray on this machine, imported and started once there is something to run."""
-
-    def __init__(self, log_samples: bool) -> None:
-        self._log_samples = log_samples
+class _Unjoined:
+    """Stands for a cluster that a dry run doesn't join."""
 
     def machines(self) -> list[Machine]:
+        print_safely(
+            "--cluster auto: a dry run joins no cluster, so this is the plan for this machine alone; give the "
+            "cluster's address for that of the cluster"
+        )
         return [local_machine()]
 
     def check_paths(self, paths: Sequence[str]) -> None:
-        """Workers on this machine see the same files as this process."""
+        """What other machines have isn't known."""
 
-    def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:
-        from lm_eval.scheduling.executors.ray.executor import RayExecutor  # noqa: PLC0415
-
-        yield from RayExecutor(cluster="local", log_samples=self._log_samples).run(queue, workforce)
+    def run(self, queue: WorkQueue, workforce: Workforce) -> Iterator[Event]:  # noqa: ARG002
+        raise AssertionError("a dry run runs nothing")
 
     def close(self) -> None:
-        """`run` has closed it."""
-
-
-def _use_token() -> None:
-    """Let ray show the user's token to a cluster joined by its address; it reads this setting when it is imported."""
-    if (Path.home() / ".ray" / "auth_token").is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        """Nothing was joined."""

@@ -13,6 +13,7 @@ from lm_eval.results.failures import Failure, Kind
 from lm_eval.results.identity import Run
 from lm_eval.results.pieces import Part
 from lm_eval.results.provenance import code_digest
+from lm_eval.scheduling.executors.signs import Signs
 from lm_eval.scheduling.units import ModelKey, Outcome, UnitReport, model_key
 from lm_eval.scoring.blocks import Block
 
@@ -25,14 +26,14 @@ _Part = tuple[RunConfig, Part]
 class Worker:
     """Keeps one model loaded and computes work units with it."""
 
-    def __init__(self, execution: Execution, num_threads: int | None) -> None:
+    def __init__(self, execution: Execution, num_threads: int | None, signs: Signs | None = None) -> None:
         import torch  # noqa: PLC0415  (loaded in the worker's process alone)
 
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         if execution.gpu_share < 1 and torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(execution.gpu_share)
-        self._execution = execution
+        self._execution, self._signs = execution, signs or Signs()
         code_digest()  # of the code as it was imported, whatever becomes of its files
         self._key: ModelKey | None = None
         self._model: Any = None
@@ -54,6 +55,7 @@ class Worker:
         if failure is not None:
             outcomes = [Outcome(config=config, failure=failure) for config in configs]
             return UnitReport(outcomes=outcomes, could_load=failure.kind == "memory")
+        self._signs.preparing()
         began = time.monotonic()
         try:
             runs = [resolve(config) for config in configs]
@@ -69,6 +71,7 @@ class Worker:
     def _load(self, config: RunConfig) -> None:
         from lm_eval.inference.loading import load_for  # noqa: PLC0415
 
+        self._signs.loading()
         self._model, self._load_failure, self._key = None, None, model_key(config)
         try:
             self._model = load_for(config, self._execution)
@@ -80,7 +83,14 @@ class Worker:
 
         keep = None if self._execution.log_samples or blocks else 0
         try:
-            evaluations = evaluate_many(runs, self._model, self._execution, keep_documents=keep, blocks=blocks)
+            evaluations = evaluate_many(
+                runs,
+                self._model,
+                self._execution,
+                keep_documents=keep,
+                blocks=blocks,
+                progress=self._signs.progress(),
+            )
         except (ConfigurationError, RunError) as error:  # of the documents, which all runs share, or of the memory
             return [Outcome(config=run.config, failure=_failure(error)) for run in runs]
         except Exception as error:

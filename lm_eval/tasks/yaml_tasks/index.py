@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common.regular_files import is_folder, names_of_files, read_regular, say_why
 from lm_eval.common.text import count_of, did_you_mean
 from lm_eval.errors import ConfigurationError
 from lm_eval.tasks.base import Task
@@ -24,11 +25,18 @@ class TaskIndex:
     """Finds tasks, groups and tags in the task files of a folder."""
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise ConfigurationError(f"include_path: {folder} is not a folder; give one that holds task files (*.yaml)")
         self.folder = folder
+        names_of_files(folder, ".yaml")  # says so where it may not be read
         paths = sorted(path for path in folder.rglob("*.yaml") if path.is_file())
-        self._texts = {path.resolve(): path.read_bytes() for path in paths}
+        self._texts: dict[Path, bytes] = {}
+        self._unreadable: dict[Path, ConfigurationError] = {}
+        for path in paths:
+            try:
+                self._texts[path.resolve()] = read_regular(path)
+            except OSError as error:
+                self._unreadable[path] = ConfigurationError(f"{path}: {say_why(error)}; see that you may read it")
         self._paths: dict[tuple[str, str], list[Path]] = {}
         self._tasks: dict[Path, tuple[dict[Path, tuple[int, int]], dict[str, Task]]] = {}
         if not paths:
@@ -37,7 +45,7 @@ class TaskIndex:
     @functools.cached_property
     def _keys(self) -> dict[Path, dict[str, Any] | ConfigurationError]:
         """The keys of each file, without those of included files; or the error where it cannot be parsed."""
-        return {path: _try_to_parse(path, text) for path, text in self._texts.items()}
+        return {**self._unreadable, **{path: _try_to_parse(path, text) for path, text in self._texts.items()}}
 
     def _defining(self, key: str, name: str) -> list[Path]:
         """Return the files whose `task` or `group` is this name, without looking into included files."""
@@ -158,7 +166,7 @@ class TaskIndex:
     def remarks(self, name: str) -> str:
         """Return hints for a name that is not found: the closest name, and files that cannot be read."""
         broken = {path: str(keys) for path, keys in self._keys.items() if isinstance(keys, ConfigurationError)}
-        with_name = [text for path, text in broken.items() if name.encode() in self._texts[path]]
+        with_name = [text for path, text in broken.items() if name.encode() in self._texts.get(path, b"")]
         shown = (with_name or list(broken.values()))[:2]
         more = f" (and {len(broken) - len(shown)} other files)" if len(broken) > len(shown) else ""
         remark = f"; not readable there: {'; '.join(shown)}{more}" if shown else ""
@@ -170,6 +178,13 @@ def _try_to_parse(path: Path, text: bytes) -> dict[str, Any] | ConfigurationErro
         return parse(text, path)
     except ConfigurationError as error:
         return error
+
+
+def _try_to_read(path: Path) -> dict[str, Any] | ConfigurationError:
+    try:
+        return _try_to_parse(path, read_regular(path))
+    except OSError as error:
+        return ConfigurationError(f"{path}: {say_why(error)}; see that you may read it")
 
 
 def _name(keys: dict[str, Any] | ConfigurationError, key: str) -> str | None:
@@ -192,10 +207,8 @@ def _tags(keys: dict[str, Any] | ConfigurationError, path: Path, known: Mapping[
     tags: set[str] = set()
     for name in [included] if isinstance(included, str) else included:
         other = (path.parent / str(name)).resolve()
-        if other not in known and other.is_file():
-            other_keys = _try_to_parse(other, other.read_bytes())
-        else:
-            other_keys = known.get(other, {})
+        is_elsewhere = other not in known and other.is_file()
+        other_keys = _try_to_read(other) if is_elsewhere else known.get(other, {})
         tags |= _tags(other_keys, other, known, depth + 1)
     return tags
 

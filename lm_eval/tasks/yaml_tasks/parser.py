@@ -14,8 +14,10 @@ from typing import Any
 
 import yaml
 
+from lm_eval.common.regular_files import read_regular
 from lm_eval.common.text import first_line
 from lm_eval.errors import ConfigurationError
+from lm_eval.tasks.yaml_tasks.limits import check_yaml
 from lm_eval.tasks.yaml_tasks.upstream_names import neighbours_of, upstream_names
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -144,13 +146,14 @@ def parse(text: bytes, path: Path) -> dict[str, Any]:
         ConfigurationError: it is not YAML, or no mapping.
     """
     try:
+        check_yaml(text)
         loader = _Loader(text)
         loader.path = path
         try:
             content = loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = "" if mark is None else f", line {mark.line + 1}"
         problem = getattr(error, "problem", None) or first_line(error)
@@ -176,17 +179,29 @@ class TaskFile:
         return sorted({self.path, *self.origins.values(), *functions})
 
 
-def read_task_file(path: Path, seen: tuple[Path, ...] = ()) -> TaskFile:
+_MOST_INCLUDES = 100
+
+
+def read_task_file(path: Path, seen: tuple[Path, ...] = (), read: list[Path] | None = None) -> TaskFile:
     """Read a task file and what it includes; its own keys win over included ones, later includes over earlier ones.
 
+    Args:
+        path: the file.
+        seen: the files that include each other down to it.
+        read: the files that were read before, for the same first one.
+
     Raises:
-        ConfigurationError: a file that cannot be read, or that includes itself.
+        ConfigurationError: a file that cannot be read, that includes itself, or too many files.
     """
+    read = [] if read is None else read
+    read.append(path)
+    if len(read) > _MOST_INCLUDES:
+        raise ConfigurationError(f"{read[0]}: include: more than {_MOST_INCLUDES} files; include fewer")
     if path in seen:
         chain = " → ".join(str(one) for one in (*seen, path))
         raise ConfigurationError(f"{path}: include: the files include each other ({chain}); leave one include out")
     try:
-        own = parse(path.read_bytes(), path)
+        own = parse(read_regular(path), path)
     except OSError as error:
         includer = f"{seen[-1]}: include: " if seen else ""
         raise ConfigurationError(f"{includer}{path} cannot be read ({error.strerror}); correct the path") from error
@@ -197,7 +212,7 @@ def read_task_file(path: Path, seen: tuple[Path, ...] = ()) -> TaskFile:
     keys: dict[str, Any] = {}
     origins: dict[str, Path] = {}
     for name in names:
-        other = read_task_file((path.parent / name).resolve(), (*seen, path))
+        other = read_task_file((path.parent / name).resolve(), (*seen, path), read)
         keys.update(other.keys)
         origins.update(other.origins)
     keys.update(own)

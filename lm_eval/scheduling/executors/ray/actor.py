@@ -2,9 +2,7 @@
 
 import contextlib
 import os
-import platform
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,8 @@ from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.config.runtime import Execution
 from lm_eval.results.identity import Resolver
 from lm_eval.results.provenance import now
+from lm_eval.scheduling.executors.ray.worker_files import WorkerFiles, sweep_worker_files
+from lm_eval.scheduling.executors.signs import Signs
 from lm_eval.scheduling.executors.worker import Worker
 from lm_eval.scheduling.units import UnitReport
 from lm_eval.scoring.blocks import Block
@@ -24,27 +24,13 @@ _MAX_LOG_BYTES = 1 << 20
 """Bytes of a log that are sent with a report; of more, the last."""
 
 
-def read_tail(path: str, start: int) -> str:
-    """Return the end of a log file.
-
-    Args:
-        path: the file.
-        start: bytes at its beginning to skip, as they were read before.
-    """
-    with Path(path).open("rb") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        stream.seek(max(start, end - _TAIL_BYTES))
-        return stream.read().decode(errors="replace")
-
-
-def _redirect_output() -> str:
-    """Send everything that this process prints into a new file, and return its path."""
-    handle, path = tempfile.mkstemp(prefix=f"lm_eval-{os.getpid()}-", suffix=".log")
+def _redirect_output(log: Path) -> None:
+    """Send everything that this process prints into a new file."""
+    handle = os.open(log, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(handle, stream.fileno())
     os.close(handle)
-    return path
 
 
 def _note(text: str) -> None:
@@ -60,15 +46,19 @@ def _describe(configs: Sequence[RunConfig], blocks: Sequence[Block]) -> str:
 class RayWorker:
     """Computes work units in a separate process."""
 
-    def __init__(self, execution: Execution, num_threads: int | None) -> None:
-        self._log, self._read = "", 0
-        with contextlib.suppress(OSError):  # work goes on without a log
-            self._log = _redirect_output()
-        self._worker = Worker(execution, num_threads)
+    def __init__(self, execution: Execution, num_threads: int | None, files: WorkerFiles) -> None:
+        if files.folder is None:
+            sweep_worker_files()
+        self._files = files.here()
+        signs, self._log, self._read = Signs(self._files.signs), self._files.log, 0
+        with contextlib.suppress(OSError):  # work goes on without a log and signs of life
+            signs.begin()
+            _redirect_output(self._log)
+        self._worker = Worker(execution, num_threads, signs)
 
-    def log_place(self) -> tuple[str, str]:
-        """Return this host and the path of the log on it."""
-        return platform.node(), self._log
+    def files(self) -> WorkerFiles:
+        """Return where its files lie on this machine."""
+        return self._files
 
     def run(self, configs: Sequence[RunConfig], blocks: Sequence[Block]) -> UnitReport:
         """Run configurations that share a pass, or a piece of it; an error becomes an outcome, never an exception."""
@@ -92,7 +82,7 @@ class RayWorker:
     def _read_log(self) -> str:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        with Path(self._log).open("rb") as stream:
+        with self._log.open("rb") as stream:
             stream.seek(self._read)
             new = stream.read()
             self._read = stream.tell()

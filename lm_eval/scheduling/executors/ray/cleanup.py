@@ -1,48 +1,75 @@
-"""Killing Ray's processes together with this one; otherwise they would stay for minutes after it was killed."""
+"""Ending the processes that a driver has started, whatever becomes of it: by itself, or by a guard that outlives it."""
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 from lm_eval.scheduling import processes
-from lm_eval.scheduling.processes import process_started
+from lm_eval.scheduling.processes import kill_all, process_started
+
+_PATIENCE_S = 5.0
+"""Time for a guard to end."""
+_GONE_S = 10.0
+"""Time for killed processes to end."""
 
 
-@contextmanager
-def children_guarded() -> Iterator[None]:
-    """Have the current child processes killed if this process is killed inside the `with` block.
+class Guard:
+    """A small program that ends processes and removes folders if this process is killed before `close`.
 
-    A small program waits on a pipe whose other end only this process holds. A line makes it exit; if the pipe closes
-    without one, because this process was killed, it kills the children. It has its own session, so that Ctrl-C doesn't
-    reach it.
+    It waits on a pipe whose other end only this process holds. It has its own session, so that Ctrl-C doesn't reach it.
     """
-    below = [(child.pid, process_started(child.pid)) for child in psutil.Process().children(recursive=True)]
-    guarded = [f"{pid}={started}" for pid, started in below if started is not None]
-    if not guarded:
-        yield
-        return
-    with subprocess.Popen(  # noqa: S603
-        [sys.executable, "-I", "-S", processes.__file__, *guarded],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        text=True,
-    ) as guard:
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", processes.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+        )
+
+    def watch(self, *pids: int) -> None:
+        """Guard processes, with all that descend from them when this process is killed."""
+        for pid in pids:
+            if (started := process_started(pid)) is not None:
+                self._tell(f"kill {pid}={started}")
+
+    def keep(self, folder: Path) -> None:
+        """Guard a folder that is to be removed."""
+        self._tell(f"remove {folder}")
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told and self._process.stdin is not None:
+            self._told.add(line)
+            with suppress(OSError):  # the guard has been killed
+                self._process.stdin.write(f"{line}\n")
+                self._process.stdin.flush()
+
+    def end_processes(self) -> None:
+        """End what is guarded, and wait until it is gone."""
+        told = [line.removeprefix("kill ") for line in self._told if line.startswith("kill ")]
+        roots = [int(line.partition("=")[0]) for line in told]
+        below = [process for pid in roots if psutil.pid_exists(pid) for process in _with_children(pid)]
+        kill_all(told)
+        psutil.wait_procs(below, timeout=_GONE_S)
+
+    def close(self) -> None:
+        """End the guard; nothing is guarded any more."""
+        self._tell("done")
         try:
-            yield
-        finally:
-            with suppress(BrokenPipeError):
-                guard.communicate("nothing to do\n")
+            self._process.communicate(timeout=_PATIENCE_S)
+        except (subprocess.TimeoutExpired, OSError, ValueError):  # it stands still, or was killed
+            self._process.kill()
+            self._process.wait()
 
 
-@contextmanager
-def children_ended() -> Iterator[None]:
-    """Kill those of the current child processes that are still running after the `with` block."""
-    children = psutil.Process().children(recursive=True)
-    yield
-    for child in children:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
+def _with_children(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,71 +12,65 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lm_eval.errors import ConfigurationError
+from lm_eval.scheduling.executors.ray.addresses import check_address, owner_of
 from lm_eval.scheduling.executors.ray.local_start import local_options
+from lm_eval.scheduling.executors.ray.token import keep_token_private
 from lm_eval.scheduling.hardware import Gpu, Machine, local_machine
 
-_CONNECT_TIMEOUT_S = 5
 _PACKAGE = Path(__file__).resolve().parents[3]
 _PROBE_TIMEOUT_S = 120
 """Time for every machine to answer, which includes unpacking the code the first time."""
 
 
-def connect(cluster: str) -> None:
+def connect(cluster: str) -> str:
     """Start a cluster of this machine, or join one.
 
     Args:
         cluster: `local`, `auto`, or an address.
+
+    Returns:
+        What it is, in words.
 
     Raises:
         ConfigurationError: no cluster can be joined there.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    address = cluster
     if cluster == "local":
-        _let_workers_import_this()
+        keep_token_private()
         options |= local_options(local_machine())
     else:  # the machines of a running cluster need not have this code
-        check_address(cluster)
+        if cluster == "auto":  # with which Ray shows the user's token, as it doesn't to an address
+            address = find_running() or cluster
+        check_address(address)
         options["runtime_env"] = {"py_modules": [str(_PACKAGE)]}
-    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=cluster, **options)
-        signal.signal(signal.SIGTERM, on_termination)  # ray installs its own handler
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if cluster == "local":  # nothing is wrong with the call
+            raise
         raise ConfigurationError(
             f"--cluster {cluster}: no Ray cluster can be joined there ({str(error).strip()}); "
             "start one with `ray start --head`, give its address, or use local"
         ) from error
+    owner = owner_of(address)
+    return f"the Ray cluster at {address}" + (f", which {owner} runs" if owner else "")
 
 
-def _let_workers_import_this() -> None:
-    """Put this package on `PYTHONPATH`, so that Ray's workers import the same code as this process.
+def find_running() -> str | None:
+    """Return the address of the cluster that `auto` joins, as Ray finds it; None where it finds none."""
+    from ray._private.services import canonicalize_bootstrap_address_or_die  # noqa: PLC0415  (Ray tells nobody else)
 
-    A checkout need not be installed: its scripts add it to `sys.path`, which Ray's workers don't do.
-    """
-    checkout, path = str(_PACKAGE.parent), os.environ.get("PYTHONPATH")
-    further = path.split(os.pathsep) if path else []
-    if "site-packages" not in _PACKAGE.parts and checkout not in further:
-        os.environ["PYTHONPATH"] = os.pathsep.join([checkout, *further])
-
-
-def check_address(cluster: str) -> None:
-    """Refuse an address where nothing listens: ray would keep trying to connect.
-
-    Raises:
-        ConfigurationError: not an address, or nothing listens there.
-    """
-    if cluster in ("local", "auto"):
-        return
-    host, _, port = cluster.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ConfigurationError(
-            f"--cluster {cluster}: give local, none, auto, or the HOST:PORT of a running Ray cluster"
-        )
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(f"--cluster {cluster}: no Ray cluster can be joined there ({error})") from error
+        return str(canonicalize_bootstrap_address_or_die("auto"))
+    except Exception:  # of whatever kind: then `ray.init` says what is wrong
+        return None
+
+
+def list_nodes() -> list[str]:
+    """Return the ids of the machines that are up."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
 
 
 def probe_machines() -> tuple[list[str], list[Machine]]:

@@ -2,40 +2,45 @@
 
 Which worker gets which unit is decided by `scheduling.assignment`. A worker keeps its model. When no unit of it is
 left, a worker on a GPU is replaced, since only the end of a process frees all of a GPU's memory; one on CPU cores goes
-on with another model.
+on with another model. One that shows no sign of life is ended by its machine, and counts as dead.
 """
 
 import contextlib
 import itertools
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import ray
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lm_eval.common.console import print_safely
-from lm_eval.common.text import first_line
+from lm_eval.common.text import describe_seconds
 from lm_eval.config.runtime import Execution
 from lm_eval.results.failures import Failure
 from lm_eval.scheduling.allocation import Workforce, describe_share
 from lm_eval.scheduling.assignment import Assigner, Assignment
-from lm_eval.scheduling.executors.ray.actor import RayWorker, read_tail
+from lm_eval.scheduling.executors.ray.link import RayLink
+from lm_eval.scheduling.executors.ray.messages import (
+    Died,
+    EndWorker,
+    Message,
+    RayLostError,
+    Reported,
+    RunUnit,
+    StartWorker,
+    Tick,
+)
+from lm_eval.scheduling.executors.ray.watch import Watch, Watched
+from lm_eval.scheduling.executors.signs import Sign
 from lm_eval.scheduling.placement import Placement
 from lm_eval.scheduling.queue import WorkQueue
-from lm_eval.scheduling.units import Ended, Event, ModelKey, Started, Waiting, WorkUnit
+from lm_eval.scheduling.units import Ended, Event, ModelKey, Started, UnitReport, Waiting, WorkUnit
 
 _TICK_S = 1.0
 """Longest wait for a worker before the driver looks at the queue again."""
 _PATIENCE_S = 60.0
 """Time after which a message says that a worker has not started."""
-_ANSWER_S = 5.0
-"""Time limit for reading the log of a dead worker."""
+_ENDING_S = 30.0
+"""Time for a worker that was told to end: then its unit is given to another, and its GPUs to none."""
 
 
 @dataclass(eq=False)
@@ -43,42 +48,71 @@ class _Slot:
     """A worker, the model that it has loaded, and the GPUs that it takes."""
 
     name: str
-    actor: Any
     key: ModelKey
     share: float
     placement: Placement
-    log_place: Any
-    """Future of the log's host and path; ready once the worker's process runs."""
-    log_end: int = 0
-    """Bytes of the log that were read."""
+    life: Watched
     started: float = field(default_factory=time.monotonic)
     has_reported: bool = False
     """Whether the time that it took to start is known."""
     is_announced: bool = False
-    """Whether it runs, or the user has been warned that it doesn't."""
+    """Whether the user has been warned that it doesn't run."""
 
 
 class WorkerPool:
     """Ray actors that compute the work units of a queue."""
 
-    def __init__(self, queue: WorkQueue, workforce: Workforce, nodes: Sequence[str], execution: Execution) -> None:
+    def __init__(
+        self,
+        queue: WorkQueue,
+        workforce: Workforce,
+        link: RayLink,
+        nodes: Sequence[str],
+        execution: Execution,
+        watch: Watch,
+    ) -> None:
         self._queue = queue
         self._workforce = workforce
+        self._link = link
         self._nodes = nodes
         self._execution = execution
+        self._watch = watch
         self._assigner = Assigner(queue, workforce)
         self._idle: list[_Slot] = []
-        self._busy: dict[Any, tuple[_Slot, WorkUnit]] = {}
+        self._busy: dict[str, tuple[_Slot, WorkUnit]] = {}
         self._numbers = itertools.count(1)
+        self._alive = set(range(len(nodes)))
+        self._signs: dict[str, Sign] = {}
+        self._begun = set[str]()
+        """The workers whose processes run."""
 
     def run(self) -> Iterator[Event]:
-        """Yield events until the queue is empty; end all workers then, or when the iteration is interrupted."""
+        """Yield events until the queue is empty; end all workers then, or when the iteration is interrupted.
+
+        Raises:
+            RayLostError: Ray has died, or doesn't answer; what was being computed waits in the queue again.
+        """
         try:
             yield from self._run()
+        except RayLostError:
+            yield from self._queue.settled()
+            for slot, unit in self._busy.values():
+                self._queue.add([unit])
+                yield Ended(worker=slot.name, log="")
+            raise
         finally:
             self._take_ready_reports()
             for slot in [*self._idle, *(slot for slot, _ in self._busy.values())]:
-                self._release(slot)
+                self._link.send(EndWorker(worker=slot.name))
+
+    def _take_ready_reports(self) -> None:
+        """Take the reports of workers that have finished, so that their results are kept."""
+        with contextlib.suppress(RayLostError):
+            for message in self._link.receive(0):
+                if isinstance(message, Reported) and message.worker in self._busy:
+                    slot, unit = self._busy.pop(message.worker)
+                    self._queue.report(unit, message.report)
+                    self._idle.append(slot)
 
     def _run(self) -> Iterator[Event]:
         while self._queue or self._busy:
@@ -86,41 +120,27 @@ class WorkerPool:
             yield from self._hand_out()
             self._assigner.give_up_lost_models()
             yield from self._queue.settled()
-            if not self._busy:
-                if self._queue:  # another driver computes the rest, or no machine is up
-                    time.sleep(_TICK_S)
-                    yield Waiting()
-                continue
-            ready, _ = ray.wait(list(self._busy), num_returns=1, timeout=_TICK_S)
-            if not ready:
-                self._warn_of_late_workers()
-                yield Waiting()
-            for future in ready:
-                yield from self._collect(future)
+            if not self._queue and not self._busy:
+                break
+            for message in self._link.receive(_TICK_S):
+                yield from self._take(message)
                 yield from self._queue.settled()
+            self._end_stalled()
+            self._warn_of_late_workers()
+            yield from self._give_up_unending()
+            yield Waiting()
 
-    def _take_ready_reports(self) -> None:
-        """Take the reports of workers that have finished, so that their results are kept."""
-        if self._busy:
-            with contextlib.suppress(RayError):
-                ready, _ = ray.wait(list(self._busy), num_returns=len(self._busy), timeout=0)
-                for future in ready:
-                    slot, unit = self._busy[future]
-                    self._queue.report(unit, ray.get(future))
-                    del self._busy[future]
-                    self._idle.append(slot)
-
-    def _warn_of_late_workers(self) -> None:
-        """Warn of workers that Ray hasn't started yet, as when another job holds the GPUs."""
-        for slot, _ in self._busy.values():
-            if not slot.is_announced and time.monotonic() - slot.started > _PATIENCE_S:
-                slot.is_announced = True
-                if not ray.wait([slot.log_place], timeout=0)[0]:
-                    share = describe_share(slot.share) if self._workforce.has_gpus else "CPU cores"
-                    host = self._workforce.machines[slot.placement.machine].host
-                    print_safely(
-                        f"{slot.name} has been waiting for {share} of {host}; another job may hold what it needs"
-                    )
+    def _take(self, message: Message) -> Iterator[Event]:
+        if isinstance(message, Tick):
+            self._alive = {index for index, node in enumerate(self._nodes) if node in message.nodes}
+            self._signs.update(message.signs)
+            self._begun |= message.begun | message.signs.keys()
+            if self._link.is_local and not self._alive:
+                raise RayLostError("Ray on this machine has lost its own node")
+        elif isinstance(message, Reported) and message.worker in self._busy:
+            yield self._collect(*self._busy.pop(message.worker), message.report)
+        elif isinstance(message, Died) and message.worker in self._busy:
+            yield self._bury(*self._busy.pop(message.worker), message)
 
     def _workers(self) -> Counter[ModelKey]:
         return Counter(slot.key for slot in [*self._idle, *(slot for slot, _ in self._busy.values())])
@@ -135,80 +155,88 @@ class WorkerPool:
                 self._release(slot)
             else:
                 yield self._begin(slot, unit)
-        while assignment := self._assigner.next_worker(self._workers(), len(self._busy), self._find_alive):
+        while assignment := self._assigner.next_worker(self._workers(), len(self._busy), lambda: self._alive):
             yield self._begin(self._start(assignment), assignment.unit)
-
-    def _find_alive(self) -> set[int]:
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        return {index for index, node in enumerate(self._nodes) if node in alive}
 
     def _start(self, assignment: Assignment) -> _Slot:
         threads, has_gpus, share = self._workforce.threads, self._workforce.has_gpus, assignment.share
         # an actor with GPUs would otherwise also hold a CPU for life, and there may be more GPUs than CPUs
         resources = {"num_gpus": share, "num_cpus": 0} if has_gpus else {"num_cpus": threads}
-        options = {"max_restarts": 0, "scheduling_strategy": self._on(assignment.placement), **resources}
-        execution = assignment.execution(self._execution, has_gpus=has_gpus)
-        actor: Any = ray.remote(RayWorker).options(**options).remote(execution, threads)
-        return _Slot(
-            name=f"worker-{next(self._numbers)}",
-            actor=actor,
-            key=assignment.key,
-            share=share,
-            placement=assignment.placement,
-            log_place=actor.log_place.remote(),
+        name = f"worker-{next(self._numbers)}"
+        start = StartWorker(
+            worker=name,
+            node=self._nodes[assignment.placement.machine],
+            resources=resources,
+            execution=assignment.execution(self._execution, has_gpus=has_gpus),
+            threads=threads,
+            folder=self._link.worker_folder,
         )
-
-    def _on(self, placement: Placement) -> NodeAffinitySchedulingStrategy:
-        return NodeAffinitySchedulingStrategy(self._nodes[placement.machine], soft=False)
+        self._link.send(start)
+        return _Slot(name=name, key=assignment.key, share=share, placement=assignment.placement, life=Watched(name))
 
     def _begin(self, slot: _Slot, unit: WorkUnit) -> Started:
         slot.key = unit.key
-        self._busy[slot.actor.run.remote([run.config for run in unit.runs], unit.blocks)] = slot, unit
+        self._watch.begin(slot.life)
+        self._busy[slot.name] = slot, unit
+        self._link.send(RunUnit(worker=slot.name, configs=[run.config for run in unit.runs], blocks=unit.blocks))
         return Started(unit=unit, worker=slot.name)
 
-    def _collect(self, future: Any) -> Iterator[Event]:  # noqa: ANN401
-        slot, unit = self._busy.pop(future)
-        try:
-            report = ray.get(future)
-        except RayError as error:
-            host, log = self._read_dead_workers_log(slot)
-            self._release(slot)
-            cause = first_line(error)
-            message = f"its worker died ({cause or type(error).__name__}) {unit.deaths + 1} times"
-            self._queue.died(unit, Failure(message=message, kind="death", host=host, log_tail=log))
-            yield Ended(worker=slot.name, log=f"{log}\n{message}\n")
+    def _collect(self, slot: _Slot, unit: WorkUnit, report: UnitReport) -> Ended:
+        self._queue.report(unit, report)
+        start_s = None if slot.has_reported else time.monotonic() - slot.started - report.seconds
+        self._assigner.pace.note(unit, report, start_s)
+        slot.has_reported = True
+        if report.could_load:
+            self._idle.append(slot)
         else:
-            slot.log_end = report.log_end
-            self._queue.report(unit, report)
-            start_s = None if slot.has_reported else time.monotonic() - slot.started - report.seconds
-            self._assigner.pace.note(unit, report, start_s)
-            slot.has_reported = True
-            if report.could_load:
-                self._idle.append(slot)
-            else:
-                self._release(slot)  # the next may be on another machine
-            yield Ended(worker=slot.name, log=report.log)
+            self._release(slot)  # the next may be on another machine
+        return Ended(worker=slot.name, log=report.log)
+
+    def _bury(self, slot: _Slot, unit: WorkUnit, death: Died) -> Ended:
+        self._release(slot)
+        silence = f"it showed no sign of life for {describe_seconds(slot.life.silent_s)}" if slot.life.is_ended else ""
+        message = f"its worker died ({silence or death.cause}) {unit.deaths + 1} times"
+        self._queue.died(unit, Failure(message=message, kind="death", host=death.host, log_tail=death.log))
+        return Ended(worker=slot.name, log=f"{death.log}\n{message}\n")
 
     def _release(self, slot: _Slot) -> None:
         """End the worker's process and free its GPUs."""
-        ray.kill(slot.actor)
-        _remove_log(slot)
+        self._link.send(EndWorker(worker=slot.name))
         self._assigner.give_back(slot.placement)
 
-    def _read_dead_workers_log(self, slot: _Slot) -> tuple[str | None, str]:
-        """Return a dead worker's host and the end of its log; None and "" if its machine doesn't answer."""
-        with contextlib.suppress(RayError):
-            host, path = ray.get(slot.log_place, timeout=_ANSWER_S)
-            if host == platform.node() and Path(path).exists():
-                return host, read_tail(path, slot.log_end)
-            read = ray.remote(read_tail).options(num_cpus=0, scheduling_strategy=self._on(slot.placement))
-            return host, ray.get(read.remote(path, slot.log_end), timeout=_ANSWER_S)
-        return None, ""
+    def _end_stalled(self) -> None:
+        """End workers that show no sign of life; once one is gone, its death is told."""
+        alike: dict[ModelKey, list[Watched]] = {}
+        for slot, _ in self._busy.values():
+            alike.setdefault(slot.key, []).append(slot.life)
+        for life in self._watch.look(alike, self._signs, time.monotonic()):
+            print_safely(f"{life.name} is replaced: no sign of life for {describe_seconds(life.silent_s)}")
+            self._link.send(EndWorker(worker=life.name, keeps_log=True))
 
+    def _give_up_unending(self) -> Iterator[Event]:
+        """Give the unit of a worker whose process cannot be ended to another; nothing more runs on its GPUs."""
+        for slot, unit in list(self._busy.values()):
+            if slot.life.is_ended and slot.life.silent_s > self._watch.stall_timeout_s + _ENDING_S:
+                del self._busy[slot.name]
+                print_safely(f"{slot.name} cannot be ended: its device or its files don't answer; its GPUs stay unused")
+                message = f"its worker stood still and could not be ended, {unit.deaths + 1} times"
+                self._queue.died(unit, Failure(message=message, kind="death"))
+                yield Ended(worker=slot.name, log=f"{message}\n")
 
-def _remove_log(slot: _Slot) -> None:
-    """Remove a worker's log file, which has been read; one on another machine stays."""
-    with contextlib.suppress(RayError, OSError):
-        host, path = ray.get(slot.log_place, timeout=0)
-        if host == platform.node():
-            Path(path).unlink(missing_ok=True)
+    def _warn_of_late_workers(self) -> None:
+        """Warn of workers that Ray hasn't started yet, as when another job holds the GPUs.
+
+        Raises:
+            RayLostError: it is Ray on this machine, which nobody else uses, and the time is over.
+        """
+        for slot, _ in self._busy.values():
+            waited_s = time.monotonic() - slot.started
+            if slot.has_reported or slot.name in self._begun or waited_s <= _PATIENCE_S:
+                continue
+            if self._link.is_local and waited_s > self._watch.stall_timeout_s:
+                raise RayLostError(f"Ray on this machine has started no process for {slot.name}")
+            if not slot.is_announced:
+                slot.is_announced = True
+                share = describe_share(slot.share) if self._workforce.has_gpus else "CPU cores"
+                host = self._workforce.machines[slot.placement.machine].host
+                print_safely(f"{slot.name} has been waiting for {share} of {host}; another job may hold what it needs")
