@@ -77,7 +77,7 @@ def read_samples(path: Path, task: str | None = None) -> Samples:
     return Samples(
         path=path,
         task=task,
-        is_right=pd.Series(right, dtype=bool),
+        is_right=pd.Series(right).astype(bool),
         margins=pd.Series({number: _margin(one) for number, one in by_id.items()}, dtype=float),
         documents=_documents(file, task),
         by_id=by_id,

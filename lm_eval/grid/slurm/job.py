@@ -47,7 +47,7 @@ _INTERRUPTING = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 def _stop_listening() -> None:
     """Ignore all further signals: the end must not be interrupted."""
     for number in (*_INTERRUPTING, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)  # not ignored, which programs that are called inherit
 
 
 @dataclass

@@ -11,7 +11,7 @@ from lm_eval.grid.slurm import job
 from lm_eval.grid.slurm.common_dtype import forget_capabilities, known_capabilities, settle_capabilities
 from lm_eval.grid.slurm.overview import read_arrays
 from lm_eval.grid.slurm.submission import draft, freeze
-from lm_eval.grid.slurm.surroundings import make_token
+from lm_eval.grid.slurm.surroundings import settle_in
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.hardware import Gpu, Machine, machine_of
@@ -229,12 +229,18 @@ def test_a_job_computes_in_the_dtype_that_was_settled(run_job, tmp_path):
     assert {"bfloat16"} == {stored.identity["dtype"] for stored in ResultsFolder(tmp_path / "results")}
 
 
-def test_the_token_that_jobs_share_is_made_once_and_for_the_user_alone(tmp_path):
-    token = tmp_path / ".ray" / "auth_token"
-    make_token(token)
-    text = token.read_text()
-    make_token(token)
-    assert token.read_text() == text
-    assert len(text) == 64
-    assert token.stat().st_mode & 0o077 == 0
-    assert list(token.parent.iterdir()) == [token]
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({"SLURM_JOB_GPUS": "2,3"}, "2,3"),
+        ({"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1"}, "0,1"),
+        ({}, None),
+    ],
+)
+def test_a_job_uses_the_gpus_that_slurm_has_given_it(monkeypatch, given, seen):
+    for name in ("SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, given.get(name, ""))
+        if name not in given:
+            monkeypatch.delenv(name)
+    settle_in()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == seen
