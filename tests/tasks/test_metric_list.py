@@ -69,6 +69,8 @@ def test_an_aggregation_whose_module_is_missing_is_left_out_and_the_remedy_named
     task = find(tmp_path)
     assert task.metrics == ("acc",)
     assert "install it: python -m pip install sklearn-of-another-world" in task.notes[0]
+    write(tmp_path, "metric_list: [{metric: f1, aggregation: !function tools.count}]\n")
+    assert find(tmp_path).metrics == ("acc",)  # which is always stated
 
 
 def test_process_results_is_tried_on_every_row_before_anything_is_scored(tmp_path):

@@ -76,6 +76,7 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
     names: dict[str, None] = {}
     aggregations: dict[str, Aggregate] = {}
     left_out: dict[str, str] = {}
+    has_known = False
     for entry in entries:
         name = known.get(entry.metric)
         if name is None or not (entry.is_usual or isinstance(entry.aggregation, Function)):
@@ -85,11 +86,11 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
             try:
                 aggregations[name] = _load_aggregation(entry.aggregation, entry.metric, process)
             except ConfigurationError as error:  # the other metrics can be had without it
-                left_out[entry.shown] = str(error)
+                left_out[entry.shown], has_known = str(error), True
                 continue
         names[name] = None
     path = file.origins.get("metric_list", file.path)
-    if not names:
+    if not names and not has_known:
         reasons = "; ".join(f"{shown}: {reason}" for shown, reason in left_out.items())
         raise ConfigurationError(f"{path}: metric_list: no metric is supported for {output_type} ({reasons})")
     made = () if process is None else tuple(names)
