@@ -17,14 +17,22 @@ def report(report_dir):
 
 
 def wait_for_figures(page):
-    page.wait_for_function("document.querySelector('.plot .main-svg') && document.querySelector('.dt-search')")
+    page.wait_for_selector(".plot .main-svg")
+
+
+def wait_for_tables(page):
+    """Wait for all tables, which can be searched once they are near."""
+    page.wait_for_selector("table")
+    for table in page.locator("table").all():
+        table.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelectorAll('.dt-search').length === document.querySelectorAll('table').length")
 
 
 @pytest.mark.parametrize("name", ["report.html", "explore.html"])
 @pytest.mark.parametrize(("colours", "rules"), [("light", []), ("dark", ["color-contrast"])])
 def test_a_page_hinders_nobody_seriously_and_asks_nothing_of_a_network(browser, report_dir, name, colours, rules):
     with opened(browser, report_dir / name, color_scheme=colours) as page:
-        page.wait_for_selector(".dt-search")
+        wait_for_tables(page)
         assert serious_findings(page, *rules) == []
         assert page.title().endswith(page.inner_text("h1"))
         assert page.get_attribute("html", "lang") == "en"
@@ -69,9 +77,7 @@ def test_what_the_legend_hides_stays_hidden_when_the_score_changes(browser, repo
 def test_every_table_is_sorted_by_its_numbers_and_searched(browser, report):
     with opened(browser, report) as page:
         wait_for_figures(page)
-        for shown in page.locator("table").all():  # which can be searched once it is near
-            shown.scroll_into_view_if_needed()
-            shown.locator("xpath=ancestor::section").locator("input[type=search]").wait_for()
+        wait_for_tables(page)
         table = page.locator("section[aria-labelledby=all_runs]")
         place = table.locator("thead th").all_inner_texts().index("acc")
 
@@ -97,6 +103,7 @@ def test_print_has_all_figures_whole_and_no_buttons(browser, report):
     with opened(browser, report, color_scheme="dark") as page:
         wait_for_figures(page)
         assert page.locator(".plot:not(:has(.main-svg))").count() > 0  # they are drawn when they come into view
+        wait_for_tables(page)
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.locator(".plot:not(:has(.main-svg))").count() == 0
