@@ -22,5 +22,5 @@ setup(
     package_data={"lm_eval": ["py.typed", "tasks/builtin/*.yaml", "analysis/report/static/*"]},
     install_requires=requirements("lme"),
     entry_points={"console_scripts": ["lm_eval = lm_eval.cli.evaluate:main"]},
-    extras_require={"dev": requirements("dev"), "quantised": ["bitsandbytes"], "wandb": ["wandb"]},
+    extras_require={"dev": requirements("dev"), "quantised": ["bitsandbytes"], "wandb": ["wandb>=0.19.10"]},
 )

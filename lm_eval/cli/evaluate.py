@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser, program
-from lm_eval.common.command import DONE, exit_status
+from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.text import did_you_mean, say_cut
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.run_config import (
@@ -23,7 +23,7 @@ from lm_eval.config.run_config import (
     RunConfig,
 )
 from lm_eval.config.settings import SETTING_NAMES
-from lm_eval.errors import ConfigurationError
+from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.results.request import Request
 from lm_eval.results.weights_and_biases import LoggedResult, check_wandb, log_results
 from lm_eval.tasks.base import FORM_OF_MODEL
@@ -225,14 +225,28 @@ def _evaluate(args: argparse.Namespace) -> int:
     logged: list[LoggedResult] = []
     from lm_eval.evaluator import evaluate_request  # noqa: PLC0415  (seconds to import)
 
-    result = evaluate_request(
-        request, runs, on_result=_writer(args, logged), results_dir=args.output_dir, show_progress=True
-    )
+    try:
+        result = evaluate_request(
+            request, runs, on_result=_writer(args, logged), results_dir=args.output_dir, show_progress=True
+        )
+    except Exception:
+        _send(args, logged)
+        raise
     for group, metrics in result.get("groups", {}).items():
         for name, value in metrics.items():
             print(f"{group:15} {name:10} {value:.4f} over its documents")
-    if args.wandb is not None:
+    return _send(args, logged)
+
+
+def _send(args: argparse.Namespace, logged: Sequence[LoggedResult]) -> int:
+    """Send what is finished to Weights & Biases, where that is asked for; return the exit status."""
+    if args.wandb is None or not logged:
+        return DONE
+    try:
         print(log_results(args.wandb, logged))
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
     return DONE
 
 

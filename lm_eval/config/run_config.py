@@ -92,8 +92,8 @@ class RunConfig:
                 )
         if type(self.num_fewshot) is not int or self.num_fewshot < 0:
             raise ConfigurationError(f"num_fewshot must be a non-negative integer, got {self.num_fewshot!r}")
-        if type(self.seed) is not int or self.seed < 0:
-            raise ConfigurationError(f"seed must be a non-negative integer, got {self.seed!r}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**63:
+            raise ConfigurationError(f"seed must be an integer from 0 to 2**63 - 1, got {self.seed!r}")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ConfigurationError(f"dtype: unknown value {self.dtype!r}; choose from {', '.join(DTYPES)}")
         if self.encoding_scheme is not None and self.encoding_scheme not in ENCODING_SCHEMES:

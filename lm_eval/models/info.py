@@ -24,13 +24,9 @@ from lm_eval.models.gguf.configs import config_of
 from lm_eval.models.gguf.find import fetch_from_hub, find_cached, find_local, names_gguf
 from lm_eval.models.gguf.header import read_header
 from lm_eval.models.gguf.vocabulary import check_tokenizer
-from lm_eval.models.readable import MODEL_FILES, refuse_unreadable
+from lm_eval.models.readable import MODEL_FILES, TRAINING_FILES, refuse_unreadable
 from lm_eval.models.text_borders import TextBorders
 from lm_eval.models.tokenizer_needs import VOCABULARIES, fetch_tokenizer, what_environment_lacks, what_tokenizer_lacks
-
-_TRAINING_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "scheduler.bin")
-"""What training leaves beside them."""
-
 
 _COMMON_NUM_LAYERS = "num_hidden_layers"
 """The name that transformers takes for every family's own."""
@@ -192,7 +188,7 @@ def _check_beside(checkpoint: Checkpoint) -> None:
 def _holds(folder: Path, patterns: Sequence[str]) -> bool:
     """Whether a folder has a file of any of the names, other than what training leaves."""
     files = (path for pattern in patterns for path in folder.glob(pattern))
-    return any(path.name not in _TRAINING_FILES for path in files)
+    return any(path.name not in TRAINING_FILES for path in files)
 
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -275,7 +271,7 @@ def _folder_content(folder: Path, *, with_code: bool = False) -> str:
 def _files_of(folder: Path, *, with_code: bool = False) -> list[Path]:
     """Return the files that make up a model, an adapter or a tokenizer, those in subfolders that an index names too."""
     endings = (*MODEL_FILES, ".py") if with_code else MODEL_FILES
-    files = {path for path in folder.iterdir() if path.suffix in endings and path.name not in _TRAINING_FILES}
+    files = {path for path in folder.iterdir() if path.suffix in endings and path.name not in TRAINING_FILES}
     for index in folder.glob("*.index.json"):
         with suppress(ValueError, AttributeError, TypeError):  # loading will say what is wrong with it
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())

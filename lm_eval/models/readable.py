@@ -7,6 +7,8 @@ from lm_eval.errors import ConfigurationError
 
 MODEL_FILES = (".json", ".safetensors", ".bin", ".txt", ".model", ".spm", ".tiktoken")
 """Endings of the files that make up a model and its tokenizer."""
+TRAINING_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "scheduler.bin")
+"""Files with such endings that are no part of a model."""
 
 
 def refuse_unreadable(stated: str, folder: Path) -> None:
@@ -26,5 +28,7 @@ def refuse_unreadable(stated: str, folder: Path) -> None:
             f"{stated}: {say_why(error)}; see that you may read it, what is in it, and enter the folders above it"
         ) from error
     for path in files:
-        if path.suffix in (*MODEL_FILES, ".gguf") and not path.is_dir() and (fault := find_fault(path)) is not None:
+        if path.suffix not in (*MODEL_FILES, ".gguf") or path.name in TRAINING_FILES or path.is_dir():
+            continue
+        if (fault := find_fault(path)) is not None:
             raise ConfigurationError(f"{stated}: {path.name}: {fault}; it must be a file that you may read")

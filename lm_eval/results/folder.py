@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lm_eval.common.atomic import write_json
-from lm_eval.common.regular_files import names_of_files, say_why
+from lm_eval.common.regular_files import NotAFileError, names_of_files, say_why
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.difference import find_difference
 from lm_eval.results.identity import Identity, Run, fingerprint, settings_key
@@ -166,6 +166,6 @@ class ResultsFolder:
 
 def _with_other_tasks(stored: StoredResult, result: Result) -> Result:
     """Return a result beside those of other tasks in its file, as far as there is one still, and holds any."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(FileNotFoundError, NotAFileError, ValueError):  # any other fault may hide its results
         return replace_task(stored.content, result)
     return result

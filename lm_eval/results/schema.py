@@ -34,9 +34,9 @@ def _as_limit(value: object) -> str | int | None:
 
 
 def _as_seed(value: object) -> int:
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value < 2**63:
         return value
-    raise ValueError("a non-negative integer")
+    raise ValueError("an integer from 0 to 2**63 - 1")
 
 
 class StatedConfig(FileModel):

@@ -6,6 +6,7 @@ So a second call adds nothing twice. Nothing of the package is imported unless i
 import hashlib
 import importlib.util
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ def check_wandb(project: str | None) -> None:
         return
     if not project.strip() or any(letter in project for letter in "/\\#?%:"):
         raise ConfigurationError(f"--wandb must be a project's name without / \\ # ? % or :, got {project!r}")
-    if importlib.util.find_spec("wandb") is None:
+    found = importlib.util.find_spec("wandb")
+    if found is None or found.origin is None:  # a folder of that name, which its offline mode makes, is no package
         raise ConfigurationError(
             f"--wandb {project}: the package wandb is not installed; python -m pip install wandb, or leave --wandb out"
         )
@@ -138,8 +140,6 @@ def log_report(project: str, folder: Path) -> str:
     Raises:
         RunError: Weights & Biases can't be reached, or refuses them.
     """
-    import wandb  # noqa: PLC0415  (an optional package)
-
     files = sorted(path for path in folder.iterdir() if path.suffix in (".html", ".csv", ".md", ".tex"))
     content = hashlib.sha256()
     for path in files:
@@ -148,6 +148,8 @@ def log_report(project: str, folder: Path) -> str:
     if _is_here(name):
         return f"Weights & Biases, project {project}: the report was there before"
     with _sending(project), _run(project, id=name, name="report", job_type="report") as run:
+        import wandb  # noqa: PLC0415  (an optional package)
+
         artifact = wandb.Artifact("report", type="report")
         for path in files:
             artifact.add_file(str(path))
@@ -168,8 +170,12 @@ def _run(project: str, **named: Any) -> Iterator[Any]:  # noqa: ANN401  (of an o
     )
     try:
         yield run
-    finally:
-        run.finish()
+    except BaseException:
+        run.finish(exit_code=1)
+        if os.environ.get("WANDB_MODE") == "offline":  # or the next call would take it for complete
+            shutil.rmtree(Path(run.dir).parent, ignore_errors=True)
+        raise
+    run.finish()
 
 
 @contextmanager
@@ -178,8 +184,8 @@ def _sending(project: str) -> Iterator[None]:
         yield
     except Exception as error:  # of the package, the network, the server
         raise RunError(
-            f"--wandb {project}: not all was sent to Weights & Biases ({say_cause(error)}); the same call sends the "
-            "rest; with WANDB_MODE=offline runs are kept here until `wandb sync` sends them"
+            f"--wandb {project}: not all was sent to Weights & Biases ({say_cause(error)}); the results are "
+            "kept as without it; with WANDB_MODE=offline runs are kept here until `wandb sync` sends them"
         ) from error
 
 

@@ -217,6 +217,14 @@ def test_an_unknown_task_argument_is_refused(task_args, meant):
         parse("dist_gen", GENERATION, task_args)
 
 
+@pytest.mark.parametrize("seed", [-1, True, 2**63])
+def test_a_seed_is_an_integer_that_every_reader_of_results_takes(seed):
+    with pytest.raises(
+        ConfigurationError, match=re.escape(f"seed must be an integer from 0 to 2**63 - 1, got {seed!r}")
+    ):
+        RunConfig(model="hf", pretrained="x", task="any", seed=seed)
+
+
 @pytest.mark.parametrize("num_fewshot", [-1, True, False])
 def test_shots_are_a_non_negative_integer(num_fewshot):
     message = f"num_fewshot must be a non-negative integer, got {num_fewshot!r}"

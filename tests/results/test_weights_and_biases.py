@@ -51,6 +51,15 @@ def test_a_project_needs_a_usable_name(name):
         check_wandb(name)
 
 
+def test_a_folder_of_the_packages_name_is_not_the_package(tmp_path, monkeypatch):
+    if importlib.util.find_spec("wandb") is not None:
+        pytest.skip("the optional package wandb is installed")
+    (tmp_path / "wandb").mkdir()  # which its offline mode makes
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match="the package wandb is not installed"):
+        check_wandb("mine")
+
+
 @pytest.mark.slow
 def test_a_second_call_adds_nothing_twice(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="the optional package wandb is not installed")

@@ -25,7 +25,8 @@ def wait_for_tables(page):
     page.wait_for_selector("table")
     for table in page.locator("table").all():
         table.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelectorAll('.dt-search').length === document.querySelectorAll('table').length")
+    made = "document.querySelectorAll('.dt-search').length"
+    page.wait_for_function(f"{made} === document.querySelectorAll('table').length")
 
 
 @pytest.mark.parametrize("name", ["report.html", "explore.html"])
