@@ -90,6 +90,8 @@ class _Shared(FileModel):
 
 class _MadeOn(FileModel):
     host: Text
+    device: Text
+    gpus: list[Text]
     load_s: Number
 
 

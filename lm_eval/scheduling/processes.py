@@ -9,9 +9,13 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+_PROC = Path("/proc")
+_PS_S = 5.0
 
 
 def process_started(pid: object) -> str | None:
@@ -22,10 +26,40 @@ def process_started(pid: object) -> str | None:
 
 def _status(pid: object) -> list[str] | None:
     """Return what `/proc` tells of a process, from its state on."""
+    if not _PROC.is_dir():
+        return _ask_ps(pid)
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (_PROC / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return None
+
+
+def _ask_ps(pid: object) -> list[str] | None:
+    """Return state, parent and start time of a process at the places where `/proc` has them, on systems without it."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(  # noqa: S603
+            ["ps", "-o", "stat=", "-o", "ppid=", "-o", "lstart=", "-p", str(pid)],  # noqa: S607
+            capture_output=True, text=True, check=True, timeout=_PS_S, env={**os.environ, "LC_ALL": "C"},
+        ).stdout.split()  # fmt: skip
+        return [told[0][:1], told[1], *[""] * 17, "-".join(told[2:])] if len(told) > 2 else None
+    return None
+
+
+def _parents() -> dict[int, int]:
+    """Return every process with its parent."""
+    if _PROC.is_dir():
+        entries = [entry for entry in os.listdir(_PROC) if entry.isdigit()]  # noqa: PTH208  (quick)
+        return {int(entry): int(fields[1]) for entry in entries if (fields := _status(entry)) is not None}
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run(
+            ["ps", "-axo", "pid=,ppid="],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_PS_S,
+        ).stdout
+        return {int(pid): int(parent) for pid, parent in (line.split() for line in told.splitlines())}
+    return {}
 
 
 def kill_all(processes: Iterable[str]) -> None:
@@ -48,9 +82,8 @@ def kill_all(processes: Iterable[str]) -> None:
 def _below(pids: set[int]) -> set[int]:
     """Return all descendants of processes."""
     children: dict[int, set[int]] = {}
-    for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208  (quick)
-        if entry.isdigit() and (fields := _status(entry)) is not None:
-            children.setdefault(int(fields[1]), set()).add(int(entry))
+    for pid, parent in _parents().items():
+        children.setdefault(parent, set()).add(pid)
     found, waiting = set[int](), list(pids)
     while waiting:
         for child in children.get(waiting.pop(), set()) - found:

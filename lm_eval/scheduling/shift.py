@@ -47,8 +47,10 @@ class Shift:
         if not only_waits:
             self._idle_since = None
             return False
-        if self._idle_since is None:
-            self._idle_since = leases.now()
+        try:
+            self._idle_since = self._idle_since or leases.now()
+        except OSError:  # the folder can't be written now: what is known of others is no reason to end
+            return False
         if leases.others_live_since(self._idle_since):
             self.ending = ELSEWHERE
         return bool(self.ending)

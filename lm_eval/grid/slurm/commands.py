@@ -54,6 +54,10 @@ def check_slurm() -> None:
         )
 
 
+_OWN = ("array", "signal", "requeue", "no-requeue", "wait", "open-mode", "output", "nodes", "job-name")
+"""Options that job scripts state, or that would change what a submission is."""
+
+
 def submit(script: Path, stated: Collection[str]) -> tuple[str, str | None]:
     """Submit a job script; return the job's id, and its cluster where there are several.
 
@@ -64,7 +68,7 @@ def submit(script: Path, stated: Collection[str]) -> tuple[str, str | None]:
     Raises:
         ConfigurationError: Slurm refuses it.
     """
-    options = {*stated, "array", "signal", "requeue", "no-requeue"}
+    options = {*stated, *_OWN}
     ended = _call(["sbatch", "--parsable", str(script)], clean_environment(os.environ, options))
     if ended is None or ended.returncode != 0:
         said = "no answer" if ended is None else " ".join((ended.stderr or ended.stdout).split())

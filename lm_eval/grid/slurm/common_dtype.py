@@ -4,7 +4,6 @@ A partition may have GPUs of several generations, whose jobs would otherwise eac
 """
 
 import contextlib
-import os
 from pathlib import Path
 
 from pydantic import Field
@@ -31,12 +30,8 @@ def settle_capabilities(submissions: Path, machine: Machine) -> tuple[Capability
         machine: this job's.
     """
     own = tuple(gpu.capability for gpu in machine.gpus)
-    draft = submissions / f".gpus.{os.getpid()}.{machine.host}.json"
-    with contextlib.suppress(OSError):
-        write_json(draft, {"capabilities": own})
-        with contextlib.suppress(FileExistsError):  # another was faster
-            os.link(draft, _file(submissions))
-        draft.unlink()
+    with contextlib.suppress(OSError):  # another was faster
+        write_json(_file(submissions), {"capabilities": own}, anew=True)
     settled = known_capabilities(submissions)
     return own if settled is None else settled
 

@@ -117,7 +117,7 @@ class _Job:
         if (self.is_terminated or self.shift.ending == _TOLD) and is_preempted(self.record.job):
             self.shift.ending = _PREEMPTED
         is_cut_short = self.shift.ending in (_TOLD, _PREEMPTED) and self._is_more_left() and not self._is_cancelled
-        if is_cut_short and status in (DONE, FAILED):  # failures are told by the job that ends last
+        if is_cut_short and status == DONE:
             status = INTERRUPTED
         self.record.status, self.record.why = status, self._why(status)
         goes_on = is_cut_short and status == INTERRUPTED

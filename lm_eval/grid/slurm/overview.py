@@ -49,15 +49,16 @@ def read_arrays(results: Path) -> list[Array]:
     num_over = 0
     folder = submissions_folder(results)
     for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
-        if num_over == _ENDED_SHOWN:
-            break
         try:
             submission = read_submission(path)
         except ConfigurationError:  # damaged, or of another version of this code
             continue
-        if submission.job_id is not None:
-            arrays.append(_look_at(submission))
-            num_over += arrays[-1].is_over
+        if submission.job_id is None:
+            continue
+        array = _look_at(submission)
+        num_over += array.is_over
+        if not array.is_over or num_over <= _ENDED_SHOWN:
+            arrays.append(array)
     return arrays
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import socket
 from pathlib import Path
 
@@ -69,5 +68,7 @@ def owner_of(address: str) -> str | None:
             for line in Path("/proc/net", table).read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == int(port):
+                    import pwd  # noqa: PLC0415  (not on every system)
+
                     return pwd.getpwuid(int(fields[7])).pw_name
     return None

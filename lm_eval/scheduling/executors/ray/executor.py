@@ -11,6 +11,7 @@ from lm_eval.scheduling.allocation import Workforce
 from lm_eval.scheduling.executors.base import ExecutorLostError
 from lm_eval.scheduling.executors.ray.addresses import check_address
 from lm_eval.scheduling.executors.ray.link import RayLink
+from lm_eval.scheduling.executors.ray.local_start import temporary_folder
 from lm_eval.scheduling.executors.ray.messages import RayLostError
 from lm_eval.scheduling.executors.ray.pool import WorkerPool
 from lm_eval.scheduling.executors.ray.watch import STALL_TIMEOUT_S, Watch
@@ -40,6 +41,8 @@ class RayExecutor:
     _nodes: list[str] = field(default_factory=list, init=False)
     _link: RayLink | None = field(default=None, init=False)
     _num_restarts: int = field(default=0, init=False)
+    _has_begun: bool = field(default=False, init=False)
+    """Whether Ray has run: what is missing then is no wrong call."""
 
     def machines(self) -> list[Machine]:
         """Return the machines of the cluster.
@@ -84,7 +87,7 @@ class RayExecutor:
         """Return the link to Ray, connected."""
         if self._link is None:
             if self.cluster == "local":
-                check_room()
+                check_room(temporary_folder().parent)
             patience_s = min(LOCAL_S, self.stall_timeout_s) if self.cluster == "local" else JOINED_S
             self._link = RayLink(self.cluster, patience_s)
             self._link.connect()
@@ -106,6 +109,8 @@ class RayExecutor:
         Raises:
             ExecutorLostError: Ray was lost for good; what was not computed waits in the queue.
         """
+        if not queue:
+            return
         watch = Watch(self.stall_timeout_s)
         try:
             while True:
@@ -115,11 +120,16 @@ class RayExecutor:
                 except RayLostError as error:
                     self.close()
                     self._restart(error)
+                except ConfigurationError as error:
+                    if not self._has_begun:
+                        raise
+                    raise ExecutorLostError(f"Ray can't be started again: {error}") from error
         finally:
             self.close()
 
     def _run_once(self, queue: WorkQueue, workforce: Workforce, watch: Watch) -> Iterator[Event]:
         link = self._linked()
+        self._has_begun = True
         yield from WorkerPool(queue, workforce, link, self._nodes, self._execution(), watch).run()
 
     def _restart(self, error: RayLostError) -> None:

@@ -79,6 +79,7 @@ class Host:
         """The looks at the workers of other machines that are under way, by the machine's id."""
         self._far_signs: dict[str, Sign] = {}
         self._ending: list[threading.Thread] = []
+        self._looked = -_REMOTE_S
 
     def serve(self) -> None:
         """Carry out commands until the driver closes the pipe, or is gone."""
@@ -173,22 +174,25 @@ class Host:
 
     def _tick(self) -> None:
         """Tell again and again that Ray answers; this stands still where Ray does."""
-        looked = -_REMOTE_S
         while True:
-            nodes = ray.nodes()
-            self._here = {node["NodeID"] for node in nodes if node["NodeManagerHostname"] == platform.node()}
-            if time.monotonic() - looked >= _REMOTE_S:
-                looked = time.monotonic()
-                self._look_far()
-            workers = dict(self._workers)
-            for one in workers.values():
-                _find(one)
-            near = {name: one.files.sign() for name, one in workers.items() if self._is_here(one)}
-            signs = {**self._far_signs, **{name: sign for name, sign in near.items() if sign is not None}}
-            alive = frozenset(node["NodeID"] for node in nodes if node["Alive"])
-            begun = frozenset(name for name, one in workers.items() if one.has_begun)
-            self._tell(Tick(nodes=alive, signs=signs, begun=begun))
+            with contextlib.suppress(Exception):  # of Ray, which may pass; if it doesn't, nothing is told any more
+                self._tell_once()
             time.sleep(_TICK_S)
+
+    def _tell_once(self) -> None:
+        nodes = ray.nodes()
+        self._here = {node["NodeID"] for node in nodes if node["NodeManagerHostname"] == platform.node()}
+        if time.monotonic() - self._looked >= _REMOTE_S:
+            self._looked = time.monotonic()
+            self._look_far()
+        workers = dict(self._workers)
+        for one in workers.values():
+            _find(one)
+        near = {name: one.files.sign() for name, one in workers.items() if self._is_here(one)}
+        signs = {**self._far_signs, **{name: sign for name, sign in near.items() if sign is not None}}
+        alive = frozenset(node["NodeID"] for node in nodes if node["Alive"])
+        begun = frozenset(name for name, one in workers.items() if one.has_begun)
+        self._tell(Tick(nodes=alive, signs=signs, begun=begun))
 
     def _look_far(self) -> None:
         """Read the signs of workers on other machines; one that doesn't answer is not waited for."""

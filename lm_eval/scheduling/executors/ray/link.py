@@ -32,7 +32,9 @@ _CLOSE_S = 10.0
 _RECONNECT_S = "180"
 """For how long Ray itself tries to reach a lost head before it ends its process: longer than this waits for it."""
 
-_BOOT = "import sys; del sys.path[0]; from lm_eval.scheduling.executors.ray.host import main; main()"
+_BOOT = (
+    "import sys; sys.path[:] = filter(None, sys.path); from lm_eval.scheduling.executors.ray.host import main; main()"
+)
 """The folder where this was called may hold a `ray.py`."""
 _PACKAGE = Path(__file__).resolve().parents[3]
 

@@ -29,7 +29,7 @@ def keep_token_private() -> None:
         if not has_token():
             _make(token_file())
         state = token_file().stat()
-        if state.st_mode & _OTHERS and state.st_uid == os.getuid():
+        if state.st_mode & _OTHERS and hasattr(os, "getuid") and state.st_uid == os.getuid():
             token_file().chmod(0o600)
 
 
@@ -39,7 +39,7 @@ def _make(path: Path) -> None:
     try:
         with os.fdopen(handle, "w") as stream:
             stream.write(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(OSError):  # another was faster, or there are no links: then Ray makes one
             os.link(name, path)
     finally:
         Path(name).unlink()
