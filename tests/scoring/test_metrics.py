@@ -3,6 +3,7 @@
 import math
 import statistics
 
+import numpy as np
 import pytest
 
 from lm_eval.errors import RunError
@@ -186,6 +187,13 @@ def test_a_tasks_own_functions_make_its_values_and_its_numbers():
     assert found["mass"] == pytest.approx((1 + math.exp(-1) + math.exp(-2)) / 3)
     assert (found["pairs"], found["pairs_stderr"]) == (3.0, None)
     assert asked[1] == ({"key": 1}, [(-1.0, False), (-1.5, True)], "row 1")
+
+
+def test_values_that_a_task_makes_become_one_number_as_those_of_their_name_do():
+    made = {"perplexity": -2.0, "f1": (np.int64(1), 1), "mcc": (0, 1)}
+    own = OwnScoring(process_results=lambda row, scored, source: made, made=tuple(made))
+    found = aggregate([document([0, 1], is_exact_match=[True, True])] * 2, ["acc", *made], own)
+    assert (found["perplexity"], found["f1"], found["mcc"]) == (pytest.approx(math.exp(2)), 1.0, 0.0)
 
 
 def test_an_own_value_that_is_no_number_costs_its_metric_and_of_acc_the_run():

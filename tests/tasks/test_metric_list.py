@@ -87,6 +87,31 @@ def test_process_results_is_tried_on_every_row_before_anything_is_scored(tmp_pat
         documents_of(config, find(tmp_path).dataset)
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "message"),
+    [
+        ("acc", "(0, 1)", "acc must be a number, as its aggregation is no function, got (0, 1)"),
+        ("mass", "None", "mass must be a number, as its aggregation is no function, got None"),
+        ("mass", "'0.5'", "mass must be a number, as its aggregation is no function, got '0.5'"),
+        ("f1", "0.5", "f1 must be a pair of the right label and the chosen one, got 0.5"),
+        ("mcc", "([0], 1)", "mcc must be a pair of the right label and the chosen one, got ([0], 1)"),
+    ],
+)
+def test_a_made_value_that_cannot_be_summed_up_is_refused_before_anything_is_scored(metric, value, message, tmp_path):
+    more = f"process_results: !function tools.score\nmetric_list: [{{metric: {metric}}}]\n"
+    write(tmp_path, more, f"def score(row, scored):\n    return {{'{metric}': {value}, 'other': None}}\n")
+    config = RunConfig(model="hf", pretrained="x", task="quiz", data_dir=str(tmp_path / "data"))
+    with pytest.raises(DataError, match=re.escape(message)):
+        documents_of(config, find(tmp_path).dataset)
+
+
+def test_a_made_value_may_be_anything_where_the_aggregation_is_a_function(tmp_path):
+    more = "process_results: !function tools.score\nmetric_list: [{metric: mass, aggregation: !function tools.count}]\n"
+    code = "def score(row, scored):\n    return {'mass': 'text'}\n\ndef count(values):\n    return len(values)\n"
+    write(tmp_path, more, code)
+    assert find(tmp_path).own.process_results(ROW, [(-1.0, True)], "here") == {"mass": "text"}
+
+
 def test_the_two_tests_say_that_process_results_does_not_concern_them(tmp_path):
     write(tmp_path, "process_results: !function tools.score\n", "def score(row, scored):\n    return {'acc': 1}\n")
     task = find(tmp_path, "quiz_dg", "dist_gen")
