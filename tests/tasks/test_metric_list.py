@@ -11,7 +11,7 @@ from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.documents import documents_of, read_split
 from lm_eval.tasks.registry import find_task
-from lm_eval.tasks.yaml_tasks.upstream_names import weighted_f1_score
+from lm_eval.tasks.yaml_tasks.upstream_names import neighbours_of, weighted_f1_score
 from tests.support.worlds import write_rows
 
 ROW = {"question": "Snow", "choices": ["white", "black"], "gold": 0}
@@ -201,6 +201,50 @@ def test_a_neighbours_module_is_found_below_the_folder_and_counts_in_the_definit
     write(tmp_path, "process_docs: !function tools.keep\n", code)
     assert find(tmp_path).definition != before
     assert "lm_eval.tasks.other" not in sys.modules
+
+
+def folders_beside(top: Path, files: dict[str, str]) -> list[str]:
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(text.encode("latin-1"))
+    return [folder.name for folder in neighbours_of(top / "quiz" / "tools.py", top)]
+
+
+def test_what_a_neighbours_module_imports_counts_too(tmp_path):
+    files = {
+        "quiz/tools.py": "from lm_eval.tasks import first\n",
+        "first/__init__.py": "",
+        "quiz/more.py": "from lm_eval.tasks.unrelated.words import X\n",
+        "unrelated/words.py": "",
+    }
+    assert folders_beside(tmp_path, files) == ["first"]
+    files["quiz/tools.py"] = "def ask():\n    from lm_eval.tasks.first.a import (\n        X,\n    )\n"
+    files |= {
+        "first/a.py": "# caf\xe9\nimport os, lm_eval.tasks.second.b as b\nfrom .inner.c import X\n",
+        "second/b.py": "from lm_eval.tasks.first.a import X\nfrom ..third import d\n",
+        "first/inner/c.py": "",
+        "third/d.py": "from lm_eval.tasks.quiz.tools import ask\n",
+    }
+    assert folders_beside(tmp_path, files) == ["first", "inner", "second", "third"]
+    files["quiz/tools.py"] = "no Python (\n"
+    assert folders_beside(tmp_path, files) == []
+
+
+def test_nothing_above_the_folder_of_task_files_is_imported_or_looked_at(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "words.py").write_text("END = '!'\n")
+    top = tmp_path / "tasks"
+    (top / "quiz").mkdir(parents=True)
+    write(top / "quiz", "process_docs: !function tools.keep\n",
+          "from lm_eval.tasks.other.words import END\n\ndef keep(rows):\n    return rows\n")  # fmt: skip
+    with pytest.raises(ConfigurationError, match="that belongs to the upstream harness"):
+        find(top)
+    file = top / "quiz" / "tools.py"
+    assert (neighbours_of(file, top), neighbours_of(file)) == ([], [])
+    assert neighbours_of(file, tmp_path) == [tmp_path / "other"]
+    for folder in (top, tmp_path):  # where the top isn't known, task files show how far the folders reach
+        (folder / "a.yaml").touch()
+    assert neighbours_of(file) == [tmp_path / "other"]
 
 
 def test_the_weighted_f1_score_is_the_mean_of_the_labels_by_how_often_each_is_right():

@@ -80,7 +80,7 @@ class TaskIndex:
             return None
         state, tasks = self._tasks.get(path, ({}, {}))
         if not tasks or state != _state(list(state)):
-            file = read_task_file(path)
+            file = read_task_file(path, top=self.folder.resolve())
             tasks = make_tasks(file)
             self._tasks[path] = _state(file.files), tasks
         return tasks
