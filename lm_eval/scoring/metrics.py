@@ -168,6 +168,8 @@ class _Column:
     aggregate: Aggregate | None
     counts: Counts = field(default_factory=Counter)
     values: list[Any] = field(default_factory=list)
+    failure: str = ""
+    """Why the function of the task gives no number."""
 
     def add(self, document: DocumentScores, made: Mapping[str, Any]) -> None:
         if self.is_made and self.metric.name not in made:
@@ -193,9 +195,11 @@ class _Column:
         try:
             value = float(self.aggregate(self.values))
         except Exception as error:  # whatever a user's function raises; hours of scoring must not be lost by it
-            logger.warning("the function of the metric %s failed (%s)", self.metric.name, say_cause(error))
+            self.failure = f"failed ({say_cause(error)})"
+            logger.warning("the function of the metric %s %s", self.metric.name, self.failure)
             return None
-        return (value, None) if math.isfinite(value) else None
+        self.failure = "" if math.isfinite(value) else f"gave {value}"
+        return None if self.failure else (value, None)
 
 
 class Tally:
@@ -244,6 +248,9 @@ class Tally:
         for column in self._columns:
             found, name = column.summarise(), column.metric.name
             if found is None and name == "acc":
+                if column.failure:
+                    function = getattr(column.aggregate, "__qualname__", repr(column.aggregate))
+                    raise RunError(f"acc: its aggregation, the function {function}, {column.failure}; correct it")
                 raise RunError(
                     "acc is no number for some documents: see what process_results of the task file makes of them"
                 )

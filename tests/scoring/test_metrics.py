@@ -213,3 +213,11 @@ def test_a_function_that_fails_costs_its_metric_alone(caplog):
     own = OwnScoring(aggregations={"f1": lambda pairs: 1 / 0})
     assert aggregate([document([1, 0])], ["acc", "f1"], own) == {"acc": 1, "acc_stderr": None}
     assert "the function of the metric f1 failed (ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sum_up", "what"), [(lambda values: 1 / 0, r"failed \(ZeroDivisionError"), (lambda values: math.nan, "gave nan")]
+)
+def test_where_the_function_of_acc_fails_the_error_names_it(sum_up, what):
+    with pytest.raises(RunError, match=rf"acc: its aggregation, the function <lambda>, {what}.*; correct it"):
+        aggregate([document([1, 0])], ["acc"], OwnScoring(aggregations={"acc": sum_up}))

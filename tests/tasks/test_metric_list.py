@@ -112,6 +112,21 @@ def test_a_made_value_may_be_anything_where_the_aggregation_is_a_function(tmp_pa
     assert find(tmp_path).own.process_results(ROW, [(-1.0, True)], "here") == {"mass": "text"}
 
 
+def test_a_row_stays_as_it_is_whatever_process_results_does_to_it(tmp_path):
+    code = "def score(row, scored):\n    row['choices'].pop()\n    return {'acc': len(row['choices'])}\n"
+    write(tmp_path, "process_results: !function tools.score\n", code)
+    process = find(tmp_path).own.process_results
+    assert [process(ROW, [], "here"), process(ROW, [], "here")] == [{"acc": 1}] * 2
+
+
+def test_of_a_metric_that_is_listed_twice_the_later_entry_counts(tmp_path):
+    own, usual = "{metric: f1, aggregation: !function tools.count}", "{metric: f1}"
+    write(tmp_path, f"metric_list: [{own}, {usual}]\n", "def count(pairs):\n    return len(pairs)\n")
+    assert (find(tmp_path).metrics, find(tmp_path).own) == (("acc", "f1"), None)
+    write(tmp_path, f"metric_list: [{usual}, {own}]\n")
+    assert set(find(tmp_path).own.aggregations) == {"f1"}
+
+
 def test_the_two_tests_say_that_process_results_does_not_concern_them(tmp_path):
     write(tmp_path, "process_results: !function tools.score\n", "def score(row, scored):\n    return {'acc': 1}\n")
     task = find(tmp_path, "quiz_dg", "dist_gen")

@@ -161,7 +161,9 @@ class TaskIndex:
         return sorted([*groups, *((tag, f"a tag of {count_of(number, 'task')}") for tag, number in tags.items())])
 
     def _shown(self, path: Path) -> str:
-        return str(path.relative_to(self.folder.resolve()))
+        """Return a path from the folder on, and all of it where a link leads out of it."""
+        top = self.folder.resolve()
+        return str(path.relative_to(top) if path.is_relative_to(top) else path)
 
     def remarks(self, name: str) -> str:
         """Return hints for a name that is not found: the closest name, and files that cannot be read."""

@@ -74,7 +74,7 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
         ConfigurationError: an entry without a metric's name, a function that can't be used, or no supported metric.
     """
     process = _load_process(file)
-    entries = _entries(file, output_type)
+    entries = list({entry.metric: entry for entry in _entries(file, output_type)}.values())  # the later one wins
     known = {entry.metric: entry.metric for entry in entries} if process is not None else METRICS[output_type]
     names: dict[str, None] = {}
     aggregations: dict[str, Aggregate] = {}
@@ -170,7 +170,7 @@ class _Process:
             DataError: the function fails, or returns something else.
         """
         try:
-            values = self.function(row, scored)
+            values = self.function(deepcopy(row), scored)  # it may change it, and the row is kept
         except Exception as error:  # whatever a user's function raises
             problem = say_cause(error)
         else:
