@@ -39,7 +39,7 @@ def test_tasks_groups_and_tags_of_a_folder_are_listed_with_their_files(tmp_path,
     assert groups == ["all g.yaml", "mine a tag of 2 tasks", "yours a tag of 1 task"]
 
 
-def test_a_folder_without_groups_and_a_file_linked_from_elsewhere_are_shown_as_they_are(tmp_path, capsys):
+def test_a_folder_without_groups_says_so_and_a_linked_file_is_shown_whole(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "b.yaml").write_text("task: b_task\n")
     (tmp_path / "in" / "a.yaml").symlink_to(tmp_path / "b.yaml")
