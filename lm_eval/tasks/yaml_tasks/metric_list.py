@@ -1,6 +1,6 @@
 """The metrics of a task file: `metric_list` and `process_results`, in the form that scores text in the ordinary way."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -197,7 +197,13 @@ class _Process:
 
 
 def _is_pair(value: object) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(label, Hashable) for label in value)
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    try:
+        hash(tuple(value))
+    except TypeError:  # a label that can't be counted, such as a list
+        return False
+    return True
 
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401
