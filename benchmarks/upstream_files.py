@@ -43,9 +43,10 @@ class Count:
 
 def choice_files(folder: Path) -> Iterator[TaskFile]:
     """Yield the files that name a task with choices."""
-    for path in sorted(folder.resolve().rglob("*.yaml")):
+    top = folder.resolve()
+    for path in sorted(top.rglob("*.yaml")):
         try:
-            file = read_task_file(path)
+            file = read_task_file(path, top=top)
         except ConfigurationError:  # no YAML, or it includes what isn't there: what it scores isn't known
             continue
         if isinstance(file.keys.get("task"), str) and file.keys.get("output_type") == "multiple_choice":

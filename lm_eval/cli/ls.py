@@ -103,7 +103,11 @@ def _list(args: argparse.Namespace) -> int:
         if len(chosen) > 1:
             print(f"{chr(10) if place else ''}{what} ({len(rows):,})")
         if not rows and what == "groups":
-            print("  none is built in; --include_path DIR lists those of a folder of task files")
+            print(
+                "  none is built in; --include_path DIR lists those of a folder of task files"
+                if args.include_path is None
+                else f"  no task file in {args.include_path} has a group or a tag"
+            )
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

@@ -4,7 +4,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lm_eval.common.text import say_cause
@@ -152,6 +152,12 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def _made(name: str) -> Metric:
+    """Return the metric of values that a task makes itself: they become one number as those of its name do."""
+    usual = Metric(name, lambda document: None)  # noqa: ARG005
+    return replace(usual, finish=METRICS[name].finish, of_all=METRICS[name].of_all) if name in METRICS else usual
+
+
 @dataclass(kw_only=True)
 class _Column:
     """The values of one metric, counted; listed where a function of the task wants them all."""
@@ -162,6 +168,8 @@ class _Column:
     aggregate: Aggregate | None
     counts: Counts = field(default_factory=Counter)
     values: list[Any] = field(default_factory=list)
+    failure: str = ""
+    """Why the function of the task gives no number."""
 
     def add(self, document: DocumentScores, made: Mapping[str, Any]) -> None:
         if self.is_made and self.metric.name not in made:
@@ -169,23 +177,29 @@ class _Column:
         value = made[self.metric.name] if self.is_made else self.metric.of(document)
         if self.aggregate is not None:
             self.values.append(value)
-        else:
-            self.counts[float(value) if self.is_made else value] += 1
+        elif not self.is_made:
+            self.counts[value] += 1
+        elif self.metric.of_all is None:
+            self.counts[float(value)] += 1
+        else:  # labels, which may be NumPy's
+            self.counts[tuple(label.item() if hasattr(label, "item") else label for label in value)] += 1
 
     def summarise(self) -> tuple[float, float | None] | None:
         """Return metric and standard error, the error None where it isn't known; None where there is no metric."""
         if not self.counts and not self.values:
             return None
-        if self.is_made and not all(map(math.isfinite, self.counts)):
+        if self.is_made and self.metric.of_all is None and not all(map(math.isfinite, self.counts)):
             return None
         if self.aggregate is None:
             return self.metric.summarise(self.counts)
         try:
             value = float(self.aggregate(self.values))
         except Exception as error:  # whatever a user's function raises; hours of scoring must not be lost by it
-            logger.warning("the function of the metric %s failed (%s)", self.metric.name, say_cause(error))
+            self.failure = f"failed ({say_cause(error)})"
+            logger.warning("the function of the metric %s %s", self.metric.name, self.failure)
             return None
-        return (value, None) if math.isfinite(value) else None
+        self.failure = "" if math.isfinite(value) else f"gave {value}"
+        return None if self.failure else (value, None)
 
 
 class Tally:
@@ -202,7 +216,7 @@ class Tally:
         self._process = own.process_results
         self._columns = [
             _Column(
-                metric=Metric(name, lambda document: None) if name in own.made else METRICS[name],  # noqa: ARG005
+                metric=_made(name) if name in own.made else METRICS[name],
                 is_made=name in own.made,
                 aggregate=own.aggregations.get(name),
             )
@@ -234,6 +248,9 @@ class Tally:
         for column in self._columns:
             found, name = column.summarise(), column.metric.name
             if found is None and name == "acc":
+                if column.failure:
+                    function = getattr(column.aggregate, "__qualname__", repr(column.aggregate))
+                    raise RunError(f"acc: its aggregation, the function {function}, {column.failure}; correct it")
                 raise RunError(
                     "acc is no number for some documents: see what process_results of the task file makes of them"
                 )

@@ -39,6 +39,17 @@ def test_tasks_groups_and_tags_of_a_folder_are_listed_with_their_files(tmp_path,
     assert groups == ["all g.yaml", "mine a tag of 2 tasks", "yours a tag of 1 task"]
 
 
+def test_a_folder_without_groups_says_so_and_a_linked_file_is_shown_whole(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "b.yaml").write_text("task: b_task\n")
+    (tmp_path / "in" / "a.yaml").symlink_to(tmp_path / "b.yaml")
+    folder = ["--include_path", str(tmp_path / "in")]
+    assert listed(capsys, "tasks", *folder) == [["b_task", str(tmp_path / "b.yaml")]]
+    assert [" ".join(line) for line in listed(capsys, "groups", *folder)] == [
+        f"no task file in {tmp_path / 'in'} has a group or a tag"
+    ]
+
+
 def test_an_unknown_kind_is_refused_with_the_nearest(capsys):
     assert main(["ls", "task"]) == 2
     assert "ls: unknown 'task' (did you mean 'tasks'?); choose from tasks, groups" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import math
 import statistics
 
+import numpy as np
 import pytest
 
 from lm_eval.errors import RunError
@@ -188,6 +189,13 @@ def test_a_tasks_own_functions_make_its_values_and_its_numbers():
     assert asked[1] == ({"key": 1}, [(-1.0, False), (-1.5, True)], "row 1")
 
 
+def test_values_that_a_task_makes_become_one_number_as_those_of_their_name_do():
+    made = {"perplexity": -2.0, "f1": (np.int64(1), 1), "mcc": (0, 1)}
+    own = OwnScoring(process_results=lambda row, scored, source: made, made=tuple(made))
+    found = aggregate([document([0, 1], is_exact_match=[True, True])] * 2, ["acc", *made], own)
+    assert (found["perplexity"], found["f1"], found["mcc"]) == (pytest.approx(math.exp(2)), 1.0, 0.0)
+
+
 def test_an_own_value_that_is_no_number_costs_its_metric_and_of_acc_the_run():
     scored = DocumentScores(
         doc_id=0,
@@ -205,3 +213,11 @@ def test_a_function_that_fails_costs_its_metric_alone(caplog):
     own = OwnScoring(aggregations={"f1": lambda pairs: 1 / 0})
     assert aggregate([document([1, 0])], ["acc", "f1"], own) == {"acc": 1, "acc_stderr": None}
     assert "the function of the metric f1 failed (ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sum_up", "what"), [(lambda values: 1 / 0, r"failed \(ZeroDivisionError"), (lambda values: math.nan, "gave nan")]
+)
+def test_where_the_function_of_acc_fails_the_error_names_it(sum_up, what):
+    with pytest.raises(RunError, match=rf"acc: its aggregation, the function <lambda>, {what}.*; correct it"):
+        aggregate([document([1, 0])], ["acc"], OwnScoring(aggregations={"acc": sum_up}))

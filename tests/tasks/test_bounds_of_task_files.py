@@ -1,5 +1,6 @@
 """Task files that ask for too much are refused: aliases without end, deep nesting, templates that never end."""
 
+import signal
 import threading
 import time
 
@@ -62,6 +63,17 @@ LARGE = {
     "a format": "{{ '%10000000000d' % 1 }}",
     "a format's method": "{{ '{:10000000000}'.format(1) }}",
     "a width by a value": "{{ '{:{w}}'.format(1, w=10**10) }}",
+    "a width by a text": "{{ '{:{w}}'.format(1, w='10000000000') }}",
+    "a width in a mapping": "{{ '{a:{w}}'.format_map({'a': 1, 'w': 10**10}) }}",
+    "many widths": "{{ ('%9000000d' * 2) % (1, 2) }}",
+    "a width behind zeros": "{{ '{:0>0000000000000000000000010000000000}'.format(1) }}",
+    "a width behind a key": "{{ '%(a(b)%%)10000000000d' % {'a(b)%%': 1} }}",
+    "a width behind a name": "{{ '{0[a:b]:10000000000}'.format({'a:b': 1}) }}",
+    "a filter's replacing": "{{ ('a' * 100000)|replace('a', 'b' * 100000) }}",
+    "a filter's replacing by names": "{{ ('a' * 100000)|replace(new='b' * 100000, old='a') }}",
+    "a filter's replacing of all": "{{ 'a'|replace('a', 'b' * 10000001) }}",
+    "a filter's format": "{{ '%10000000000d'|format(1) }}",
+    "replacing nothing": "{{ ('a' * 100000).replace('', 'b' * 100000) }}",
     "replacing": "{{ ('a' * 100000).replace('a', 'b' * 100000) }}",
 }
 DEEP = ["{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "{% if 1 %}" * 300 + "{% endif %}" * 300]
@@ -115,3 +127,47 @@ def test_what_templates_do_in_reason_is_as_before(tmp_path):
         render(tmp_path, "{{ '%05d %s' % (3, x) }} {{ 'x'.join(['a', 'b']) }} {{ [1, 2]|join(',') }}")
         == "00003 q axb 1,2"
     )
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ 20000000 * 0.5 }} {{ 0.5 * 20000000 }}", "10000000.0 10000000.0"),
+        ("{{ '%d of 100000000 at 5%%' % 3 }}", "3 of 100000000 at 5%"),
+        ("{{ '{:{w}}'.format(0.123456789123, w=16) }}", "  0.123456789123"),
+        ("{{ '{} of 100000000'.format(3) }}", "3 of 100000000"),
+        ("{{ '{0[100000000]}'.format({100000000: 3}) }}", "3"),
+        ("{{ ('a' * 10000).replace('b', 'c' * 10000)|length }}", "10000"),
+        ("{{ ('a' * 10000)|replace('a', 'c' * 10000, 2)|length }}", "29998"),
+        ("{{ 12|replace('1', 'x') }} {{ 'a'|replace(old='a', new='b') }}", "x2 b"),
+    ],
+)
+def test_large_numbers_that_make_nothing_large_are_taken(tmp_path, template, text):
+    assert render(tmp_path, template) == text
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such timer")
+def test_the_alarm_is_as_before_even_if_no_python_set_it(monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda number, handler, real=signal.signal: (real(number, handler), None)[1])
+    with limits.limited_time():
+        pass
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+
+
+def test_a_thread_is_told_once_that_it_took_too_long(monkeypatch):
+    monkeypatch.setattr(limits, "SECONDS", 0.2)
+    told = []
+
+    def work() -> None:
+        with limits.limited_time():
+            ends = time.monotonic() + 1.5
+            while time.monotonic() < ends:
+                try:
+                    time.sleep(0.01)
+                except limits.TooLongError:
+                    told.append(time.monotonic())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    assert len(told) == 1

@@ -11,7 +11,7 @@ from lm_eval.errors import ConfigurationError, DataError
 from lm_eval.tasks.base import Task
 from lm_eval.tasks.documents import documents_of, read_split
 from lm_eval.tasks.registry import find_task
-from lm_eval.tasks.yaml_tasks.upstream_names import weighted_f1_score
+from lm_eval.tasks.yaml_tasks.upstream_names import neighbours_of, weighted_f1_score
 from tests.support.worlds import write_rows
 
 ROW = {"question": "Snow", "choices": ["white", "black"], "gold": 0}
@@ -85,6 +85,46 @@ def test_process_results_is_tried_on_every_row_before_anything_is_scored(tmp_pat
     write(tmp_path, "process_results: !function tools.score\n", "def score(row, scored):\n    return row['nothing']\n")
     with pytest.raises(DataError, match=r"test.jsonl, line 1: process_results of .*: KeyError: 'nothing'; correct"):
         documents_of(config, find(tmp_path).dataset)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "message"),
+    [
+        ("acc", "(0, 1)", "acc must be a number, as its aggregation is no function, got (0, 1)"),
+        ("mass", "None", "mass must be a number, as its aggregation is no function, got None"),
+        ("mass", "'0.5'", "mass must be a number, as its aggregation is no function, got '0.5'"),
+        ("f1", "0.5", "f1 must be a pair of the right label and the chosen one, got 0.5"),
+        ("mcc", "([0], 1)", "mcc must be a pair of the right label and the chosen one, got ([0], 1)"),
+    ],
+)
+def test_a_made_value_that_cannot_be_summed_up_is_refused_before_anything_is_scored(metric, value, message, tmp_path):
+    more = f"process_results: !function tools.score\nmetric_list: [{{metric: {metric}}}]\n"
+    write(tmp_path, more, f"def score(row, scored):\n    return {{'{metric}': {value}, 'other': None}}\n")
+    config = RunConfig(model="hf", pretrained="x", task="quiz", data_dir=str(tmp_path / "data"))
+    with pytest.raises(DataError, match=re.escape(message)):
+        documents_of(config, find(tmp_path).dataset)
+
+
+def test_a_made_value_may_be_anything_where_the_aggregation_is_a_function(tmp_path):
+    more = "process_results: !function tools.score\nmetric_list: [{metric: mass, aggregation: !function tools.count}]\n"
+    code = "def score(row, scored):\n    return {'mass': 'text'}\n\ndef count(values):\n    return len(values)\n"
+    write(tmp_path, more, code)
+    assert find(tmp_path).own.process_results(ROW, [(-1.0, True)], "here") == {"mass": "text"}
+
+
+def test_a_row_stays_as_it_is_whatever_process_results_does_to_it(tmp_path):
+    code = "def score(row, scored):\n    row['choices'].pop()\n    return {'acc': len(row['choices'])}\n"
+    write(tmp_path, "process_results: !function tools.score\n", code)
+    process = find(tmp_path).own.process_results
+    assert [process(ROW, [], "here"), process(ROW, [], "here")] == [{"acc": 1}] * 2
+
+
+def test_of_a_metric_that_is_listed_twice_the_later_entry_counts(tmp_path):
+    own, usual = "{metric: f1, aggregation: !function tools.count}", "{metric: f1}"
+    write(tmp_path, f"metric_list: [{own}, {usual}]\n", "def count(pairs):\n    return len(pairs)\n")
+    assert (find(tmp_path).metrics, find(tmp_path).own) == (("acc", "f1"), None)
+    write(tmp_path, f"metric_list: [{usual}, {own}]\n")
+    assert set(find(tmp_path).own.aggregations) == {"f1"}
 
 
 def test_the_two_tests_say_that_process_results_does_not_concern_them(tmp_path):
@@ -176,6 +216,50 @@ def test_a_neighbours_module_is_found_below_the_folder_and_counts_in_the_definit
     write(tmp_path, "process_docs: !function tools.keep\n", code)
     assert find(tmp_path).definition != before
     assert "lm_eval.tasks.other" not in sys.modules
+
+
+def folders_beside(top: Path, files: dict[str, str]) -> list[str]:
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(text.encode("latin-1"))
+    return [folder.name for folder in neighbours_of(top / "quiz" / "tools.py", top)]
+
+
+def test_what_a_neighbours_module_imports_counts_too(tmp_path):
+    files = {
+        "quiz/tools.py": "from lm_eval.tasks import first\n",
+        "first/__init__.py": "",
+        "quiz/more.py": "from lm_eval.tasks.unrelated.words import X\n",
+        "unrelated/words.py": "",
+    }
+    assert folders_beside(tmp_path, files) == ["first"]
+    files["quiz/tools.py"] = "def ask():\n    from lm_eval.tasks.first.a import (\n        X,\n    )\n"
+    files |= {
+        "first/a.py": "# caf\xe9\nimport os, lm_eval.tasks.second.b as b\nfrom .inner.c import X\n",
+        "second/b.py": "from lm_eval.tasks.first.a import X\nfrom ..third import d\n",
+        "first/inner/c.py": "",
+        "third/d.py": "from lm_eval.tasks.quiz.tools import ask\n",
+    }
+    assert folders_beside(tmp_path, files) == ["first", "inner", "second", "third"]
+    files["quiz/tools.py"] = "no Python (\n"
+    assert folders_beside(tmp_path, files) == []
+
+
+def test_nothing_above_the_folder_of_task_files_is_imported_or_looked_at(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "words.py").write_text("END = '!'\n")
+    top = tmp_path / "tasks"
+    (top / "quiz").mkdir(parents=True)
+    write(top / "quiz", "process_docs: !function tools.keep\n",
+          "from lm_eval.tasks.other.words import END\n\ndef keep(rows):\n    return rows\n")  # fmt: skip
+    with pytest.raises(ConfigurationError, match="that belongs to the upstream harness"):
+        find(top)
+    file = top / "quiz" / "tools.py"
+    assert (neighbours_of(file, top), neighbours_of(file)) == ([], [])
+    assert neighbours_of(file, tmp_path) == [tmp_path / "other"]
+    for folder in (top, tmp_path):  # where the top isn't known, task files show how far the folders reach
+        (folder / "a.yaml").touch()
+    assert neighbours_of(file) == [tmp_path / "other"]
 
 
 def test_the_weighted_f1_score_is_the_mean_of_the_labels_by_how_often_each_is_right():

@@ -80,7 +80,7 @@ class TaskIndex:
             return None
         state, tasks = self._tasks.get(path, ({}, {}))
         if not tasks or state != _state(list(state)):
-            file = read_task_file(path)
+            file = read_task_file(path, top=self.folder.resolve())
             tasks = make_tasks(file)
             self._tasks[path] = _state(file.files), tasks
         return tasks
@@ -161,7 +161,9 @@ class TaskIndex:
         return sorted([*groups, *((tag, f"a tag of {count_of(number, 'task')}") for tag, number in tags.items())])
 
     def _shown(self, path: Path) -> str:
-        return str(path.relative_to(self.folder.resolve()))
+        """Return a path from the folder on, and all of it where a link leads out of it."""
+        top = self.folder.resolve()
+        return str(path.relative_to(top) if path.is_relative_to(top) else path)
 
     def remarks(self, name: str) -> str:
         """Return hints for a name that is not found: the closest name, and files that cannot be read."""

@@ -98,7 +98,7 @@ def _alarm() -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)  # none where it was set outside Python
 
 
 def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -130,6 +130,7 @@ def _watch() -> None:
     while True:
         time.sleep(SECONDS / 10)
         with _lock:
-            for thread, began in _began.items():
+            for thread, began in list(_began.items()):
                 if time.monotonic() - began > SECONDS:
+                    del _began[thread]  # once: a second one would end what the thread does about the first
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TooLongError))

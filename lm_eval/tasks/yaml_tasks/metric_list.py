@@ -1,7 +1,8 @@
 """The metrics of a task file: `metric_list` and `process_results`, in the form that scores text in the ordinary way."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ _USUAL = {"multiple_choice": ("acc", "acc_norm"), "loglikelihood": ("acc", "perp
 """The metrics of a file without a list."""
 _OWN_AGGREGATION = {"f1": "f1", "mcc": "matthews_corrcoef", "perplexity": "perplexity"}
 """The aggregation of each metric that is no mean."""
+_OF_PAIRS = ("f1", "mcc")
+"""The metrics of these whose values are pairs of right and chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
         ConfigurationError: an entry without a metric's name, a function that can't be used, or no supported metric.
     """
     process = _load_process(file)
-    entries = _entries(file, output_type)
+    entries = list({entry.metric: entry for entry in _entries(file, output_type)}.values())  # the later one wins
     known = {entry.metric: entry.metric for entry in entries} if process is not None else METRICS[output_type]
     names: dict[str, None] = {}
     aggregations: dict[str, Aggregate] = {}
@@ -94,6 +97,8 @@ def choose_metrics(file: TaskFile, output_type: str) -> Metrics:
         reasons = "; ".join(f"{shown}: {reason}" for shown, reason in left_out.items())
         raise ConfigurationError(f"{path}: metric_list: no metric is supported for {output_type} ({reasons})")
     made = () if process is None else tuple(names)
+    if process is not None:
+        process = replace(process, made=tuple(name for name in made if name not in aggregations))
     if "acc" not in {known_as for known_as, name in known.items() if name in names}:
         names = {METRICS[output_type]["acc"]: None, **names}  # what every result states
     own = OwnScoring(process_results=process, made=made, aggregations=aggregations)
@@ -155,6 +160,8 @@ class _Process:
     function: Any
     reference: str
     path: Path
+    made: tuple[str, ...] = ()
+    """The metrics whose values become one number in the usual way."""
 
     def __call__(self, row: Row, scored: Sequence[tuple[float, bool]], source: str) -> Mapping[str, Any]:
         """Return the values of metrics.
@@ -163,16 +170,50 @@ class _Process:
             DataError: the function fails, or returns something else.
         """
         try:
-            values = self.function(row, scored)
+            values = self.function(deepcopy(row), scored)  # it may change it, and the row is kept
         except Exception as error:  # whatever a user's function raises
             problem = say_cause(error)
         else:
-            if isinstance(values, Mapping):
-                return values
-            problem = f"it must return METRIC: VALUE pairs, got {values!r:.80}"
+            wrong = self._find_fault(values)
+            if wrong is None:
+                return values  # type: ignore[no-any-return]
+            problem = wrong
         raise DataError(
             f"{source}: process_results of {self.path}: {problem}; correct !function {self.reference} or the row"
         )
+
+    def _find_fault(self, values: object) -> str | None:
+        """Return what is wrong with what the function returned, or None."""
+        if not isinstance(values, Mapping):
+            return f"it must return METRIC: VALUE pairs, got {values!r:.80}"
+        for name in self.made:
+            value = values.get(name, 0.0)
+            if name in _OF_PAIRS:
+                if name in values and not _is_pair(value):
+                    return f"{name} must be a pair of the right label and the chosen one, got {value!r:.80}"
+            elif not _is_number(value):
+                return f"{name} must be a number, as its aggregation is no function, got {value!r:.80}"
+        return None
+
+
+def _is_pair(value: object) -> bool:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    try:
+        hash(tuple(value))
+    except TypeError:  # a label that can't be counted, such as a list
+        return False
+    return True
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, str | bytes):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # an array's or a tensor's may be any of them
+        return False
+    return True
 
 
 def _load_process(file: TaskFile) -> _Process | None:

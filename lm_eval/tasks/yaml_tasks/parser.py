@@ -31,6 +31,8 @@ class Function:
     """`module.name`, as the task file has it."""
     yaml_file: Path
     """The task file."""
+    top: Path | None = None
+    """The folder of all task files, where it is known: nothing above it is looked at."""
 
     @property
     def module_file(self) -> Path:
@@ -53,7 +55,7 @@ class Function:
         if not self.module_file.is_file():
             raise ConfigurationError(f"{where}: {self.module_file} does not exist; write MODULE.FUNCTION")
         try:
-            module = _import(self.module_file)
+            module = _import(self.module_file, self.top)
         except Exception as error:  # whatever the user's file raises
             remedy = "correct it"
             if isinstance(error, ModuleNotFoundError) and error.name:
@@ -72,8 +74,8 @@ class Function:
     def fingerprint(self) -> str:
         """Return its name and a hash of all Python files in its folder, and of others' that they import."""
         total = hashlib.sha256(self.module_file.name.encode())
-        for folder in (self.module_file.parent, *neighbours_of(self.module_file)):
-            for file in sorted(folder.glob("*.py")):
+        for folder in (self.module_file.parent, *neighbours_of(self.module_file, self.top)):
+            for file in sorted(file for file in folder.glob("*.py") if file.is_file()):
                 total.update(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
         return f"{self.name} {total.hexdigest()}"
 
@@ -96,7 +98,7 @@ def say_what_installs(module: str) -> str:
     return f"install it: python -m pip install {_PACKAGES.get(top, top.replace('_', '-'))}"
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path, top: Path | None) -> ModuleType:
     """Import a file under a name made of its path and content, so that files with equal names don't collide."""
     name = f"lm_eval_task_{hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:16]}"
     if name in sys.modules:
@@ -107,7 +109,7 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with upstream_names(path):
+        with upstream_names(path, top):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -119,6 +121,7 @@ class _Loader(_Base):  # type: ignore[misc]
     """Safe YAML with `!function`; refuses a key that is given twice with different values."""
 
     path: Path
+    top: Path | None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[str, yaml.Node] = {}
@@ -133,14 +136,19 @@ class _Loader(_Base):  # type: ignore[misc]
 
 
 def _construct_function(loader: _Loader, node: yaml.ScalarNode) -> Function:
-    return Function(str(loader.construct_scalar(node)), loader.path)
+    return Function(str(loader.construct_scalar(node)), loader.path, loader.top)
 
 
 _Loader.add_constructor("!function", _construct_function)
 
 
-def parse(text: bytes, path: Path) -> dict[str, Any]:
+def parse(text: bytes, path: Path, top: Path | None = None) -> dict[str, Any]:
     """Return the keys of a task file, without those of the files that it includes.
+
+    Args:
+        text: its content.
+        path: the file.
+        top: the folder of all task files.
 
     Raises:
         ConfigurationError: it is not YAML, or no mapping.
@@ -148,7 +156,7 @@ def parse(text: bytes, path: Path) -> dict[str, Any]:
     try:
         check_yaml(text)
         loader = _Loader(text)
-        loader.path = path
+        loader.path, loader.top = path, top
         try:
             content = loader.get_single_data()
         finally:
@@ -182,13 +190,16 @@ class TaskFile:
 _MOST_INCLUDES = 100
 
 
-def read_task_file(path: Path, seen: tuple[Path, ...] = (), read: list[Path] | None = None) -> TaskFile:
+def read_task_file(
+    path: Path, seen: tuple[Path, ...] = (), read: list[Path] | None = None, top: Path | None = None
+) -> TaskFile:
     """Read a task file and what it includes; its own keys win over included ones, later includes over earlier ones.
 
     Args:
         path: the file.
         seen: the files that include each other down to it.
         read: the files that were read before, for the same first one.
+        top: the folder of all task files.
 
     Raises:
         ConfigurationError: a file that cannot be read, that includes itself, or too many files.
@@ -201,7 +212,7 @@ def read_task_file(path: Path, seen: tuple[Path, ...] = (), read: list[Path] | N
         chain = " → ".join(str(one) for one in (*seen, path))
         raise ConfigurationError(f"{path}: include: the files include each other ({chain}); leave one include out")
     try:
-        own = parse(read_regular(path), path)
+        own = parse(read_regular(path), path, top)
     except OSError as error:
         includer = f"{seen[-1]}: include: " if seen else ""
         raise ConfigurationError(f"{includer}{path} cannot be read ({error.strerror}); correct the path") from error
@@ -212,7 +223,7 @@ def read_task_file(path: Path, seen: tuple[Path, ...] = (), read: list[Path] | N
     keys: dict[str, Any] = {}
     origins: dict[str, Path] = {}
     for name in names:
-        other = read_task_file((path.parent / name).resolve(), (*seen, path), read)
+        other = read_task_file((path.parent / name).resolve(), (*seen, path), read, top)
         keys.update(other.keys)
         origins.update(other.origins)
     keys.update(own)

@@ -13,8 +13,17 @@ import jinja2.compiler
 import jinja2.sandbox
 
 from lm_eval.errors import ConfigurationError, DataError
-from lm_eval.tasks.yaml_tasks.limits import MOST_CHARACTERS, TooLongError, limited_time
+from lm_eval.tasks.yaml_tasks.limits import TooLongError, limited_time
 from lm_eval.tasks.yaml_tasks.parser import Function
+from lm_eval.tasks.yaml_tasks.sizes import (
+    TooLargeError,
+    brace_widths,
+    check_growth,
+    check_size,
+    check_widths,
+    percent_widths,
+    size_of,
+)
 
 Row = Mapping[str, Any]
 
@@ -30,25 +39,6 @@ def _regex_replace(text: str, pattern: str, replacement: str, count: int = 0) ->
     return re.sub(pattern, replacement, text, count=count)
 
 
-class TooLargeError(Exception):
-    """A template makes something that is too large."""
-
-    def __str__(self) -> str:
-        return f"it makes more than {MOST_CHARACTERS:,} characters"
-
-
-def _size(value: object) -> int:
-    """Return how many characters, items or digits a value has, at most."""
-    if isinstance(value, int):
-        return 1 + int(value.bit_length() * 0.31)
-    return len(value) if isinstance(value, Sized) else 1
-
-
-def _check_size(size: float) -> None:
-    if size > MOST_CHARACTERS:
-        raise TooLargeError
-
-
 class _Environment(jinja2.sandbox.SandboxedEnvironment):
     """A sandbox whose operators refuse to make what is too large."""
 
@@ -56,20 +46,21 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
         if operator == "**" and isinstance(left, int) and isinstance(right, int):
-            _check_size(_size(left) * float(abs(right)))
+            check_size(size_of(left) * float(abs(right)))
         elif operator == "*" and not (isinstance(left, int) and isinstance(right, int)):
             count, other = (left, right) if isinstance(left, int) else (right, left)
-            _check_size(_size(other) * float(max(0, count)) if isinstance(count, int) else 1)
+            if isinstance(count, int) and isinstance(other, Sized):  # neither is a number with decimals
+                check_size(len(other) * float(max(0, count)))
         elif operator == "%" and isinstance(left, str):
-            _check_width(left, right if isinstance(right, tuple) else (right,))
+            check_widths(percent_widths(left), right if isinstance(right, tuple) else (right,))
         else:
-            _check_size(_size(left) + _size(right))
+            check_size(size_of(left) + size_of(right))
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: jinja2.runtime.Context, __obj: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401, N805
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
         if isinstance(owner, str | bytes):
-            _check_growth(owner, name, [*args, *named.values()])
+            check_growth(owner, name, [*args, *named.values()])
         return super().call(__context, __obj, *args, **named)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:  # noqa: ANN401
@@ -79,7 +70,7 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
         apply, pattern = wrapped, str(value.__self__)
 
         def bounded(*args: Any, **named: Any) -> str:  # noqa: ANN401
-            _check_width(pattern, [*args, *named.values()])
+            check_widths(brace_widths(pattern), [*args, *named.values()])
             return apply(*args, **named)
 
         return bounded
@@ -87,30 +78,8 @@ class _Environment(jinja2.sandbox.SandboxedEnvironment):
     def join_texts(self, parts: Sequence[object]) -> str:
         """Return what `~` makes of its operands."""
         texts = [str(part) for part in parts]
-        _check_size(sum(map(len, texts)))
+        check_size(sum(map(len, texts)))
         return "".join(texts)
-
-
-def _check_width(pattern: str, values: Sequence[object] = ()) -> None:
-    """Refuse a format whose width or precision is too large, or may be, as one of the values is."""
-    numbers = [int(text[:20]) for text in re.findall(r"\d+", pattern)]
-    if re.search(r"%[^a-z]*\*|:[^{}]*{", pattern):  # a width that a value gives
-        numbers += [value for value in values if isinstance(value, int)]
-    _check_size(max(numbers, default=0))
-
-
-def _check_growth(text: str | bytes, name: str, arguments: Sequence[object]) -> None:
-    """Refuse a method of a text, or a filter, that would make it too large."""
-    numbers = [argument for argument in arguments if isinstance(argument, int)]
-    if name in ("center", "ljust", "rjust", "zfill", "expandtabs", "indent"):
-        _check_size(float(max([1, *numbers])) * (len(text) if name in ("expandtabs", "indent") else 1))
-    elif name == "replace":
-        _check_size(len(text) * float(max(map(_size, arguments), default=1)))
-    elif name == "join" and arguments:
-        items = arguments[0]
-        _check_size(
-            _size(items) * float(len(text)) + (sum(map(_size, items)) if isinstance(items, list | tuple) else 0)
-        )
 
 
 class _Generator(jinja2.compiler.CodeGenerator):
@@ -132,12 +101,15 @@ def _bounded(name: str, apply: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(apply)
     def bounded(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-        texts = [argument for argument in arguments if isinstance(argument, str)]
-        others = [argument for argument in (*arguments, *named.values()) if argument not in texts[:1]]
-        if name == "format" and texts:
-            _check_width(texts[0], others)
-        elif texts:
-            _check_growth(texts[0], name, others)
+        value, *others = [one for one in arguments if not isinstance(one, jinja2.nodes.EvalContext)]
+        others += [named[key] for key in sorted(named, key="old new count".find)]
+        text = value if isinstance(value, str) else str(value)
+        if name == "format":
+            check_widths(percent_widths(text), others)
+        elif name == "replace":
+            check_growth(text, name, [*map(str, others[:2]), *others[2:]])
+        else:
+            check_growth(text, name, others)
         return apply(*arguments, **named)
 
     return bounded
@@ -217,7 +189,7 @@ def _render(template: jinja2.Template, row: Row) -> str:
     parts, size = [], 0
     for part in template.generate(row):
         size += len(part)
-        _check_size(size)
+        check_size(size)
         parts.append(part)
     return "".join(parts)
 

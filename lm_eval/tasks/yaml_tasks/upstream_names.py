@@ -5,22 +5,24 @@ are here; all others are stand-ins, which can be imported and subclassed but rai
 use whose prompts need none of them.
 """
 
+import ast
 import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import re
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lm_eval.common.regular_files import read_regular
+
 _TOP = "lm_eval"
 _NEIGHBOURS = f"{_TOP}.tasks."
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+lm_eval\.tasks\.([\w.]+)", re.MULTILINE)
 _lock = threading.RLock()
 
 
@@ -72,8 +74,9 @@ class _StandIn:
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds what no other finder has found."""
 
-    def __init__(self, beside: Path) -> None:
+    def __init__(self, beside: Path, top: Path | None) -> None:
         self._beside = beside
+        self._top = top
         self.importing = [True]
         self.names: list[str] = []
 
@@ -82,7 +85,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return None
         self.names.append(fullname)
         if fullname.startswith(_NEIGHBOURS):
-            place = _neighbour(self._beside, fullname.removeprefix(_NEIGHBOURS))
+            place = _neighbour(self._beside, fullname.removeprefix(_NEIGHBOURS), self._top)
             if place is None:
                 return None
             if place.is_file():
@@ -108,10 +111,24 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__dict__["__getattr__"] = stand_in
 
 
-def _neighbour(file: Path, name: str) -> Path | None:
+def _folders(file: Path, top: Path | None) -> Iterator[Path]:
+    """Yield the folders that a file lies in, up to the one that holds all task files and never above it.
+
+    Where that isn't known, or the file lies elsewhere, up to the last one that holds task files.
+    """
+    is_inside = top is not None and file.is_relative_to(top)
+    for folder in file.parents:
+        if not is_inside and folder != file.parent and not any(folder.glob("*.yaml")):
+            return
+        yield folder
+        if folder == top:
+            return
+
+
+def _neighbour(file: Path, name: str, top: Path | None) -> Path | None:
     """Return the file or folder of `lm_eval.tasks.NAME`, below a folder that a file lies in, or None."""
     parts = name.split(".")
-    for folder in file.parents:
+    for folder in _folders(file, top):
         place = folder.joinpath(*parts)
         if place.with_name(f"{place.name}.py").is_file():
             return place.with_name(f"{place.name}.py")
@@ -121,9 +138,14 @@ def _neighbour(file: Path, name: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def upstream_names(file: Path) -> Iterator[None]:
-    """Inside the `with` block let a Python file import names of the upstream harness; none of them stays."""
-    finder = _Finder(file)
+def upstream_names(file: Path, top: Path | None = None) -> Iterator[None]:
+    """Inside the `with` block let a Python file import names of the upstream harness; none of them stays.
+
+    Args:
+        file: the Python file.
+        top: the folder of all task files, above which nothing is looked for.
+    """
+    finder = _Finder(file, top)
     with _lock:
         sys.meta_path.append(finder)
         try:
@@ -138,9 +160,43 @@ def upstream_names(file: Path) -> Iterator[None]:
                     sys.modules[parent].__dict__.pop(child, None)
 
 
-def neighbours_of(file: Path) -> list[Path]:
-    """Return the folders beside a Python file's own whose modules the files of its folder import."""
-    names = {name for one in file.parent.glob("*.py") for name in _IMPORT.findall(one.read_text(encoding="utf-8"))}
-    places = [place for name in sorted(names) if (place := _neighbour(file, name)) is not None]
-    folders = [place if place.is_dir() else place.parent for place in places]
-    return [folder for folder in dict.fromkeys(folders) if folder != file.parent]
+def neighbours_of(file: Path, top: Path | None = None) -> list[Path]:
+    """Return the folders beside a Python file's own whose modules it imports, itself or by such a module.
+
+    Args:
+        file: the Python file.
+        top: the folder of all task files, above which nothing is looked for.
+    """
+    found: dict[str, Path] = {}
+    names = _imported(file, "")
+    seen = set(names)
+    while names:
+        name = names.pop()
+        place = _neighbour(file, name, top)
+        if place is None:
+            continue
+        found[name] = place if place.is_dir() else place.parent
+        more = _imported(place, name) - seen if place.is_file() else set()
+        seen |= more
+        names |= more
+    folders = dict.fromkeys(found[name] for name in sorted(found))
+    return [folder for folder in folders if folder != file.parent]
+
+
+def _imported(file: Path, module: str) -> set[str]:
+    """Return NAME of each `lm_eval.tasks.NAME` that a Python file may import, itself such a module or none (empty)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the file's own import says
+            tree = ast.parse(read_regular(file).decode("utf-8-sig", errors="replace"))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # its import says what is wrong
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (module or not node.level):
+            package = f"{_NEIGHBOURS}{module}".split(".")[: -node.level] if node.level else []
+            origin = ".".join([*package, *([node.module] if node.module else [])])
+            names.update((origin, *(f"{origin}.{alias.name}" for alias in node.names)))
+    return {name.removeprefix(_NEIGHBOURS) for name in names if name.startswith(_NEIGHBOURS)}
