@@ -34,9 +34,14 @@ def stand_in_for_pydantic() -> bool:
     if NAME in sys.modules or importlib.util.find_spec(NAME) is not None:
         return False
     module = ModuleType(NAME)
-    names = ("ConfigDict", "Field", "InstanceOf", "WrapValidator", "PlainValidator", "AfterValidator")
+    names = ("Field", "InstanceOf", "WrapValidator", "PlainValidator", "AfterValidator", "GetCoreSchemaHandler")
     members: dict[str, object] = dict.fromkeys(names, _Anything)
     members.update(BaseModel=_Model, ValidationError=type("ValidationError", (ValueError,), {}), ConfigDict=dict)
+    members.update(StrictBool=bool, model_validator=lambda **_: lambda check: check)
     vars(module).update(members)
     sys.modules[NAME] = module
+    for name in ("pydantic_core", "pydantic_core.core_schema"):
+        part = ModuleType(name)
+        vars(part).update(CoreSchema=_Anything, with_default_schema=_Anything)
+        sys.modules[name] = part
     return True

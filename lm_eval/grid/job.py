@@ -44,8 +44,10 @@ class Job:
         """
         if self.estimate is not None:
             check_writable(self.folder.path)
-            for folder in (state := state_folder(self.folder.path), *(state / name for name in ("drivers", "leases"))):
-                check_writable(folder)
+            state = state_folder(self.folder.path)
+            for folder in (state, state / "drivers", state / "leases"):
+                if folder.is_dir() or not folder.exists():  # without leases a grid runs and says so
+                    check_writable(folder)
             check_available(self.plan.to_run)
 
     def driver(self, on_change: OnChange, *, fail_fast: bool) -> Driver:

@@ -52,7 +52,7 @@ def _parents() -> dict[int, int]:
         return {int(entry): int(fields[1]) for entry in entries if (fields := _status(entry)) is not None}
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         told = subprocess.run(
-            ["ps", "-axo", "pid=,ppid="],
+            ["ps", "-axo", "pid=,ppid="],  # noqa: S607
             capture_output=True,
             text=True,
             check=True,

@@ -115,13 +115,15 @@ def test_all_that_is_missing_is_told_at_once_with_the_flags_that_help(hub, tmp_p
     ended = call(GRID, "--models", "some/tiny,other/one", "--results_dir", tmp_path / "results", url=url, home=tmp_path)
     assert ended.returncode == 2
     lines = ended.stderr.splitlines()
-    assert lines[0] == "error: 3 things are not available or not usable:"
-    assert lines[1].startswith("  pretrained=some/tiny: neither a local folder nor available")
-    assert lines[2].startswith("  pretrained=other/one: neither a local folder nor available")
-    assert lines[3].startswith("  Rowan/hellaswag: the validation split cannot be loaded")
-    assert "--data_dir to a script" in lines[3]
+    assert lines[0] == "error: 2 things are not available or not usable:"
+    assert lines[1].startswith(
+        "  2 models are neither folders nor in the hub's cache, and the model hub doesn't provide"
+    )
+    assert ": some/tiny, other/one; " in lines[1]
+    assert lines[2].startswith("  Rowan/hellaswag: the validation split cannot be loaded")
+    assert "--data_dir to a script" in lines[2]
     assert all("scripts/prefetch.py" in line for line in lines[1:])
-    assert len(lines) == 4
+    assert len(lines) == 3
     fetched = call("prefetch.py", GRID, "--models", "some/tiny", "--data_dir", data_dir, url=hub.url, home=tmp_path)
     assert fetched.returncode == 0, fetched.stderr
     (weights,) = (tmp_path / "hub").rglob("snapshots/*/model.safetensors")
