@@ -77,7 +77,7 @@ def separate_variants(table: pd.DataFrame) -> pd.DataFrame:
     if "checkpoint" in table:
         return table
     dtypes = table["dtype"].fillna("dtype not stated").where(_is_mixed(table, table["dtype"]), None)
-    texts = table["description"].fillna("").astype(str)
+    texts = table.get("description", pd.Series("", index=table.index)).fillna("").astype(str)
     said = texts.map(_say_description).where(_is_mixed(table, texts), None)
     suffix = [_say_variant(*of_run) for of_run in zip(dtypes, table["loading"], said, strict=True)]
     named = {name: table[name].astype(str) + suffix for name in ("pretrained", "model")}
