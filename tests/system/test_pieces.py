@@ -45,9 +45,9 @@ def test_drivers_on_one_folder_share_a_pass_and_compute_nothing_twice(tmp_path):
 
 @pytest.mark.slow
 def test_one_pass_alone_is_the_faster_the_more_workers_there_are(tmp_path):
-    took = pieces.time_workers(tmp_path, DOCUMENTS, seconds=4.0)
+    took = pieces.time_workers(tmp_path, DOCUMENTS, seconds=16.0)  # asleep: what a busy machine adds is a small part
     assert took[1] / took[2] > 1.5
-    assert took[1] / took[4] > 1.2  # 3.5 where nothing else runs; a pass of minutes comes within 10 % of 4
+    assert took[1] / took[4] > 2.5  # 3.5 where nothing else runs; a pass of minutes comes within 10 % of 4
 
 
 def seconds_of(num_gpus: int) -> float:

@@ -15,6 +15,12 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
+ARE_OVER = """import sys
+from pathlib import Path
+from lm_eval.grid.slurm.overview import read_arrays
+print([array.is_over for array in read_arrays(Path(sys.argv[1]))])"""
+"""Says of each array of a folder whether it is over, as its user sees it, who can ask this Slurm."""
+
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[Slurm]:
@@ -47,3 +53,4 @@ def test_jobs_that_are_told_in_the_middle_queue_themselves_again_and_no_others(s
     log = "".join(path.read_text() for path in (results / "logs" / "slurm").iterdir())
     assert "its time is nearly up: nothing more is begun" in log
     assert "Traceback" not in log
+    assert slurm.call(sys.executable, "-c", ARE_OVER, results).stdout == "[True]\n"
