@@ -110,6 +110,10 @@ class Assigner:
         """Free the GPUs of a worker that has ended."""
         self._free_gpus.give_back(placement)
 
+    def lose(self, placement: Placement) -> None:
+        """Use the GPUs of a worker no more, as it cannot be ended."""
+        self._free_gpus.lose(placement)
+
     def give_up_lost_models(self) -> None:
         """Fail the runs of models that no machine could run for `GIVE_UP_S`."""
         for key, since in list(self._unplaceable_since.items()):

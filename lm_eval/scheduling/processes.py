@@ -115,4 +115,5 @@ def clean_up_after_input(lines: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told to all processes of a user or a job, it has work to do then
     clean_up_after_input(iter(sys.stdin.readline, ""))

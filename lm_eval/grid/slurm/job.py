@@ -75,8 +75,6 @@ class _Job:
         self._write()
         try:
             status = exit_status(self._work, interrupted=lambda: f"the job ends: {self._why(INTERRUPTED)}")
-        except SystemExit:  # while Ray starts, SIGTERM goes to a handler of its own
-            self.is_terminated, status = True, INTERRUPTED
         finally:
             status = self._end(status)
         return FAILED if status is None else status

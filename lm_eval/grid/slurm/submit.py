@@ -79,7 +79,8 @@ def submit_grids(grids: Sequence[Grid], options: Options, results_dir: Path) -> 
     request = SlurmRequest.of(options)
     if not options.dry_run:
         commands.check_slurm()
-    known = known_capabilities(submissions_folder(results_dir))
+    goes_on = not all(array.is_over for array in read_arrays(results_dir))
+    known = known_capabilities(submissions_folder(results_dir)) if goes_on else None
     job = prepare(grids, replace(options, capabilities=known), results_dir, _Jobs(request))
     print_plan(job.plan, job.folder, job.estimate, job.checked.notes)
     for line in _remarks(job):
@@ -88,6 +89,8 @@ def submit_grids(grids: Sequence[Grid], options: Options, results_dir: Path) -> 
         shown = describe_plan(job.plan, describe) if options.list else describe_dry_run(job.plan, line_width())
         print("\n".join([*shown, *_describe_jobs(options, job, request)]))
     elif job.estimate is not None:
+        if not goes_on:
+            forget_capabilities(submissions_folder(job.folder.path))
         _submit(grids, options, job, request)
     else:
         print("nothing is to run, so nothing was submitted")
@@ -118,8 +121,6 @@ def _submit(grids: Sequence[Grid], options: Options, job: Job, request: SlurmReq
     results = job.folder.path
     check_writable(results)
     _, pairs = settle(grids, options)
-    if all(array.is_over for array in read_arrays(results)):
-        forget_capabilities(submissions_folder(results))
     drafted = draft(options, results, choose_lead(request.time_s))
     submission = freeze(drafted, [grid for grid, _ in pairs])
     try:

@@ -140,16 +140,6 @@ def test_a_job_that_is_cancelled_after_it_was_told_is_not_queued_again(run_job, 
     assert (status, record["why"], record["is_queued_again"], calls) == (130, "cancelled", False, [])
 
 
-def test_a_job_that_is_cancelled_while_ray_starts_is_interrupted_too(run_job):
-    class Starting(InProcessExecutor):
-        def run(self, queue, workforce):
-            raise SystemExit(15)
-            yield
-
-    status, record, calls = run_job(Starting())
-    assert (status, record["why"], calls) == (130, "cancelled", [])
-
-
 def test_a_preempted_job_queues_itself_again(run_job, tmp_path):
     (tmp_path / "scontrol.out").write_text("JobId=42 JobState=RUNNING PreemptTime=2026-01-01T00:00:00 Requeue=1\n")
     status, record, calls = run_job(Disturbed(signal.SIGTERM, 1))

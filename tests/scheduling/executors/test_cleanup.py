@@ -83,8 +83,9 @@ def test_what_a_killed_driver_has_started_is_killed_and_no_guard_and_no_file_sta
     wait_for(lambda: not (tmp_path / "kept").exists(), "the folder to be removed")
 
 
-def test_the_guard_survives_an_interrupt_of_the_drivers_group(driver):
+def test_the_guard_survives_what_ends_the_drivers_group_or_all_of_a_users_processes(driver):
     helpers, guards = below(driver)
+    guards[0].terminate()
     os.killpg(driver.pid, signal.SIGTERM)
     driver.kill()
     assert_all_end([*helpers, *guards])

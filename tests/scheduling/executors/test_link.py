@@ -78,6 +78,12 @@ def test_silence_is_told_at_first_and_then_a_loss(linked, capsys):
     assert told.endswith("s; this ends after 2 s")
 
 
+def test_one_that_stands_still_in_the_middle_of_a_message_is_silent_too(linked):
+    link = linked("answer('R')", "os.write(connection.fileno(), bytes([0, 0, 1, 0]) + b'a part of it')", WAITS)
+    link.connect()
+    assert "R has not answered" in wait_until_lost(link)
+
+
 def test_one_that_answers_again_is_no_loss(linked, capsys):
     link = linked("answer('R')", "time.sleep(1)", "connection.send(Tick(nodes=frozenset()))", WAITS)
     link.connect()

@@ -1,6 +1,7 @@
 """What the driver does with what is told of its workers, and with Ray when it is lost; the other side is made up."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -134,6 +135,50 @@ def test_a_worker_that_stands_still_is_replaced_before_its_place_is_used_again(m
     assert ("worker-1 cannot be ended" in told) is not ends
     log = "".join(event.log for event in events if isinstance(event, Ended))
     assert ("showed no sign of life" if ends else "could not be ended") in log
+
+
+def test_a_report_that_comes_after_all_counts_and_its_worker_gets_nothing_more(monkeypatch):
+    silence = Silence(monkeypatch, ends=True)
+
+    def tells(sent: list[Command]) -> list[Message]:
+        is_ended = any(isinstance(command, EndWorker) for command in sent)
+        return well(sent) if is_ended else silence(sent)
+
+    link = FakeLink(tells)
+    events = list(run(link, queue_of(2), Watch(5.0)))
+    assert [event.failure for event in events if isinstance(event, Outcome)] == [None, None]
+    assert [command.worker for command in link.sent if isinstance(command, RunUnit)] == ["worker-1", "worker-2"]
+
+
+def test_the_place_of_a_dead_worker_whose_process_stays_is_used_no_more(capsys):
+    def stays(sent: list[Command]) -> list[Message]:
+        if sent[-1].worker == "worker-1":
+            return [Died(worker="worker-1", cause="killed", host="here", log="", is_gone=False)]
+        return well(sent)
+
+    link = FakeLink(stays)
+    two = Workforce(machines=[HERE, replace(HERE, host="there")], num_workers=2, threads=2)
+    events = list(pool.WorkerPool(queue_of(1), two, link, ["a", "b"], Execution(), Watch()).run())
+    assert [event.failure for event in events if isinstance(event, Outcome)] == [None]
+    starts = [command.node for command in link.sent if isinstance(command, StartWorker)]
+    assert sorted(starts) == ["a", "b"]
+    assert [command.worker for command in link.sent if isinstance(command, EndWorker)] == ["worker-2"]
+    assert "worker-1 cannot be ended" in capsys.readouterr().err
+
+
+def test_a_report_that_came_before_ray_was_lost_is_taken():
+    class LostLater(FakeLink):
+        def receive(self, timeout_s: float) -> list[Message]:
+            if timeout_s:
+                raise RayLostError("Ray on this machine has not answered for 60 s")
+            return well(self.sent)
+
+    queue = queue_of(1)
+    events: list[object] = []
+    with pytest.raises(RayLostError):
+        events.extend(run(LostLater(well), queue))
+    assert [event.failure for event in events if isinstance(event, Outcome)] == [None]
+    assert not queue
 
 
 def test_a_worker_that_was_never_started_is_a_fault_of_the_machines_own_ray(monkeypatch, capsys):

@@ -12,14 +12,12 @@ from lm_eval.config.run_config import RunConfig, describe
 from lm_eval.config.runtime import Execution
 from lm_eval.results.identity import Resolver
 from lm_eval.results.provenance import now
-from lm_eval.scheduling.executors.ray.worker_files import WorkerFiles, sweep_worker_files
+from lm_eval.scheduling.executors.ray.worker_files import TAIL_BYTES, WorkerFiles, sweep_worker_files
 from lm_eval.scheduling.executors.signs import Signs
 from lm_eval.scheduling.executors.worker import Worker
 from lm_eval.scheduling.units import UnitReport
 from lm_eval.scoring.blocks import Block
 
-_TAIL_BYTES = 8000
-"""Bytes at the end of a log that a failure quotes."""
 _MAX_LOG_BYTES = 1 << 20
 """Bytes of a log that are sent with a report; of more, the last."""
 
@@ -67,7 +65,7 @@ class RayWorker:
         report = self._worker.run(configs, Resolver(), blocks)
         _note(f"ended: {what}, {sum(outcome.failure is not None for outcome in report.outcomes)} failed")
         log = self._new_log()
-        tail = log.encode()[-_TAIL_BYTES:].decode(errors="replace")
+        tail = log.encode()[-TAIL_BYTES:].decode(errors="replace")
         outcomes = [
             outcome if outcome.failure is None else replace(outcome, failure=replace(outcome.failure, log_tail=tail))
             for outcome in report.outcomes

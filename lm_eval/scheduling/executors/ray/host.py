@@ -142,8 +142,9 @@ class Host:
             report = ray.get(future)
         except Exception as error:  # of Ray, or one that cannot be carried to here
             host, log = self._read_log(worker)
+            is_gone = not self._is_here(worker) or worker.files.end(removes=False)
             cause = first_line(error) or type(error).__name__
-            self._tell(Died(worker=name, cause=cause, host=host, log=log))
+            self._tell(Died(worker=name, cause=cause, host=host, log=log, is_gone=is_gone))
         else:
             worker.log_end = report.log_end
             self._tell(Reported(worker=name, report=report))
@@ -160,7 +161,7 @@ class Host:
 
     def _end(self, command: EndWorker) -> None:
         """End a worker: Ray asks it to end itself, which one that stands still doesn't; its machine kills it."""
-        worker = self._workers[command.worker]
+        worker = self._workers[command.worker] if command.keeps_log else self._workers.pop(command.worker)
         _find(worker)
         if self._is_here(worker):
             worker.files.end(removes=not command.keeps_log)

@@ -55,6 +55,8 @@ class RayLink:
         """What it has joined, in words."""
         self._silent_s, self._is_said, self._is_ready = 0.0, False, False
         self._waiting: list[Message] = []
+        self._told: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        """What has come over the pipe; None once it is closed."""
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._watched, self._spent_s = 0.0, 0.0
         self.folder = Path(tempfile.mkdtemp(prefix="lm_eval-"))
@@ -77,8 +79,9 @@ class RayLink:
             if self._process.stdin is not None:
                 self._process.stdin.write(f"{its.fileno()}\n".encode())
                 self._process.stdin.flush()
-        self._sender = threading.Thread(target=self._send, name="commands", daemon=True)
-        self._sender.start()
+        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._send, self._read)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def is_local(self) -> bool:
@@ -133,6 +136,15 @@ class RayLink:
             while (command := self._commands.get()) is not None:
                 self._connection.send(command)
 
+    def _read(self) -> None:
+        """Take messages from the pipe, apart from the driver: a process may stand still in the middle of one."""
+        try:
+            with contextlib.suppress(EOFError, OSError):
+                while True:
+                    self._told.put(self._connection.recv())
+        finally:
+            self._told.put(None)
+
     def receive(self, timeout_s: float) -> list[Message]:
         """Return what has been told, after a while at most.
 
@@ -150,12 +162,12 @@ class RayLink:
 
     def _receive(self, timeout_s: float, patience_s: float | None = None) -> list[Message]:
         messages: list[Message] = []
-        try:
-            while self._connection.poll(0 if messages else timeout_s):
-                messages.append(self._connection.recv())
-        except (EOFError, OSError) as error:
+        with contextlib.suppress(queue.Empty):
+            while (message := self._told.get(block=not messages and timeout_s > 0, timeout=timeout_s)) is not None:
+                messages.append(message)
+            self._told.put(None)
             if not messages:
-                raise self._lost() from error
+                raise self._lost()
         if messages:
             self._is_ready = True
             if self._is_said and any(isinstance(message, Tick) for message in messages):
@@ -227,7 +239,8 @@ class RayLink:
             with contextlib.suppress(subprocess.TimeoutExpired):  # one that waits for a device cannot be ended
                 self._process.wait(_CLOSE_S)
             self._commands.put(None)
-            self._sender.join(_CLOSE_S)
+            for thread in self._threads:
+                thread.join(_CLOSE_S)
             self._connection.close()
             if self._process.stdin is not None:
                 self._process.stdin.close()

@@ -95,8 +95,10 @@ class WorkerPool:
         try:
             yield from self._run()
         except RayLostError:
+            self._take_ready_reports()
             yield from self._queue.settled()
-            for slot, unit in self._busy.values():
+            lost, self._busy = self._busy, {}
+            for slot, unit in lost.values():
                 self._queue.add([unit])
                 yield Ended(worker=slot.name, log="")
             raise
@@ -187,14 +189,17 @@ class WorkerPool:
         start_s = None if slot.has_reported else time.monotonic() - slot.started - report.seconds
         self._assigner.pace.note(unit, report, start_s)
         slot.has_reported = True
-        if report.could_load:
+        if report.could_load and not slot.life.is_ended:
             self._idle.append(slot)
         else:
             self._release(slot)  # the next may be on another machine
         return Ended(worker=slot.name, log=report.log)
 
     def _bury(self, slot: _Slot, unit: WorkUnit, death: Died) -> Ended:
-        self._release(slot)
+        if death.is_gone:
+            self._release(slot)
+        else:
+            self._abandon(slot)
         silence = f"it showed no sign of life for {describe_seconds(slot.life.silent_s)}" if slot.life.is_ended else ""
         message = f"its worker died ({silence or death.cause}) {unit.deaths + 1} times"
         self._queue.died(unit, Failure(message=message, kind="death", host=death.host, log_tail=death.log))
@@ -204,6 +209,11 @@ class WorkerPool:
         """End the worker's process and free its GPUs."""
         self._link.send(EndWorker(worker=slot.name))
         self._assigner.give_back(slot.placement)
+
+    def _abandon(self, slot: _Slot) -> None:
+        """Leave a worker alone whose process cannot be ended, with what it holds."""
+        print_safely(f"{slot.name} cannot be ended: its device or its files don't answer; its GPUs stay unused")
+        self._assigner.lose(slot.placement)
 
     def _end_stalled(self) -> None:
         """End workers that show no sign of life; once one is gone, its death is told."""
@@ -219,7 +229,7 @@ class WorkerPool:
         for slot, unit in list(self._busy.values()):
             if slot.life.is_ended and slot.life.silent_s > self._watch.stall_timeout_s + _ENDING_S:
                 del self._busy[slot.name]
-                print_safely(f"{slot.name} cannot be ended: its device or its files don't answer; its GPUs stay unused")
+                self._abandon(slot)
                 message = f"its worker stood still and could not be ended, {unit.deaths + 1} times"
                 self._queue.died(unit, Failure(message=message, kind="death"))
                 yield Ended(worker=slot.name, log=f"{message}\n")

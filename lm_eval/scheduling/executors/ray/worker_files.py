@@ -12,7 +12,7 @@ from lm_eval.scheduling.executors.signs import ENDING, Sign, read_sign
 from lm_eval.scheduling.processes import process_started
 
 _PREFIX = "lm_eval-"
-_TAIL_BYTES = 8000
+TAIL_BYTES = 8000
 """Bytes at the end of a log that a failure quotes."""
 _END_S = 10.0
 """Time for a killed process to end."""
@@ -54,19 +54,20 @@ class WorkerFiles(NamedTuple):
         """
         with contextlib.suppress(OSError), self.log.open("rb") as stream:
             end = stream.seek(0, os.SEEK_END)
-            stream.seek(max(start, end - _TAIL_BYTES))
+            stream.seek(max(start, end - TAIL_BYTES))
             return stream.read().decode(errors="replace")
         return ""
 
-    def end(self, *, removes: bool) -> None:
-        """Kill the process, if it is still there, wait until it is gone, and remove the files if asked to."""
+    def end(self, *, removes: bool) -> bool:
+        """Kill the process, if it is still there, wait, remove the files if asked to; return whether it is gone."""
         sign, deadline = self.sign(), time.monotonic() + _END_S
-        while sign is not None and process_started(sign.pid) == sign.started and time.monotonic() < deadline:
+        while (is_there := _runs(sign)) and sign is not None and time.monotonic() < deadline:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(sign.pid, signal.SIGKILL)
             time.sleep(0.05)
         if removes:
             self.remove()
+        return not is_there
 
     def remove(self) -> None:
         """Remove the files."""
@@ -75,10 +76,14 @@ class WorkerFiles(NamedTuple):
                 path.unlink(missing_ok=True)
 
 
+def _runs(sign: Sign | None) -> bool:
+    return sign is not None and process_started(sign.pid) == sign.started
+
+
 def sweep_worker_files() -> None:
     """Remove what workers have left in the temporary folder whose drivers were killed."""
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*{ENDING}"):
             sign = read_sign(path)
-            if sign is not None and process_started(sign.pid) != sign.started:
+            if sign is not None and not _runs(sign):
                 WorkerFiles(None, path.name.removeprefix(_PREFIX).removesuffix(ENDING)).remove()
