@@ -1,4 +1,7 @@
-"""What enters the blocks of a model is reported while it runs; a pass may end where the last of it is known."""
+"""What enters the blocks of a model is reported while it runs; a pass may end where the last of it is known.
+
+How a hook is attached, and how users change what goes through a model: `lm_eval.inference.interventions`.
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager

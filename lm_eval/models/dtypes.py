@@ -1,4 +1,7 @@
-"""Which dtype suits the hardware and the model's family. Knows nothing of torch, so that a plan can decide it."""
+"""Which dtype suits the hardware and the model's family. Knows nothing of torch, so that a plan can decide it.
+
+A dtype that the user states wins: for grids in `grid.preflight`, for single runs in `inference.loading.choose_dtype`.
+"""
 
 from collections.abc import Sequence
 

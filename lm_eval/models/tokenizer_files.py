@@ -22,7 +22,7 @@ _FILES = (
     *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
 )
 _BY_CODE = "as the tokenizer's code has them"
-"""Stated where only loading tells whether rules of §9 apply, or results of before them would count as done."""
+"""Stated where only loading tells whether experiment §9 changes tokens, or results of before it would count as done."""
 
 
 def identify_text_borders(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lm_eval.common.text import short_name
+from lm_eval.common.text import count_of, short_name
 from lm_eval.config.run_config import RunConfig
 from lm_eval.errors import ConfigurationError
 from lm_eval.models.dtypes import avoids_float16, suitable_dtype
@@ -87,18 +87,14 @@ class Workforce:
     def describe(self) -> str:
         """Return the workforce in a few words."""
         if not self.has_gpus:
-            return f"{_count(self.num_workers, 'worker')} of {_count(self.threads, 'CPU thread')}"
+            return f"{count_of(self.num_workers, 'worker')} of {count_of(self.threads, 'CPU thread')}"
         shares = sorted(set(self.shares.values()))
-        return f"{_count(self.num_workers, 'worker')} of {' or '.join(map(describe_share, shares))}"
+        return f"{count_of(self.num_workers, 'worker')} of {' or '.join(map(describe_share, shares))}"
 
 
 def describe_share(share: float) -> str:
     """Return a number of GPUs in words."""
-    return f"1/{round(1 / share)} GPU" if share < 1 else _count(round(share), "GPU")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"1/{round(1 / share)} GPU" if share < 1 else count_of(round(share), "GPU")
 
 
 @dataclass(frozen=True, kw_only=True)

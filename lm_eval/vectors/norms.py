@@ -1,4 +1,8 @@
-"""Normalisations of a vector: what `NORM` names, and the z-norm of the prefixes (experiment §4.3, §4.4)."""
+"""Normalisations of a vector: what `NORM` names, and the z-norm of the prefixes (experiment §4.3, §4.4).
+
+A norm has a function here and its name in `config.settings`; `results.canonical_form` knows which of them change
+nothing where they are applied twice.
+"""
 
 from collections.abc import Callable
 

@@ -2,6 +2,8 @@
 
 Documents are compared in one batch, padded to the largest number of vectors and choices. All in float64: the dot
 products of last layers, some hundreds, would otherwise have rounding errors as large as differences between scores.
+
+A similarity has a function here and its name in `config.settings`.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The judge's text side: documents, shots and encoding schemes, computed plainly from SPEC sections 2 and 3.
+"""The judge's text side: documents, shots and encoding schemes, computed plainly from docs/experiment.md, §2 and §3.
 
 It imports nothing from `lm_eval`, and knows nothing of models and tokens.
 """

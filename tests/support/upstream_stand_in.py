@@ -101,6 +101,51 @@ def evaluate(model, tasks, bootstrap_iters):
 """
 
 
+_MADE_UP = """\
+from types import SimpleNamespace
+
+import torch
+from lm_eval.api.task import ConfigurableTask
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+@torch.inference_mode()
+def evaluate(model, tasks, bootstrap_iters):
+    (name,), _ = tasks
+    task = ConfigurableTask()
+    task.config = SimpleNamespace(task=name)
+    task.download()
+    network = AutoModelForCausalLM.from_pretrained(**model.place, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(**model.place)
+
+    def score(story, ending):
+        before, whole = tokenizer(story).input_ids, tokenizer(story + " " + ending).input_ids
+        logits = network(torch.tensor([whole])).logits[0, len(before) - 1 : -1].log_softmax(-1)
+        after = whole[len(before) :]
+        return [sum(float(row[token]) for row, token in zip(logits, after)), logits.argmax(-1).tolist() == after]
+
+    samples, hits = [], 0
+    for number, row in enumerate(task.dataset["test"]):
+        answers = [score(row["story"], ending) for ending in row["endings"]]
+        hits += max(range(len(answers)), key=lambda place: answers[place][0]) == row["label"]
+        arguments = [[row["story"], " " + ending] for ending in row["endings"]]
+        samples.append({"doc_id": number, "arguments": arguments, "filtered_resps": answers})
+    return {"samples": {name: samples}, "results": {name: {"acc,none": hits / len(samples)}}}
+"""
+
+STORIES = """\
+task: stories
+dataset_path: any
+output_type: multiple_choice
+test_split: test
+doc_to_text: "{{story}}"
+doc_to_choice: "{{endings}}"
+doc_to_target: "{{label}}"
+metric_list: [{metric: acc}]
+"""
+"""A task file."""
+
+
 def write_harness(folder: Path, evaluator: str) -> Path:
     """Write a package `lm_eval` in place of the harness's, and return an interpreter that has it."""
     for name, text in {**_FILES, "lm_eval/evaluator.py": evaluator}.items():
@@ -116,6 +161,13 @@ def write_harness(folder: Path, evaluator: str) -> Path:
 def write_scoring_harness(folder: Path) -> Path:
     """Return the interpreter of a harness that scores documents of the form `upstream.py` writes."""
     return write_harness(folder, _SCORES)
+
+
+def write_harness_of_stories(folder: Path) -> Path:
+    """Return the interpreter of a harness that has one task of its own and computes it, whatever the rows are."""
+    python = write_harness(folder, _MADE_UP)
+    (folder / "lm_eval" / "tasks" / "stories.yaml").write_text(STORIES, encoding="utf-8")
+    return python
 
 
 def write_recorded_harness(folder: Path) -> Path:

@@ -6,13 +6,29 @@ import sys
 
 import pytest
 
-from benchmarks import bench, large_folders, layer_grid, overhead, study, upstream, upstream_tasks
+from benchmarks import (
+    bench,
+    large_folders,
+    layer_grid,
+    overhead,
+    pieces_cost,
+    study,
+    upstream,
+    upstream_files,
+    upstream_made_up,
+    upstream_tasks,
+)
 from benchmarks.compare import largest_difference, relative_difference
 from benchmarks.works import WORKS
 from lm_eval.models.model_list import DEMO
 from tests.support.gguf_files import write_gguf
 from tests.support.tokenizer_forms import load_with_tokenizer
-from tests.support.upstream_stand_in import write_recorded_harness, write_scoring_harness
+from tests.support.upstream_stand_in import (
+    STORIES,
+    write_harness_of_stories,
+    write_recorded_harness,
+    write_scoring_harness,
+)
 
 SMALLEST = ["--narrow", "--documents=1"]
 
@@ -148,6 +164,39 @@ def test_tasks_of_the_harness_score_here_as_it_recorded(out, tmp_path, capsys):
     assert {task: row["requests"] for task, row in table.items()} == {"piqa": 24, "copa": 24}
     assert all(row["relative difference"] < 1e-4 and row["same greedy"] for row in table.values())
     assert "NOT EQUAL" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["row['label']", "0"], ids=["equal", "other right answers"])
+def test_a_task_scores_here_as_there_on_rows_made_up_for_it_or_is_named(label, out, tmp_path, capsys):
+    python = write_harness_of_stories(tmp_path / "harness")
+    evaluator = tmp_path / "harness" / "lm_eval" / "evaluator.py"
+    evaluator.write_text(evaluator.read_text().replace('== row["label"]', f"== {label}"))
+    is_equal = label != "0"
+    assert upstream_made_up.main([f"--python={python}", f"--out={out}"]) == (0 if is_equal else 1)
+    assert figures(out)["equal"] == (["stories"] if is_equal else [])
+    assert ("NOT EQUAL  stories: acc: " in capsys.readouterr().out) is not is_equal
+
+
+@pytest.mark.parametrize(("floor", "status"), [(0.5, 0), (0.99, 1)])
+def test_task_files_that_are_refused_are_counted_with_the_reason(floor, status, out, tmp_path, capsys):
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "stories.yaml").write_text(STORIES)
+    (tmp_path / "tasks" / "odd.yaml").write_text(STORIES.replace("acc", "applause"))
+    assert upstream_files.main([f"--folder={tmp_path / 'tasks'}", f"--floor={floor}", f"--out={out}"]) == status
+    counted = figures(out)
+    assert (counted["accepted"], counted["total"], counted["crashed"]) == (1, 2, {})
+    assert "applause" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_what_cutting_a_pass_costs_is_measured(out):
+    few = ["--narrow", "--documents=6", "--rows=6", "--repetitions=1", "--tokens=200"]
+    assert pieces_cost.main([*few, f"--out={out}"]) == 0
+    found = figures(out)
+    assert found["blocks"] > 1
+    assert found["more tokens"] > 0
+    assert found["largest difference"] < 1e-4
 
 
 def test_a_recording_holds_all_tasks(capsys):

@@ -31,7 +31,7 @@ PathFinder.find_spec = classmethod(
 
 
 @pytest.mark.slow
-def test_every_section_is_rehearsed_with_the_packages_of_a_lent_machine(tmp_path):
+def test_every_section_is_rehearsed_with_a_machines_usual_packages_alone(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(WITHOUT)
     command = [sys.executable, "-m", "benchmarks.gpu", "--device=cpu", "--tiny", f"--out={tmp_path / 'gpu.json'}"]
     environment = {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}

@@ -1,4 +1,4 @@
-"""The interface of executors."""
+"""The interface of executors; `executors.choose` is where `--cluster` chooses among them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
