@@ -85,7 +85,7 @@ parity: $(RUNTIME)  ## compare scores with the reference, where ../shared is pre
 		$(PY) ../shared/tools/parity.py --quiet --scores ../shared/reference/special/section10.json; \
 	else echo "no ../shared/tools/parity.py: nothing to compare with"; fi
 
-bench: $(DEV)  ## measure the engine against the plain way, and what the published study costs (about 12 minutes)
+bench: $(DEV)  ## measure the engine against the plain way, and what the published study costs (about 15 minutes)
 	@$(PY) -m benchmarks.bench --out benchmarks/results.json
 	@$(PY) -m benchmarks.study --out benchmarks/study.json
 	@$(PY) -m benchmarks.overhead --out benchmarks/overhead.json

@@ -14,7 +14,8 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,18 @@ def _shared_metrics(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[
     return [name for name in theirs["metrics"] if name in ours["metrics"] and theirs["metrics"][name] is not None]
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what functions in task files, and hundreds of runs, would tell."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def compare_all(python: Path, model: Path, files: Sequence[TaskFile]) -> dict[str, Any]:
     """Evaluate on both sides and return what came out.
 
@@ -168,13 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=positive, default=400, metavar="N", help="tasks at most (%(default)s)")
     parser.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="only these")
     args = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")  # of functions in task files
     try:
         python = find_python(args.python, args.env)
         files = choose_files(task_folder(python), args.most if not args.tasks else _ALL)
         files = [file for file in files if not args.tasks or file.keys["task"] in args.tasks]
-        found = compare_all(python, args.model.resolve(), files)
+        with _quiet():
+            found = compare_all(python, args.model.resolve(), files)
     except UnavailableError as error:
         print(f"nothing compared, lm-eval is not available: {error}", file=sys.stderr)
         return 2

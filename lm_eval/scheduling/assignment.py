@@ -77,7 +77,7 @@ class Assigner:
         Args:
             workers: how many workers each model has.
             num_busy: how many workers are computing.
-            find_alive: returns the indices of the machines that are up now.
+            find_alive: returns the indices of the machines on which workers can be started now.
         """
         if num_busy >= self._workforce.num_workers and not self._workforce.has_gpus:
             return None
@@ -86,7 +86,7 @@ class Assigner:
             if not self._needs_worker(key, workers.get(key, 0)):
                 continue
             share = self._queue.next_share(key) or self._workforce.shares.get(key, 1.0)
-            suitable = self._suitable(key, share, find_alive())
+            suitable = self._suitable(key, share, find_alive(), has_workers=bool(workers.get(key)))
             if not suitable:
                 continue
             placement = self._free_gpus.take(share, self._needs(key, share), among=suitable - kept_free)
@@ -110,22 +110,18 @@ class Assigner:
         """Free the GPUs of a worker that has ended."""
         self._free_gpus.give_back(placement)
 
-    def lose(self, placement: Placement) -> None:
-        """Use the GPUs of a worker no more, as it cannot be ended."""
-        self._free_gpus.lose(placement)
-
     def give_up_lost_models(self) -> None:
         """Fail the runs of models that no machine could run for `GIVE_UP_S`."""
         for key, since in list(self._unplaceable_since.items()):
             if time.monotonic() - since > GIVE_UP_S:
-                message = f"no machine that could run it has been in the cluster for {GIVE_UP_S:.0f} s"
+                message = f"for {GIVE_UP_S:.0f} s no machine has been up on which a worker for it could be started"
                 self._queue.give_up(key, Failure(message=message, kind="death"))
                 del self._unplaceable_since[key]
 
-    def _suitable(self, key: ModelKey, share: float, alive: set[int]) -> set[int]:
-        """Return the machines that are up and could run a model if they were free; note since when there is none."""
+    def _suitable(self, key: ModelKey, share: float, alive: set[int], *, has_workers: bool) -> set[int]:
+        """Return the usable machines that could run a model if they were free; note since when nothing can run it."""
         suitable = alive & set(self._free_gpus.suitable(share, self._needs(key, share)))
-        if suitable:
+        if suitable or has_workers:
             self._unplaceable_since.pop(key, None)
         else:
             self._unplaceable_since.setdefault(key, time.monotonic())

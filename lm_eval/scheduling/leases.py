@@ -124,10 +124,8 @@ class Leases:
             self._mine.discard(name)
             path = self._folder / name
             with contextlib.suppress(OSError):
-                owner = self._read(path)
-                is_damaged = not owner and path.lstat().st_size > 0  # an empty one may be being created
-                if owner == self.driver or is_damaged:  # else another driver has taken it over
-                    remove_whatever(path)
+                if self._read(path) == self.driver:  # else another driver has taken it over
+                    path.unlink()
 
     def release_all(self) -> None:
         """Give all leases back."""

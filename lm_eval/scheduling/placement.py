@@ -124,8 +124,6 @@ class FreeGpus:
         self._machines = machines
         self._free = [[Fraction(1)] * len(machine.gpus) for machine in machines]
         self._taken: list[Placement] = []
-        self._lost = set[tuple[int, int]]()
-        """Machine and index of the GPUs that are used no more."""
 
     def suitable(self, share: float, memory_gib: float = 0.0) -> list[int]:
         """Return the machines that have such a share, free or not."""
@@ -177,10 +175,6 @@ class FreeGpus:
         self._taken.remove(placement)
         self._change(placement, 1)
 
-    def lose(self, placement: Placement) -> None:
-        """Give out the GPUs of a placement, which stays taken, no more."""
-        self._lost.update((placement.machine, gpu) for gpu in placement.gpus)
-
     def _fractions(self, share: Fraction, memory_gib: float) -> list[tuple[Fraction, int, tuple[int, ...]]]:
         """Return, for every GPU with a fraction free, the free part, the machine and the GPU."""
         return [
@@ -201,8 +195,7 @@ class FreeGpus:
         return candidates
 
     def _holds(self, machine: int, gpu: int, share: Fraction, memory_gib: float) -> bool:
-        is_lost = (machine, gpu) in self._lost
-        return not is_lost and _usable_gib(self._machines[machine].gpus[gpu], float(share)) >= memory_gib
+        return _usable_gib(self._machines[machine].gpus[gpu], float(share)) >= memory_gib
 
     def _change(self, placement: Placement, sign: int) -> None:
         for gpu in placement.gpus:

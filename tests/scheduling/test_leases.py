@@ -185,17 +185,6 @@ def test_a_driver_that_was_taken_for_gone_does_not_give_back_its_heirs_lease(tmp
     assert held(tmp_path) == {NAME: "heir"}
 
 
-@pytest.mark.parametrize("damage", ["zeros", "rubbish", "a link to nothing", "a folder"])
-def test_a_lease_that_was_damaged_meanwhile_is_given_back_too(tmp_path, damage):
-    driver = leases_of(tmp_path, "one")
-    assert driver.claim(NAME)
-    lease = state_folder(tmp_path) / "leases" / NAME
-    lease.unlink()
-    DAMAGES[damage](lease)
-    driver.release(NAME)
-    assert not os.path.lexists(lease)
-
-
 def make_folder(path):
     (path / "within").mkdir(parents=True)
 

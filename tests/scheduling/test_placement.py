@@ -263,17 +263,6 @@ def test_machines_that_have_a_share_at_all_are_told_free_or_not():
     assert [room.num_free(index) for index in range(3)] == [1, 2, 0]
 
 
-def test_what_a_worker_that_cannot_be_ended_holds_is_given_to_none():
-    room = FreeGpus([machine(24), machine(24, 24)])
-    room.lose(room.take(1, among=[0]))
-    half = room.take(1 / 2, among=[1])
-    room.lose(half)
-    assert room.suitable(1) == [1]
-    assert room.suitable(2) == []
-    assert [room.take(1 / 2).gpus for _ in range(2)] == [(1 - half.gpus[0],)] * 2
-    assert room.take(1 / 2) is None
-
-
 def test_a_share_is_only_taken_among_the_machines_that_come_into_question():
     room = FreeGpus([machine(24), machine(24, 24)])
     placement = room.take(1, among=[1])

@@ -167,12 +167,12 @@ def test_tasks_of_the_harness_score_here_as_it_recorded(out, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("label", ["row['label']", "0"], ids=["equal", "other right answers"])
-def test_a_task_scores_here_as_there_on_rows_made_up_for_it_or_is_named(label, out, tmp_path, capsys):
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_a_task_scores_here_as_there_on_rows_made_up_for_it_or_is_named(is_equal, out, tmp_path, capsys):
     python = write_harness_of_stories(tmp_path / "harness")
     evaluator = tmp_path / "harness" / "lm_eval" / "evaluator.py"
-    evaluator.write_text(evaluator.read_text().replace('== row["label"]', f"== {label}"))
-    is_equal = label != "0"
+    if not is_equal:
+        evaluator.write_text(evaluator.read_text().replace("hits / len(samples)", "hits / len(samples) + 0.5"))
     assert upstream_made_up.main([f"--python={python}", f"--out={out}"]) == (0 if is_equal else 1)
     assert figures(out)["equal"] == (["stories"] if is_equal else [])
     assert ("NOT EQUAL  stories: acc: " in capsys.readouterr().out) is not is_equal
@@ -191,7 +191,7 @@ def test_task_files_that_are_refused_are_counted_with_the_reason(floor, status, 
 
 @pytest.mark.slow
 def test_what_cutting_a_pass_costs_is_measured(out):
-    few = ["--narrow", "--documents=6", "--rows=6", "--repetitions=1", "--tokens=200"]
+    few = ["--narrow", "--documents=200", "--rows=6", "--repetitions=1", "--tokens=50"]
     assert pieces_cost.main([*few, f"--out={out}"]) == 0
     found = figures(out)
     assert found["blocks"] > 1

@@ -89,8 +89,6 @@ def submit_grids(grids: Sequence[Grid], options: Options, results_dir: Path) -> 
         shown = describe_plan(job.plan, describe) if options.list else describe_dry_run(job.plan, line_width())
         print("\n".join([*shown, *_describe_jobs(options, job, request)]))
     elif job.estimate is not None:
-        if not goes_on:
-            forget_capabilities(submissions_folder(job.folder.path))
         _submit(grids, options, job, request)
     else:
         print("nothing is to run, so nothing was submitted")
@@ -120,6 +118,8 @@ def _describe_jobs(options: Options, job: Job, request: SlurmRequest) -> list[st
 def _submit(grids: Sequence[Grid], options: Options, job: Job, request: SlurmRequest) -> None:
     results = job.folder.path
     check_writable(results)
+    if all(array.is_over for array in read_arrays(results)):
+        forget_capabilities(submissions_folder(results))
     _, pairs = settle(grids, options)
     drafted = draft(options, results, choose_lead(request.time_s))
     submission = freeze(drafted, [grid for grid, _ in pairs])

@@ -1,6 +1,7 @@
 """Processes that a driver has started don't outlive it, whatever ends it; real ones, and nothing else is killed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,11 @@ def driver(tmp_path) -> Iterator["subprocess.Popen[str]"]:
             child.kill()
 
 
+def ignores_sigterm(pid: int) -> bool:
+    mask = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_what_a_killed_driver_has_started_is_killed_and_no_guard_and_no_file_stays(driver, tmp_path):
     helpers, guards = below(driver)
     assert (len(helpers), len(guards)) == (4, 1)
@@ -83,12 +89,15 @@ def test_what_a_killed_driver_has_started_is_killed_and_no_guard_and_no_file_sta
     wait_for(lambda: not (tmp_path / "kept").exists(), "the folder to be removed")
 
 
-def test_the_guard_survives_what_ends_the_drivers_group_or_all_of_a_users_processes(driver):
+def test_the_guard_survives_what_ends_the_drivers_group_or_all_of_a_users_processes(driver, tmp_path):
     helpers, guards = below(driver)
+    for helper in helpers:
+        helper.suspend()  # so that only the guard can end it
+    wait_for(lambda: ignores_sigterm(guards[0].pid), "the guard to be ready")
     guards[0].terminate()
     os.killpg(driver.pid, signal.SIGTERM)
-    driver.kill()
     assert_all_end([*helpers, *guards])
+    wait_for(lambda: not (tmp_path / "kept").exists(), "the folder to be removed")
 
 
 @pytest.mark.parametrize("fate", [psutil.Process.kill, psutil.Process.suspend])

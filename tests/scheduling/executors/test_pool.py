@@ -1,7 +1,6 @@
 """What the driver does with what is told of its workers, and with Ray when it is lost; the other side is made up."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -150,19 +149,19 @@ def test_a_report_that_comes_after_all_counts_and_its_worker_gets_nothing_more(m
     assert [command.worker for command in link.sent if isinstance(command, RunUnit)] == ["worker-1", "worker-2"]
 
 
-def test_the_place_of_a_dead_worker_whose_process_stays_is_used_no_more(capsys):
-    def stays(sent: list[Command]) -> list[Message]:
-        if sent[-1].worker == "worker-1":
-            return [Died(worker="worker-1", cause="killed", host="here", log="", is_gone=False)]
-        return well(sent)
+def test_a_machine_gets_no_worker_as_long_as_a_process_there_cannot_be_ended(monkeypatch, capsys):
+    silence = Silence(monkeypatch, ends=False)
 
-    link = FakeLink(stays)
-    two = Workforce(machines=[HERE, replace(HERE, host="there")], num_workers=2, threads=2)
-    events = list(pool.WorkerPool(queue_of(1), two, link, ["a", "b"], Execution(), Watch()).run())
+    def tells(sent: list[Command]) -> list[Message]:
+        others = {command.worker for command in sent if isinstance(command, StartWorker)} - {"worker-1"}
+        if silence.now > 80 and not others:
+            return [Died(worker="worker-1", cause="gone at last", host="here", log="")]
+        return silence(sent)
+
+    link = FakeLink(tells)
+    events = list(run(link, queue_of(1), Watch(5.0)))
     assert [event.failure for event in events if isinstance(event, Outcome)] == [None]
-    starts = [command.node for command in link.sent if isinstance(command, StartWorker)]
-    assert sorted(starts) == ["a", "b"]
-    assert [command.worker for command in link.sent if isinstance(command, EndWorker)] == ["worker-2"]
+    assert 80 < silence.now < 90
     assert "worker-1 cannot be ended" in capsys.readouterr().err
 
 
@@ -178,6 +177,7 @@ def test_a_report_that_came_before_ray_was_lost_is_taken():
     with pytest.raises(RayLostError):
         events.extend(run(LostLater(well), queue))
     assert [event.failure for event in events if isinstance(event, Outcome)] == [None]
+    assert [event.worker for event in events if isinstance(event, Ended)] == ["worker-1"]
     assert not queue
 
 

@@ -98,7 +98,9 @@ class Host:
                 future = worker.actor.run.remote(command.configs, command.blocks)
                 threading.Thread(target=self._wait, args=(command.worker, worker, future), daemon=True).start()
             elif isinstance(command, EndWorker):
-                ending = threading.Thread(target=self._end, args=(command,), daemon=True)
+                known = self._workers
+                worker = known[command.worker] if command.keeps_log else known.pop(command.worker)
+                ending = threading.Thread(target=self._end, args=(command, worker), daemon=True)
                 self._ending.append(ending)
                 ending.start()
             elif isinstance(command, Close):
@@ -142,9 +144,10 @@ class Host:
             report = ray.get(future)
         except Exception as error:  # of Ray, or one that cannot be carried to here
             host, log = self._read_log(worker)
-            is_gone = not self._is_here(worker) or worker.files.end(removes=False)
+            while self._is_here(worker) and not worker.files.end(removes=False):
+                pass  # as long as its process is there, its GPU isn't free, whatever Ray says
             cause = first_line(error) or type(error).__name__
-            self._tell(Died(worker=name, cause=cause, host=host, log=log, is_gone=is_gone))
+            self._tell(Died(worker=name, cause=cause, host=host, log=log))
         else:
             worker.log_end = report.log_end
             self._tell(Reported(worker=name, report=report))
@@ -159,9 +162,8 @@ class Host:
             return ray.get(read.remote(worker.files, worker.log_end), timeout=_ANSWER_S)
         return None, ""
 
-    def _end(self, command: EndWorker) -> None:
+    def _end(self, command: EndWorker, worker: _Worker) -> None:
         """End a worker: Ray asks it to end itself, which one that stands still doesn't; its machine kills it."""
-        worker = self._workers[command.worker] if command.keeps_log else self._workers.pop(command.worker)
         _find(worker)
         if self._is_here(worker):
             worker.files.end(removes=not command.keeps_log)
@@ -190,7 +192,8 @@ class Host:
         for one in workers.values():
             _find(one)
         near = {name: one.files.sign() for name, one in workers.items() if self._is_here(one)}
-        signs = {**self._far_signs, **{name: sign for name, sign in near.items() if sign is not None}}
+        found = {**self._far_signs, **near}
+        signs = {name: sign for name in workers if (sign := found.get(name)) is not None}
         alive = frozenset(node["NodeID"] for node in nodes if node["Alive"])
         begun = frozenset(name for name, one in workers.items() if one.has_begun)
         self._tell(Tick(nodes=alive, signs=signs, begun=begun))

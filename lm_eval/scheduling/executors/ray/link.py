@@ -17,6 +17,7 @@ from typing import IO, Any
 import psutil
 
 from lm_eval.common.console import print_safely
+from lm_eval.common.text import first_line
 from lm_eval.errors import ConfigurationError
 from lm_eval.scheduling.executors.ray.cleanup import Guard
 from lm_eval.scheduling.executors.ray.messages import Answer, Ask, Close, Command, Message, RayLostError, Ready, Tick
@@ -53,7 +54,7 @@ class RayLink:
         self._patience_s = patience_s
         self.joined = ""
         """What it has joined, in words."""
-        self._silent_s, self._is_said, self._is_ready = 0.0, False, False
+        self._silent_s, self._is_said, self._is_ready, self._unreadable = 0.0, False, False, ""
         self._waiting: list[Message] = []
         self._told: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         """What has come over the pipe; None once it is closed."""
@@ -139,10 +140,12 @@ class RayLink:
     def _read(self) -> None:
         """Take messages from the pipe, apart from the driver: a process may stand still in the middle of one."""
         try:
-            with contextlib.suppress(EOFError, OSError):
-                while True:
-                    self._told.put(self._connection.recv())
-        finally:
+            while True:
+                self._told.put(self._connection.recv())
+        except (EOFError, OSError):
+            self._told.put(None)
+        except Exception as error:  # of whatever unpickles it
+            self._unreadable = f"what it tells can't be read: {type(error).__name__}: {first_line(error)}"
             self._told.put(None)
 
     def receive(self, timeout_s: float) -> list[Message]:
@@ -204,7 +207,8 @@ class RayLink:
     def _lost(self) -> RayLostError:
         status = self._process.poll()
         how = "" if status is None else f", signal {-status}" if status < 0 else f", status {status}"
-        return RayLostError(f"{self._name()} has been lost (the process that used it ended{how}){self._last_words()}")
+        cause = self._unreadable or f"the process that used it ended{how}"
+        return RayLostError(f"{self._name()} has been lost ({cause}){self._last_words()}")
 
     def _last_words(self) -> str:
         """Return the last line that the process has printed that tells something."""

@@ -91,8 +91,6 @@ class Died:
     host: str | None
     log: str
     """The end of its log, as far as it wasn't read before."""
-    is_gone: bool = True
-    """Whether its process has ended; unknown of other machines, where it is taken to have."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,7 @@ class WorkerPool:
         self._assigner = Assigner(queue, workforce)
         self._idle: list[_Slot] = []
         self._busy: dict[str, tuple[_Slot, WorkUnit]] = {}
+        self._unending: dict[str, _Slot] = {}
         self._numbers = itertools.count(1)
         self._alive = set(range(len(nodes)))
         self._signs: dict[str, Sign] = {}
@@ -95,7 +96,7 @@ class WorkerPool:
         try:
             yield from self._run()
         except RayLostError:
-            self._take_ready_reports()
+            yield from self._take_ready_reports()
             yield from self._queue.settled()
             lost, self._busy = self._busy, {}
             for slot, unit in lost.values():
@@ -107,14 +108,17 @@ class WorkerPool:
             for slot in [*self._idle, *(slot for slot, _ in self._busy.values())]:
                 self._link.send(EndWorker(worker=slot.name))
 
-    def _take_ready_reports(self) -> None:
+    def _take_ready_reports(self) -> list[Ended]:
         """Take the reports of workers that have finished, so that their results are kept."""
+        ended = []
         with contextlib.suppress(RayLostError):
             for message in self._link.receive(0):
                 if isinstance(message, Reported) and message.worker in self._busy:
                     slot, unit = self._busy.pop(message.worker)
                     self._queue.report(unit, message.report)
                     self._idle.append(slot)
+                    ended.append(Ended(worker=slot.name, log=message.report.log))
+        return ended
 
     def _run(self) -> Iterator[Event]:
         while self._queue or self._busy:
@@ -124,7 +128,7 @@ class WorkerPool:
             yield from self._queue.settled()
             if not self._queue and not self._busy:
                 break
-            for message in self._link.receive(_TICK_S):
+            for message in sorted(self._link.receive(_TICK_S), key=lambda told: isinstance(told, Tick)):
                 yield from self._take(message)
                 yield from self._queue.settled()
                 if isinstance(message, Tick):  # or it is Ray that is silent
@@ -144,6 +148,8 @@ class WorkerPool:
             yield self._collect(*self._busy.pop(message.worker), message.report)
         elif isinstance(message, Died) and message.worker in self._busy:
             yield self._bury(*self._busy.pop(message.worker), message)
+        elif isinstance(message, Died) and message.worker in self._unending:
+            self._release(self._unending.pop(message.worker))
 
     def _workers(self) -> Counter[ModelKey]:
         return Counter(slot.key for slot in [*self._idle, *(slot for slot, _ in self._busy.values())])
@@ -158,8 +164,15 @@ class WorkerPool:
                 self._release(slot)
             else:
                 yield self._begin(slot, unit)
-        while assignment := self._assigner.next_worker(self._workers(), len(self._busy), lambda: self._alive):
+        while assignment := self._assigner.next_worker(self._workers(), len(self._busy), self._usable):
             yield self._begin(self._start(assignment), assignment.unit)
+
+    def _usable(self) -> set[int]:
+        """Return the machines that are up, but those where a process stays that cannot be ended.
+
+        Ray, which says which of a machine's GPUs a worker gets, may count that process's as free.
+        """
+        return self._alive - {slot.placement.machine for slot in self._unending.values()}
 
     def _start(self, assignment: Assignment) -> _Slot:
         threads, has_gpus, share = self._workforce.threads, self._workforce.has_gpus, assignment.share
@@ -196,10 +209,7 @@ class WorkerPool:
         return Ended(worker=slot.name, log=report.log)
 
     def _bury(self, slot: _Slot, unit: WorkUnit, death: Died) -> Ended:
-        if death.is_gone:
-            self._release(slot)
-        else:
-            self._abandon(slot)
+        self._release(slot)
         silence = f"it showed no sign of life for {describe_seconds(slot.life.silent_s)}" if slot.life.is_ended else ""
         message = f"its worker died ({silence or death.cause}) {unit.deaths + 1} times"
         self._queue.died(unit, Failure(message=message, kind="death", host=death.host, log_tail=death.log))
@@ -209,11 +219,6 @@ class WorkerPool:
         """End the worker's process and free its GPUs."""
         self._link.send(EndWorker(worker=slot.name))
         self._assigner.give_back(slot.placement)
-
-    def _abandon(self, slot: _Slot) -> None:
-        """Leave a worker alone whose process cannot be ended, with what it holds."""
-        print_safely(f"{slot.name} cannot be ended: its device or its files don't answer; its GPUs stay unused")
-        self._assigner.lose(slot.placement)
 
     def _end_stalled(self) -> None:
         """End workers that show no sign of life; once one is gone, its death is told."""
@@ -225,11 +230,13 @@ class WorkerPool:
             self._link.send(EndWorker(worker=life.name, keeps_log=True))
 
     def _give_up_unending(self) -> Iterator[Event]:
-        """Give the unit of a worker whose process cannot be ended to another; nothing more runs on its GPUs."""
+        """Give the unit of a worker whose process cannot be ended to another, on another machine until it is gone."""
         for slot, unit in list(self._busy.values()):
             if slot.life.is_ended and slot.life.silent_s > self._watch.stall_timeout_s + _ENDING_S:
                 del self._busy[slot.name]
-                self._abandon(slot)
+                self._unending[slot.name] = slot
+                why = "its device or its files don't answer; no other is started on its machine"
+                print_safely(f"{slot.name} cannot be ended: {why}")
                 message = f"its worker stood still and could not be ended, {unit.deaths + 1} times"
                 self._queue.died(unit, Failure(message=message, kind="death"))
                 yield Ended(worker=slot.name, log=f"{message}\n")
