@@ -52,10 +52,9 @@ def test_a_project_needs_a_usable_name(name):
 
 
 def test_a_folder_of_the_packages_name_is_not_the_package(tmp_path, monkeypatch):
-    if importlib.util.find_spec("wandb") is not None:
-        pytest.skip("the optional package wandb is installed")
     (tmp_path / "wandb").mkdir()  # which its offline mode makes
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])  # and without the package
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
     with pytest.raises(ConfigurationError, match="the package wandb is not installed"):
         check_wandb("mine")
 
