@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 
 import pytest
+from sklearn import metrics
 
 from lm_eval.scoring.aggregations import f1, jackknife, mcc, mean, standard_error
 
@@ -87,8 +88,6 @@ def test_leaving_out_counts_documents_one_by_one():
 
 
 def test_both_equal_scikit_learn():
-    from sklearn import metrics
-
     for labels, number in itertools.product([2, 4], [5, 60]):
         pairs = made_up(labels, number)
         rights, chosen = zip(*pairs, strict=True)
