@@ -6,6 +6,7 @@ path, even where the package isn't installed.
 """
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -114,6 +115,16 @@ def clean_up_after_input(lines: Iterable[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_PR_SET_PDEATHSIG = 1
+
+
+def _go_on_without_parent() -> None:
+    """Have Linux continue this process when its parent dies, in case it is stopped then: it has work to do."""
+    with contextlib.suppress(AttributeError, OSError):  # another system
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told to all processes of a user or a job, it has work to do then
+    _go_on_without_parent()
     clean_up_after_input(iter(sys.stdin.readline, ""))

@@ -74,6 +74,16 @@ def driver(tmp_path) -> Iterator["subprocess.Popen[str]"]:
             child.kill()
 
 
+def test_a_guard_that_stands_still_goes_on_once_its_driver_is_dead(driver, tmp_path):
+    helpers, guards = below(driver)
+    wait_for(lambda: ignores_sigterm(guards[0].pid), "the guard to be ready")
+    wait_for(lambda: guards[0].status() == psutil.STATUS_SLEEPING, "the guard to wait")
+    guards[0].suspend()
+    driver.kill()
+    assert_all_end([*helpers, *guards])
+    wait_for(lambda: not (tmp_path / "kept").exists(), "the folder to be removed")
+
+
 def ignores_sigterm(pid: int) -> bool:
     mask = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
     return bool(int(mask[1], 16) >> (signal.SIGTERM - 1) & 1)

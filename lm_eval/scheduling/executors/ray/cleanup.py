@@ -62,8 +62,9 @@ class Guard:
         """End the guard; nothing is guarded any more."""
         self._tell("done")
         try:
-            self._process.communicate(timeout=_PATIENCE_S)
-        except (subprocess.TimeoutExpired, OSError, ValueError):  # it stands still, or was killed
+            with suppress(subprocess.TimeoutExpired, OSError, ValueError):  # it stands still, or was killed
+                self._process.communicate(timeout=_PATIENCE_S)
+        finally:
             self._process.kill()
             self._process.wait()
 
