@@ -70,7 +70,7 @@ class RunConfig:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     """How the checkpoint is loaded."""
     data_dir: str | None = None
-    """Folder with `<dataset>/<split>.jsonl` (or Parquet, or saved datasets) to read in place of the hub."""
+    """Folder with `<task>/<split>.jsonl` (or Parquet, or saved datasets) to read in place of the hub."""
     include_path: str | None = None
     """Folder with the user's task files; their content decides the result, not the path."""
     description: str = ""

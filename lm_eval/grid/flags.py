@@ -38,7 +38,7 @@ class Flags:
     seed: Annotated[int, "N"] = SEED
     """Decides the order of the documents and their shots; baselines belong to runs of the same seed."""
     data_dir: Folder = None
-    """Folder that holds DATASET/SPLIT.jsonl (or .parquet, or a saved dataset), in place of the hub."""
+    """Folder that holds TASK/SPLIT.jsonl (or .parquet, or a saved dataset), in place of the hub."""
     results_dir: Folder = None
     """Folder for the result files in place of the script's own."""
     dry_run: bool = False

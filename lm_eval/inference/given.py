@@ -201,7 +201,8 @@ def _settle(given: Given) -> LanguageModel:
         slower = next((check for check in fits_in_batches(way) if check.fault is not None), None)
         if slower is None:
             for check in faults:
-                logger.warning("%s: %s, but %s, so it runs more slowly", given.name, check.what, check.fault)
+                trial = f"{check.what}: {check.fault}"
+                logger.warning("%s: it runs more slowly, as the fast way failed a trial (%s)", given.name, trial)
             return way
         faults.append(slower)
     raise _refusal(faults[-1], given, patches)

@@ -29,6 +29,11 @@ Change = Callable[[Tensor], Tensor | None]
 Vectors = Any
 """[dim], the same at all positions, or [position, dim]; a tensor, or what makes one: an array, a list of numbers."""
 
+
+class WrongChangeError(ConfigurationError):
+    """A function gives what cannot go on in place of hidden states."""
+
+
 _SAID = "lm_eval_intervention"
 """The attribute of a hook that says what it does."""
 
@@ -51,7 +56,8 @@ def changing(
         title: what an identity says of it, before the layer.
 
     Raises:
-        ConfigurationError: a layer that the network doesn't have.
+        ConfigurationError: a layer that the network doesn't have, or no network.
+        WrongChangeError: in the pass, a function that gives neither hidden states of the same shape nor None.
     """
     model = _as_model(network)
     with ExitStack() as hooks:
@@ -153,16 +159,22 @@ def _as_model(network: Any) -> LanguageModel:  # noqa: ANN401
     """Return where a network's blocks are."""
     if isinstance(network, LanguageModel):
         return network
+    if not isinstance(network, nn.Module) or not hasattr(network, "config"):
+        raise ConfigurationError(
+            f"network: must be a loaded network of transformers, got {network!r:.80}; load it first, as by "
+            "AutoModelForCausalLM.from_pretrained"
+        )
     family = find_family(network.config.to_dict(), str(network.name_or_path or type(network).__name__))
     return LanguageModel(name=type(network).__name__, family=family, network=network, tokenizer=None, max_length=0)
 
 
-def _resolve(model: LanguageModel, layer: int) -> int:
-    if not -(model.num_layers + 1) <= layer <= model.num_layers:
-        raise ConfigurationError(
-            f"layer {layer}: out of range; choose from {-(model.num_layers + 1)} to {model.num_layers}, for "
-            f"{model.name} has {model.num_layers} blocks"
-        )
+def _resolve(model: LanguageModel, layer: object) -> int:
+    lowest, highest = -(model.num_layers + 1), model.num_layers
+    valid = f"choose from {lowest} to {highest}, for {model.name} has {model.num_layers} blocks"
+    if not isinstance(layer, int) or isinstance(layer, bool):
+        raise ConfigurationError(f"layer {layer}: must be an integer; {valid}")
+    if not lowest <= layer <= highest:
+        raise ConfigurationError(f"layer {layer}: out of range; {valid}")
     return layer % (model.num_layers + 1)
 
 
@@ -180,11 +192,28 @@ def _attach(model: LanguageModel, layer: int, change: Change, title: str) -> Any
         return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
 
     said = f"{title} layer {layer}"
+    change = _checked(change, layer)
     if layer == 0:
         setattr(enter, _SAID, said)
         return model.blocks[0].register_forward_pre_hook(enter, with_kwargs=True)
     place = model.encoder if layer == model.num_layers else model.blocks[layer - 1]
     return _attach_behind(place, change, said)
+
+
+def _checked(change: Change, layer: int) -> Change:
+    """Return a function that refuses what another gives where it cannot go on in place of hidden states."""
+
+    def checked(hidden: Tensor) -> Tensor | None:
+        new = change(hidden)
+        if new is None or (isinstance(new, Tensor) and new.shape == hidden.shape):
+            return new
+        got = f"the shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
+        raise WrongChangeError(
+            f"layer {layer}: its function must return None or hidden states of the shape that it got, "
+            f"{tuple(hidden.shape)}, but it returned {got}"
+        )
+
+    return checked
 
 
 def _attach_behind(module: nn.Module, change: Change, said: str) -> Any:  # noqa: ANN401

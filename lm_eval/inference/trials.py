@@ -18,6 +18,7 @@ from lm_eval.config.layer import ResolvedLayer
 from lm_eval.inference.batching import BatchBudget, Batcher
 from lm_eval.inference.decoder import Prompt, score_prompts
 from lm_eval.inference.encoder import run_encoder
+from lm_eval.inference.interventions import WrongChangeError
 from lm_eval.inference.lm_head import project
 from lm_eval.inference.reference import score_choice
 from lm_eval.models.language_model import LanguageModel
@@ -59,7 +60,7 @@ def tried(what: str, model: LanguageModel, trial: Callable[[], float], tolerance
     try:
         with torch.inference_mode():
             difference = trial()
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, WrongChangeError):
         raise
     except Exception as error:  # of the model's own code, whatever it is
         return Check(what=what, fault=say_cause(error))

@@ -83,10 +83,9 @@ def _unknown(name: str, form: Form, include_path: str | None) -> str:
     valid = f"for {form} choose from {', '.join(fitting)}"
     if include_path is not None:
         index = open_index(include_path)
-        return (
-            f"unknown task {name!r}{index.remarks(base)}; {valid}, or from the {len(index.names)} names in "
-            f"{index.folder}"
-        )
+        number = len(index.names)
+        there = f"or from the {number} names in" if number else "for `task` stands in no file of"
+        return f"unknown task {name!r}{index.remarks(base)}; {valid}, {there} {index.folder}"
     near = did_you_mean(base, {without_form(other): other for other in fitting})
     return f"unknown task {name!r}{near}; {valid}, or name a folder with task files (include_path)"
 

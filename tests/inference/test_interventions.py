@@ -8,7 +8,7 @@ import lm_eval
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError
 from lm_eval.evaluator import simple_evaluate
-from lm_eval.inference.interventions import adding, changing, find_interventions, reading, replacing
+from lm_eval.inference.interventions import _resolve, adding, changing, find_interventions, reading, replacing
 from lm_eval.inference.loading import wrap_model
 from tests.support.judging import LONG, TOLERANCE, assert_agrees, judge, make_config
 from tests.support.runs import evaluate
@@ -182,3 +182,32 @@ def test_what_does_not_fit_the_network_is_refused(call, message):
     with pytest.raises(ConfigurationError, match=message), adding(network, **call):
         pass
     assert find_interventions(network) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"), [("middle", "must be an integer"), (4, "out of range; choose from -4 to 3")]
+)
+def test_a_layer_that_a_network_does_not_have_is_refused(layer, says):
+    model = wrap_model(*tiny_model("gpt2"), name="tiny")
+    with pytest.raises(ConfigurationError, match=f"layer {layer}: {says}"):
+        _resolve(model, layer)
+
+
+def test_a_name_is_no_network():
+    message = "network: must be a loaded network of transformers, got 'some/model'; load it first"
+    with pytest.raises(ConfigurationError, match=message), adding("some/model", layer=0, vectors=vector()):
+        pass
+
+
+WRONG = {"shape": (lambda hidden: hidden[0], "the shape"), "type": (lambda hidden: "more", "str")}
+
+
+@pytest.mark.parametrize(("change", "got"), WRONG.values(), ids=WRONG)
+def test_a_function_that_gives_no_hidden_states_is_named(change, got, data_dir):
+    network, tokenizer = tiny_model("gpt2")
+    wanted = (
+        r"layer 2: its function must return None or hidden states of the shape that it got, \(.*\), but it returned"
+    )
+    model_args, task_args = {"pretrained": network, "tokenizer": tokenizer}, {"data_dir": str(data_dir)}
+    with changing(network, {2: change}), pytest.raises(ConfigurationError, match=f"{wanted} {got}"):
+        simple_evaluate(model="hf", model_args=model_args, tasks=["hellaswag"], task_args=task_args, limit=2)
