@@ -159,12 +159,13 @@ def _as_model(network: Any) -> LanguageModel:  # noqa: ANN401
     """Return where a network's blocks are."""
     if isinstance(network, LanguageModel):
         return network
-    if not isinstance(network, nn.Module) or not hasattr(network, "config"):
+    config = getattr(network, "config", None)
+    if not isinstance(network, nn.Module) or config is None:
         raise ConfigurationError(
             f"network: must be a loaded network of transformers, got {network!r:.80}; load it first, as by "
             "AutoModelForCausalLM.from_pretrained"
         )
-    family = find_family(network.config.to_dict(), str(network.name_or_path or type(network).__name__))
+    family = find_family(config.to_dict(), str(network.name_or_path or type(network).__name__))
     return LanguageModel(name=type(network).__name__, family=family, network=network, tokenizer=None, max_length=0)
 
 
@@ -204,7 +205,7 @@ def _checked(change: Change, layer: int) -> Change:
     """Return a function that refuses what another gives where it cannot go on in place of hidden states."""
 
     def checked(hidden: Tensor) -> Tensor | None:
-        new = change(hidden)
+        new: object = change(hidden)
         if new is None or (isinstance(new, Tensor) and new.shape == hidden.shape):
             return new
         got = f"the shape {tuple(new.shape)}" if isinstance(new, Tensor) else type(new).__name__
