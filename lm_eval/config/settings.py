@@ -163,10 +163,13 @@ class VectorSettings:
     def parse(cls, **texts: object) -> "VectorSettings":
         """Read settings from their text, by their public names or in lower case; the inverse of `public`.
 
+        What tables show for a setting that isn't set (`none`, `last`, …) leaves it so.
+
         Raises:
             ConfigurationError: an unknown setting or value.
         """
-        return _parse(tuple((key.upper(), str(text)) for key, text in texts.items() if text not in (None, "None")))
+        stated = ((key.upper(), str(text)) for key, text in texts.items() if text is not None)
+        return _parse(tuple((key, text) for key, text in stated if not is_unset(key, text)))
 
     def public(self) -> dict[str, str | None]:
         """Return the settings by their public names, as text; None where one isn't set."""
@@ -228,6 +231,11 @@ _PUBLIC_NAMES = tuple((item.name.upper(), item.name, item.default) for item in f
 SETTINGS: Mapping[str, Setting] = {item.name.upper(): item.metadata[_DECLARED] for item in fields(VectorSettings)}
 """Every setting by its public name."""
 SETTING_NAMES = tuple(SETTINGS)
+
+
+def is_unset(key: str, text: str) -> bool:
+    """Whether a text says that a setting isn't set: `None` in any case, or what tables show in its place."""
+    return text.casefold() == "none" or (key in SETTINGS and text == SETTINGS[key].unset)
 
 
 @cache
