@@ -53,7 +53,9 @@ def test_questions_are_right_where_an_accepted_answer_is_matched_exactly(tmp_pat
 
 def test_a_file_without_samples_is_refused_with_the_flag_that_makes_them(tmp_path):
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(ConfigurationError, match="holds no scores of single documents; run it again with --log_samples"):
+    with pytest.raises(
+        ConfigurationError, match="holds no scores of single documents; run it again with --log_samples"
+    ):
         read_samples(tmp_path / "a.json")
     path = tmp_path / "two.json"
     path.write_text(json.dumps({"samples": {"one": [], "other": []}}))
