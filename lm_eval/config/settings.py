@@ -168,8 +168,7 @@ class VectorSettings:
         Raises:
             ConfigurationError: an unknown setting or value.
         """
-        stated = ((key.upper(), str(text)) for key, text in texts.items() if text is not None)
-        return _parse(tuple((key, text) for key, text in stated if not is_unset(key, text)))
+        return _parse(tuple((key.upper(), str(text)) for key, text in texts.items() if text not in (None, "None")))
 
     def public(self) -> dict[str, str | None]:
         """Return the settings by their public names, as text; None where one isn't set."""
@@ -248,5 +247,5 @@ def _parse(stated: tuple[tuple[str, str], ...]) -> VectorSettings:
     """Return settings; those of the same texts are the same object, as results of a grid have them many times."""
     if unknown := [key for key, _ in stated if key not in SETTINGS]:
         raise ConfigurationError(f"unknown setting {', '.join(unknown)}; choose from {', '.join(SETTING_NAMES)}")
-    values: dict[str, Any] = {key.lower(): _read(key, text) for key, text in stated}
+    values: dict[str, Any] = {key.lower(): _read(key, text) for key, text in stated if not is_unset(key, text)}
     return VectorSettings(**values)
