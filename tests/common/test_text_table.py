@@ -52,7 +52,7 @@ def test_a_table_that_is_too_wide_is_put_into_sections_with_what_they_agree_in_a
     assert [line for line in drawn.splitlines() if "=" in line or not line] == ["task=one", "", "task=two"]
 
 
-def test_in_one_table_rows_keep_their_order_and_texts_stand_below_numbers_where_it_is_too_wide():
+def test_in_one_table_rows_keep_their_order_with_texts_below_numbers():
     rows = [["one", "b", "0.9"], ["two", "a", "0.8"], ["one", "a", "0.7"], ["two", "-", "0.6"]]
     assert table("task", "norm", rows=rows, early="task").draw(11).startswith("task=one\n")
     drawn = table("task", "norm", rows=rows, early="task").draw(11, in_one=True).splitlines()

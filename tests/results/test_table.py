@@ -154,7 +154,7 @@ def test_the_best_are_told_with_how_many_they_are_the_best_of_without_baselines(
     assert len(shown(tmp_path, "shots", best=2)) == 3
 
 
-def test_what_the_best_all_leave_unset_stands_above_and_runs_that_share_a_border_are_counted(tmp_path, capsys):
+def test_what_the_best_all_leave_unset_stands_above_and_ties_are_counted(tmp_path, capsys):
     for number, acc in enumerate([0.5, 0.4, 0.4, 0.4, 0.1]):
         norm = ",NORM=L2" if acc < 0.2 else ""
         settings = f"WORD_AGG_SCHEME=chunk{number + 2}{norm},pretrained=any/model"
