@@ -13,14 +13,25 @@ from lm_eval.errors import ConfigurationError
 from lm_eval.results.baselines import baseline_of
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult
-from lm_eval.results.table import View, find_baselines, format_results, say_documents, sort_results, write_csv
+from lm_eval.results.table import (
+    View,
+    find_baselines,
+    format_results,
+    say_documents,
+    say_ties,
+    sort_results,
+    write_csv,
+)
 
 _EPILOG = """
-Columns in which all rows agree stand in a line above. In a terminal the table is made as wide as that; in a
-file or a pipe each row is one line.
+Columns in which all rows agree stand in a line above; - stands where a
+setting has no effect or a number is missing. In a terminal the table is made
+as wide as that, in sections unless it is sorted; in a file or a pipe each row
+is one line.
 
-columns: task, model, encoding_scheme, shots, acc, normalised, chance_corrected, any other metric; settings by
-their names (WORD_AGG_SCHEME, …); limit, dtype, loading, data_dir, pretrained, description; file; with --best
+columns: task, model, encoding_scheme, shots, acc, normalised,
+chance_corrected, any other metric; settings by their names (WORD_AGG_SCHEME,
+…); limit, dtype, loading, data_dir, pretrained, description; file; with --best
 also best_of, how many runs a row is the best of
 """
 
@@ -28,7 +39,7 @@ also best_of, how many runs a row is the best of
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser("Print results folders as a table.", _EPILOG, prog="python -m lm_eval.table")
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
-    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these; scores highest first")
+    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these, scores highest first, in one table")
     of_each = "task, model, dtype, number of shots and slice of documents"
     parser.add_argument("--best", type=int, metavar="N", help=f"the N most accurate runs of each {of_each}")
     parser.add_argument("--columns", metavar="COLUMN,…", help="show these and no others")
@@ -53,6 +64,8 @@ def _show(args: argparse.Namespace) -> int:
         return DONE
     print(format_results(results, baselines, view=view, width=line_width()))
     print(say_documents(results))
+    for line in say_ties(results, args.best) if args.best is not None else []:
+        print(fit(line))
     shows_scores = not view.columns or {"normalised", "chance_corrected"} & set(view.columns)
     if shows_scores and any(baseline_of(stored, baselines) is None for stored in results):
         same = "model, loading, dtype, shots, documents, description and tokens in front"

@@ -66,7 +66,10 @@ def read_samples(path: Path, task: str | None = None) -> Samples:
         (task,) = samples
     if task is None or task not in samples:
         held = f"it has those of {', '.join(samples)}" if samples else "run it again with --log_samples"
-        raise ConfigurationError(f"{path}: holds no scores of single documents for task {task}; {held}")
+        if task is None and samples:
+            raise ConfigurationError(f"{path}: holds documents of several tasks; name one: {', '.join(samples)}")
+        of_task = "" if task is None else f" for task {task}"
+        raise ConfigurationError(f"{path}: holds no scores of single documents{of_task}; {held}")
     by_id = {sample.doc_id: sample for sample in samples[task]}
     if task.startswith("webqs") and (without := [number for number, one in by_id.items() if not one.is_exact_match]):
         raise ConfigurationError(

@@ -45,7 +45,8 @@ class ComparedRun:
             raise ConfigurationError(f"{path}: no such file; give a result file of a run with --log_samples") from error
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"{path}: {say_why(error)}") from error
-        samples = read_samples(path, task)
+        only = results[0].config.task if len(results) == 1 else None
+        samples = read_samples(path, task or only)
         stored = next((one for one in results if one.config.task == samples.task), None)
         if stored is None:
             raise ConfigurationError(

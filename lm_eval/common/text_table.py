@@ -15,6 +15,9 @@ NOTHING = "-"
 
 _GAP = 2
 _UNLIMITED = 10_000
+_MOST_LINES = 3
+"""Lines of a cell up to which a table without sections is drawn as one."""
+_INDENT = " " * 4
 _PART = re.compile(r"[^_\s-]*[_\s-]*")
 """What a line may be broken behind: underscores, hyphens and blanks."""
 _RULE = "─"
@@ -38,13 +41,15 @@ class TextTable:
     headings: Sequence[Heading]
     rows: Sequence[Sequence[str]]
 
-    def draw(self, width: int | None = None) -> str:
+    def draw(self, width: int | None = None, *, in_one: bool = False) -> str:
         """Return the table as text.
 
         Args:
             width: characters a line may have; None takes as many as are needed, a row a line.
+            in_one: whether all rows stand under one another in their order, without sections.
         """
-        return "\n".join(self._escaped().lines(width or _UNLIMITED))
+        table = self._escaped()
+        return "\n".join((table.lines_in_one if in_one else table.lines)(width or _UNLIMITED))
 
     def _escaped(self) -> "TextTable":
         """Return the table with line breaks, control characters and the like written as Python writes them."""
@@ -71,16 +76,33 @@ class TextTable:
             lines += [*([""] if lines else []), *section.lines(width)]
         return lines
 
+    def lines_in_one(self, width: int) -> list[str]:
+        """Return its lines without sections; where it is too wide, each row's texts stand below its numbers."""
+        constants, table = self.without_constants(loosely=True)
+        above = _fill(constants, width)
+        numbers = [index for index, heading in enumerate(table.headings) if heading.is_number]
+        if table.fits(width, lines=_MOST_LINES) or not numbers:
+            return above + table.grid(width)
+        narrow = TextTable([table.headings[i] for i in numbers], [[row[i] for i in numbers] for row in table.rows])
+        drawn = narrow.grid(width)
+        header, scores = drawn[: len(drawn) - len(table.rows)], drawn[len(drawn) - len(table.rows) :]
+        lines = [*above, *header]
+        for line, row in zip(scores, table.rows, strict=True):
+            cells = zip(table.headings, row, strict=True)
+            stated = [f"{one.name}={cell}" for one, cell in cells if not one.is_number and cell != NOTHING]
+            lines += [line, *(_INDENT + text for text in _fill(stated, width - len(_INDENT)))]
+        return lines
+
     def section_by(self, width: int) -> int | None:
         """Return the column whose values make sections of the rows; None where the table fits, or none would help."""
-        if self._fits(width, lines=1):
+        if self.fits(width, lines=1):
             return None
         by = [index for index, heading in enumerate(self.headings) if heading.section == "early"]
-        if not self._fits(width, lines=2):
+        if not self.fits(width, lines=2):
             by += [index for index, heading in enumerate(self.headings) if heading.section == "late"]
         return next((index for index in by if 2 * len(self._values[index]) <= len(self.rows)), None)
 
-    def _fits(self, width: int, lines: int) -> bool:
+    def fits(self, width: int, lines: int) -> bool:
         """Whether the table is no wider than that, with headers broken, and cells into so many lines."""
         widths = self._widths(width)
         cells = (_break(cell, column) for values, column in zip(self._values, widths, strict=True) for cell in values)

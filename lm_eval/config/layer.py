@@ -27,7 +27,7 @@ class Layer:
         """Read the value of a setting.
 
         Args:
-            text: an integer, or one of the names.
+            text: an integer, or one of the names; `last`, as tables say, is -1 where vectors are taken.
             key: the setting's name, for the message.
             names: the names that the setting allows.
 
@@ -36,6 +36,8 @@ class Layer:
         """
         if text in names:
             return cls(text)
+        if text == "last" and "same" not in names:
+            return LAST
         if not re.fullmatch(r"-?\d+", text):
             raise ConfigurationError(
                 f"{key}: unknown value {text!r}{did_you_mean(text, names)}; "
@@ -74,12 +76,14 @@ class Layer:
             return self.name
         if not self.is_in(num_layers):
             raise ConfigurationError(
-                f"{key}={self}: out of range; choose from {-(num_layers + 1)} to {num_layers}, middle or None, "
-                f"for {model} has {num_layers} layers"
+                f"{key}={self}: out of range; choose from {-(num_layers + 1)} to {num_layers}, "
+                f"{_OTHERS.get(key, 'middle')} or None, for {model} has {num_layers} layers"
             )
         return self.name % (num_layers + 1)
 
 
+_OTHERS = {"layers": "middle, E", "ENCODING_LAYER": "middle, E", "OUT_ENCODING_LAYER": "middle, E, OE"}
+"""What a setting may name instead of an index, for messages."""
 LAST = Layer(-1)
 """The default layer."""
 OUTPUT_MATRIX = Layer("OE")

@@ -163,6 +163,8 @@ class VectorSettings:
     def parse(cls, **texts: object) -> "VectorSettings":
         """Read settings from their text, by their public names or in lower case; the inverse of `public`.
 
+        What tables show for a setting that isn't set (`none`, `last`, …) leaves it so.
+
         Raises:
             ConfigurationError: an unknown setting or value.
         """
@@ -230,6 +232,11 @@ SETTINGS: Mapping[str, Setting] = {item.name.upper(): item.metadata[_DECLARED] f
 SETTING_NAMES = tuple(SETTINGS)
 
 
+def is_unset(key: str, text: str) -> bool:
+    """Whether a text says that a setting isn't set: `None` in any case, or what tables show in its place."""
+    return text.casefold() == "none" or (key in SETTINGS and text == SETTINGS[key].unset)
+
+
 @cache
 def _read(key: str, text: str) -> object:
     return SETTINGS[key].read(text, key)
@@ -240,5 +247,5 @@ def _parse(stated: tuple[tuple[str, str], ...]) -> VectorSettings:
     """Return settings; those of the same texts are the same object, as results of a grid have them many times."""
     if unknown := [key for key, _ in stated if key not in SETTINGS]:
         raise ConfigurationError(f"unknown setting {', '.join(unknown)}; choose from {', '.join(SETTING_NAMES)}")
-    values: dict[str, Any] = {key.lower(): _read(key, text) for key, text in stated}
+    values: dict[str, Any] = {key.lower(): _read(key, text) for key, text in stated if not is_unset(key, text)}
     return VectorSettings(**values)

@@ -8,7 +8,7 @@ from lm_eval.common.text import did_you_mean
 from lm_eval.config.checkpoint import CHECKPOINT_KEYS
 from lm_eval.config.layer_lists import LAYER_LISTS, LAYER_SETTINGS, step_of
 from lm_eval.config.run_config import ENCODING_SCHEMES
-from lm_eval.config.settings import SETTING_NAMES, SETTINGS
+from lm_eval.config.settings import SETTING_NAMES, SETTINGS, is_unset
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.grid import Grid, Value
 
@@ -48,7 +48,7 @@ def _read_value(name: str, text: str) -> Value:
 
 
 def _read_setting(name: str, text: str) -> Value:
-    if text == "None":
+    if is_unset(name, text):
         return None
     try:
         if (step := step_of(text, name)) is not None:

@@ -1,7 +1,9 @@
 """What comes after a grid: the baseline that its scores lack, or the report."""
 
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lm_eval.config.run_config import SEED, RunConfig
@@ -15,7 +17,10 @@ from lm_eval.tasks.registry import in_form
 
 _BASELINES = "lmeval_results_baseline"
 """The folder of the baseline's script."""
-_BASELINE_SHOTS = (5, 0)
+_TESTS = "lmeval_results_gen"
+"""The folder of the test's script that is named after a baseline."""
+_SHOTS_OF_SCRIPTS = {5, 0}
+"""What the scripts run unless a flag says otherwise."""
 _SHOWN = 3
 
 
@@ -34,18 +39,21 @@ def next_steps(runs: Sequence[Run], folder: ResultsFolder, options: Options) -> 
     if all(is_baseline(stored.config) or not stored.config.has_context for stored in results):
         if tests := _tests_beside(folder.path):
             return _report([*tests, folder.path], folder.path.parent)
-        flags = _flags(options, folder.path.parent / "RESULTS_DIR")
+        scored = [stored.config for stored in results]
+        of = [config for config in scored if config.has_context] or scored
+        calls = [_flags(options, folder.path.parent / _TESTS, call, runs) for call in _calls(of)]
         return [
             "next: a test whose scores these make comparable, such as",
-            f"  scripts/run_parallel_gen_gpt.py {flags}",
+            *(f"  scripts/run_parallel_gen_gpt.py {flags}" for flags in calls),
         ]
     known = [stored for place in places for stored in (folder if place == folder.path else ResultsFolder(place))]
     lacking = [stored.config for stored in _without_baseline(results, known)]
     if lacking:
         target = folder.path.parent / _BASELINES
+        calls = [_flags(options, target, call, runs) for call in _calls(lacking)]
         return [
             f"next: the baseline that scores are normalised by is missing for {_say_models(lacking)}",
-            f"  scripts/run_parallel_baseline.py {_flags(options, target, lacking)}",
+            *(f"  scripts/run_parallel_baseline.py {flags}" for flags in calls),
         ]
     return _report(places, folder.path.parent)
 
@@ -70,13 +78,7 @@ def _places(path: Path) -> list[Path]:
 
 def _without_baseline(results: Iterable[StoredResult], known: Iterable[StoredResult]) -> list[StoredResult]:
     baselines = find_baselines(known)
-    return [
-        stored
-        for stored in results
-        if stored.config.is_segmented
-        and stored.config.num_fewshot in _BASELINE_SHOTS
-        and baseline_of(stored, baselines) is None
-    ]
+    return [stored for stored in results if stored.config.is_segmented and baseline_of(stored, baselines) is None]
 
 
 def _say_models(configs: Sequence[RunConfig]) -> str:
@@ -85,16 +87,45 @@ def _say_models(configs: Sequence[RunConfig]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _flags(options: Options, target: Path, lacking: Sequence[RunConfig] = ()) -> str:
-    """Return the flags with which the next grid runs the same models on the same documents."""
-    models = options.models or ",".join(dict.fromkeys(config.pretrained for config in lacking))
-    tasks = dict.fromkeys(in_form(config.task.removesuffix("_d"), "dist_gen") for config in lacking)
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """A grid whose product is wanted as a whole."""
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    shots: tuple[int, ...]
+    add_bos: bool | None
+
+
+def _calls(configs: Iterable[RunConfig]) -> list[_Call]:
+    """Return the fewest grids, of models, tasks and shots, that hold nothing but what configurations are of."""
+    shots: dict[tuple[str, str, bool | None], set[int]] = defaultdict(set)
+    for config in configs:
+        task = in_form(config.task.removesuffix("_d"), "dist_gen")
+        shots[config.pretrained, task, config.vectors.add_bos].add(config.num_fewshot)
+    models: dict[tuple[str, bool | None, tuple[int, ...]], list[str]] = defaultdict(list)
+    for (model, task, add_bos), numbers in shots.items():
+        models[task, add_bos, tuple(sorted(numbers, reverse=True))].append(model)
+    tasks: dict[tuple[tuple[str, ...], bool | None, tuple[int, ...]], list[str]] = defaultdict(list)
+    for (task, add_bos, several), names in models.items():
+        tasks[tuple(names), add_bos, several].append(task)
+    return [
+        _Call(models=names, tasks=tuple(of), shots=several, add_bos=add_bos)
+        for (names, add_bos, several), of in tasks.items()
+    ]
+
+
+def _flags(options: Options, target: Path, call: _Call, runs: Sequence[Run]) -> str:
+    """Return the flags with which the next grid runs on the same documents."""
+    is_of_all = options.models is not None and {run.config.pretrained for run in runs} == set(call.models)
     stated = {
-        "models": models,
-        "tasks": ",".join(tasks) if set(tasks) - {"hellaswag_dg"} else None,
+        "models": options.models if is_of_all else ",".join(call.models),
+        "tasks": ",".join(call.tasks) if set(call.tasks) - {"hellaswag_dg"} else None,
+        "num_fewshot": None if set(call.shots) == _SHOTS_OF_SCRIPTS else ",".join(map(str, call.shots)),
+        "ADD_BOS": call.add_bos,
         "limit": options.limit,
         "seed": None if options.seed == SEED else options.seed,
-        "data_dir": options.data_dir,
+        "data_dir": options.data_dir if is_of_all else runs[0].config.data_dir,
         "include_path": options.include_path,
         "dtype": options.dtype,
         "loading": options.loading,

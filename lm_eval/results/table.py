@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lm_eval.common.text import csv_cell
+from lm_eval.common.text import count_of, csv_cell
 from lm_eval.common.text_table import TextTable
 from lm_eval.config.run_config import RunConfig
 from lm_eval.results.baselines import Baseline, dtype_of, keys_of_baseline
@@ -32,7 +32,7 @@ class View:
     columns: Sequence[str] = ()
     """Names of columns; empty takes what the results state and differ in."""
     sort: Sequence[str] = ()
-    """Columns to sort by, scores highest first; empty sorts by task, model, shots, scheme and settings."""
+    """Columns to sort by, scores highest first, in one table without sections; empty leaves the order as it is."""
     best: int | None = None
     """How many of each task, model and number of shots are shown, by accuracy; None shows all."""
 
@@ -65,7 +65,8 @@ def format_results(
     """
     shown, columns = _look(results, baselines, view or View())
     rows = [[column.say(stored) for column in columns] for stored in shown]
-    return TextTable([column.heading for column in columns], rows).draw(width)
+    table = TextTable([column.heading for column in columns], rows)
+    return table.draw(width, in_one=view is not None and bool(view.sort))  # sections would sort within themselves alone
 
 
 def write_csv(results: Sequence[StoredResult], baselines: Baselines | None = None, *, view: View | None = None) -> str:
@@ -97,6 +98,7 @@ def _look(
 ) -> tuple[list[StoredResult], list[Column]]:
     """Return the results that a view shows, in its order, and its columns."""
     known = all_columns(results, baselines)
+    usual = usual_columns(results, known)  # also what the best all leave unset
     numbers = {id(stored): 0 for stored in results}
     if view.best is not None:
         best = _best_of(results, view.best)
@@ -107,10 +109,7 @@ def _look(
         results = sorted(results, key=lambda stored: [column.sort_key(stored) for column in order])
     if view.columns:
         return list(results), pick_columns(view.columns, known, "--columns")
-    columns = usual_columns(results, known)
-    if view.best is not None:
-        columns.append(known["best_of"])
-    return list(results), columns
+    return list(results), usual if view.best is None else [*usual, known["best_of"]]
 
 
 def _best_of(results: Sequence[StoredResult], number: int) -> list[tuple[StoredResult, int]]:
@@ -119,6 +118,27 @@ def _best_of(results: Sequence[StoredResult], number: int) -> list[tuple[StoredR
     Other dtypes, ways of loading, slices of documents and data count apart, as they do in the report.
     Baselines and controls are none of what is chosen from.
     """
+    return [(stored, len(group)) for group in _rank(results) for stored in group[:number]]
+
+
+def say_ties(results: Sequence[StoredResult], number: int) -> list[str]:
+    """Say where only some of the runs that share an accuracy are among the best, which are so by chance."""
+    lines = []
+    for group in _rank(results):
+        scores = [accuracy(stored) for stored in group]
+        if number < len(scores) and scores[number - 1] == scores[number]:
+            config, shared = group[0].config, scores[number]
+            better = scores.index(shared)
+            tied = scores.count(shared)
+            lines.append(
+                f"best {number} of {config.task}, {config.model_name}, {count_of(config.num_fewshot, 'shot')}: "
+                f"{tied} runs share {shared:.3f}, {number - better} of them shown; --best {better + tied} shows all"
+            )
+    return lines
+
+
+def _rank(results: Sequence[StoredResult]) -> list[list[StoredResult]]:
+    """Return the results of which the best are told together, each group's most accurate first."""
     groups: dict[tuple[object, ...], list[StoredResult]] = defaultdict(list)
     for stored in results:
         config = stored.config
@@ -126,11 +146,7 @@ def _best_of(results: Sequence[StoredResult], number: int) -> list[tuple[StoredR
             of_model = config.pretrained, loading_of(config), dtype_of(stored)
             of_documents = config.limit, config.seed, config.data_dir, config.description
             groups[(config.task, config.num_fewshot, *of_model, *of_documents)].append(stored)
-    return [
-        (stored, len(group))
-        for group in groups.values()
-        for stored in sorted(group, key=accuracy, reverse=True)[:number]
-    ]
+    return [sorted(group, key=accuracy, reverse=True) for group in groups.values()]
 
 
 def say_documents(results: Sequence[StoredResult]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lm_eval.common.file_state import FileState
+from lm_eval.common.text import count_of
 from lm_eval.config.limit import Limit
 from lm_eval.config.run_config import NO_CONTEXT, SEED, RunConfig
 from lm_eval.errors import ConfigurationError, DataError
@@ -51,15 +52,21 @@ def _read_hub(dataset: Dataset, split: str) -> SplitContent:
     return SplitContent(_rows_fingerprint(examples), examples)
 
 
-def read_content(dataset: Dataset, split: str, data_dir: str | None) -> SplitContent:
+def read_content(dataset: Dataset, split: str, data_dir: str | None, needed: str = "") -> SplitContent:
     """Read a split, from a folder where one is given, else from the hub.
+
+    Args:
+        dataset: whose rows they are.
+        split: its name.
+        data_dir: their folder; None takes the hub.
+        needed: what it is needed for, for the message; empty where every run needs it.
 
     Raises:
         DataError: the rows cannot be read, or one of them is invalid; the message names file and line.
     """
     if data_dir is None:
         return _read_hub(dataset, split)
-    local = LocalSplit.find(data_dir, dataset.name, split)
+    local = LocalSplit.find(data_dir, dataset.name, split, needed)
     return _read_local(local, dataset, local.version)
 
 
@@ -81,7 +88,10 @@ def read_contents(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> C
     """
     if num_fewshot and dataset.no_shots_because:
         raise ConfigurationError(f"num_fewshot={num_fewshot}: {dataset.no_shots_because}; use num_fewshot=0")
-    return {split: read_content(dataset, split, data_dir) for split in needed_splits(dataset, num_fewshot)}
+    return {
+        split: read_content(dataset, split, data_dir, _say_need(dataset, split, num_fewshot))
+        for split in needed_splits(dataset, num_fewshot)
+    }
 
 
 def identify_contents(contents: Contents, dataset: Dataset, data_dir: str | None) -> dict[str, str]:
@@ -105,7 +115,12 @@ def data_identity(dataset: Dataset, num_fewshot: int, data_dir: str | None) -> d
     splits = needed_splits(dataset, num_fewshot)
     if data_dir is None:
         return {"hub": dataset.hub_title, **_hub_fingerprints(dataset, splits)}
-    return {split: LocalSplit.find(data_dir, dataset.name, split).fingerprint() for split in splits}
+    needs = {split: _say_need(dataset, split, num_fewshot) for split in splits}
+    return {split: LocalSplit.find(data_dir, dataset.name, split, need).fingerprint() for split, need in needs.items()}
+
+
+def _say_need(dataset: Dataset, split: str, num_fewshot: int) -> str:
+    return "" if split == dataset.evaluation_split else count_of(num_fewshot, "shot")
 
 
 @functools.lru_cache(maxsize=16)

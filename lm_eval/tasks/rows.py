@@ -33,13 +33,14 @@ class LocalSplit:
     """The files that hold the rows, in order."""
 
     @classmethod
-    def find(cls, data_dir: str, name: str, split: str) -> "LocalSplit":
+    def find(cls, data_dir: str, name: str, split: str, needed: str = "") -> "LocalSplit":
         """Locate a split.
 
         Args:
             data_dir: the folder of the user's data.
             name: the dataset's folder in there.
             split: the split's name.
+            needed: what it is needed for, for the message; empty where every run needs it.
 
         Raises:
             DataError: there is no such folder or file, files of several formats, or a part of the rows is missing.
@@ -54,8 +55,9 @@ class LocalSplit:
         if not matches:
             raise DataError(
                 f"data_dir={data_dir}: {folder / f'{split}.jsonl'} does not exist; "
-                f"it must hold the {split} rows of {name}, a JSON object a line (or {split}.parquet, "
-                f"{split}-*.parquet, or a folder {split} made by save_to_disk of the datasets library)"
+                f"it must hold the {split} rows of {name}{needed and f', needed for {needed}'}, a JSON object a line "
+                f"(or {split}.parquet, {split}-*.parquet, or a folder {split} made by save_to_disk of the datasets "
+                "library)"
             )
         if len(matches) > 1:
             paths = " and ".join(str(local.files[0]) for local in matches)

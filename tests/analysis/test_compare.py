@@ -53,8 +53,14 @@ def test_questions_are_right_where_an_accepted_answer_is_matched_exactly(tmp_pat
 
 def test_a_file_without_samples_is_refused_with_the_flag_that_makes_them(tmp_path):
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(ConfigurationError, match=r"holds no scores of single documents .* with --log_samples"):
+    with pytest.raises(
+        ConfigurationError, match="holds no scores of single documents; run it again with --log_samples"
+    ):
         read_samples(tmp_path / "a.json")
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({"samples": {"one": [], "other": []}}))
+    with pytest.raises(ConfigurationError, match="holds documents of several tasks; name one: one, other"):
+        read_samples(path)
     path = write_result(tmp_path / "b.json", [])
     with pytest.raises(ConfigurationError, match="for task webqs; it has those of hellaswag_d"):
         read_samples(path, "webqs")

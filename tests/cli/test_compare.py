@@ -110,7 +110,8 @@ def test_the_script_prints_it_and_refuses_with_status_2(two):
     other.write_text(json.dumps({**content, "samples": {}}))
     refused = call(str(two[0]), str(other))
     assert refused.returncode == 2
-    assert "holds no scores of single documents" in refused.stderr
+    (task,) = content["results"]
+    assert f"holds no scores of single documents for task {task}; run it again with --log_samples" in refused.stderr
 
 
 def test_the_documents_are_drawn_by_their_margins_with_what_is_right_counted(two):

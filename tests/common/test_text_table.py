@@ -52,6 +52,18 @@ def test_a_table_that_is_too_wide_is_put_into_sections_with_what_they_agree_in_a
     assert [line for line in drawn.splitlines() if "=" in line or not line] == ["task=one", "", "task=two"]
 
 
+def test_in_one_table_rows_keep_their_order_with_texts_below_numbers():
+    rows = [["one", "b", "0.9"], ["two", "a", "0.8"], ["one", "a", "0.7"], ["two", "-", "0.6"]]
+    assert table("task", "norm", rows=rows, early="task").draw(11).startswith("task=one\n")
+    drawn = table("task", "norm", rows=rows, early="task").draw(11, in_one=True).splitlines()
+    assert drawn == [
+        *("acc", "───", "0.9", "    task=one,", "    norm=b", "0.8", "    task=two,", "    norm=a"),
+        *("0.7", "    task=one,", "    norm=a", "0.6", "    task=two"),
+    ]
+    drawn = table("task", "norm", rows=rows, early="task").draw(20, in_one=True).splitlines()
+    assert [line.split()[-1] for line in drawn[2:]] == ["0.9", "0.8", "0.7", "0.6"]
+
+
 def test_cells_are_broken_before_late_sections_and_at_underscores():
     rows = [[scheme, str(norm), "0.5"] for scheme in ("short_one", "first_second") for norm in range(2)]
     broken = table("s", "n", rows=rows, late="s").draw(15).splitlines()

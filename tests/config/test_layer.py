@@ -31,10 +31,11 @@ def test_the_named_layers_are_what_their_text_says():
 
 
 @pytest.mark.parametrize("index", [5, -6])
-def test_an_index_outside_the_hidden_states_is_refused(index):
-    message = f"OUT_ENCODING_LAYER={index}: out of range; choose from -5 to 4, middle or None, for gpt has 4 layers"
+@pytest.mark.parametrize(("key", "names"), [("ENCODING_LAYER", "middle, E"), ("OUT_ENCODING_LAYER", "middle, E, OE")])
+def test_an_index_outside_the_hidden_states_is_refused_with_what_there_is(index, key, names):
+    message = f"{key}={index}: out of range; choose from -5 to 4, {names} or None, for gpt has 4 layers"
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        Layer(index).resolve(4, "OUT_ENCODING_LAYER", "gpt")
+        Layer(index).resolve(4, key, "gpt")
 
 
 def test_an_index_has_one_spelling():

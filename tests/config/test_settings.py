@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lm_eval.common.text import format_pairs, parse_pairs, read_pairs
 from lm_eval.config.layer import Layer
-from lm_eval.config.settings import SETTING_NAMES, VectorSettings
+from lm_eval.config.settings import SETTING_NAMES, SETTINGS, VectorSettings
 from lm_eval.config.token_aggregation import TokenAggregation
 from lm_eval.errors import ConfigurationError
 
@@ -170,9 +170,19 @@ INVALID = [
     ("encoding_layer", "1.5", "choose from None, middle, E, or an integer"),
     ("encoding_layer", "+1", "choose from None, middle, E, or an integer"),
     ("encoding_layer", "", "choose from None, middle, E, or an integer"),
-    ("encoding_layer", "last", "choose from None, middle, E, or an integer"),
+    ("decoding_layer", "last", "choose from None, middle, same, or an integer"),
     ("out_encoding_layer", "--1", "choose from None, middle, E, OE, or an integer"),
 ]
+
+
+@pytest.mark.parametrize("key", SETTING_NAMES)
+def test_what_tables_show_for_a_setting_that_is_not_set_leaves_it_so(key):
+    for text in (SETTINGS[key].unset, "none", "None", "NONE"):
+        assert VectorSettings.parse(**{key: text}) == VectorSettings()
+
+
+def test_the_last_layer_may_be_named():
+    assert VectorSettings.parse(out_encoding_layer="last") == VectorSettings.parse(out_encoding_layer="-1")
 
 
 @pytest.mark.parametrize(("key", "value", "valid"), INVALID)

@@ -63,7 +63,30 @@ def test_the_baseline_that_is_missing_is_named_with_the_call_that_makes_it(tmp_p
     told, command = next_steps(runs, folder, options(None, tmp_path / "gen", models="demo", limit="20"))
     assert told == "next: the baseline that scores are normalised by is missing for model"
     results = tmp_path / "lmeval_results_baseline"
-    assert command == f"  scripts/run_parallel_baseline.py --models demo --limit 20 --results_dir {results}"
+    of_runs = "--models demo --num_fewshot 5 --limit 20"
+    assert command == f"  scripts/run_parallel_baseline.py {of_runs} --results_dir {results}"
+
+
+def commands(runs: list[Run], folder: ResultsFolder, **overrides) -> list[str]:
+    """The calls that come next, without the folder that they write to."""
+    _, *calls = next_steps(runs, folder, options(None, folder.path, limit=None, **overrides))
+    return [call.partition(" --results_dir")[0].strip() for call in calls]
+
+
+def test_the_baseline_is_asked_for_at_the_shots_and_for_the_tasks_that_lack_it(tmp_path):
+    vectors = VectorSettings.parse(word_agg_scheme="mean", similarity_func="dot_product")
+    own = replace(CONCEPT, model="dist_sim", task="piqa_d", num_fewshot=2, vectors=vectors)
+    put(tmp_path / "lmeval_results_baseline", "other.json", result_of(replace(BASELINE, num_fewshot=2)))
+    runs, folder = runs_in(tmp_path / "own", own)
+    script = "scripts/run_parallel_baseline.py --models"
+    assert commands(runs, folder) == [f"{script} some/model --tasks piqa_dg --num_fewshot 2"]
+    other = replace(CONCEPT, pretrained="a/b")
+    runs, folder = runs_in(tmp_path / "two", CONCEPT, replace(CONCEPT, num_fewshot=2), other)
+    assert commands(runs, folder, models="demo") == [  # 2 shots have a baseline
+        f"{script} demo --num_fewshot 5",
+    ]
+    runs, folder = runs_in(tmp_path / "more", CONCEPT, replace(CONCEPT, num_fewshot=0), other)
+    assert commands(runs, folder, models="demo") == [f"{script} some/model", f"{script} a/b --num_fewshot 5"]
 
 
 @pytest.mark.parametrize("place", ["gen", "lmeval_results_baseline"])
@@ -80,6 +103,8 @@ def test_where_the_baseline_is_there_the_report_comes_next(tmp_path, place):
 def test_after_a_baseline_comes_a_test(tmp_path):
     runs, folder = runs_in(tmp_path / "base", BASELINE)
     assert next_steps(runs, folder, options(None, tmp_path / "base"))[0].startswith("next: a test whose scores these")
+    assert commands(runs, folder) == ["scripts/run_parallel_gen_gpt.py --models some/model --num_fewshot 5"]
+    assert next_steps(runs, folder, options(None, tmp_path / "base"))[1].endswith(f" {tmp_path / 'lmeval_results_gen'}")
     put(tmp_path / "lmeval_results_gen", "a.json", {})  # a test was run before its baseline
     told, command = next_steps(runs, folder, options(None, tmp_path / "base"))
     assert told == "next: a report with figures and tables"

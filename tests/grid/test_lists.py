@@ -17,6 +17,8 @@ from tests.support.grids import grid
         ("encoding_scheme", "concat_all_examples,cross_encoding", ["concat_all_examples", "cross_encoding"]),
         ("NORM", "None,L2", [None, "L2"]),
         ("ENCODING_LAYER", "0,middle,-1,E,None", [0, "middle", -1, "E", None]),
+        ("NORM", "none,L2", [None, "L2"]),
+        ("ENCODING_LAYER", "last,0", [None, 0]),
         ("ENCODING_LAYER", "all", ["all"]),
         ("DECODING_LAYER", "every2,same", ["every 2", "same"]),
         ("WORD_AGG_SCHEME", "mean,relu|zNorm+|chunk4", ["mean", "relu|zNorm+|chunk4"]),

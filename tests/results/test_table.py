@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,9 @@ def shown(folder: Path, *names: str, **view) -> list[tuple[str, ...]]:
     return [tuple(row) for row in csv.reader(text.splitlines())][1:]
 
 
+MODEL = "ENCODING_LAYER=0,pretrained=any/model"
 CONCEPT = {
-    "model_args": "WORD_AGG_SCHEME=mean,ENCODING_LAYER=0,pretrained=any/model",
+    "model_args": f"WORD_AGG_SCHEME=mean,{MODEL}",
     "task_args": "encoding_scheme=concat_each_example",
 }
 
@@ -150,6 +152,31 @@ def test_the_best_are_told_with_how_many_they_are_the_best_of_without_baselines(
     rows = shown(tmp_path, "shots", "WORD_AGG_SCHEME", "best_of", best=1)
     assert rows == [("5", "mean", "1"), ("0", "concat", "4")]
     assert len(shown(tmp_path, "shots", best=2)) == 3
+
+
+def test_what_the_best_all_leave_unset_stands_above_and_ties_are_counted(tmp_path, capsys):
+    for number, acc in enumerate([0.5, 0.4, 0.4, 0.4, 0.1]):
+        norm = ",NORM=L2" if acc < 0.2 else ""
+        settings = f"WORD_AGG_SCHEME=chunk{number + 2}{norm},pretrained=any/model"
+        write_older(tmp_path, str(number), acc, limit="60", **{**CONCEPT, "model_args": settings})
+    assert main([str(tmp_path), "--best", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "NORM=none" in printed.splitlines()[0]
+    tie = "best 3 of hellaswag_dg, model, 0 shots: 3 runs share 0.400, 2 of them shown; --best 4 shows all"
+    assert tie in printed
+    assert main([str(tmp_path), "--best", "4"]) == 0
+    assert "share" not in capsys.readouterr().out
+
+
+def test_a_sorted_table_in_a_terminal_is_one_ranking(tmp_path):
+    for number, acc in enumerate([0.3, 0.5, 0.2, 0.4]):
+        config = {**CONCEPT, "num_fewshot": number % 2, "model_args": f"WORD_AGG_SCHEME=chunk{number + 1},{MODEL}"}
+        write_older(tmp_path, str(number), acc, limit="60", **config)
+    results = sort_results(ResultsFolder(tmp_path))
+    assert "\n\n" in format_results(results, width=26)  # sections by shots
+    drawn = format_results(results, view=View(sort=["acc"]), width=26)
+    assert re.findall(r"(\S+) ± ", drawn)[1:] == ["0.500", "0.400", "0.300", "0.200"]
+    assert "\n\n" not in drawn
 
 
 def test_runs_over_other_documents_are_no_choice_to_be_the_best_of(tmp_path):

@@ -106,8 +106,11 @@ def test_equal_rows_besides_the_document_may_be_its_shots_together(tmp_path):
 def test_without_shots_the_training_rows_need_not_be_there(tmp_path):
     write_rows(tmp_path / "webqs" / "test.jsonl", [webqs_row(0)])
     assert [document.shots for document in select(WEBQS, tmp_path)] == [()]
-    with pytest.raises(DataError, match=r"train\.jsonl does not exist; it must hold the train rows of webqs"):
+    message = r"train\.jsonl does not exist; it must hold the train rows of webqs, needed for 1 shot, a JSON"
+    with pytest.raises(DataError, match=message):
         select(WEBQS, tmp_path, num_fewshot=1)
+    with pytest.raises(DataError, match="needed for 2 shots"):
+        data_identity(WEBQS, 2, str(tmp_path))
 
 
 @pytest.mark.parametrize(
