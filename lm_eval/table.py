@@ -32,8 +32,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     of_each = "task, model, dtype, number of shots and slice of documents"
     parser.add_argument("--best", type=int, metavar="N", help=f"the N most accurate runs of each {of_each}")
     parser.add_argument("--columns", metavar="COLUMN,…", help="show these and no others")
-    parser.add_argument("--csv", action="store_true", help="write CSV, with all digits")
-    return parser.parse_args(argv)
+    parser.add_argument("--csv", action="store_true", help="print CSV, with all digits; > FILE keeps it")
+    args, unknown = parser.parse_known_args(argv)
+    files = [*unknown, *(str(path) for path in args.folders if path.suffix == ".csv" and not is_folder(path))]
+    if args.csv and files and not files[0].startswith("-"):
+        parser.error(f"--csv takes no file, it prints: write > {files[0]} at the end of the call")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
