@@ -136,7 +136,8 @@ def test_the_published_best_ablations_are_among_the_highest_scores(study, refere
 def test_nearly_half_of_the_published_similarity_runs_lie_below_chance(study):
     scored = add_scores(study.table).table
     similarity = scored[scored["kind"] == "dist_sim"]
-    assert (similarity["acc"] < similarity["chance"]).mean() == pytest.approx(0.458, abs=0.001)  # 0.437 with repetitions
+    below = similarity["acc"] < similarity["chance"]
+    assert below.mean() == pytest.approx(0.458, abs=0.001)  # 0.437 with repetitions
 
 
 def test_the_control_without_context_is_never_a_baseline():

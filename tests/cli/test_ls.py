@@ -36,7 +36,7 @@ def test_the_last_column_is_wrapped_in_itself_and_a_task_is_followed_by_its_form
         "                        copa_dg",
         "  webqs_long  stanford  webqs",
     ]
-    assert list(align(rows, indent="", width=None))[0] == "copa        aps       copa, copa_d, copa_dg"
+    assert next(align(rows, indent="", width=None)) == "copa        aps       copa, copa_d, copa_dg"
     forms = [line[-3:] for line in listed(capsys, "tasks") if line[-1].endswith("_dg") and len(line) >= 5]
     assert forms
     assert all(names == sorted(names) for names in forms)

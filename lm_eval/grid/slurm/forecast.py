@@ -79,4 +79,5 @@ def _hours(request: SlurmRequest, estimate: Estimate, *, has_limit: bool) -> Ite
     yield f"time: about {describe_seconds(seconds)}{at_once}, {hours:.2g} {what} in all"
     if request.time_s is not None and seconds > request.time_s:
         times = math.ceil(seconds / request.time_s) - 1
-        yield f"that is more than a job's time limit: {'it' if request.num_jobs == 1 else 'each'} is queued again about {count_of(times, 'time')}"
+        which = "it" if request.num_jobs == 1 else "each"
+        yield f"that is more than a job's time limit: {which} is queued again about {count_of(times, 'time')}"
