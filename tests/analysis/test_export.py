@@ -43,7 +43,7 @@ def test_a_name_is_cut_by_the_letters_that_are_shown():
     assert shortened(plain("<b>&</b>"), 8) == plain("<b>&</b>")
 
 
-def test_a_subtitle_is_broken_before_it_leaves_the_figure_also_where_capitals_are_wide():
+def test_a_subtitle_of_wide_capitals_is_broken_before_it_leaves_the_figure():
     ways = ("WORD_AGG_SCHEME=mean", "a" * 100)
     said = lines(f"A: hellaswag_dg, demo-gpt, sentence_level_segmentation, 0 shots, {ways[0]}", ways[1], "")
     assert said.split("<br>") == [

@@ -133,7 +133,7 @@ def test_without_sbatch_nothing_is_submitted(gpt2, data_dir, tmp_path, monkeypat
     assert not (tmp_path / "results").exists()
 
 
-def test_the_script_of_a_single_job_shares_nothing_and_a_shown_call_is_the_one_to_make(tmp_path, monkeypatch):
+def test_the_script_of_a_single_job_shows_the_call_that_is_to_be_made(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["x.py", "--limit", "4", "--list", "--dry_run"])
     chosen = options(None, tmp_path, slurm="-p gpu", slurm_jobs=1, dry_run=True)
     lines = job_script(draft(chosen, tmp_path, 60.0), SlurmRequest(("-p", "gpu"), 1)).splitlines()
