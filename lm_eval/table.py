@@ -29,22 +29,32 @@ setting has no effect or a number is missing. In a terminal the table is made
 as wide as that, in sections unless it is sorted; in a file or a pipe each row
 is one line.
 
-columns: task, model, encoding_scheme, shots, acc, normalised,
-chance_corrected, any other metric; settings by their names (WORD_AGG_SCHEME,
-…); limit, dtype, loading, data_dir, pretrained, description; file; with --best
+    parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR", help="results folders of grids")
+    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these, scores highest first, in one table")
 also best_of, how many runs a row is the best of
 """
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser("Print results folders as a table.", _EPILOG, prog="python -m lm_eval.table")
+<<<<<<< HEAD
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
     parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these, scores highest first, in one table")
+=======
+    parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR", help="results folders of grids")
+    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these; scores highest first")
+>>>>>>> pages
     of_each = "task, model, dtype, number of shots and slice of documents"
     parser.add_argument("--best", type=int, metavar="N", help=f"the N most accurate runs of each {of_each}")
     parser.add_argument("--columns", metavar="COLUMN,…", help="show these and no others")
-    parser.add_argument("--csv", action="store_true", help="write CSV, with all digits")
-    return parser.parse_args(argv)
+    parser.add_argument("--csv", action="store_true", help="print CSV, with all digits; > FILE keeps it")
+    args, unknown = parser.parse_known_args(argv)
+    files = [*unknown, *(str(path) for path in args.folders if path.suffix == ".csv" and not is_folder(path))]
+    if args.csv and files and not files[0].startswith("-"):
+        parser.error(f"--csv takes no file, it prints: write > {files[0]} at the end of the call")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,7 +43,9 @@ def _compare(args: argparse.Namespace) -> int:
     a, b = (ComparedRun.read(path, args.task) for path in (args.a, args.b))
     print("\n".join(describe_comparison(a, b, num_documents=args.documents, width=(line_width() or 100) - 1)))
     if args.figure is not None:
-        print("\n" + "\n".join(f"drawn in {path}" for path in draw_comparison(a, b, args.figure)))
+        paths = draw_comparison(a, b, args.figure)
+        print("\n" + "\n".join(f"drawn in {path}" for path in paths))
+        print(f"{paths[-1].name} reads plotly.min.js, which lies beside it: move both together")
     return DONE
 
 

@@ -42,7 +42,7 @@ def _report(folders: list[Path], out: Path, project: str | None) -> int:
         page = report_on(folders, out)
     except OSError as error:
         raise ConfigurationError(f"{out}: cannot be written ({error})") from error
-    print(f"written to {page}")
+    print(f"written to {page}, with all runs in {page.with_name('explore.html').name} and the tables beside it")
     if project is not None:
         results = [stored for folder in folders for stored in ResultsFolder(folder)]
         print(log_results(project, map(LoggedResult.of, results)))

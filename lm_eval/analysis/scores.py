@@ -44,8 +44,8 @@ class Scored:
     """Runs beside their baselines."""
 
     table: pd.DataFrame
-    """The runs with `chance`, `baseline`, `normalised`, `chance_corrected`, their `_stderr`s, `below_chance` (by the
-    accuracy alone) and `versus_chance` (`BELOW`, `NOT_TOLD` or `ABOVE`)."""
+    """The runs with `chance`, `baseline`, `normalised`, `chance_corrected`, their `_stderr`s, and `versus_chance`
+    (`BELOW`, `NOT_TOLD` or `ABOVE`)."""
     missing: Sequence[str]
     """Baselines that runs lack, each in words; the scores of those runs are left open."""
 
@@ -79,7 +79,6 @@ def add_scores(table: pd.DataFrame) -> Scored:
     above, room = acc - runs["chance"], (base - runs["chance"]).where(clear)
     runs["chance_corrected"] = above / room
     runs["chance_corrected_stderr"] = np.hypot(error / room, above / room**2 * base_error)
-    runs["below_chance"] = acc < runs["chance"]
     runs["versus_chance"] = _tell_from_chance(above, np.hypot(error, chance_error))
     return Scored(table=runs.reset_index(drop=True), missing=_name_missing(runs, baselines))
 

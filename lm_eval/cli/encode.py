@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser, program
 from lm_eval.common.command import DONE, exit_status
+from lm_eval.common.text import count_of
 from lm_eval.config.run_config import EXECUTION_KEYS, MODEL_KEYS, RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.config.settings import SETTINGS
@@ -95,7 +96,7 @@ def _write_vectors(args: argparse.Namespace, config: RunConfig, execution: Execu
         vectors = encoder(((source, text) for source, _, text in texts), progress)
         for (_, name, _), text_vectors in zip(texts, vectors, strict=True):
             write(name, text_vectors)
-    print(f"{contents.num_texts} texts: {args.output}")
+    print(f"{count_of(contents.num_texts, 'text')}: {args.output}")
 
 
 def main(argv: Sequence[str]) -> int:

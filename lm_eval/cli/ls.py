@@ -1,12 +1,13 @@
 """`python -m lm_eval ls`: what there is to choose from, tasks, groups, schemes, aggregations, families and others."""
 
 import argparse
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import get_args
 
 from lm_eval.common.arguments import make_parser, program
 from lm_eval.common.command import DONE, exit_status
-from lm_eval.common.console import fit
+from lm_eval.common.console import line_width
 from lm_eval.common.text import did_you_mean
 from lm_eval.config.run_config import ENCODING_SCHEMES
 from lm_eval.config.settings import SETTINGS, SIMILARITIES, ExampleAggregation, Norm, SegmentAggregation
@@ -43,6 +44,8 @@ _AGGREGATIONS = {
     "chunkN": "a vector for every N tokens, such as chunk4 (generation)",
 }
 Row = tuple[str, ...]
+_NARROWEST = 20
+"""Characters that a column needs to be wrapped in."""
 
 
 _EXAMPLES = {"mean": "over the vectors of the context", "soft_cluster": "one vector for each choice (similarity)"}
@@ -56,7 +59,7 @@ def _tasks(include_path: str | None) -> Iterator[Row]:
     for name in TASKS:
         forms.setdefault(without_form(name), []).append(name)
     for base, names in forms.items():
-        yield base, TASKS[base].dataset.hub_title, ", ".join(names)
+        yield base, TASKS[base].dataset.hub_title, ", ".join(sorted(names))
 
 
 def _groups(include_path: str | None) -> Iterator[Row]:
@@ -108,8 +111,33 @@ def _list(args: argparse.Namespace) -> int:
                 if args.include_path is None
                 else f"  no task file in {args.include_path} has a group or a tag"
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print(fit(f"{'  ' if len(chosen) > 1 else ''}{'  '.join(cells)}".rstrip()))
+        for line in align(rows, indent="  " if len(chosen) > 1 else "", width=line_width()):
+            print(line)
     return DONE
+
+
+def align(rows: Sequence[Row], *, indent: str, width: int | None) -> Iterator[str]:
+    """Yield rows as lines with their cells one below the other; the last one is wrapped in its column.
+
+    Args:
+        rows: of as many cells each.
+        indent: what stands in front of each line.
+        width: characters a line may have; None where it may have any.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        *cells, last = (cell.ljust(room) for cell, room in zip(row, widths, strict=True))
+        head = indent + "".join(f"{cell}  " for cell in cells)
+        line = f"{head}{last}".rstrip()
+        if width is None or len(line) <= width:
+            yield line
+            continue
+        below = head if width - len(head) >= _NARROWEST else f"{indent}    "
+        yield from textwrap.wrap(
+            line[len(head) :],
+            width,
+            initial_indent=head,
+            subsequent_indent=" " * len(below),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )

@@ -28,7 +28,8 @@ _EPILOG = """
 Texts stand as Python writes them (\\n is a line break). The number in front of a segment is that of its tokens
 where --model_args names a model, else of its characters. * marks the right choices.
 
-  python -m lm_eval show --task hellaswag_dg --doc 3 --num_fewshot 2 --model_args pretrained=demo/models/demo-gpt
+  python -m lm_eval show --task hellaswag_dg --doc 3 --num_fewshot 2 \\
+      --model_args pretrained=demo/models/demo-gpt
 
 exit status: 0 done, 2 the call was wrong
 """

@@ -25,6 +25,31 @@ def wrap_line(line: str, width: int) -> str:
     return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
+def joined(text: str) -> list[str]:
+    """Return the lines of a text as they would be without a limit to their length.
+
+    A line goes on with what the one before it begins where both are sentences (no blanks in front, no gap of two
+    blanks), or where it is indented deeper than a line with such a gap. Lines shorter than half a page stand alone.
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        before = lines[-1] if lines else ""
+        if _goes_on(before, line):
+            lines[-1] = f"{before} {line.strip()}"
+        else:
+            lines.append(line)
+    return lines
+
+
+def _goes_on(before: str, line: str) -> bool:
+    if not line.strip() or len(before) < _WIDEST // 2:
+        return False
+    gap = re.match(r" *\S+(?: \S+)* {2,}", before)
+    if gap is None:
+        return not line.startswith(" ") and not before.startswith(" ") and "  " not in line
+    return line.startswith(" " * gap.end())
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps line breaks, and wraps flags at the terminal's width: 80 where there is none."""
 
@@ -32,8 +57,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=26, width=page_width() - 1)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Wrap each line that is too long, below the place where its text begins."""
-        return "\n".join(indent + wrap_line(line, width) for line in text.splitlines())
+        """Wrap sentences as paragraphs, and lines of a list each below the place where its text begins."""
+        return "\n".join(indent + wrap_line(line, width) for line in joined(text))
 
 
 class Parser(argparse.ArgumentParser):

@@ -49,7 +49,7 @@ class TextFile:
     def _id(self, row: Mapping[str, Any], number: int, source: str) -> Id:
         if self.id_field is None:
             return number
-        name = row.get(self.id_field)
+        name = _field(row, self.id_field, "id by --id_field", source)
         if isinstance(name, bool) or not isinstance(name, (int, str)):
             raise DataError(f"{source}: field {self.id_field!r} must be a string or an integer, got {name!r:.80}")
         if isinstance(name, int) and not -(1 << 63) <= name < 1 << 63:
@@ -57,12 +57,7 @@ class TextFile:
         return name
 
     def _text(self, row: Mapping[str, Any], source: str) -> Text:
-        if self.field not in row:
-            raise DataError(
-                f"{source}: field {self.field!r} is missing; the row has {', '.join(row) or 'no fields'}; "
-                "name the one with the text by --field"
-            )
-        text: Text = row[self.field]
+        text: Text = _field(row, self.field, "text by --field", source)
         return text
 
     def check(self) -> "Contents":
@@ -95,6 +90,20 @@ class Contents:
     num_texts: int
     form: Form
     id_type: type
+
+
+def _field(row: Mapping[str, Any], name: str, which: str, source: str) -> Any:  # noqa: ANN401
+    """Return a field of a row.
+
+    Raises:
+        DataError: the row has none of that name.
+    """
+    if name not in row:
+        raise DataError(
+            f"{source}: field {name!r} is missing; the row has {', '.join(row) or 'no fields'}; "
+            f"name the one with the {which}"
+        )
+    return row[name]
 
 
 def _read_line(line: bytes, source: str) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from lm_eval.common.console import print_safely
+from lm_eval.common.console import line_width, print_safely
 from lm_eval.common.text import describe_seconds
 from lm_eval.config.run_config import SEED
 from lm_eval.errors import ConfigurationError, RunError
@@ -24,6 +24,9 @@ from lm_eval.scheduling.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_WIDEST = 100
+"""Characters of the bar; in a notebook, and in terminals that are wider."""
 
 
 class FailedRunsError(RunError):
@@ -149,12 +152,22 @@ def _compute(job: Job, executor: Executor, *, fail_fast: bool, show_progress: bo
             raise
 
 
+def say_progress(progress: Progress) -> str:
+    """Return what runs and what failed, and the time that is left as long as there is something to do."""
+    if progress.left <= 0:
+        return f"{progress.failed} failed"
+    running = sum(unit["num_runs"] for unit in progress.running.values())
+    left = "" if progress.remaining_s is None else f", about {describe_seconds(progress.remaining_s)} left"
+    return f"{running} running, {progress.failed} failed{left}"
+
+
 class _Bar(contextlib.AbstractContextManager["_Bar"]):
     """A bar of the runs of a grid, which a notebook shows too; it stays when it is complete."""
 
     def __init__(self, num_runs: int, num_done: int, *, shown: bool) -> None:
         form = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
-        self._bar = tqdm(total=num_runs, bar_format=form, disable=not shown, file=sys.stderr, ncols=100)
+        width = min(_WIDEST, line_width(sys.stderr) or _WIDEST)
+        self._bar = tqdm(total=num_runs, bar_format=form, disable=not shown, file=sys.stderr, ncols=width)
         self._skipped = f", {num_done} done before" if num_done else ""
         self._bar.set_postfix_str(f"starting{self._skipped}")
 
@@ -164,12 +177,8 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
 
     def show(self, progress: Progress, line: str | None) -> None:  # noqa: ARG002  (a notebook would fill with lines)
         """Update the bar."""
-        running = sum(unit["num_runs"] for unit in progress.running.values())
-        left = "" if progress.remaining_s is None else f", about {describe_seconds(progress.remaining_s)} left"
         with contextlib.suppress(OSError, ValueError):
-            self._bar.set_postfix_str(
-                f"{running} running, {progress.failed} failed{left}{self._skipped}", refresh=False
-            )
+            self._bar.set_postfix_str(say_progress(progress) + self._skipped, refresh=False)
             self._bar.update(progress.ended - self._bar.n)
             self._bar.refresh()
 

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -95,9 +95,13 @@ def package_versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
     return versions
 
 
-def command_line() -> str:
-    """Return the command that this process was started with."""
-    return shlex.join([Path(sys.executable).name, *sys.argv])
+def command_line(*, without: Collection[str] = ()) -> str:
+    """Return the command that this process was started with.
+
+    Args:
+        without: words that are left out.
+    """
+    return shlex.join([Path(sys.executable).name, *(word for word in sys.argv if word not in without)])
 
 
 def now() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from lm_eval.analysis import figures
+from lm_eval.analysis.figures.layout import lines
 from lm_eval.analysis.figures.selection import plain, shortened
 from lm_eval.analysis.scores import add_scores
 from tests.support.paths import TOP
@@ -40,6 +41,15 @@ def test_no_name_becomes_an_order_to_plotly_in_any_figure():
 def test_a_name_is_cut_by_the_letters_that_are_shown():
     assert shortened(plain("<b>&</b> and more"), 5) == plain("<b>&…")
     assert shortened(plain("<b>&</b>"), 8) == plain("<b>&</b>")
+
+
+def test_a_subtitle_of_wide_capitals_is_broken_before_it_leaves_the_figure():
+    ways = ("WORD_AGG_SCHEME=mean", "a" * 100)
+    said = lines(f"A: hellaswag_dg, demo-gpt, sentence_level_segmentation, 0 shots, {ways[0]}", ways[1], "")
+    assert said.split("<br>") == [
+        "A: hellaswag_dg, demo-gpt, sentence_level_segmentation, 0 shots,", ways[0], "a" * 85, "a" * 15
+    ]  # fmt: skip
+    assert lines("documents " * 8) == ("documents " * 8).strip()  # 79 letters of 8 pixels
 
 
 def test_a_path_with_a_blank_makes_pictures(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from lm_eval.cli.evaluate import SUBCOMMANDS, build_parser, main
+from lm_eval.cli.ls import align
 from lm_eval.config.run_config import ENCODING_SCHEMES
 from lm_eval.config.token_aggregation import TOKEN_AGGREGATIONS
 from lm_eval.models.families import FAMILIES
@@ -26,6 +27,19 @@ def test_everything_there_is_to_choose_from_is_listed_under_its_kind(capsys):
 def test_a_kind_alone_has_a_name_at_the_head_of_each_line(capsys):
     assert [line[0] for line in listed(capsys, "families")] == list(FAMILIES)
     assert [line[0] for line in listed(capsys, "schemes")] == list(ENCODING_SCHEMES)
+
+
+def test_the_last_column_is_wrapped_in_itself_and_a_task_is_followed_by_its_forms(capsys):
+    rows = [("copa", "aps", "copa, copa_d, copa_dg"), ("webqs_long", "stanford", "webqs")]
+    assert list(align(rows, indent="  ", width=44)) == [
+        "  copa        aps       copa, copa_d,",
+        "                        copa_dg",
+        "  webqs_long  stanford  webqs",
+    ]
+    assert next(align(rows, indent="", width=None)) == "copa        aps       copa, copa_d, copa_dg"
+    forms = [line[-3:] for line in listed(capsys, "tasks") if line[-1].endswith("_dg") and len(line) >= 5]
+    assert forms
+    assert all(names == sorted(names) for names in forms)
 
 
 def test_tasks_groups_and_tags_of_a_folder_are_listed_with_their_files(tmp_path, capsys):

@@ -3,7 +3,7 @@
 import pytest
 
 from lm_eval.cli.evaluate import build_parser
-from lm_eval.common.arguments import make_parser, wrap_line
+from lm_eval.common.arguments import joined, make_parser, wrap_line
 
 
 @pytest.mark.parametrize("width", [80, 60])
@@ -19,6 +19,16 @@ def test_a_line_is_wrapped_below_its_text():
     assert wrap_line(line, 24) == "  the model   one two\n              three four"
     assert wrap_line("one two three", 8) == "one two\nthree"
     assert wrap_line("", 8) == ""
+
+
+def test_sentences_are_paragraphs_of_a_help_page_and_lists_keep_their_lines():
+    first = "The page shows the walk of one document's vector through layers, and the"
+    text = f"{first}\nmargins of all.\n\nexit status: 0 done\nshort line"
+    assert joined(text) == [f"{first} margins of all.", "", "exit status: 0 done", "short line"]
+    of_list = f"  *.parquet  {first}"
+    assert joined(f"{of_list}\n             rest\n  other      {first}\nBoth files") == [
+        f"{of_list} rest", f"  other      {first}", "Both files"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

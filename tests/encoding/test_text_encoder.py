@@ -322,7 +322,7 @@ def test_a_bad_line_is_named_before_a_model_is_loaded(line, message, tmp_path, c
     [
         ("out.csv", [], "the name must end in one of .parquet, .safetensors"),
         ("out.safetensors", ["--id_field", "id"], "safetensors hold numbers alone"),
-        ("out.parquet", ["--id_field", "id"], "line 1: field 'id' must be a string or an integer, got None"),
+        ("out.parquet", ["--id_field", "id"], "line 1: field 'id' is missing; the row has text; name the one"),
         ("out.parquet", ["--batch_size", "x"], "batch_size must be a positive integer"),
         ("out.parquet", ["--encoding_scheme", "words"], "encoding_scheme=words: this scheme cannot cut a bare text"),
     ],

@@ -1,13 +1,17 @@
 """A grid from Python: a table, errors as exceptions, and nothing else ended or printed."""
 
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid import FailedRunsError, run_grid
+from lm_eval.grid.notebook import say_progress
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
+from lm_eval.scheduling.heartbeat import Progress
 from tests.support.grids import small_grid
 
 
@@ -44,6 +48,21 @@ def test_a_bar_counts_the_runs_where_no_terminal_is_too(gpt2, data_dir, tmp_path
     assert shown.out == ""
     run(small_grid(gpt2), data_dir, tmp_path, show_progress=True)
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_tells_the_time_that_is_left_as_long_as_there_is_something_to_do():
+    told = Progress(planned=3, skipped=0, finished=1, failed=1, remaining_s=2.0)
+    assert say_progress(told) == "0 running, 1 failed, about 2 s left"
+    assert say_progress(replace(told, finished=2)) == "1 failed"
+
+
+def test_a_bar_is_as_wide_as_its_terminal(gpt2, data_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    run(small_grid(gpt2, num_fewshot=[0]), data_dir, tmp_path, show_progress=True)
+    lines = re.split(r"[\r\n]", capsys.readouterr().err)
+    assert any("1/1 runs [" in line and "0 failed]" in line for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_wrong_call_raises_what_a_script_would_say(gpt2, data_dir, tmp_path):

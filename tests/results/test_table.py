@@ -270,3 +270,11 @@ def test_what_is_not_set_is_told_from_what_has_nothing_to_do(setting, value, kin
 
 def test_every_setting_has_a_name_for_readers():
     assert set(LABELS) == set(SHORT_LABELS) == {"encoding_scheme", *SETTING_NAMES}
+
+
+@pytest.mark.parametrize("words", [["--csv", "out.csv", "."], [".", "--csv", "out.csv"]])
+def test_a_file_behind_csv_is_answered_by_how_to_write_one(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "--csv takes no file, it prints: write > out.csv at the end of the call" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def agreement(a: Samples, b: Samples, *, title: str | None = None, subtitle: Seq
         figure.add_trace(trace, row=1, col=1)
     figure.add_trace(_interval(found), row=2, col=1)
     name = title or f"Where two runs part: {plain(a.path.stem)} (A), {plain(b.path.stem)} (B)"
-    below = f"{found.num_documents} documents, {a.task}; a margin is the right choice's score less the best wrong one's"
+    below = f"{found.num_documents} documents, {a.task}; margin: the right choice's score less the best wrong one's"
     figure.update_layout(**new_layout(name, plot_height=total, subtitle=lines(*map(plain, subtitle), below), below=70))
     _label(figure, found, ends)
     return figure

@@ -1,7 +1,7 @@
 """What stands around the panels of a figure: title, subtitle, legend, the names of panels, the ends of axes."""
 
-import textwrap
-from collections.abc import Iterable, Sequence
+import html
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import pandas as pd
 from lm_eval.analysis.figures.style import FAINT, FONT, INK, SMALL, TEMPLATE, WIDTH
 from lm_eval.analysis.scores import INTERVAL
 
-_LETTER_PX = 8.0
-"""Of a subtitle."""
+_LETTER_PX, _WIDE_PX = 8.0, 12.0
+"""Of a subtitle's letters: most, and capitals, of which the names of settings are made."""
 _TITLE_PX = 42
 _SUBTITLE_PX = 25
 _LEGEND_ROW_PX = 25
@@ -75,8 +75,30 @@ def lines(*texts: str, width: int = WIDTH) -> str:
         texts: of a subtitle.
         width: of the figure, in pixels.
     """
-    letters = int((width - 20) / _LETTER_PX)
-    return "<br>".join(part for text in texts if text for part in textwrap.wrap(text, letters))
+    return "<br>".join(part for text in texts if text for part in _broken(text, width - 20))
+
+
+def _broken(text: str, room: float) -> Iterator[str]:
+    """Yield the lines of a text, each in a room in pixels; a word that is longer than a line is broken too."""
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".lstrip()
+        if line and _width(longer) > room:
+            yield line
+            longer = word
+        while _width(longer) > room:
+            end = next(end for end in range(len(longer), 0, -1) if end == 1 or _width(longer[:end]) <= room)
+            yield longer[:end]
+            longer = longer[end:]
+        line = longer
+    if line:
+        yield line
+
+
+def _width(text: str) -> float:
+    shown = html.unescape(text)
+    num_wide = sum(letter.isupper() for letter in shown)
+    return _WIDE_PX * num_wide + _LETTER_PX * (len(shown) - num_wide)
 
 
 def error_bars(errors: "pd.Series[float]", **looks: object) -> dict[str, Any]:

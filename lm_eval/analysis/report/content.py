@@ -31,7 +31,7 @@ class Report:
     facts: Sequence[str]
     """How much was read."""
     problems: Sequence[str]
-    """What is missing, failed or could not be read."""
+    """What is missing, failed or could not be read, a line each."""
     tables: Mapping[str, pd.DataFrame]
     """By title, in the order of the page."""
     figures: Mapping[str, Any] = field(default_factory=dict)

@@ -76,10 +76,14 @@ def _say_test(rows: pd.DataFrame, architectures: Mapping[str, str], part: str) -
     begin = f"In {_TESTS[rows['kind'].iloc[0]]}{part}"
     having = rows[rows[_SCORE].notna()]
     if having.empty:
-        acc, lacking = rows["acc"], "no baseline above guessing to compare with"
-        return f"{begin}, accuracy lies between {acc.min():.3f} and {acc.max():.3f}; there is {lacking}."
+        return f"{begin}, accuracy is {_say_range(rows['acc'])}; there is no baseline above guessing to compare with."
     best = count_tried(having)
     return f"{begin}, {_say_groups(best, architectures, ' of the baseline at best')} ({_say_errors(best)})."
+
+
+def _say_range(acc: "pd.Series[float]") -> str:
+    low, high = f"{acc.min():.3f}", f"{acc.max():.3f}"
+    return low if low == high else f"between {low} and {high}"
 
 
 def _say_groups(rows: pd.DataFrame, architectures: Mapping[str, str], what: str = "") -> str:
@@ -135,14 +139,24 @@ def _say_choice(tests: Sequence[pd.DataFrame], architectures: Mapping[str, str])
     having = [rows for test in tests if not (rows := test[test[_SCORE].notna()]).empty]
     if not having:
         return []
-    most = max(int(count_tried(rows)["num_runs"].max()) for rows in having)
+    best = [count_tried(rows) for rows in having]
+    most = max(int(rows["num_runs"].max()) for rows in best)
     if most == 1:
-        return ["Nothing was picked: each of these is a model's only run at its number of shots."]
-    picked = f"Each of these is the best of up to {most:,} runs over the same documents, and so rather too high"
+        return [f"Nothing was picked: {_say_which(best)} is of a model's only run at its number of shots."]
+    which = _say_which(best)
+    runs = f"{'' if len(best) == len(best[0]) == 1 else 'up to '}{most:,} runs over the same documents"
+    picked = f"{which[0].upper()}{which[1:]} is the best of {runs}, and so rather too high"
     main = _main_rows(having[-1], architectures)
     if main.empty:
         return [f"{picked}."]
     return [f"{picked}; with the paper's main settings, {_say_groups(main, architectures)} in {_short(main)}."]
+
+
+def _say_which(best: Sequence[pd.DataFrame]) -> str:
+    """Return which shares of the baseline were told: the best ones of one test or of both."""
+    if len(best) > 1:
+        return "in both tests, each share of the baseline"
+    return "the share of the baseline" if len(best[0]) == 1 else "each share of the baseline"
 
 
 def _short(rows: pd.DataFrame) -> str:
@@ -164,8 +178,7 @@ def _say_baselines(table: pd.DataFrame) -> list[str]:
     for which, what in ((is_baseline(table), "With the whole context"), (table["encoding_scheme"] == _CONTROL, "")):
         acc = table.loc[which, "acc"].dropna()
         if not acc.empty:
-            between = f"{acc.min():.3f}" if len(acc) == 1 else f"between {acc.min():.3f} and {acc.max():.3f}"
-            sentences.append(f"{what or 'Without any context (the control)'}, accuracy is {between}.")
+            sentences.append(f"{what or 'Without any context (the control)'}, accuracy is {_say_range(acc)}.")
     chance = table["rand_acc"].dropna()
     guessing = f" Guessing gives {chance.mean():.3f}." if not chance.empty else ""
     return [*sentences, f"There are no runs of Test 1 or Test 2 yet.{guessing}"]

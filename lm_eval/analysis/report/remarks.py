@@ -40,11 +40,12 @@ def say_published(table: pd.DataFrame) -> list[str]:
 
 
 def say_missing(scored: Scored) -> list[str]:
-    """Return which baselines are missing, and how to make them."""
+    """Return which baselines are missing, the last one with how to make them."""
     if not scored.missing:
         return []
-    remedy = "without a baseline no normalised score; scripts/run_parallel_baseline.py makes them"
-    return [*shorten([f"no baseline: {missing}" for missing in scored.missing]), remedy]
+    remedy = "without a baseline no normalised score; scripts/run_parallel_baseline.py makes it"
+    *before, last = shorten([f"no baseline: {missing}" for missing in scored.missing])
+    return [*before, f"{last} ({remedy})"]
 
 
 def say_failures(folders: Sequence[Path]) -> list[str]:

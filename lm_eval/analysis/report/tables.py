@@ -23,7 +23,7 @@ _TITLES = {
     "num_documents": "documents",
     "num_runs": "best of",
     "chance_corrected": "chance-corrected",
-    "below_chance": "below chance",
+    "versus_chance": "against guessing",
 }
 
 
@@ -34,7 +34,7 @@ def score_table(scored: pd.DataFrame, *more: str) -> pd.DataFrame:
     columns = [
         *("task", "kind", "model", "encoding_scheme", "num_fewshot", *more),
         *(column for score in _SCORES for column in (score, f"{score}_stderr")),
-        *("below_chance", *settings, *origins, "num_documents"),
+        *("versus_chance", *settings, *origins, "num_documents"),
     ]
     ordered = scored.sort_values(["kind", "task", "size_b", "model", "num_fewshot", "encoding_scheme"], kind="stable")
     return ordered[columns].reset_index(drop=True)

@@ -35,7 +35,7 @@ def job_script(submission: Submission, request: SlurmRequest) -> str:
         "#!/bin/bash",
         *(f"#SBATCH {line}" for line in [*request.lines, *_own_lines(submission, request)]),
         "",
-        f"# One of {submission.num_jobs} jobs that share the work of this call:",
+        f"# {_say_part(submission.num_jobs)} of this call:",
         *(f"#   {line}" for line in submission.command_line.splitlines()),
         "trap '' USR1  # until the driver listens",
         *request.setup.splitlines(),
@@ -44,6 +44,10 @@ def job_script(submission: Submission, request: SlurmRequest) -> str:
         f"exec {shlex.quote(sys.executable)} -m lm_eval.grid.slurm.job {shlex.quote(str(submission.folder))}",
         "",
     ])  # fmt: skip
+
+
+def _say_part(num_jobs: int) -> str:
+    return "The work" if num_jobs == 1 else f"One of {num_jobs} jobs that share the work"
 
 
 def _own_lines(submission: Submission, request: SlurmRequest) -> list[str]:

@@ -29,6 +29,9 @@ from lm_eval.results.provenance import code_digest, code_version, command_line, 
 _FROZEN = ("models", "tasks", "grid", "write_grid", "dry_run", "list", "slurm", "slurm_jobs", "slurm_setup")
 """Flags that are settled at the submission: what the grid holds, and what concerns the submission itself."""
 
+_SHOWING = ("--dry_run", "--list")
+"""Flags of a call that only shows what would be submitted."""
+
 
 class _SubmissionFile(FileModel):
     argv: Annotated[list[Text], Field(min_length=1)]
@@ -132,7 +135,7 @@ def draft(options: Options, results: Path, lead_s: float) -> Submission:
     return Submission(
         folder=submissions_folder(results) / name,
         argv=list(sys.argv),
-        command_line=command_line(),
+        command_line=command_line(without=_SHOWING),
         cwd=os.getcwd(),  # noqa: PTH109  (as text, for the job script)
         results_dir=str(results),
         flags={**flags, "results_dir": str(results)},

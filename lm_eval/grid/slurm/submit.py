@@ -112,7 +112,8 @@ def _describe_jobs(options: Options, job: Job, request: SlurmRequest) -> list[st
         return ["nothing is to run, so nothing would be submitted"]
     submission = draft(options, job.folder.path, choose_lead(request.time_s))
     script = job_script(submission, request).splitlines()
-    return [*forecast(request, job.estimate), "the job script:", *(f"  {line}".rstrip() for line in script)]
+    known = forecast(request, job.estimate, has_limit=options.limit is not None)
+    return [*known, "the job script:", *(f"  {line}".rstrip() for line in script)]
 
 
 def _submit(grids: Sequence[Grid], options: Options, job: Job, request: SlurmRequest) -> None:

@@ -39,7 +39,7 @@ def test_the_best_of_each_architecture_is_told_with_intervals_and_of_how_many():
         "In Test 1 (generation), t5 keeps 80 % of the baseline at best, gpt 20 % (95 % intervals: ± 8 to 16 points)."
     )
     assert second == "Of 4 runs, 3 lie above guessing, 1 below it, and 0 can't be told from it (95 %)."
-    assert third.startswith("Each of these is the best of up to 2 runs over the same documents, and so rather too")
+    assert third.startswith("Each share of the baseline is the best of up to 2 runs over the same documents, and so")
 
 
 def test_both_tests_and_the_main_settings_make_three_sentences():
@@ -50,7 +50,8 @@ def test_both_tests_and_the_main_settings_make_three_sentences():
     assert first.startswith("In Test 1 (generation), gpt keeps 40 % of the baseline at best (")
     assert second.startswith("In Test 2 (similarity), gpt keeps 80 % of the baseline at best (")
     assert third == (
-        "Each of these is the best of up to 2 runs over the same documents, and so rather too high; "
+        "In both tests, each share of the baseline is the best of up to 2 runs over the same documents, and so "
+        "rather too high; "
         "with the paper's main settings, gpt keeps nothing in Test 2."
     )
 
@@ -69,7 +70,16 @@ def test_a_range_that_begins_below_guessing_is_told_by_its_upper_end(scores, sai
 def test_runs_without_a_baseline_clear_of_guessing_are_told_by_their_accuracy():
     (sentence,) = find({**GPT, "acc": 0.3}, {**BASELINE, **GPT, "acc": 0.26})
     lacking = "there is no baseline above guessing to compare with"
-    assert sentence == f"In Test 1 (generation), accuracy lies between 0.300 and 0.300; {lacking}."
+    assert sentence == f"In Test 1 (generation), accuracy is 0.300; {lacking}."
+    (one, *_) = find({**GPT, "acc": 0.3}, {**GPT, "acc": 0.2, "NORM": "L2"}, {**BASELINE, **GPT, "acc": 0.26})
+    assert "accuracy is between 0.200 and 0.300; " in one
+
+
+def test_a_single_share_is_the_best_of_its_runs_and_a_single_run_was_not_picked():
+    one, other = {**GPT, "acc": 0.3}, {**GPT, "acc": 0.35, "NORM": "L2"}
+    assert find(one, other, {**BASELINE, **GPT})[-1].startswith("The share of the baseline is the best of 2 runs over")
+    of_only = "the share of the baseline is of a model's only run at its number of shots."
+    assert find(one, {**BASELINE, **GPT})[-1] == f"Nothing was picked: {of_only}"
 
 
 def test_where_there_are_several_slices_the_one_with_the_most_runs_is_told_and_named():

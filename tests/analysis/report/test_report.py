@@ -72,15 +72,15 @@ def test_what_most_models_have_and_one_lacks_is_a_missing_cell():
 def test_a_table_reads_in_words_with_errors_behind_their_numbers():
     row = {
         "kind": "dist_sim", "encoding_scheme": "concat_all_examples", "limit": "None", "acc": 0.12345,
-        "acc_stderr": 0.0101, "normalised": float("nan"), "normalised_stderr": float("nan"), "below_chance": True,
+        "acc_stderr": 0.0101, "normalised": float("nan"), "normalised_stderr": float("nan"), "versus_chance": "below",
         "WORD_AGG_SCHEME": "relu|mean", "ENCODING_LAYER": None, "num_documents": 200.0,
     }  # fmt: skip
-    table = readable(pd.DataFrame([row, {**row, "acc_stderr": float("nan"), "below_chance": False}]))
+    table = readable(pd.DataFrame([row, {**row, "acc_stderr": float("nan"), "versus_chance": "not told apart"}]))
     assert to_markdown(table) == (
-        "| scheme | limit | acc | normalised | below chance | token agg. | layer | documents |\n"
+        "| scheme | limit | acc | normalised | against guessing | token agg. | layer | documents |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        "| concat_all_examples | all | 0.123 ± 0.010 | - | yes | relu\\|mean | last | 200 |\n"
-        "| concat_all_examples | all | 0.123 | - | no | relu\\|mean | last | 200 |\n"
+        "| concat_all_examples | all | 0.123 ± 0.010 | - | below | relu\\|mean | last | 200 |\n"
+        "| concat_all_examples | all | 0.123 | - | not told apart | relu\\|mean | last | 200 |\n"
     )
 
 
@@ -106,7 +106,7 @@ def folder(tmp_path) -> Path:
         grid(models=["some/<model>"], num_fewshot=[1], encoding_scheme=["cross_encoding"], settings={})
     )
     put(results, "a.json", result_of(first, 0.4))
-    put(results, "b.json", result_of(second, 0.2))
+    put(results, "b.json", result_of(second, 0.2, error=0.02))
     put(results, "c.json", result_of(baseline, 0.5))
     put(results, "d.json", "{")
     (run,) = fake_runs([third])
@@ -124,9 +124,10 @@ def test_a_report_is_one_page_with_its_tables_beside_it(folder, tmp_path):
     assert re.search(r"<(script|link|img)[^>]*(src|href)=", page) is None  # it needs nothing beside it
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"report.html", "all_runs.csv", "all_runs.md", "all_runs.tex", "best_settings_of_each_model.csv"} <= names
+    assert "<summary>3 problems: " in page  # the remedy is none of its own
     table = pd.read_csv(tmp_path / "out" / "all_runs.csv")
     assert sorted(table["normalised"].dropna()) == [0.8]
-    assert list(table["below_chance"]) == [False, True]
+    assert list(table["versus_chance"]) == ["not told apart", "below"]  # 0.4 ± 0.1, 0.2 ± 0.02
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
@@ -161,7 +162,8 @@ def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path):
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = call(folder, "--out", tmp_path / "out")
-    assert (done.returncode, done.stdout) == (0, f"written to {tmp_path / 'out' / 'report.html'}\n")
+    beside = "with all runs in explore.html and the tables beside it"
+    assert (done.returncode, done.stdout) == (0, f"written to {tmp_path / 'out' / 'report.html'}, {beside}\n")
     refused = call(tmp_path / "nowhere")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ")

@@ -10,6 +10,7 @@ import pytest
 from lm_eval.errors import ConfigurationError
 from lm_eval.grid.script import carry_out
 from lm_eval.grid.slurm.commands import clean_environment
+from lm_eval.grid.slurm.forecast import say_gpus
 from lm_eval.grid.slurm.job_script import choose_lead, job_script, patience_s
 from lm_eval.grid.slurm.request import SlurmRequest
 from lm_eval.grid.slurm.submission import check_code, draft, freeze, read_submission, submissions_folder
@@ -130,6 +131,26 @@ def test_without_sbatch_nothing_is_submitted(gpt2, data_dir, tmp_path, monkeypat
     with pytest.raises(ConfigurationError, match="there is no sbatch here"):
         carry_out([small_grid(gpt2)], options(data_dir, tmp_path / "results", slurm="-p gpu"), "unused")
     assert not (tmp_path / "results").exists()
+
+
+def test_the_script_of_a_single_job_shows_the_call_that_is_to_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["x.py", "--limit", "4", "--list", "--dry_run"])
+    chosen = options(None, tmp_path, slurm="-p gpu", slurm_jobs=1, dry_run=True)
+    lines = job_script(draft(chosen, tmp_path, 60.0), SlurmRequest(("-p", "gpu"), 1)).splitlines()
+    comment = lines.index("# The work of this call:")
+    assert re.fullmatch(r"#   python[\d.]* x\.py --limit 4", lines[comment + 1])
+
+
+@pytest.mark.parametrize(
+    ("needs_gib", "said"),
+    [
+        (2.0, "1 GPU of 16 GiB or more"),
+        (30.0, "1 GPU of 40 GiB or more, or 2 of 24 GiB, or 3 of 16 GiB"),
+        (800.0, "GPUs of more than 80 GiB"),
+    ],
+)
+def test_the_gpus_that_hold_a_model_are_told_as_ways_to_choose_from(needs_gib, said):
+    assert say_gpus(needs_gib) == said
 
 
 def test_a_dry_run_shows_script_and_forecast_and_writes_nothing(gpt2, data_dir, tmp_path, capsys):

@@ -62,7 +62,7 @@ function show({ draw = true } = {}) {
   showFacets(runs, state, counts);
   drawStrip(runs, state);
   showRun(runs, state.run);
-  byId("summary").textContent = `${inWords(state.listed.length)} of ${inWords(runs.num_runs)} runs`;
+  byId("summary").textContent = `${inWords(state.listed.length)} of ${inWords(runs.num_runs)} ${runs.num_runs === 1 ? "run" : "runs"}`;
   for (const key of ["low", "high"]) byId(key).value = state[key] ?? "";
   for (const key of ["score", "by"]) byId(key).value = state[key];
   clearTimeout(addressing);
