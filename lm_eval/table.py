@@ -24,26 +24,19 @@ from lm_eval.results.table import (
 )
 
 _EPILOG = """
-Columns in which all rows agree stand in a line above; - stands where a
-setting has no effect or a number is missing. In a terminal the table is made
-as wide as that, in sections unless it is sorted; in a file or a pipe each row
-is one line.
+Columns in which all rows agree stand in a line above; - stands where a setting has no effect or a number is missing. In
+a terminal the table is made as wide as that, in sections unless it is sorted; in a file or a pipe each row is one line.
 
-    parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR", help="results folders of grids")
-    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these, scores highest first, in one table")
+columns: task, model, encoding_scheme, shots, acc, normalised, chance_corrected, any other metric; settings by
+their names (WORD_AGG_SCHEME, …); limit, seed, dtype, loading, data_dir, pretrained, description; file; with --best
 also best_of, how many runs a row is the best of
 """
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser("Print results folders as a table.", _EPILOG, prog="python -m lm_eval.table")
-<<<<<<< HEAD
-    parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR")
-    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these, scores highest first, in one table")
-=======
     parser.add_argument("folders", nargs="+", type=Path, metavar="RESULTS_DIR", help="results folders of grids")
-    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these; scores highest first")
->>>>>>> pages
+    parser.add_argument("--sort", metavar="COLUMN,…", help="sort by these, scores highest first, in one table")
     of_each = "task, model, dtype, number of shots and slice of documents"
     parser.add_argument("--best", type=int, metavar="N", help=f"the N most accurate runs of each {of_each}")
     parser.add_argument("--columns", metavar="COLUMN,…", help="show these and no others")
