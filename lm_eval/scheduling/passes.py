@@ -6,7 +6,7 @@ nothing is taken as long as that driver lives.
 """
 
 import contextlib
-import time
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ from lm_eval.errors import ConfigurationError, DataError, RunError
 from lm_eval.results.failures import Failure
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.identity import Run, is_same_run
-from lm_eval.results.pieces import Part, PassFolder, PieceFile, read_piece, state_folder, sweep_pieces, write_piece
+from lm_eval.results.pieces import Part, PassFolder, PieceFile, read_piece, sweep_pieces, write_piece
 from lm_eval.results.provenance import code_digest
 from lm_eval.scheduling.driver_file import LifeSigns
-from lm_eval.scheduling.heartbeat import is_alive
 from lm_eval.scheduling.known_pass import KnownPass
+from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.ownership import Ownership
 from lm_eval.scheduling.units import Order, Outcome, PieceClaim, PieceDone, WorkUnit
 from lm_eval.scoring.assembly import assemble, fitting, gaps
@@ -254,9 +254,7 @@ class Passes:
 
 
 def sweep_state(results: ResultsFolder) -> None:
-    """Remove the pieces of runs that have results, as one may be killed before it has removed them."""
-
-    def is_live(driver: str) -> bool:
-        return is_alive(state_folder(results.path) / "drivers" / f"{driver}.json", time.time())
-
-    sweep_pieces(results.path, is_live, results.has, code_digest())
+    """Remove what drivers that were killed have left: leases, and the pieces of runs that have results."""
+    leases = Leases(results.path, f"sweep-{uuid.uuid4().hex[:8]}")
+    leases.sweep()
+    sweep_pieces(results.path, leases.is_live, results.has, code_digest())

@@ -199,7 +199,7 @@ def test_models_of_the_wrong_architecture_are_refused(gpt2, t5, data_dir, tmp_pa
     [
         (
             {"ENCODING_LAYER": [9]},
-            r"ENCODING_LAYER=9: out of range; choose from -4 to 3, middle or None, for .*tiny-gpt2 has 3 layers",
+            r"ENCODING_LAYER=9: out of range; choose from -4 to 3, middle, E or None, for .*tiny-gpt2 has 3 layers",
         ),
         ({"OUT_ENCODING_LAYER": [-5]}, r"OUT_ENCODING_LAYER=-5: out of range"),
         (

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling import leases as module
 from lm_eval.scheduling.heartbeat import (
     LEASE_S,
@@ -20,6 +21,7 @@ from lm_eval.scheduling.heartbeat import (
     this_machine,
 )
 from lm_eval.scheduling.leases import Leases
+from lm_eval.scheduling.passes import sweep_state
 from lm_eval.scheduling.processes import process_started
 from tests.support.drivers import NAME, held, here, killed, leases_of, set_age, write_driver
 
@@ -360,3 +362,16 @@ def test_others_are_the_living_drivers_that_hold_leases_of_a_name_or_a_pattern(t
     assert (me.others("alone"), me.others("pass.8-9"), me.others("nothing")) == ({"other"}, set(), set())
     assert other.others("pass.*") == {"me"}
     assert (me.is_live("other"), me.is_live("gone"), me.is_live("me")) == (True, False, False)
+
+
+def test_where_nothing_is_left_to_run_the_leases_of_dead_drivers_go_too(tmp_path):
+    living, lost = leases_of(tmp_path, "living"), state_folder(tmp_path) / "leases" / "lost"
+    assert living.claim(NAME)
+    DAMAGES["a link to nothing"](lost)
+    sweep_state(ResultsFolder(tmp_path))
+    assert lost.is_symlink()
+    moment = time.time() - LEASE_S - 1
+    os.utime(lost, (moment, moment), follow_symlinks=False)
+    sweep_state(ResultsFolder(tmp_path))
+    assert held(tmp_path) == {NAME: "living"}
+    assert [path.name for path in state_folder(tmp_path).iterdir() if path.is_file()] == []
