@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lm_eval.common import garbage
 from lm_eval.common.arguments import make_parser
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.console import fit, line_width
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(lambda: _show(args), only_shows=True)
 
 
+@garbage.left_alone()
 def _show(args: argparse.Namespace) -> int:
     if args.best is not None and args.best < 1:
         raise ConfigurationError(f"--best must be a whole number of at least 1, got {args.best}")

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lm_eval.common import garbage
 from lm_eval.common.console import fit, is_terminal, line_width
 from lm_eval.common.regular_files import is_folder
 from lm_eval.common.text import count_of, describe_seconds
@@ -30,6 +31,7 @@ _OLD_SHOWN = 3
 """How many ended drivers are shown."""
 
 
+@garbage.left_alone()
 def describe_status(path: Path, *, table: bool, width: int | None = None) -> list[str]:
     """Describe a results folder, line by line.
 

@@ -1,9 +1,10 @@
 """Values that many files state alike, held in memory once."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=Hashable)
+Object = dict[str, Any]
 
 _MOST = 1 << 14
 _values: dict[Any, Any] = {}
@@ -15,13 +16,19 @@ def shared(value: T) -> T:
     return first
 
 
-def shared_object(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON object that was seen first of those that are equal to this one, which nobody may change."""
+def shared_object(content: Object, make: Callable[[Object], Object] | None = None) -> Object:
+    """Return the JSON object that was seen first of those that are equal to this one, which nobody may change.
+
+    Args:
+        content: the object.
+        make: makes another of it, which is shared in its place.
+    """
+    key = (make, *content.items(), *map(type, content.values()))
     try:
-        first: dict[str, Any] = _first(tuple((key, type(value), value) for key, value in content.items()), content)
+        first: Object | None = _values.get(key)
     except TypeError:  # it holds others
-        return content
-    return first
+        return make(content) if make else content
+    return first if first is not None else _first(key, make(content) if make else content)
 
 
 def _first(key: Hashable, value: Any) -> Any:  # noqa: ANN401

@@ -7,6 +7,7 @@ A setting is declared once, with its parser, label and scope; which settings go 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cache, cached_property, lru_cache, partial
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 from lm_eval.common.text import did_you_mean
@@ -170,21 +171,33 @@ class VectorSettings:
         """
         return _parse(tuple((key.upper(), str(text)) for key, text in texts.items() if text not in (None, "None")))
 
-    def public(self) -> dict[str, str | None]:
-        """Return the settings by their public names, as text; None where one isn't set."""
-        return dict(self._public)
+    def __hash__(self) -> int:
+        return self._hash
 
     @cached_property
-    def _public(self) -> Mapping[str, str | None]:
+    def _hash(self) -> int:
+        """Runs of a grid share their settings, which are looked up many times."""
+        return hash(tuple(getattr(self, name) for _, name, _ in _PUBLIC_NAMES))
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what another process can use, in which texts hash otherwise."""
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
+
+    def public(self) -> Mapping[str, str | None]:
+        """Return the settings by their public names, as text; None where one isn't set."""
+        return MappingProxyType(self._public)
+
+    @cached_property
+    def _public(self) -> dict[str, str | None]:
         values = ((public, getattr(self, name), unset) for public, name, unset in _PUBLIC_NAMES)
         return {public: None if value == unset else str(value) for public, value, unset in values}
 
-    def stated(self) -> dict[str, str]:
+    def stated(self) -> Mapping[str, str]:
         """Return the settings that are set, by their public names, as text."""
-        return dict(self._stated)
+        return MappingProxyType(self._stated)
 
     @cached_property
-    def _stated(self) -> Mapping[str, str]:
+    def _stated(self) -> dict[str, str]:
         return {public: text for public, text in self._public.items() if text is not None}
 
     @property

@@ -87,7 +87,7 @@ class TextEncoder:
                 else self.model.content.weights
             ),
             "dtype": dtype_name(self.model.dtype),
-            "settings": self.config.vectors.stated(),
+            "settings": dict(self.config.vectors.stated()),
             "encoding_scheme": self.config.encoding_scheme,
         }
 

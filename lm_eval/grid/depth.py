@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cache
 
 from lm_eval.common.text import short_name
 from lm_eval.config.run_config import RunConfig
+from lm_eval.config.settings import VectorSettings
 from lm_eval.models.compatibility import check_against_model
 from lm_eval.models.info import ModelFacts
 from lm_eval.tasks.base import Task
@@ -22,9 +24,10 @@ def without_missing_layers(
     Raises:
         ConfigurationError: a layer that no model has.
     """
-    missing = {config: _missing_layers(config, models[config.pretrained]) for config in tasks}
+    missing_layers = cache(lambda vectors, name: _missing_layers(vectors, models[name]))
+    missing = {config: missing_layers(config.vectors, config.pretrained) for config in tasks}
     kept = {config: task for config, task in tasks.items() if not missing[config]}
-    present = {(key, text) for config in kept for key, text in config.vectors.public().items()}
+    present = {pair for vectors in {config.vectors for config in kept} for pair in vectors.public().items()}
     left_out: dict[str, dict[str, None]] = defaultdict(dict)
     for config, lacking in missing.items():
         for key, text in lacking.items():
@@ -40,9 +43,9 @@ def without_missing_layers(
     ]
 
 
-def _missing_layers(config: RunConfig, facts: ModelFacts) -> dict[str, str | None]:
-    """Return, by the setting, the layers of a configuration that its model doesn't have, as the settings state them."""
-    vectors, depth = config.vectors, facts.num_layers
+def _missing_layers(vectors: VectorSettings, facts: ModelFacts) -> dict[str, str | None]:
+    """Return, by the setting, the layers that a model doesn't have, as the settings state them."""
+    depth = facts.num_layers
     layers = {"ENCODING_LAYER": vectors.context_layer, "OUT_ENCODING_LAYER": vectors.choice_layer}
     missing = [key for key, layer in layers.items() if not layer.is_in(depth)]
     entry = vectors.entry_layer

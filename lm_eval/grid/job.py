@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lm_eval.common import garbage
 from lm_eval.common.atomic import check_writable
 from lm_eval.common.regular_files import is_folder
 from lm_eval.errors import ConfigurationError
@@ -67,6 +68,7 @@ class Job:
         return Summary(Progress(planned=0, skipped=len(self.plan.done)))
 
 
+@garbage.left_alone()
 def prepare(
     grids: Sequence[Grid], options: Options, results_dir: Path, executor: Executor, shift: Shift | None = None
 ) -> Job:

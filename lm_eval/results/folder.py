@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lm_eval.common import garbage
 from lm_eval.common.atomic import write_json
 from lm_eval.common.regular_files import NotAFileError, names_of_files, say_why
 from lm_eval.config.run_config import RunConfig
@@ -25,6 +26,7 @@ from lm_eval.results.result_file import (
 class ResultsFolder:
     """The results of a folder, looked up by configuration."""
 
+    @garbage.left_alone()
     def __init__(self, path: Path) -> None:
         self.path = path
         self.unreadable: dict[Path, str] = {}

@@ -271,7 +271,8 @@ def _agree(stated: Identity, wanted: Identity) -> bool:
 def settings_key(identity: Identity) -> str:
     """Return what a run has in common with one of another limit, model or dtype, or of other data."""
     keys = ("model", "task", "encoding_scheme", "num_fewshot", "description", "settings")
-    return fingerprint({key: identity.get(key) for key in keys})
+    of_run = [identity.get(key) for key in keys]
+    return repr([sorted(value.items()) if isinstance(value, dict) else value for value in of_run])
 
 
 SAME_BASELINE = ("dataset", "pretrained", "loading", "num_fewshot", "limit", "data", "description")

@@ -37,7 +37,7 @@ def upgraded_identity(form: RunConfig, version: object = 0) -> dict[str, Any]:
         "seed": form.seed,
         "description": form.description,
         "encoding_scheme": form.encoding_scheme,
-        "settings": form.vectors.stated(),
+        "settings": dict(form.vectors.stated()),
     }
 
 

@@ -175,11 +175,11 @@ def read_results(path: Path) -> list[StoredResult]:
         raise
     except ValueError as error:
         raise ValueError(f"not a result file ({error})") from error
-    folder = sys.intern(os.fspath(path.parent))
+    folder, name = os.path.split(path)
     return [
         StoredResult(
-            folder=folder,
-            file=path.name,
+            folder=sys.intern(folder),
+            file=name,
             config=file.config.parse(task),
             stated_identity=None if file.is_older_form else _identity_of(file, task),
             version=file.versions.get(task, 0),
@@ -203,11 +203,10 @@ def _identity_of(file: ResultFile, task: str) -> dict[str, Any]:
     stated = file.identity[task]
     if stated.get("dtype") is None:
         stated["dtype"] = file.run.get(task, RunRecord()).dtype
+    for key in ("weights", "data"):
+        stated[key] = shared_object(stated[key])
     if isinstance(settings := stated.get("settings"), dict):
-        stated["settings"] = _with_plain_layers(shared_object(settings))
-    for key in ("weights", "data", "settings"):
-        if isinstance(of_key := stated.get(key), dict):
-            stated[key] = shared_object(of_key)
+        stated["settings"] = shared_object(settings, _with_plain_layers)
     return stated
 
 

@@ -2,6 +2,11 @@
 
 import re
 
+import os
+import pickle
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,3 +195,17 @@ def test_another_value_is_refused_with_the_valid_ones(key, value, valid):
     refused = re.escape(f"{key.upper()}: unknown value {value!r}")
     with pytest.raises(ConfigurationError, match=rf"{refused}( \(did you mean '[^']+'\?\))?; {re.escape(valid)}"):
         VectorSettings.parse(**{key: value})
+
+
+def test_settings_from_another_process_are_found_among_equal_ones():
+    settings = VectorSettings.parse(WORD_AGG_SCHEME="mean", ENCODING_LAYER="3")
+    assert settings in {settings}
+    program = (
+        "import pickle, sys; from lm_eval.config.settings import VectorSettings;"
+        "print(pickle.load(sys.stdin.buffer) in {VectorSettings.parse(WORD_AGG_SCHEME='mean', ENCODING_LAYER='3')})"
+    )
+    for seed in "12":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        call = [sys.executable, "-c", program]
+        ended = subprocess.run(call, input=pickle.dumps(settings), env=environment, capture_output=True, check=True)
+        assert ended.stdout.strip() == b"True"
