@@ -8,9 +8,13 @@ from lm_eval.common import garbage
 
 
 def test_garbage_is_left_alone_meanwhile_and_looked_for_again_even_after_an_error():
-    with pytest.raises(KeyError), garbage.left_alone():
+    @garbage.left_alone()
+    def fail() -> None:
         assert not gc.isenabled()
         raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert gc.isenabled()
 
 
