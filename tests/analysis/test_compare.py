@@ -119,6 +119,7 @@ def test_the_interval_covers_the_true_difference_about_as_often_as_it_says():
     assert 0.92 <= covered / 400 <= 0.98
 
 
+@pytest.mark.slow
 def test_false_findings_are_no_more_frequent_than_the_level_and_true_ones_are_found():
     rnd = np.random.default_rng(3)
     false = [compare_answers(*simulate(rnd, 0.1, 0.1)).p_value < 0.05 for _ in range(400)]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from lm_eval.analysis import figures
 from lm_eval.analysis.figures.layout import lines
@@ -52,6 +53,7 @@ def test_a_subtitle_of_wide_capitals_is_broken_before_it_leaves_the_figure():
     assert lines("documents " * 8) == ("documents " * 8).strip()  # 79 letters of 8 pixels
 
 
+@pytest.mark.slow
 def test_a_path_with_a_blank_makes_pictures(tmp_path):
     place = tmp_path / "my clone"
     import kaleido  # noqa: PLC0415  (a copy of it is what is tried)

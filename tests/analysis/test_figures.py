@@ -217,6 +217,7 @@ def test_a_figure_is_saved_as_picture_print_and_page(tmp_path):
     assert figure.layout.updatemenus  # saving takes the buttons from the pictures alone
 
 
+@pytest.mark.slow
 def test_all_figures_at_once_are_those_that_can_be_drawn():
     other = one_model().assign(task="hellaswag_d", kind="dist_sim")
     drawn = figures.draw_all(pd.concat([one_model(), other, scored({**model("z"), **GEN, "task": "webqs_dg"})]))

@@ -97,6 +97,7 @@ def test_an_interval_is_drawn_on_a_line_around_nothing(interval, ends):
     assert (middle > len(line) // 2) == (interval[1] > 0) or interval[1] == 0
 
 
+@pytest.mark.slow
 def test_the_script_prints_it_and_refuses_with_status_2(two):
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(TOP / "scripts" / "compare.py"), *arguments]

@@ -287,6 +287,7 @@ def test_a_description_for_another_task_is_refused(gpt2, data_dir):
         )
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_documents_and_a_pipe_nothing_that_moves(gpt2, data_dir):
     command = [sys.executable, "-m", "lm_eval", *arguments(gpt2, data_dir)]
     piped = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -178,6 +178,7 @@ def test_a_plan_of_a_file_imports_neither_torch_nor_transformers(file, data_dir)
     assert found.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_file_of_a_hub_model_is_fetched_once_and_known_by_name_and_commit(file, data_dir, tmp_path):
     repository = tmp_path / "hub" / "models" / "some" / "model-GGUF"
     repository.mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""Which test files a change can break: those beside what was changed, and those that import it, at most at second hand.
+"""Which test files a change can break: those beside what was changed, and those that import it.
+
+Those that import it at second hand count too, unless so many do that most of the project would.
 
 python -m tests.support.affected
 
@@ -15,6 +17,8 @@ from tests.support.paths import TOP
 ROOTS = ("lm_eval", "tests", "demo", "benchmarks", "scripts")
 MAX_STEPS = 2
 """From a test to what was changed; helpers of tests don't count."""
+MOST_FILES = 60
+"""Beyond so many test files, what imports it at second hand is left to the whole suite."""
 ALWAYS = "tests/test_house.py"
 BESIDE = {
     "scripts": ("tests/system/test_scripts.py", "tests/test_public_api.py"),
@@ -71,11 +75,12 @@ def affected(changed: Iterable[str], sources: Mapping[str, str]) -> set[str]:
             folder = PurePosixPath("tests", *(rest[:-1]))
             is_beside = PurePosixPath(path).name == "conftest.py" or len(rest) > 1
             found |= {test for test in tests if is_beside and PurePosixPath(test).is_relative_to(folder)}
-    return found | (tests & _importers(changed, sources))
+    near, far = (tests & _importers(changed, sources, steps) for steps in (1, MAX_STEPS))
+    return found | (far if len(far) <= MOST_FILES else near)
 
 
-def _importers(changed: set[str], sources: Mapping[str, str]) -> set[str]:
-    """Return the files that reach what was changed in few steps, and that itself."""
+def _importers(changed: set[str], sources: Mapping[str, str], most_steps: int) -> set[str]:
+    """Return the files that reach what was changed in so many steps, and that itself."""
     paths = {module_of(path): path for path in sources}
     importers: dict[str, set[str]] = {path: set() for path in sources}
     for path, text in sources.items():
@@ -87,7 +92,7 @@ def _importers(changed: set[str], sources: Mapping[str, str]) -> set[str]:
         path = waiting.pop()
         steps = steps_to[path] + (not path.startswith("tests/support/"))
         for importer in importers[path]:
-            if steps < steps_to.get(importer, MAX_STEPS + 1):
+            if steps < steps_to.get(importer, most_steps + 1):
                 steps_to[importer] = steps
                 waiting.append(importer)
     return set(steps_to)

@@ -147,6 +147,7 @@ def test_a_python_without_the_harness_is_refused(benchmark, capsys):
     assert f"lm-eval is not available: {sys.executable} isn't a Python that has it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--narrow"], ["--tasks", "copa"]], ids=["upstream", "upstream_tasks"])
 def test_a_harness_that_ends_is_reported_with_its_last_words(arguments, tmp_path, capsys):
     benchmark = upstream if arguments == ["--narrow"] else upstream_tasks

@@ -66,6 +66,7 @@ def test_the_time_of_one_pass_falls_with_the_number_of_workers():
         assert alone / number <= seconds_of(number) < 1.1 * alone / number
 
 
+@pytest.mark.slow
 def test_a_study_of_one_model_keeps_all_gpus_busy_where_its_passes_are_shared():
     runs = pieces_study.study()
     whole, cut = (pieces_study.simulate(runs, 8, in_pieces=in_pieces) for in_pieces in (False, True))

@@ -58,6 +58,7 @@ def test_the_published_study_takes_well_under_a_megabyte(study):
     assert len(packed(content)) < 500_000
 
 
+@pytest.mark.slow
 def test_a_page_is_under_six_megabytes(report_dir):
     assert (report_dir / "explore.html").stat().st_size < 6_000_000
 

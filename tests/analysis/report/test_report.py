@@ -156,6 +156,7 @@ def test_a_cause_of_failures_is_told_once_and_long_lists_are_cut(tmp_path):
     assert report.remarks[-1] == "and 8 more"
 
 
+@pytest.mark.slow
 def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path):
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(TOP / "scripts" / "report.py"), *map(str, arguments)]

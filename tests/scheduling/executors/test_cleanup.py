@@ -110,6 +110,7 @@ def test_the_guard_survives_what_ends_the_drivers_group_or_all_of_a_users_proces
     wait_for(lambda: not (tmp_path / "kept").exists(), "the folder to be removed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", [psutil.Process.kill, psutil.Process.suspend])
 def test_a_driver_ends_its_children_itself_whatever_has_become_of_the_guard(driver, fate):
     helpers, guards = below(driver)
