@@ -38,7 +38,7 @@ class Layer:
             return cls(text)
         if text == "last" and "same" not in names:
             return LAST
-        if not re.fullmatch(r"-?\d+", text):
+        if not re.fullmatch(r"-?\d{1,9}", text):
             raise ConfigurationError(
                 f"{key}: unknown value {text!r}{did_you_mean(text, names)}; "
                 f"choose from None, {', '.join(names)}, or an integer"

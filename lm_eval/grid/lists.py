@@ -1,5 +1,6 @@
 """The lists of a grid as flags of their own names: read from text, and put in place of a grid's."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,7 +35,7 @@ def read_list(name: str, text: str) -> list[Value]:
 
 def _read_value(name: str, text: str) -> Value:
     if name == "num_fewshot":
-        if not (text.isascii() and text.isdecimal()):
+        if not re.fullmatch("[0-9]{1,9}", text):
             raise ConfigurationError(f"--num_fewshot: {text!r} must be a non-negative integer")
         return int(text)
     if name == "encoding_scheme":

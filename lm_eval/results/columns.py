@@ -70,7 +70,7 @@ def natural(value: Value) -> tuple[object, ...]:
     if value is None:
         return ()
     text = re.sub(r"\bconcat$", "chunk1", str(value))  # which is the same
-    parts = re.split(r"(-?\d+)", text)
+    parts = re.split(r"(-?\d{1,1000})", text)  # Python reads no integer of more than 4,300 digits
     return tuple((0, int(part), "") if index % 2 else (1, 0, part) for index, part in enumerate(parts) if part)
 
 

@@ -56,6 +56,21 @@ def test_a_report_is_written_on_what_is_left_of_many_damaged_results(folder):
     assert "not a result: damaged-" in printed
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("results", "hellaswag_d", "acc"), 1e308),
+        (("results", "hellaswag_d", "acc_stderr"), 1e308),
+        (("config", "model_args"), f"pretrained={'9' * 5000},WORD_AGG_SCHEME=mean,SIMILARITY_FUNC=cosine_sim"),
+        (("config", "model_args"), f"pretrained=m,WORD_AGG_SCHEME=mean,ENCODING_LAYER={'9' * 5000}"),
+    ],
+)
+def test_numbers_larger_than_any_that_is_computed_with_end_no_command(folder, place, value):
+    path = folder.path / "1.json"
+    with folder.damaged(path, json.dumps(with_value(json.loads(folder.files[path]), place, value)).encode()):
+        assert {run_command(folder.commands()[name])[0] for name in ("status", "table", "report")} == {0}
+
+
 def test_what_a_terminal_cannot_write_stands_there_escaped(folder, tmp_path):
     content = json.loads(folder.files[min(folder.results)])
     path = tmp_path / "a.json"

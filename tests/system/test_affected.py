@@ -48,7 +48,7 @@ def test_the_house_rules_are_always_tried_and_changes_add_up():
     assert both == {ALWAYS, "tests/test_public_api.py", "tests/mid/test_wall.py"}
 
 
-def test_where_too_many_tests_import_it_at_second_hand_only_those_at_first_hand_count(monkeypatch):
+def test_too_many_tests_at_second_hand_leave_those_at_first_hand(monkeypatch):
     monkeypatch.setattr("tests.support.affected.MOST_FILES", 2)
     assert affected(["lm_eval/low/stone.py"], SOURCES) - {ALWAYS} == {
         "tests/low/test_stone.py",

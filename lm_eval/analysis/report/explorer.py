@@ -3,6 +3,8 @@
 Runs stand in the page by columns: of settings each value once, and a number a run; of scores whole numbers.
 """
 
+import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -110,7 +112,7 @@ def _coded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _natural(text: str) -> tuple[bool, float, str]:
     """Return what texts are sorted by: numbers by size, before words."""
-    is_number = text.lstrip("-").isdigit()
+    is_number = re.fullmatch(r"-?\d+", text) is not None
     return not is_number, float(text) if is_number else 0.0, text
 
 
@@ -119,5 +121,4 @@ def _score_column(runs: pd.DataFrame, key: str, label: str) -> dict[str, Any]:
 
 
 def _whole(column: "pd.Series[float]") -> list[int | None]:
-    scaled = (column * _PLACES).round()
-    return [int(value) if known else None for value, known in zip(scaled, column.notna(), strict=True)]
+    return [int(value) if math.isfinite(value) else None for value in (column * _PLACES).round()]
