@@ -37,7 +37,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program that is start
 os.environ.update(RAY_worker_niceness="0")  # Ray's 15 starves workers beside another process of tests
 
 
-QUICK_CASES = 3
+QUICK_CASES = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

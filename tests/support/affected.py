@@ -1,6 +1,7 @@
 """Which test files a change can break: those beside what was changed, and those that import it.
 
-Those that import it at second hand count too, unless so many do that most of the project would.
+Those that import it at second hand count too, unless too many do; of too many at first hand, those count that import
+least else.
 
 python -m tests.support.affected
 
@@ -8,6 +9,7 @@ Changed is what differs from where this branch left main, with what isn't commit
 """
 
 import ast
+import functools
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -18,7 +20,7 @@ ROOTS = ("lm_eval", "tests", "demo", "benchmarks", "scripts")
 MAX_STEPS = 2
 """From a test to what was changed; helpers of tests don't count."""
 MOST_FILES = 60
-"""Beyond so many test files, what imports it at second hand is left to the whole suite."""
+"""Test files of one change; more are left to the whole suite."""
 ALWAYS = "tests/test_house.py"
 BESIDE = {
     "scripts": ("tests/system/test_scripts.py", "tests/test_public_api.py"),
@@ -47,6 +49,7 @@ def module_of(path: str) -> str:
     return ".".join(PurePosixPath(path).with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
 def imports_of(source: str) -> set[str]:
     """Return what a file imports, anywhere in it: modules, and names that may be modules."""
     names: set[str] = set()
@@ -76,7 +79,8 @@ def affected(changed: Iterable[str], sources: Mapping[str, str]) -> set[str]:
             is_beside = PurePosixPath(path).name == "conftest.py" or len(rest) > 1
             found |= {test for test in tests if is_beside and PurePosixPath(test).is_relative_to(folder)}
     near, far = (tests & _importers(changed, sources, steps) for steps in (1, MAX_STEPS))
-    return found | (far if len(far) <= MOST_FILES else near)
+    narrowest = sorted(near, key=lambda path: (len(imports_of(sources[path])), path))
+    return found | (far if len(far) <= MOST_FILES else set(narrowest[:MOST_FILES]))
 
 
 def _importers(changed: set[str], sources: Mapping[str, str], most_steps: int) -> set[str]:
