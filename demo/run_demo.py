@@ -17,7 +17,8 @@ LAYERS = {"demo-t5": None, "demo-gpt": "E"}
 """The layer that each model's vectors come from on the first screen."""
 ORIGINS = "averaged: the last states of demo-t5's encoder, demo-gpt's input embeddings"
 
-_AT_ONCE = ("--num_fewshot", "0", "--cluster", "none")
+_ALONE = ("--cluster", "none")
+_AT_ONCE = ("--num_fewshot", "0", *_ALONE)
 _BASELINE = Step("baseline and controls", "run_parallel_baseline.py", "lmeval_results_baseline", ("--controls",))
 _WHOLE = ("--encoding_scheme", "concat_all_examples", "--compression")
 _GEN_T5 = Step("Test 1, encoder-decoder", "run_parallel_gen_t5.py", "lmeval_results_t5")
@@ -29,12 +30,13 @@ FIRST = tuple(
 )
 """What the first screen shows, and no more, computed without starting Ray: it is there within a minute."""
 THEN = (
-    _BASELINE,
-    _GEN_T5,
+    _BASELINE._replace(flags=(*_BASELINE.flags, *_ALONE)),
+    _GEN_T5._replace(flags=_ALONE),
     _GEN_GPT,
-    Step("Test 2, encoder-decoder", "run_parallel_sim_t5.py", "lmeval_results_t5"),
-    Step("Test 2, decoder-only", "run_parallel_sim_gpt.py", "lmeval_results_sim_latest"),
+    Step("Test 2, encoder-decoder", "run_parallel_sim_t5.py", "lmeval_results_t5", _ALONE),
+    Step("Test 2, decoder-only", "run_parallel_sim_gpt.py", "lmeval_results_sim_latest", _ALONE),
 )
+"""The scripts' grids: one by workers on Ray, as is usual; starting Ray would take most of the time of the others."""
 
 
 def main() -> int:

@@ -146,6 +146,7 @@ class Driver:
             with contextlib.ExitStack() as last:  # all of them run, the last one first, even if some fail
                 last.callback(lambda: self._heartbeat.close(ended))
                 last.callback(lambda: sweep_temporary_files(self._folder.path))
+                last.callback(self._ownership.sweep)  # of drivers that have died since this one began
                 last.callback(self._ownership.release_all)
                 last.callback(self._passes.write)
                 last.callback(self._save_the_rest)

@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+from lm_eval.grid.job import prepare
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.scheduling import leases as module
+from lm_eval.scheduling.executors.in_process import InProcessExecutor
 from lm_eval.scheduling.heartbeat import (
     LEASE_S,
     STALLED_S,
@@ -24,6 +26,8 @@ from lm_eval.scheduling.leases import Leases
 from lm_eval.scheduling.passes import sweep_state
 from lm_eval.scheduling.processes import process_started
 from tests.support.drivers import NAME, held, here, killed, leases_of, set_age, write_driver
+from tests.support.grids import options, small_grid
+from tests.support.worlds import write_model_folder
 
 
 def test_a_lease_is_a_file_that_names_its_driver(tmp_path):
@@ -375,3 +379,16 @@ def test_where_nothing_is_left_to_run_the_leases_of_dead_drivers_go_too(tmp_path
     sweep_state(ResultsFolder(tmp_path))
     assert held(tmp_path) == {NAME: "living"}
     assert [path.name for path in state_folder(tmp_path).iterdir() if path.is_file()] == []
+
+
+def test_what_a_driver_leaves_that_dies_while_another_works_is_removed(data_dir, tmp_path):
+    results, late = tmp_path / "results", "of a run that is done"
+
+    def die(*_: object) -> None:  # once the other has begun
+        gone = leases_of(results, "gone", **killed())
+        assert gone.claim(late)
+
+    model = write_model_folder(tmp_path / "model")
+    job = prepare([small_grid(model)], options(data_dir, results), results, executor := InProcessExecutor())
+    assert job.driver(die, fail_fast=False).run(executor).progress.ended == 3
+    assert held(results) == {}

@@ -49,15 +49,11 @@ def _compute(models: list[str], data_dir: Path, folder: Path) -> Undisturbed:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory) -> DemoRun:
-    """The demonstration on few documents, to be looked at only; of its grids the last alone starts Ray."""
-    first, last = demo.THEN[:-1], demo.THEN[-1]
+    """The demonstration on few documents, to be looked at only."""
     results, printed = tmp_path_factory.mktemp("demo"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(demo, "RESULTS", results)
         patch.setattr(demo, "LIMIT", DEMO_LIMIT)
-        patch.setattr(
-            demo, "THEN", (*(step._replace(flags=(*step.flags, "--cluster", "none")) for step in first), last)
-        )
         with one_core():
             assert demo.main() == 0
     return DemoRun(results, printed.getvalue())

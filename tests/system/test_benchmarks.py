@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import (
     bench,
+    large_data,
     large_folders,
     layer_grid,
     overhead,
@@ -65,6 +66,14 @@ def test_a_size_is_a_whole_number_of_at_least_1(number, capsys):
     with pytest.raises(SystemExit, match="2"):
         overhead.main([f"--runs={number}"])
     assert f"must be a whole number of at least 1, got {number}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_many_rows_are_written_and_measured(out):
+    assert large_data.main(["--rows", "20", "600", "--repetitions=1", f"--out={out}"]) == 0
+    rows = figures(out)["rows"]
+    assert [row["rows"] for row in rows] == [20, 600]
+    assert all(row["seconds"] > 0 and row["memory, MB"] > 10 for row in rows)
 
 
 @pytest.mark.slow
