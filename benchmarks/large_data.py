@@ -1,7 +1,7 @@
 """What many rows cost a run that needs few of them: `python -m lm_eval --limit 10` as a whole process.
 
-The rows are the demonstration's, again and again, each with a number of its own in its context. Times are those of a new
-process; memory is its peak.
+The rows are the demonstration's, again and again, each with a number of its own in its context. Times are those
+of a new process; memory is its peak.
 """
 
 import argparse
