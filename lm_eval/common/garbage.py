@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def left_alone() -> Iterator[None]:
-    """Look for no circular garbage meanwhile: where many objects are made that stay, each look visits all of them."""
+    """Look for no circular garbage meanwhile: where many objects are made that stay, each look visits all of them.
+
+    Not for functions that yield, whose body runs later.
+    """
     was_enabled = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if was_enabled:

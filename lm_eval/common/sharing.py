@@ -17,7 +17,7 @@ def shared(value: T) -> T:
 
 
 def shared_object(content: Object, make: Callable[[Object], Object] | None = None) -> Object:
-    """Return the JSON object that was seen first of those that are equal to this one, which nobody may change.
+    """Return the JSON object that was seen first of those equal to this one in order and types; nobody may change it.
 
     Args:
         content: the object.

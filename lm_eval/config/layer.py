@@ -38,10 +38,10 @@ class Layer:
             return cls(text)
         if text == "last" and "same" not in names:
             return LAST
-        if not re.fullmatch(r"-?\d{1,9}", text):
+        if not re.fullmatch(r"-?\d{1,4}", text):
             raise ConfigurationError(
                 f"{key}: unknown value {text!r}{did_you_mean(text, names)}; "
-                f"choose from None, {', '.join(names)}, or an integer"
+                f"choose from None, {', '.join(names)}, or an integer of at most 4 digits"
             )
         return cls(int(text))
 

@@ -1,5 +1,6 @@
 """`Execution`: how a run is computed. Recorded in its result, but no part of what decides it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,6 +49,8 @@ class Execution:
 def _parse_batch_size(batch_size: str | int | None) -> int | None:
     if batch_size is None or batch_size == "auto":
         return None
-    if isinstance(batch_size, bool) or not str(batch_size).isdecimal() or int(batch_size) < 1:
-        raise ConfigurationError(f"batch_size must be a positive integer or auto, got {batch_size!r}")
+    if isinstance(batch_size, bool) or not re.fullmatch("[1-9][0-9]{0,8}", str(batch_size)):
+        raise ConfigurationError(
+            f"batch_size must be a positive integer of at most 9 digits or auto, got {batch_size!r}"
+        )
     return int(batch_size)

@@ -36,7 +36,7 @@ def read_list(name: str, text: str) -> list[Value]:
 def _read_value(name: str, text: str) -> Value:
     if name == "num_fewshot":
         if not re.fullmatch("[0-9]{1,9}", text):
-            raise ConfigurationError(f"--num_fewshot: {text!r} must be a non-negative integer")
+            raise ConfigurationError(f"--num_fewshot: {text!r} must be a non-negative integer of at most 9 digits")
         return int(text)
     if name == "encoding_scheme":
         if text not in ENCODING_SCHEMES:

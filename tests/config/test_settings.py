@@ -208,3 +208,16 @@ def test_settings_from_another_process_are_found_among_equal_ones():
         call = [sys.executable, "-c", program]
         ended = subprocess.run(call, input=pickle.dumps(settings), env=environment, capture_output=True, check=True)
         assert ended.stdout.strip() == b"True"
+
+
+def test_nobody_changes_settings_through_what_they_tell():
+    settings = VectorSettings.parse(WORD_AGG_SCHEME="mean")
+    for told in (settings.public(), settings.stated()):
+        with pytest.raises(TypeError):
+            told["NORM"] = "L2"
+
+
+@pytest.mark.parametrize("text", ["10000", "-99999", "9" * 5000])
+def test_a_layer_has_at_most_four_digits(text):
+    with pytest.raises(ConfigurationError, match="or an integer of at most 4 digits"):
+        VectorSettings.parse(ENCODING_LAYER=text)

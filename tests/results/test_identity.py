@@ -15,7 +15,7 @@ from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.encoding_schemes import build_context
 from lm_eval.errors import ConfigurationError
 from lm_eval.results.canonical_form import pass_key
-from lm_eval.results.identity import fingerprint
+from lm_eval.results.identity import fingerprint, settings_key
 from lm_eval.tasks.registry import TASKS
 from lm_eval.vectors.aggregation import Reduction, aggregate_contexts, aggregate_tokens
 from tests.support.runs import canonical, identify
@@ -406,3 +406,12 @@ def test_a_missing_model_folder_or_data_file_is_refused(config, tmp_path):
 def test_the_order_of_an_identity_does_not_change_its_fingerprint(config):
     identity = identify(config)
     assert fingerprint(dict(reversed(identity.items()))) == fingerprint(identity)
+
+
+def test_settings_are_looked_up_whatever_their_order_and_never_among_those_of_other_types():
+    identity = {"model": "dist_sim", "num_fewshot": 0, "settings": {"NORM": "L2", "ADD_POS": "True"}}
+    assert settings_key(identity) == settings_key(
+        {**identity, "settings": {"ADD_POS": "True", "NORM": "L2"}, "limit": "3"}
+    )
+    others = ({**identity, "num_fewshot": False}, {**identity, "settings": {"NORM": "L2", "ADD_POS": True}}, {})
+    assert all(settings_key(other) != settings_key(identity) for other in others)

@@ -1,7 +1,7 @@
 """Which test files a change can break: those beside what was changed, and those that import it.
 
-Those that import it at second hand count too, unless too many do; of too many at first hand, those count that import
-least else.
+Those that import it at second hand count too; of too many, those at first hand come first, and those that import little
+else.
 
 python -m tests.support.affected
 
@@ -20,7 +20,7 @@ ROOTS = ("lm_eval", "tests", "demo", "benchmarks", "scripts")
 MAX_STEPS = 2
 """From a test to what was changed; helpers of tests don't count."""
 MOST_FILES = 60
-"""Test files of one change; more are left to the whole suite."""
+"""Of the test files that import what was changed; more are left to the whole suite."""
 ALWAYS = "tests/test_house.py"
 BESIDE = {
     "scripts": ("tests/system/test_scripts.py", "tests/test_public_api.py"),
@@ -79,8 +79,8 @@ def affected(changed: Iterable[str], sources: Mapping[str, str]) -> set[str]:
             is_beside = PurePosixPath(path).name == "conftest.py" or len(rest) > 1
             found |= {test for test in tests if is_beside and PurePosixPath(test).is_relative_to(folder)}
     near, far = (tests & _importers(changed, sources, steps) for steps in (1, MAX_STEPS))
-    narrowest = sorted(near, key=lambda path: (len(imports_of(sources[path])), path))
-    return found | (far if len(far) <= MOST_FILES else set(narrowest[:MOST_FILES]))
+    ranked = sorted(far, key=lambda path: (path not in near, len(imports_of(sources[path])), path))
+    return found | set(ranked[:MOST_FILES])
 
 
 def _importers(changed: set[str], sources: Mapping[str, str], most_steps: int) -> set[str]:

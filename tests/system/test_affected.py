@@ -48,14 +48,14 @@ def test_the_house_rules_are_always_tried_and_changes_add_up():
     assert both == {ALWAYS, "tests/test_public_api.py", "tests/mid/test_wall.py"}
 
 
-def test_of_too_many_tests_the_nearest_and_narrowest_are_left(monkeypatch):
-    monkeypatch.setattr("tests.support.affected.MOST_FILES", 1)
-    beside = {ALWAYS, "tests/low/test_stone.py", "tests/low/test_sand.py"}
-    assert affected(["lm_eval/low/stone.py"], SOURCES) == beside
+@pytest.mark.parametrize(("most", "kept"), [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (9, 4)])
+def test_of_too_many_tests_the_nearest_and_narrowest_are_left(most, kept, monkeypatch):
+    monkeypatch.setattr("tests.support.affected.MOST_FILES", most)
     at_first_hand = {
         "tests/high/test_all.py": "import json\nfrom lm_eval.low import stone",
         "tests/top/test_it.py": "import lm_eval.low.stone",
     }
     without = {path: text for path, text in SOURCES.items() if path != "tests/low/test_stone.py"}
     found = affected(["lm_eval/low/stone.py"], {**without, **at_first_hand})
-    assert found == {ALWAYS, "tests/low/test_sand.py", "tests/top/test_it.py"}
+    ranked = ["tests/top/test_it.py", "tests/high/test_all.py", "tests/high/test_house.py", "tests/mid/test_wall.py"]
+    assert found == {ALWAYS, "tests/low/test_sand.py", *ranked[:kept]}

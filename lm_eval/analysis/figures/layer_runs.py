@@ -160,6 +160,10 @@ def _richest(table: pd.DataFrame, settings: list[str], counted: list[str], more:
     return chosen
 
 
+_DEEPEST = 1000
+"""Of more layers between two, those without runs get no place."""
+
+
 def is_numbered(layer: str) -> bool:
     """Whether a layer has a place among the blocks: a number, or E before all of them."""
     return layer == "E" or layer.isdigit()
@@ -168,8 +172,9 @@ def is_numbered(layer: str) -> bool:
 def list_layers(names: "pd.Series[str]") -> list[str]:
     """Return layers from the token embeddings up, also those that lack runs; at the end those that have no number."""
     numbers = [int(name) for name in names.unique() if name.isdigit()]
-    between = [str(number) for number in range(min(numbers), max(numbers) + 1)] if numbers else []
-    return _sort_layers({*names.unique(), *between})
+    lowest, highest = min(numbers, default=0), max(numbers, default=-1)
+    between = range(lowest, highest + 1) if highest - lowest < _DEEPEST else ()
+    return _sort_layers({*names.unique(), *map(str, between)})
 
 
 def _sort_layers(names: Iterable[str]) -> list[str]:
