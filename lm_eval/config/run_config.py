@@ -4,7 +4,7 @@ Knows nothing of tensors, files or results; rules of a task or a model family ar
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -213,14 +213,12 @@ def _read(settings: str | Mapping[str, object] | None, what: str, valid: tuple[s
 _OF_GENERATION = frozenset(key for key, setting in SETTINGS.items() if setting.only == "dist_gen")
 _OF_SIMILARITY = frozenset(key for key, setting in SETTINGS.items() if setting.only == "dist_sim")
 _OF_CONTEXTS = frozenset(key for key, setting in SETTINGS.items() if setting.needs_context)
-_OF_BLOCKS = frozenset({"DECODING_LAYER"})
-_ALL = frozenset(SETTINGS)
 _OF_VECTORS = frozenset(key for key, setting in SETTINGS.items() if setting.needs_vectors)
 
 
-def _refuse_set(config: RunConfig, keys: frozenset[str], why: str) -> None:
+def _refuse_set(config: RunConfig, keys: Set[str], why: str) -> None:
     stated = config.vectors.stated()
-    if not keys.isdisjoint(stated):
+    if keys & stated.keys():
         wrong = {key: text for key, text in stated.items() if key in keys}
         raise ConfigurationError(f"{format_pairs(wrong)}: {why}; leave it out or set it to None")
 
@@ -273,11 +271,11 @@ def _check_generation(config: RunConfig) -> None:
     if config.vectors.example_agg_scheme == "soft_cluster":
         raise ConfigurationError("EXAMPLE_AGG_SCHEME=soft_cluster is for dist_sim only; choose from None, mean")
     if config.vectors.decoding_scheme is not None:
-        _refuse_set(config, _OF_BLOCKS, "attention without parameters has no layers to enter")
+        _refuse_set(config, {"DECODING_LAYER"}, "attention without parameters has no layers to enter")
 
 
 def _check_plain(config: RunConfig) -> None:
-    _refuse_set(config, _ALL, "hf scores text in the ordinary way and aggregates nothing")
+    _refuse_set(config, SETTINGS.keys(), "hf scores text in the ordinary way and aggregates nothing")
     if config.encoding_scheme is not None:
         raise ConfigurationError("encoding_scheme= is for dist_sim and dist_gen; hf scores the whole text")
 

@@ -408,7 +408,7 @@ def test_the_order_of_an_identity_does_not_change_its_fingerprint(config):
     assert fingerprint(dict(reversed(identity.items()))) == fingerprint(identity)
 
 
-def test_settings_are_looked_up_whatever_their_order_and_never_among_those_of_other_types():
+def test_settings_are_looked_up_in_any_order_and_never_among_those_of_other_types():
     identity = {"model": "dist_sim", "num_fewshot": 0, "settings": {"NORM": "L2", "ADD_POS": "True"}}
     assert settings_key(identity) == settings_key(
         {**identity, "settings": {"ADD_POS": "True", "NORM": "L2"}, "limit": "3"}
