@@ -46,7 +46,7 @@ def test_values_are_those_that_a_script_would_state(name, text, values):
         (
             "ENCODING_LAYER",
             "midle",
-            "choose from None, middle, E, or an integer of at most 4 digits, or, in a grid, all or every N",
+            "(did you mean 'middle'?); choose from None, middle, E, or an integer of at most 4 digits, or, in a grid",
         ),
         ("ENCODING_LAYER", "every x", "--ENCODING_LAYER: 'every x' must be every N"),
         ("WORD_AGG_SCHEME", "relu|mea", "--WORD_AGG_SCHEME: unknown value 'relu|mea' (did you mean 'relu|mean'?)"),
