@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
@@ -47,3 +47,12 @@ def write_figures(path: Path | None, figures: Mapping[str, object]) -> None:
     """Write figures as JSON, where a path is named."""
     if path is not None:
         path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def print_rows(path: Path | None, rows: Iterable[Mapping[str, object]]) -> None:
+    """Print rows of figures as each is measured, and write all of them where a path is named."""
+    measured = []
+    for row in rows:
+        print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
+        measured.append(row)
+    write_figures(path, {"rows": measured})

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.command_line import make_parser, positive, write_figures
+from benchmarks.command_line import make_parser, positive, print_rows
 from benchmarks.large_folders import measure_process
 from lm_eval.models.model_list import DEMO
 
@@ -61,12 +61,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure everything and return the exit status."""
     args = _read(arguments)
-    rows = []
-    for number in args.rows:
-        for row in measure(number, args.repetitions):
-            print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
-            rows.append(row)
-    write_figures(args.out, {"rows": rows})
+    print_rows(args.out, (row for number in args.rows for row in measure(number, args.repetitions)))
     return 0
 
 

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command_line import TOP, make_parser, positive, write_figures
+from benchmarks.command_line import TOP, make_parser, positive, print_rows
 from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, SINGLE_VECTOR_AGGREGATIONS
 from lm_eval.grid.grid import Grid
 from lm_eval.grid.grid_file import write_grids
@@ -148,6 +148,12 @@ def measure(number: int, scratch: Path) -> Iterator[dict[str, object]]:
             }  # fmt: skip
 
 
+def _measure_all(numbers: Sequence[int]) -> Iterator[dict[str, object]]:
+    for number in numbers:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield from measure(number, Path(scratch))
+
+
 def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--results", type=positive, nargs="+", default=[100, 10_000, 50_000], help="%(default)s")
@@ -157,13 +163,7 @@ def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure everything and return the exit status."""
     args = _read(arguments)
-    rows: list[Mapping[str, object]] = []
-    for number in args.results:
-        with tempfile.TemporaryDirectory() as scratch:
-            for row in measure(number, Path(scratch)):
-                print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
-                rows.append(row)
-    write_figures(args.out, {"rows": rows})
+    print_rows(args.out, _measure_all(args.results))
     return 0
 
 
