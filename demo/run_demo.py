@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this 
 
 from demo.first_screen import draw_first_screen, say_test_2
 from demo.steps import TOP, Step, collect, run_steps
+from lm_eval.common.command import INTERRUPTED
 from lm_eval.models.model_list import DEMO
 
 RESULTS = DEMO / "results"
@@ -50,7 +51,7 @@ def main() -> int:
         if status := run_steps(THEN, RESULTS, flags):
             return status
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     if len(collect(THEN, RESULTS, LIMIT)) > num_known:
         print(_screen().rstrip())  # which has gone up with the lines of these runs
     number = len(collect((*FIRST, *THEN), RESULTS, LIMIT))

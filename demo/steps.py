@@ -1,12 +1,22 @@
-"""Running the grid scripts one after the other, with what each has to do on the screen; their results."""
+"""Running the grid scripts one after the other, with what each has to do on the screen; their results.
 
+Each script has a process of its own, as on the command line. On Linux it is a copy of this one, which has imported
+torch and transformers by then: that takes most of the time of a small grid.
+"""
+
+import functools
+import importlib
+import multiprocessing
 import os
-import subprocess
+import runpy
 import sys
 from collections.abc import Iterable, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from lm_eval.common import garbage
+from lm_eval.common.command import INTERRUPTED
 from lm_eval.models.model_list import DEMO
 from lm_eval.results.folder import ResultsFolder
 from lm_eval.results.result_file import StoredResult
@@ -14,6 +24,9 @@ from lm_eval.results.table import sort_results
 
 TOP = DEMO.parent
 SCRIPTS = TOP / "scripts"
+
+_COPIES = sys.platform == "linux"  # elsewhere the system's libraries may run threads, which a copy would lack
+_PROCESSES: Any = multiprocessing.get_context("fork" if _COPIES else "spawn")
 
 
 class Step(NamedTuple):
@@ -45,14 +58,38 @@ def _run_script(step: Step, flags: Sequence[str]) -> int:
     """Run a grid script, report what it has to do, and return its exit status."""
     shown = [os.path.relpath(flag, TOP) if Path(flag).is_absolute() else flag for flag in flags]
     print(f"{step.title}: scripts/{step.script} {' '.join(shown)}", flush=True)
-    command = [sys.executable, str(SCRIPTS / step.script), *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as script_run:  # noqa: S603
-        try:
-            _report(script_run.stdout or ())
-        except KeyboardInterrupt:  # which the script got too; it stops its workers and says so
-            script_run.wait()
-            raise
-    return script_run.returncode
+    if _COPIES:
+        _import_libraries()
+    reading, writing = _PROCESSES.Pipe(duplex=False)
+    script_run = _PROCESSES.Process(target=_be_script, args=(writing, str(SCRIPTS / step.script), flags))
+    script_run.start()
+    writing.close()
+    try:
+        with open(reading.fileno(), encoding="utf-8", closefd=False) as lines:
+            _report(lines)
+        script_run.join()
+    except KeyboardInterrupt:  # which the script got too; it stops its workers and says so
+        script_run.join()
+        raise
+    return int(script_run.exitcode or 0)
+
+
+@functools.cache
+def _import_libraries() -> None:
+    with garbage.left_alone():
+        importlib.import_module("torch")
+        importlib.import_module("transformers.modeling_utils")
+
+
+def _be_script(output: Connection, script: str, flags: Sequence[str]) -> None:
+    """Be the process of a script; its exit status ends the process."""
+    os.dup2(output.fileno(), 1)
+    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115  (for good)
+    sys.argv = [script, *flags]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except KeyboardInterrupt:  # before it could say so
+        sys.exit(INTERRUPTED)
 
 
 def _report(lines: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # lm_eval of this checkout, installed or not
 
+from lm_eval.common import garbage
 from lm_eval.common.arguments import add_device, make_parser, wrap_line
 from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.console import line_width
@@ -55,8 +56,9 @@ def _check(args: argparse.Namespace) -> int:
 
 def _show(config: RunConfig, execution: Execution) -> int:
     read_facts(config.pretrained, config.revision, config.checkpoint)
-    from lm_eval.cli.check_model import describe_checks, describe_model  # noqa: PLC0415
-    from lm_eval.inference.loading import load_for  # noqa: PLC0415  (seconds to import)
+    with garbage.left_alone():
+        from lm_eval.cli.check_model import describe_checks, describe_model  # noqa: PLC0415
+        from lm_eval.inference.loading import load_for  # noqa: PLC0415  (seconds to import)
 
     model = load_for(config, execution)
     width = line_width()

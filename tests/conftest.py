@@ -1,5 +1,6 @@
 """Types and shapes of the package are checked while tests run; a small world of data for all tests."""
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ def _modules() -> list[str]:
     paths = (TOP / "lm_eval").rglob("*.py")
     return sorted(".".join(path.relative_to(TOP).with_suffix("").parts) for path in paths if path.stem != "__init__")
 
+
+gc.disable()  # until all tests are collected, or a fifth of the time goes by looking at libraries and tests, which stay
 
 # Before anything imports the package.
 type_checker.install([name for name in _modules() if name not in UNCHECKED])
@@ -78,6 +81,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = {item for same in cases.values() for item in same[:: max(1, -(-len(same) // QUICK_CASES))]}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, and only among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from lm_eval.common import garbage
 from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, make_parser, program
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.common.text import count_of
@@ -79,8 +80,9 @@ def _write_vectors(args: argparse.Namespace, config: RunConfig, execution: Execu
 
     texts = TextFile(path=args.file, field=args.field, id_field=args.id_field)
     contents = texts.check()
-    from lm_eval.common.progress import DocumentProgress  # noqa: PLC0415
-    from lm_eval.encoding.text_encoder import TextEncoder  # noqa: PLC0415  (seconds to import)
+    with garbage.left_alone():
+        from lm_eval.common.progress import DocumentProgress  # noqa: PLC0415
+        from lm_eval.encoding.text_encoder import TextEncoder  # noqa: PLC0415  (seconds to import)
 
     encoder = TextEncoder.load(config, execution)
     layout = Layout(

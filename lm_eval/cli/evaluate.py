@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.common import garbage
 from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser, program
 from lm_eval.common.command import DONE, FAILED, exit_status
 from lm_eval.common.text import did_you_mean, say_cut
@@ -223,7 +224,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     runs = request.resolve()  # a wrong call ends here, before torch is imported
     logged: list[LoggedResult] = []
-    from lm_eval.evaluator import evaluate_request  # noqa: PLC0415  (seconds to import)
+    with garbage.left_alone():
+        from lm_eval.evaluator import evaluate_request  # noqa: PLC0415  (seconds to import)
 
     try:
         result = evaluate_request(

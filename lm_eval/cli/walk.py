@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from lm_eval.common import garbage
 from lm_eval.common.arguments import add_batch_size, add_device, add_model_args, add_seed, make_parser, program
 from lm_eval.common.command import DONE, exit_status
 from lm_eval.errors import ConfigurationError
@@ -51,8 +52,9 @@ def _check_output(args: argparse.Namespace) -> None:
 
 def _walk(args: argparse.Namespace) -> int:
     _check_output(args)
-    from lm_eval.analysis.walk_page import write_walk_page  # noqa: PLC0415  (seconds to import)
-    from lm_eval.encoding.movement import walk_and_margins  # noqa: PLC0415
+    with garbage.left_alone():
+        from lm_eval.analysis.walk_page import write_walk_page  # noqa: PLC0415  (seconds to import)
+        from lm_eval.encoding.movement import walk_and_margins  # noqa: PLC0415
 
     walk, margins = walk_and_margins(
         doc=args.doc,

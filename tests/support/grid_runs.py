@@ -56,6 +56,19 @@ class DemoRun(NamedTuple):
     printed: str
 
 
+def run_demo(results: Path) -> str:
+    """Run the demonstration on few documents in a process of its own; return what it prints."""
+    changes = f"demo.RESULTS, demo.LIMIT = pathlib.Path({str(results)!r}), {DEMO_LIMIT}"
+    code = f"import pathlib, sys; from demo import run_demo as demo; {changes}; sys.exit(demo.main())"
+    with one_core():
+        ended = subprocess.run(
+            [sys.executable, "-c", code], cwd=TOP, env=environment(), capture_output=True, text=True,
+            timeout=3 * PATIENCE_S, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
 class Grid:
     """A grid script with its flags, to be run as often as a test likes."""
 

@@ -23,7 +23,7 @@ LONG, SHORT = 2048, 96
 """Positions: enough for every context here, and too few for most."""
 
 
-@functools.lru_cache(maxsize=32)
+@functools.cache
 def load(family: str, max_length: int = LONG) -> LanguageModel:
     network, tokenizer = tiny_model(family, max_length=max_length)
     return wrap_model(network, tokenizer, name=family)

@@ -7,12 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
-from demo import run_demo as demo
 from lm_eval.cli.prefetch import grids_of
 from lm_eval.grid.script import carry_out
 from lm_eval.scheduling.executors.in_process import InProcessExecutor
-from tests.support.clusters import one_core
-from tests.support.grid_runs import DEMO_LIMIT, GRID_LIMIT, DemoRun, results_of, write_grid
+from tests.support.grid_runs import GRID_LIMIT, DemoRun, results_of, run_demo, write_grid
 from tests.support.grids import options
 from tests.support.tiny_models import save_tiny
 
@@ -50,10 +48,5 @@ def _compute(models: list[str], data_dir: Path, folder: Path) -> Undisturbed:
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory) -> DemoRun:
     """The demonstration on few documents, to be looked at only."""
-    results, printed = tmp_path_factory.mktemp("demo"), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(demo, "RESULTS", results)
-        patch.setattr(demo, "LIMIT", DEMO_LIMIT)
-        with one_core():
-            assert demo.main() == 0
-    return DemoRun(results, printed.getvalue())
+    results = tmp_path_factory.mktemp("demo")
+    return DemoRun(results, run_demo(results))

@@ -18,7 +18,7 @@ from lm_eval.models.model_list import DEMO, DEMO_MODELS, demo_models, list_model
 from lm_eval.results.identity import resolve
 from lm_eval.results.result_file import StoredResult, read_results
 from lm_eval.scoring.run_pass import evaluate_many
-from tests.support.grid_runs import DEMO_LIMIT
+from tests.support.grid_runs import run_demo
 from tests.support.results import put, result_of
 
 MEGABYTE = 1 << 20
@@ -71,7 +71,7 @@ def test_listed_models_are_of_known_families_and_sorted_by_size():
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run, monkeypatch, capsys):
+def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run):
     results, first = demo_run
     header, *rows = first.partition("Test 1 in five rows")[2].split("\n\n")[1].splitlines()
     assert header.split()[-2:] == ["demo-t5", "demo-gpt"]
@@ -85,10 +85,7 @@ def test_the_demonstration_runs_everything_once_and_shows_its_point(demo_run, mo
     num_results = sum(len(list(folder.glob("*.json"))) for folder in results.iterdir())
     assert f"\nall {num_results} results as a table" in first
     assert first.count("Test 1 in five rows") == 2  # again at the end, below what has run
-    monkeypatch.setattr(demo, "RESULTS", results)
-    monkeypatch.setattr(demo, "LIMIT", DEMO_LIMIT)
-    assert demo.main() == 0
-    assert capsys.readouterr().out.count("  0 to run, ") == 8
+    assert run_demo(results).count("  0 to run, ") == 8
 
 
 def test_a_result_that_the_first_screen_needs_is_named_where_it_is_missing():

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lm_eval.common import garbage
 from lm_eval.config.run_config import RunConfig
 from lm_eval.config.runtime import Execution
 from lm_eval.errors import ConfigurationError, MemoryShortageError, RunError
@@ -27,7 +28,8 @@ class Worker:
     """Keeps one model loaded and computes work units with it."""
 
     def __init__(self, execution: Execution, num_threads: int | None, signs: Signs | None = None) -> None:
-        import torch  # noqa: PLC0415  (loaded in the worker's process alone)
+        with garbage.left_alone():
+            import torch  # noqa: PLC0415  (loaded in the worker's process alone)
 
         if num_threads is not None:
             torch.set_num_threads(num_threads)
@@ -69,9 +71,10 @@ class Worker:
         )
 
     def _load(self, config: RunConfig) -> None:
-        from lm_eval.inference.loading import load_for  # noqa: PLC0415
-
         self._signs.loading()
+        with garbage.left_alone():
+            from lm_eval.inference.loading import load_for  # noqa: PLC0415
+
         self._model, self._load_failure, self._key = None, None, model_key(config)
         try:
             self._model = load_for(config, self._execution)

@@ -1,6 +1,7 @@
 """Joining a Ray cluster, describing its machines, and finding files that they lack."""
 
 import hashlib
+import importlib.util
 import os
 import socket
 from collections.abc import Sequence
@@ -91,9 +92,9 @@ def probe_machines() -> tuple[list[str], list[Machine]]:
 
 
 def _describe_machine() -> Machine:
-    import torch  # noqa: F401, PLC0415  (a machine that lacks it fails here)
-    import transformers  # noqa: F401, PLC0415
-
+    for package in ("torch", "transformers"):  # not imported: that takes seconds, and each worker does it again
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named '{package}'")
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # ray hides the GPUs from a task that asks for none
     return local_machine()
 
