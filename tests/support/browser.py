@@ -1,6 +1,7 @@
 """Pages in a browser, where the machine has one; without it, tests that look at pages are skipped."""
 
 import shutil
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,25 @@ def opened(browser: Any, page: Path, *, size: tuple[int, int] = WIDE, end: str =
     yield shown
     context.close()
     assert errors == []
+
+
+def share_that_differs(page: Any, *screenshots: bytes) -> float:
+    """Return the share of pixels in which two screenshots differ clearly, by any open page."""
+    addresses = [f"data:image/png;base64,{b64encode(one).decode()}" for one in screenshots]
+    return float(page.evaluate(_DIFFERENCE, addresses))
+
+
+_DIFFERENCE = """async (addresses) => {
+    const pixels = await Promise.all(addresses.map(async (address) => {
+        const image = Object.assign(new Image(), { src: address });
+        await image.decode();
+        const canvas = new OffscreenCanvas(image.width, image.height).getContext("2d");
+        canvas.drawImage(image, 0, 0);
+        return canvas.getImageData(0, 0, image.width, image.height).data;
+    }));
+    const [one, other] = pixels;
+    return one.filter((value, place) => !(Math.abs(value - other[place]) < 50)).length / one.length;
+}"""
 
 
 def serious_findings(page: Any, *rules: str) -> list[str]:

@@ -1,6 +1,8 @@
 """Files of figures."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -40,13 +42,27 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
             if ending == ".html":
                 figure.write_html(temporary, include_plotlyjs="directory", config=CONFIG)
             else:
-                _write_still(still, temporary, scale=_SCALE if ending == ".png" else 1)
+                with _kaleido():
+                    still.write_image(temporary, scale=_SCALE if ending == ".png" else 1)
         written.append(target)
     return written
 
 
-def _write_still(figure: go.Figure, path: Path, *, scale: float) -> None:
+def to_svg(figure: go.Figure) -> bytes:
+    """Return a figure as it first shows as an SVG document.
+
+    Raises:
+        ConfigurationError: kaleido can't be started from where it lies.
+        ValueError, RuntimeError: there is no kaleido, or it can't draw the figure.
+        OSError: it can't be started.
+    """
+    with _kaleido():
+        return bytes(figure.to_image(format="svg"))
+
+
+@contextlib.contextmanager
+def _kaleido() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
         prepare_kaleido()
-        figure.write_image(path, scale=scale)
+        yield

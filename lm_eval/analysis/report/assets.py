@@ -16,13 +16,15 @@ from plotly.utils import PlotlyJSONEncoder
 from lm_eval.analysis.figures.style import FAINT, GRID, INK, SHADE, TRIED
 
 _STATIC = Path(__file__).with_name("static")
-_DARK = {
+DARK_PAPER = "#16181b"
+"""The background of a dark page, as `base.css` has it."""
+DARK = {
     INK: "#e6e6e6",
     FAINT: "#a3a3a3",
     GRID: "#3d3d3d",
     SHADE: "#333333",
     TRIED: "#5a5d63",
-    '"fillcolor":"white"': '"fillcolor":"#16181b"',
+    '"fillcolor":"white"': f'"fillcolor":"{DARK_PAPER}"',
 }
 """What is written in place of what in figures of a dark page: lines, words and boxes; colours with a meaning stay."""
 
@@ -46,7 +48,8 @@ def _templates() -> Environment:
         plotly_js=_plotly_js,
         datatables=_datatables,
         as_json=as_json,
-        dark=_DARK,
+        dark=DARK,
+        dark_paper=DARK_PAPER,
     )
     return environment
 

@@ -9,6 +9,7 @@ from lm_eval.analysis.figures.score_toggle import CHANCE_CORRECTED, NORMALISED
 from lm_eval.analysis.report.assets import render
 from lm_eval.analysis.report.content import Report
 from lm_eval.analysis.report.drawings import make_drawings
+from lm_eval.analysis.report.pictures import take_pictures
 from lm_eval.analysis.report.tables import readable, slug
 
 _MOST_SHOWN = 300
@@ -42,6 +43,7 @@ def report_page(report: Report) -> str:
         "report.html.jinja",
         report=report,
         groups={slug(name): (name, of_group) for name, of_group in groups.items()},
+        pictures=take_pictures(drawings),
         tables=tables,
         beside={title: slug(title) for title in report.tables},
         scores=[score for score in _SWITCH if score.column in having] if len(having - {""}) > 1 else [],

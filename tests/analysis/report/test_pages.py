@@ -1,8 +1,13 @@
 """The report's page in a browser: the score's switch, tables, narrow and dark screens, print, and axe-core."""
 
+import re
+
+import plotly.graph_objects as go
 import pytest
 
-from tests.support.browser import PHONE, opened, serious_findings
+from lm_eval.analysis.report.drawings import make_drawings
+from lm_eval.analysis.report.pictures import take_pictures
+from tests.support.browser import PHONE, opened, serious_findings, share_that_differs
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +22,8 @@ def report(report_dir):
 
 
 def wait_for_figures(page):
+    """Touch the first figure, of which there is a picture until then."""
+    page.locator(".frame").first.hover()
     page.wait_for_selector(".plot .main-svg")
 
 
@@ -44,6 +51,37 @@ def test_axe_core_sees_what_hinders(browser, report_dir):
         page.wait_for_selector(".dt-search")
         page.evaluate("document.querySelector('h1').style.color = '#cccccc'")
         assert [text.partition(":")[0] for text in serious_findings(page, "color-contrast")] == ["color-contrast"]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_a_page_opens_with_pictures_of_figures_that_are_drawn_once_touched(browser, report, colours):
+    with opened(browser, report, color_scheme=colours) as page:
+        page.wait_for_timeout(1000)  # in which a figure could be drawn
+        assert (page.locator("picture").count(), page.evaluate("typeof Plotly")) == (2, "undefined")
+        picture = page.locator(".frame").first.screenshot()
+        wait_for_figures(page)
+        page.mouse.move(0, 0)
+        page.wait_for_function("document.querySelectorAll('.hoverlayer > *').length === 0")
+        assert page.locator("picture").count() == 1
+        assert share_that_differs(page, picture, page.locator(".frame").first.screenshot()) < 0.01  # edges of letters
+        assert share_that_differs(page, picture, page.locator(".frame").last.screenshot()) > 0.05
+
+
+def test_the_switch_puts_figures_in_place_of_pictures_of_the_first_score(browser, report):
+    with opened(browser, report) as page:
+        page.check("input[value=normalised]")
+        page.wait_for_selector(".plot .main-svg")
+        assert page.evaluate(AXES)[0]
+
+
+def test_without_kaleido_a_page_draws_its_figures_at_once(browser, report, tmp_path, monkeypatch):
+    monkeypatch.setattr("plotly.io._kaleido.kaleido_available", lambda: False)
+    drawings = make_drawings({"At a glance": go.Figure(go.Scatter(y=[1, 2]))})
+    assert take_pictures(drawings) == {}
+    page_without = tmp_path / "report.html"
+    page_without.write_text(re.sub(r"(?s)<picture>.*?</picture>", "", report.read_text()))
+    with opened(browser, page_without) as page:
+        page.wait_for_selector(".plot .main-svg")
 
 
 def test_the_switch_changes_the_score_of_all_figures_by_the_keyboard(browser, report):
@@ -96,13 +134,12 @@ def test_every_table_is_sorted_by_its_numbers_and_searched(browser, report):
 def test_a_page_fits_a_phone(browser, report_dir):
     for name in ("report.html", "explore.html"):
         with opened(browser, report_dir / name, size=PHONE) as page:
-            page.wait_for_selector(".main-svg")
+            page.wait_for_selector(".main-svg, picture")
             assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
 def test_print_has_all_figures_whole_and_no_buttons(browser, report):
     with opened(browser, report, color_scheme="dark") as page:
-        wait_for_figures(page)
         assert page.locator(".plot:not(:has(.main-svg))").count() > 0  # they are drawn when they come into view
         wait_for_tables(page)
         page.emulate_media(media="print")

@@ -1,8 +1,11 @@
-// Draws the page's figures: each when it comes near the view, all of them before print; all in the score of the switch.
+// Draws the page's figures: each when it comes near the view, one with a picture when it is touched, all of them before
+// print; all in the score of the switch. plotly.js, which stands in the page as text, is loaded for the first of them.
+const DARK_PAPER = document.getElementById("dark").dataset.paper;
 const DARK_COLOURS = JSON.parse(document.getElementById("dark").textContent);
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const SMALLEST = 0.43; // of a figure on a narrow screen; below, it is scrolled
 let printing = false;
+let asked = null;
 
 const figures = [...document.querySelectorAll("figure")].map((element) => ({
   frame: element.querySelector(".frame"),
@@ -12,6 +15,32 @@ const figures = [...document.querySelectorAll("figure")].map((element) => ({
   state: null,
   hidden: new Set(), // what the reader has switched off in the legend
 }));
+
+/** Load plotly.js from an address: such scripts are compiled aside, while the page stays awake. */
+function loadPlotly() {
+  asked ??= new Promise((resolve) => {
+    const script = document.createElement("script");
+    script.src = URL.createObjectURL(new Blob([document.getElementById("plotly").textContent], { type: "text/javascript" }));
+    script.onload = resolve;
+    document.head.append(script);
+  });
+  return asked;
+}
+
+/** Load it before anything else goes on: print doesn't wait. */
+function loadPlotlyAtOnce() {
+  if (window.Plotly) return;
+  const script = document.createElement("script");
+  script.textContent = document.getElementById("plotly").textContent;
+  document.head.append(script);
+}
+
+async function drawFirst(figure) {
+  figure.frame.ariaBusy = "true";
+  await loadPlotly();
+  figure.frame.ariaBusy = null;
+  draw(figure);
+}
 
 function chosenScore() {
   return document.querySelector("input[name=score]:checked")?.value ?? "";
@@ -51,10 +80,11 @@ function draw(figure) {
     const off = figure.hidden.has(entryOf(trace)) ? "legendonly" : true;
     trace.visible = figure.state.visible[index] ? off : false;
   });
-  const paper = darkness.matches && !printing ? "#16181b" : "#ffffff";
+  const paper = darkness.matches && !printing ? DARK_PAPER : "#ffffff";
   const layout = { ...coloured(figure.state.layout), paper_bgcolor: paper, plot_bgcolor: paper };
   figure.frame.style.setProperty("--w", layout.width);
   figure.frame.style.setProperty("--h", layout.height);
+  figure.plot.querySelector("picture")?.remove();
   Plotly.react(figure.plot, data, layout, { displayModeBar: false });
   fit(figure);
 }
@@ -71,20 +101,30 @@ const watcher = new IntersectionObserver(
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       watcher.unobserve(target);
-      draw(figures.find((figure) => figure.frame === target));
+      drawFirst(figures.find((figure) => figure.frame === target));
     }
   },
   { rootMargin: "600px 0px" },
 );
 
 const redraw = () => figures.filter((figure) => figure.state).forEach(draw);
+const watch = (figure) => figure.state || watcher.observe(figure.frame);
 figures.forEach(fit);
-figures.forEach((figure) => watcher.observe(figure.frame));
-document.querySelectorAll("input[name=score]").forEach((input) => input.addEventListener("change", redraw));
+for (const figure of figures) {
+  if (!figure.plot.querySelector("picture")) watch(figure);
+  else ["pointerenter", "focusin"].forEach((sign) => figure.frame.addEventListener(sign, () => watch(figure), { once: true }));
+}
+document.querySelectorAll("input[name=score]").forEach((input) =>
+  input.addEventListener("change", () => {
+    redraw();
+    figures.forEach(watch); // pictures show the score that came first
+  }),
+);
 darkness.addEventListener("change", () => printing || redraw());
 addEventListener("resize", () => figures.forEach(fit));
 addEventListener("beforeprint", () => {
   printing = true;
+  if (figures.length) loadPlotlyAtOnce();
   figures.forEach((figure) => (figure.state && !darkness.matches ? null : draw(figure)));
 });
 addEventListener("afterprint", () => {
