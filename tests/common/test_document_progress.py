@@ -1,5 +1,6 @@
 """The progress of one run: lines now and then where there is no terminal, a bar where there is one."""
 
+import contextlib
 import os
 
 import pytest
@@ -52,6 +53,16 @@ def test_nothing_is_told_where_nothing_is_to_be_shown(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def read_all(master: int) -> str:
+    """What a terminal was sent, which comes in parts, once its other end is closed."""
+    sent = b""
+    with contextlib.suppress(OSError):  # the end, on Linux
+        while part := os.read(master, 1 << 16):
+            sent += part
+    os.close(master)
+    return sent.decode()
+
+
 def test_a_terminal_gets_a_bar_that_ends_at_all_documents(monkeypatch):
     master, slave = os.openpty()
     with os.fdopen(slave, "w") as terminal:
@@ -60,8 +71,6 @@ def test_a_terminal_gets_a_bar_that_ends_at_all_documents(monkeypatch):
         with DocumentProgress(10, "hellaswag_d", unit="texts") as progress:
             progress.start_window(10, 4)(2)
             progress.finish_window(10)
-        terminal.flush()
-        sent = os.read(master, 1 << 16).decode()
-    os.close(master)
+    sent = read_all(master)
     assert "hellaswag_d" in sent
     assert "10/10 texts" in sent
