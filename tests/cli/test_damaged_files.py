@@ -13,7 +13,7 @@ from lm_eval import table
 from lm_eval.results.folder import ResultsFolder
 from tests.support.damage import VALUES, DamagedFolder, damages, places, run_command, with_value
 
-OFTEN = (*("status", "table", "table as CSV") * 3, "compare", "plan")
+OFTEN = (*("status", "table", "table as CSV") * 5, "compare", "plan")
 """The commands, the quickest most often; a report takes a second."""
 
 

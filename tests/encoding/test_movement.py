@@ -17,7 +17,7 @@ from tests.support.tiny_models import tiny_model
 TASK = "hellaswag_d"
 LAYERS = ["E", "0", "1", "2", "3"]
 SETTINGS = {"WORD_AGG_SCHEME": "w1mean", "SIMILARITY_FUNC": "dot_product"}
-LIMIT = "3"
+LIMIT = "2"
 OF_ONE_WIDTH = [family for family in (*PAPER_DECODER_ONLY, *LATER_DECODER_ONLY) if family != "opt_narrow"]
 DEMO_GPT = {"model_args": f"pretrained={DEMO / 'models' / 'demo-gpt'}", "task_args": f"data_dir={DEMO / 'data'}"}
 

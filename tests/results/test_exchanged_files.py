@@ -26,7 +26,7 @@ from tests.support.judging import load
 from tests.support.tiny_models import save_tiny
 from tests.support.worlds import hellaswag_row, write_rows
 
-NUM_EXCHANGES = 50
+NUM_EXCHANGES = 30
 
 Exchange = Callable[[Path, bytes], None]
 

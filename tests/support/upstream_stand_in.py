@@ -14,7 +14,8 @@ RECORDING = TOP / "tests" / "tasks" / "recorded" / "upstream_tasks.json"
 
 _INTERPRETER = """\
 #!{python}
-import runpy, sys
+import gc, runpy, sys
+gc.disable()
 sys.path.insert(0, {folder!r})
 assert sys.argv.pop(1) == "-I", "our lm_eval must not come before the harness's"
 if sys.argv[1] == "-c":
