@@ -85,10 +85,10 @@ def test_a_generation_tasks_margins_are_of_its_log_probabilities():
 
 def test_the_walk_names_its_document_and_leaves_out_embeddings_of_another_width(data_dir):
     *_, call = asked("opt_narrow", data_dir)
-    walk = take_walk(doc=2, **call)
+    walk = take_walk(doc=1, **call)
     assert walk.layers == LAYERS[1:-1]
-    assert walk.doc_id == 2
-    assert walk.num_documents == 3
+    assert walk.doc_id == 1
+    assert walk.num_documents == 2
     points = walk.table.drop_duplicates("point")
     assert points["is_right"].tolist() == [number in walk.gold for number in range(-1, len(walk.choices))]
 

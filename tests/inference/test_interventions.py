@@ -118,7 +118,7 @@ def test_both_tests_score_under_an_intervention_as_the_plain_way_does_under_a_ho
         steering = vector()
         with adding(network, layer=1, vectors=steering):
             result = simple_evaluate(
-                model=kind, tasks=task, num_fewshot=0, limit=3, log_samples=True, task_args=task_args,
+                model=kind, tasks=task, num_fewshot=0, limit=2, log_samples=True, task_args=task_args,
                 model_args={"pretrained": network, "tokenizer": tokenizer, **settings},
             )  # fmt: skip
         config = make_config(data_dir, kind, task, "concat_all_examples", settings, num_fewshot=0)

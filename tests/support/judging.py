@@ -33,7 +33,7 @@ def make_config(
     data_dir, model: str, task: str, scheme: str | None, settings: dict[str, Any], **named: Any
 ) -> RunConfig:
     task_args = {"data_dir": data_dir, **({} if scheme is None else {"encoding_scheme": scheme})}
-    fields = {"num_fewshot": 2, "limit": "3", **named}
+    fields = {"num_fewshot": 2, "limit": "2", **named}
     return RunConfig.parse(
         model=model,
         model_args=format_pairs({"pretrained": "tiny", **settings}),

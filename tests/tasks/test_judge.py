@@ -84,7 +84,7 @@ def of_gaps(row) -> tuple[str, list[Example], int]:
 TASKS = {"quiz": (QUIZ, quiz_row, of_quiz, "test"), "gaps": (GAPS, gaps_row, of_gaps, "validation")}
 
 
-ROWS, TRAINING = range(4), range(6, 12)
+ROWS, TRAINING = range(3), range(6, 12)
 
 
 @functools.cache
