@@ -4,7 +4,6 @@ Each script has a process of its own, as on the command line. On Linux it is a c
 torch and transformers by then: that takes most of the time of a small grid.
 """
 
-import functools
 import importlib
 import multiprocessing
 import os
@@ -49,19 +48,26 @@ def run_steps(steps: Iterable[Step], results: Path, flags: Sequence[str]) -> int
         flags: of each script, beside its own.
     """
     for step in steps:
-        if status := _run_script(step, [*step.flags, *flags, "--results_dir", str(results / step.folder)]):
+        all_flags = [*step.flags, *flags, "--results_dir", str(results / step.folder)]
+        shown = [os.path.relpath(flag, TOP) if Path(flag).is_absolute() else flag for flag in all_flags]
+        print(f"{step.title}: scripts/{step.script} {' '.join(shown)}", flush=True)
+        if _COPIES and not any(results.glob("*/*.json")):  # else there may be nothing to run
+            _import_libraries()
+        if status := _run_script(step.script, all_flags):
             return status
     return 0
 
 
-def _run_script(step: Step, flags: Sequence[str]) -> int:
+def _import_libraries() -> None:
+    with garbage.left_alone():
+        importlib.import_module("torch")
+        importlib.import_module("transformers.modeling_utils")
+
+
+def _run_script(name: str, flags: Sequence[str]) -> int:
     """Run a grid script, report what it has to do, and return its exit status."""
-    shown = [os.path.relpath(flag, TOP) if Path(flag).is_absolute() else flag for flag in flags]
-    print(f"{step.title}: scripts/{step.script} {' '.join(shown)}", flush=True)
-    if _COPIES:
-        _import_libraries()
     reading, writing = _PROCESSES.Pipe(duplex=False)
-    script_run = _PROCESSES.Process(target=_be_script, args=(writing, str(SCRIPTS / step.script), flags))
+    script_run = _PROCESSES.Process(target=_be_script, args=(writing, str(SCRIPTS / name), flags))
     script_run.start()
     writing.close()
     try:
@@ -72,13 +78,6 @@ def _run_script(step: Step, flags: Sequence[str]) -> int:
         script_run.join()
         raise
     return int(script_run.exitcode or 0)
-
-
-@functools.cache
-def _import_libraries() -> None:
-    with garbage.left_alone():
-        importlib.import_module("torch")
-        importlib.import_module("transformers.modeling_utils")
 
 
 def _be_script(output: Connection, script: str, flags: Sequence[str]) -> None:
