@@ -32,8 +32,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 KINDS = ("SIGSTOP", "full disk", "any signal", "damaged state", "SIGKILL")
 
 
-def test_a_grid_survives_faults_of_all_kinds_and_leaves_nothing_behind(grid_models, tmp_path):
+def test_a_grid_survives_faults_of_all_kinds_and_leaves_nothing_behind(grid_models, tmp_path, monkeypatch):
     """A few of those that `python -m tests.system.faults` makes by the hundred, by hand."""
+    monkeypatch.setattr("tests.support.faults._BETWEEN_S", (0.3, 2.0))  # or a small grid is done before
     world = World.make(tmp_path / "world", grid_models[0], documents=60, shots=2, cores=1)
     with disk_of(tmp_path / "grid"):
         grid, done = disturb(world, tmp_path / "grid", random.Random(3), KINDS)

@@ -74,6 +74,14 @@ def test_the_switch_puts_figures_in_place_of_pictures_of_the_first_score(browser
         assert page.evaluate(AXES)[0]
 
 
+def test_figures_are_drawn_where_a_viewer_takes_no_scripts_from_addresses(browser, report, tmp_path):
+    forbids = """<meta http-equiv="Content-Security-Policy" content="script-src 'unsafe-inline'"></head>"""
+    strict = tmp_path / "report.html"
+    strict.write_text(report.read_text().replace("</head>", forbids, 1))
+    with opened(browser, strict) as page:
+        wait_for_figures(page)
+
+
 def test_without_kaleido_a_page_draws_its_figures_at_once(browser, report, tmp_path, monkeypatch):
     monkeypatch.setattr("plotly.io._kaleido.kaleido_available", lambda: False)
     drawings = make_drawings({"At a glance": go.Figure(go.Scatter(y=[1, 2]))})

@@ -18,10 +18,12 @@ const figures = [...document.querySelectorAll("figure")].map((element) => ({
 
 /** Load plotly.js from an address: such scripts are compiled aside, while the page stays awake. */
 function loadPlotly() {
+  if (window.Plotly) return Promise.resolve();
   asked ??= new Promise((resolve) => {
     const script = document.createElement("script");
-    script.src = URL.createObjectURL(new Blob([document.getElementById("plotly").textContent], { type: "text/javascript" }));
+    script.src = URL.createObjectURL(new Blob([plotlySource()], { type: "text/javascript" }));
     script.onload = resolve;
+    script.onerror = () => resolve(loadPlotlyAtOnce()); // where a viewer takes no such address
     document.head.append(script);
   });
   return asked;
@@ -31,8 +33,12 @@ function loadPlotly() {
 function loadPlotlyAtOnce() {
   if (window.Plotly) return;
   const script = document.createElement("script");
-  script.textContent = document.getElementById("plotly").textContent;
+  script.textContent = plotlySource();
   document.head.append(script);
+}
+
+function plotlySource() {
+  return document.getElementById("plotly").textContent;
 }
 
 async function drawFirst(figure) {
