@@ -80,6 +80,7 @@ def test_figures_are_drawn_where_a_viewer_takes_no_scripts_from_addresses(browse
     strict.write_text(report.read_text().replace("</head>", forbids, 1))
     with opened(browser, strict) as page:
         wait_for_figures(page)
+        assert page.locator(".plot .main-svg").first.is_visible()
 
 
 def test_without_kaleido_a_page_draws_its_figures_at_once(browser, report, tmp_path, monkeypatch):
