@@ -147,6 +147,7 @@ class Host:
             while self._is_here(worker) and not worker.files.end(removes=False):
                 pass  # as long as its process is there, its GPU isn't free, whatever Ray says
             cause = first_line(error) or type(error).__name__
+            self._tell_machines()
             self._tell(Died(worker=name, cause=cause, host=host, log=log))
         else:
             worker.log_end = report.log_end
@@ -181,6 +182,12 @@ class Host:
             with contextlib.suppress(Exception):  # of Ray, which may pass; if it doesn't, nothing is told any more
                 self._tell_once()
             time.sleep(_TICK_S)
+
+    def _tell_machines(self) -> None:
+        """Tell which machines are up: one that is lost would else be given work, and lose it, until the next tick."""
+        with contextlib.suppress(Exception):  # of Ray; the next tick tells it
+            alive = frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"])
+            self._tell(Tick(nodes=alive, signs={}, begun=frozenset()))
 
     def _tell_once(self) -> None:
         nodes = ray.nodes()
