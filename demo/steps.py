@@ -1,7 +1,7 @@
 """Running the grid scripts one after the other, with what each has to do on the screen; their results.
 
-Each script has a process of its own, as on the command line. On Linux it is a copy of this one, which has imported
-torch and transformers by then: that takes most of the time of a small grid.
+Each script has a process of its own, as on the command line. On Linux it is a copy of this one, which imports
+torch and transformers where nothing has been run yet: that takes most of the time of a small grid.
 """
 
 import importlib
@@ -67,7 +67,7 @@ def _import_libraries() -> None:
 def _run_script(name: str, flags: Sequence[str]) -> int:
     """Run a grid script, report what it has to do, and return its exit status."""
     reading, writing = _PROCESSES.Pipe(duplex=False)
-    script_run = _PROCESSES.Process(target=_be_script, args=(writing, str(SCRIPTS / name), flags))
+    script_run = _PROCESSES.Process(target=_be_script, args=(reading, writing, str(SCRIPTS / name), flags))
     script_run.start()
     writing.close()
     try:
@@ -80,8 +80,9 @@ def _run_script(name: str, flags: Sequence[str]) -> int:
     return int(script_run.exitcode or 0)
 
 
-def _be_script(output: Connection, script: str, flags: Sequence[str]) -> None:
+def _be_script(other_end: Connection, output: Connection, script: str, flags: Sequence[str]) -> None:
     """Be the process of a script; its exit status ends the process."""
+    other_end.close()  # or what is printed would go nowhere once nobody reads it
     os.dup2(output.fileno(), 1)
     sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115  (for good)
     sys.argv = [script, *flags]

@@ -50,7 +50,7 @@ def opened(browser: Any, page: Path, *, size: tuple[int, int] = WIDE, end: str =
 
 
 def share_that_differs(page: Any, *screenshots: bytes) -> float:
-    """Return the share of pixels in which two screenshots differ clearly, by any open page."""
+    """Return the share of the colours of pixels in which two screenshots differ clearly, by any open page."""
     addresses = [f"data:image/png;base64,{b64encode(one).decode()}" for one in screenshots]
     return float(page.evaluate(_DIFFERENCE, addresses))
 
@@ -70,6 +70,8 @@ _DIFFERENCE = """async (addresses) => {
 
 def serious_findings(page: Any, *rules: str) -> list[str]:
     """Return what axe-core finds on a page that hinders people seriously, each with an element that shows it.
+
+    Of each table it looks at five rows: the others are like them, and would take most of its time.
 
     Args:
         page: an open page.

@@ -201,7 +201,7 @@ class Disturbed:
         told = "".join(path.read_text(errors="replace") for path in self.folder.glob("told-*.txt"))
         self.problems["tracebacks"] += len(re.findall(r"Traceback|Exception ignored|Fatal Python|\*\*\* SIG", told))
         for process in self.processes():
-            if name_of(process) == "guard":  # one that stood still when its driver was killed; nobody else ends it
+            if name_of(process) == "guard":  # it stood still when its driver was killed; nobody else ends it
                 with contextlib.suppress(psutil.Error):
                     process.resume()
         deadline = time.monotonic() + _ENDS_S

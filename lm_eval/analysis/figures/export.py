@@ -49,7 +49,7 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
 
 
 def to_svg(figure: go.Figure) -> bytes:
-    """Return a figure as it first shows as an SVG document.
+    """Return a figure as an SVG document.
 
     Raises:
         ConfigurationError: kaleido can't be started from where it lies.

@@ -39,14 +39,16 @@ def report_page(report: Report) -> str:
         groups.setdefault(drawing.group, []).append(drawing)
     tables = [_show(title, table) for title, table in report.tables.items() if _is_shown(title, table)]
     having = {score for drawing in drawings for score in drawing.scores}
+    scores = [score for score in _SWITCH if score.column in having] if len(having - {""}) > 1 else []
     return render(
         "report.html.jinja",
         report=report,
         groups={slug(name): (name, of_group) for name, of_group in groups.items()},
-        pictures=take_pictures(drawings),
+        num_drawings=len(drawings),
+        pictures=take_pictures(drawings, scores[0].column if scores else ""),
         tables=tables,
         beside={title: slug(title) for title in report.tables},
-        scores=[score for score in _SWITCH if score.column in having] if len(having - {""}) > 1 else [],
+        scores=scores,
         num_runs=len(report.runs.table),
     )
 

@@ -28,16 +28,22 @@ class Picture(NamedTuple):
     dark: str
 
 
-def take_pictures(drawings: list[Drawing]) -> dict[str, Picture]:
-    """Return the pictures of the first drawings, by name; none where kaleido doesn't work, as pages do without them."""
+def take_pictures(drawings: list[Drawing], score: str = "") -> dict[str, Picture]:
+    """Return the pictures of the first drawings, by name; none where kaleido doesn't work, as pages do without them.
+
+    Args:
+        drawings: all drawings of a page, in its order.
+        score: the column of the score that the page opens with; drawings that don't have it show their first one.
+    """
     try:
-        return {drawing.name: _take_picture(drawing.content) for drawing in drawings[:NUM_PICTURES]}
+        return {drawing.name: _take_picture(drawing.content, score) for drawing in drawings[:NUM_PICTURES]}
     except (ConfigurationError, ValueError, RuntimeError, OSError):
         return {}
 
 
-def _take_picture(content: Mapping[str, Any]) -> Picture:
-    state = next(iter(content["states"].values()))
+def _take_picture(content: Mapping[str, Any], score: str) -> Picture:
+    states = content["states"]
+    state = states.get(score) or next(iter(states.values()))
     shown = [trace for trace, visible in zip(content["data"], state["visible"], strict=True) if visible]
     text = json.dumps({"data": shown, "layout": state["layout"]}, cls=PlotlyJSONEncoder, separators=(",", ":"))
     dark = text

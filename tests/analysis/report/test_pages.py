@@ -147,8 +147,11 @@ def test_a_page_fits_a_phone(browser, report_dir):
             assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
-def test_print_has_all_figures_whole_and_no_buttons(browser, report):
+@pytest.mark.parametrize("is_touched", [False, True])
+def test_print_has_all_figures_whole_and_no_buttons(browser, report, is_touched):
     with opened(browser, report, color_scheme="dark") as page:
+        if is_touched:
+            wait_for_figures(page)
         assert page.locator(".plot:not(:has(.main-svg))").count() > 0  # they are drawn when they come into view
         wait_for_tables(page)
         page.emulate_media(media="print")

@@ -90,8 +90,8 @@ function draw(figure) {
   const layout = { ...coloured(figure.state.layout), paper_bgcolor: paper, plot_bgcolor: paper };
   figure.frame.style.setProperty("--w", layout.width);
   figure.frame.style.setProperty("--h", layout.height);
-  figure.plot.querySelector("picture")?.remove();
   Plotly.react(figure.plot, data, layout, { displayModeBar: false });
+  figure.plot.querySelector("picture")?.remove();
   fit(figure);
 }
 
