@@ -59,9 +59,13 @@ def run_steps(steps: Iterable[Step], results: Path, flags: Sequence[str]) -> int
 
 
 def _import_libraries() -> None:
-    with garbage.left_alone():
-        importlib.import_module("torch")
-        importlib.import_module("transformers.modeling_utils")
+    try:
+        with garbage.left_alone():
+            importlib.import_module("torch")
+            importlib.import_module("transformers.modeling_utils")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise
 
 
 def _run_script(name: str, flags: Sequence[str]) -> int:
@@ -82,11 +86,11 @@ def _run_script(name: str, flags: Sequence[str]) -> int:
 
 def _be_script(other_end: Connection, output: Connection, script: str, flags: Sequence[str]) -> None:
     """Be the process of a script; its exit status ends the process."""
-    other_end.close()  # or what is printed would go nowhere once nobody reads it
-    os.dup2(output.fileno(), 1)
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115  (for good)
-    sys.argv = [script, *flags]
     try:
+        other_end.close()  # or what is printed would go nowhere once nobody reads it
+        os.dup2(output.fileno(), 1)
+        sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115  (for good)
+        sys.argv = [script, *flags]
         runpy.run_path(script, run_name="__main__")
     except KeyboardInterrupt:  # before it could say so
         sys.exit(INTERRUPTED)
