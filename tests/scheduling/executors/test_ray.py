@@ -1,5 +1,6 @@
 """Joining a cluster, asking its machines, and losing all of them."""
 
+import importlib.util
 import json
 import os
 import pwd
@@ -11,7 +12,7 @@ import threading
 import pytest
 
 from lm_eval.errors import ConfigurationError
-from lm_eval.scheduling.executors.ray import addresses
+from lm_eval.scheduling.executors.ray import addresses, cluster
 from lm_eval.scheduling.executors.ray.addresses import check_address, owner_of
 from lm_eval.scheduling.executors.ray.cluster import find_missing
 from lm_eval.scheduling.executors.ray.token import keep_token_private
@@ -112,6 +113,16 @@ except ConfigurationError as error:
     print(json.dumps(str(error)))
 ray.shutdown()
 """
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers"])
+def test_a_machine_describes_itself_only_where_the_packages_are(package, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert cluster._describe_machine().num_cpus >= 1
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else find(name))
+    with pytest.raises(ModuleNotFoundError, match=f"No module named '{package}'"):
+        cluster._describe_machine()
 
 
 @pytest.mark.slow
