@@ -14,6 +14,7 @@ from typing import IO
 
 import psutil
 
+from lm_eval.scheduling.executors.ray.token import keep_token_private
 from tests.support.paths import TOP
 from tests.support.waiting import PATIENCE_S, wait_for
 
@@ -119,6 +120,7 @@ def running_cluster(port: int, num_gpus: int, **changes: str) -> Iterator[tuple[
 def ray_node(*arguments: str, prefix: Sequence[str] = (), **changes: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A node of a Ray cluster that has joined it, with all its processes, until the end."""
     command = [*prefix, sys.executable, "-u", "-m", "ray.scripts.scripts", "start", "--block", *arguments]
+    keep_token_private()  # a first grid makes it too, and on a new machine none may have been run before
     with tempfile.TemporaryFile("w+") as log:
         node = subprocess.Popen(
             command,
@@ -177,6 +179,7 @@ class TwoNodes:
 @contextlib.contextmanager
 def two_nodes() -> Iterator[TwoNodes]:
     """A cluster of two nodes with a declared GPU each, in a process of its own."""
+    keep_token_private()
     with subprocess.Popen(
         [sys.executable, "-c", _TWO_NODES],
         env=environment(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_AUTH_MODE="token"),
