@@ -1,5 +1,6 @@
 """Files of figures where paths and names are unusual."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -7,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
+import plotly.io
 import pytest
 
 from lm_eval.analysis import figures
+from lm_eval.analysis.figures.kaleido import draw
 from lm_eval.analysis.figures.layout import lines
 from lm_eval.analysis.figures.selection import plain, shortened
 from lm_eval.analysis.scores import add_scores
@@ -78,3 +82,38 @@ def test_a_path_with_a_blank_makes_pictures(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert (place / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert (place / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.fixture
+def hanging_kaleido(tmp_path, monkeypatch):
+    """A kaleido that hangs at its first starts: the file that says how many of them are left."""
+    scope = plotly.io.kaleido.scope
+    left, script, real = tmp_path / "left", tmp_path / "kaleido.sh", scope.executable_path()
+    script.write_text(
+        f'#!/bin/sh\nread left <"{left}"\nif [ "$left" -gt 0 ]; then echo $((left - 1)) >"{left}"; sleep 600; fi\n'
+        f'exec "{real}" "$@"\n'
+    )
+    script.chmod(0o755)
+    scope._shutdown_kaleido()
+    monkeypatch.setattr(scope, "executable_path", lambda: str(script))
+    yield left
+    scope._shutdown_kaleido()
+    gc.collect()  # kaleido leaves its pipes to it
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_kaleido_that_hangs_is_started_anew(hanging_kaleido, monkeypatch):
+    hanging_kaleido.write_text("1\n")
+    monkeypatch.setattr("lm_eval.analysis.figures.kaleido._PATIENCE_S", (1.0, 120.0))
+    assert draw(go.Figure(), "png").startswith(b"\x89PNG")
+    assert hanging_kaleido.read_text() == "0\n"
+    assert not any("mathjax" in argument for argument in plotly.io.kaleido.scope._build_proc_args())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_kaleido_that_always_hangs_is_told_and_left(hanging_kaleido, monkeypatch):
+    hanging_kaleido.write_text("9\n")
+    monkeypatch.setattr("lm_eval.analysis.figures.kaleido._PATIENCE_S", (0.5, 1.0))
+    with pytest.raises(RuntimeError, match=r"kaleido gave no answer, waited for 0.5, 1 s; .html pages need none"):
+        draw(go.Figure(), "png")
+    assert hanging_kaleido.read_text() == "7\n"

@@ -1,13 +1,10 @@
 """Files of figures."""
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import plotly.graph_objects as go
 
-from lm_eval.analysis.figures.kaleido import prepare_kaleido
+from lm_eval.analysis.figures.kaleido import draw
 from lm_eval.analysis.figures.score_toggle import without_buttons
 from lm_eval.analysis.figures.style import CONFIG
 from lm_eval.common.atomic import written_whole
@@ -42,27 +39,6 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
             if ending == ".html":
                 figure.write_html(temporary, include_plotlyjs="directory", config=CONFIG)
             else:
-                with _kaleido():
-                    still.write_image(temporary, scale=_SCALE if ending == ".png" else 1)
+                temporary.write_bytes(draw(still, ending[1:], _SCALE if ending == ".png" else 1))
         written.append(target)
     return written
-
-
-def to_svg(figure: go.Figure) -> bytes:
-    """Return a figure as an SVG document.
-
-    Raises:
-        ConfigurationError: kaleido can't be started from where it lies.
-        ValueError, RuntimeError: there is no kaleido, or it can't draw the figure.
-        OSError: it can't be started.
-    """
-    with _kaleido():
-        return bytes(figure.to_image(format="svg"))
-
-
-@contextlib.contextmanager
-def _kaleido() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
-        prepare_kaleido()
-        yield

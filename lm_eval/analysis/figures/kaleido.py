@@ -1,18 +1,94 @@
-"""Lets kaleido work where the path of its package has a blank, which its start script takes apart."""
+"""Images by kaleido: without a network, where its path has a blank, and where it hangs.
 
+Its start script takes a path with a blank apart. On a busy machine about one start in a hundred never comes to an end.
+"""
+
+import contextlib
 import functools
 import os
 import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+import plotly.graph_objects as go
 import plotly.io
+import psutil
 
 from lm_eval.errors import ConfigurationError
 
+_PATIENCE_S = (60.0, 240.0, 960.0)
+"""How long kaleido may take for an image, its start included, the first time and when it is started anew."""
+
+
+def draw(figure: go.Figure, ending: str, scale: float = 1) -> bytes:
+    """Return a figure as an image.
+
+    Args:
+        figure: what to draw.
+        ending: of a file of the image's format, without the dot.
+        scale: pixels of the image for each of the figure's.
+
+    Raises:
+        ConfigurationError: kaleido can't be started from where it lies.
+        ValueError, RuntimeError: there is no kaleido, it can't draw the figure, or it hangs however often it is started.
+        OSError: it can't be started.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
+        _prepare()
+        for patience_s in _PATIENCE_S:
+            with _ended_after(patience_s) as is_ended:
+                try:
+                    return bytes(figure.to_image(format=ending, scale=scale))
+                except (ValueError, OSError):
+                    if not is_ended.is_set():
+                        raise
+    waited = ", ".join(f"{patience_s:g}" for patience_s in _PATIENCE_S)
+    raise RuntimeError(f"no image was made: kaleido gave no answer, waited for {waited} s; .html pages need none")
+
+
+@contextlib.contextmanager
+def _ended_after(patience_s: float) -> Iterator[threading.Event]:
+    """End kaleido where the block takes longer; plotly starts another for the next image.
+
+    Yields:
+        What is set once kaleido has been ended.
+    """
+    is_ended = threading.Event()
+
+    def end() -> None:
+        is_ended.set()
+        its_own = _processes()
+        for process in its_own:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(its_own, timeout=5)
+
+    timer = threading.Timer(patience_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield is_ended
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _processes() -> list[psutil.Process]:
+    """Return kaleido's start script and what it has started, which holds the other ends of its pipes."""
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "kaleido" in " ".join(process.cmdline()):
+                found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+    return list(found.values())
+
 
 @functools.cache
-def prepare_kaleido() -> None:
-    """Let kaleido be started by links whose paths have no blank, where its own or plotly's has one.
+def _prepare() -> None:
+    """Let kaleido ask no network, and start by links without blanks where its own path or plotly's has one.
 
     Raises:
         ConfigurationError: no folder for temporary files has a path without a blank.
@@ -20,6 +96,7 @@ def prepare_kaleido() -> None:
     scope = plotly.io.kaleido.scope
     if scope is None:  # plotly says what is missing
         return
+    scope.mathjax = None  # formulas, which no figure has, would come from elsewhere
     program, script = Path(scope.executable_path()), Path(scope.plotlyjs)
     if not any(map(_has_blank, (program, script))):
         return

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 from plotly.utils import PlotlyJSONEncoder
 
-from lm_eval.analysis.figures.export import to_svg
+from lm_eval.analysis.figures.kaleido import draw
 from lm_eval.analysis.report.assets import DARK, DARK_PAPER
 from lm_eval.analysis.report.drawings import Drawing
 from lm_eval.errors import ConfigurationError
@@ -58,4 +58,4 @@ def _address(text: str, paper: str) -> str:
     figure["layout"] |= {"paper_bgcolor": paper, "plot_bgcolor": paper}
     for trace in figure["data"]:
         trace.pop("visible", None)  # of another score than the one that shows first
-    return "data:image/svg+xml;base64," + b64encode(to_svg(go.Figure(figure))).decode()
+    return "data:image/svg+xml;base64," + b64encode(draw(go.Figure(figure), "svg")).decode()
