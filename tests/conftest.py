@@ -36,6 +36,7 @@ hypothesis.settings.register_profile("steady", deadline=None, max_examples=100, 
 hypothesis.settings.load_profile("steady")
 
 torch.set_num_threads(1)  # tiny models take less than half the time so
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so do the programs that tests start
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program that is started compiles the package, 1 s of time
 os.environ.update(RAY_worker_niceness="0")  # Ray's 15 starves workers beside another process of tests
 

@@ -5,6 +5,7 @@ config has switches that no test has tried, everything that a row of `lm_eval.mo
 the model itself, run as in `reference`.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -55,14 +56,20 @@ def check_structure(model: LanguageModel) -> Iterator[Check]:
 _OF_BATCHES = (trials.try_padding, trials.try_output)
 
 
-def check_sharing(model: LanguageModel) -> Check:
-    """Try whether choices that share a context as the model's family says score the same as alone."""
+def check_sharing(model: LanguageModel, alone: Callable[[], list[float]] | None = None) -> Check:
+    """Try whether choices that share a context as the model's family says score the same as alone.
+
+    Args:
+        model: the model.
+        alone: gives their scores alone, where several ways of sharing are tried.
+    """
+    scores = functools.cache(lambda: trials.score_alone(model)) if alone is None else alone
     apart = replace(model, family=replace(model.family, sharing="none"))
-    noise = tried("", apart, lambda: trials.try_sharing(apart))
+    noise = tried("", apart, lambda: trials.try_sharing(apart, scores))
     if noise.fault is not None or model.family.sharing == "none":
         return replace(noise, what=SHARED_BY[model.family.sharing])
     tolerance = max(TOLERANCE, _ROUNDING * torch.finfo(model.dtype).eps, _NOISE * float(noise.difference or 0))
-    return tried(SHARED_BY[model.family.sharing], model, lambda: trials.try_sharing(model), tolerance)
+    return tried(SHARED_BY[model.family.sharing], model, lambda: trials.try_sharing(model, scores), tolerance)
 
 
 EQUAL_WIDTHS = "embeddings are as wide as hidden states"
@@ -160,8 +167,9 @@ def _share(model: LanguageModel) -> tuple[Family, str]:
         return replace(model.family, sharing="none"), "as its positions see what is behind them, it scores no text"
     if model.runs_whole:
         return replace(model.family, sharing="none"), SHARED_BY["none"]
+    alone = functools.cache(lambda: trials.score_alone(model))
     for family in _candidates(model):
-        check = check_sharing(replace(model, family=family))
+        check = check_sharing(replace(model, family=family), alone)
         if check.fault is None:
             return family, check.what
     raise ConfigurationError(f"{model.name}: {check.what}, but {check.fault}; choose another model")

@@ -195,15 +195,31 @@ def try_length(model: LanguageModel, segments: list[list[int]]) -> float:
     return 0.0
 
 
-def try_sharing(model: LanguageModel) -> float:
-    """Return how far the scores of choices are from those of a pass for each, relative to their own spread."""
-    contexts, choices = draw(model, LENGTHS), tuple(tuple(choice) for choice in draw(model, _CHOICES))
-    given = [_context(model, tokens) for tokens in contexts]
+def try_sharing(model: LanguageModel, alone: Callable[[], list[float]] | None = None) -> float:
+    """Return how far the scores of choices are from those of a pass for each, relative to their own spread.
+
+    Args:
+        model: the model, with its way of sharing a context.
+        alone: gives the scores of a pass for each, where several ways are compared with them.
+    """
+    choices = tuple(tuple(choice) for choice in draw(model, _CHOICES))
     batcher = Batcher(BatchBudget(max_rows=1 if model.runs_alone else None))
-    scored = score_prompts(model, [Prompt(context=one, choices=choices) for one in given], batcher)
-    actual = [score.log_probability for scores in scored for score in scores]
-    expected = [score_choice(model, context, choice, bare=False) for context in given for choice in choices]
+    prompts = [Prompt(context=context, choices=choices) for context in _contexts(model)]
+    actual = [score.log_probability for scores in score_prompts(model, prompts, batcher) for score in scores]
+    expected = score_alone(model) if alone is None else alone()
     return differ(torch.tensor(actual), torch.tensor(expected))
+
+
+def score_alone(model: LanguageModel) -> list[float]:
+    """Return the scores of the choices behind each context, with a pass for each."""
+    choices = draw(model, _CHOICES)
+    return [
+        score_choice(model, context, tuple(choice), bare=False) for context in _contexts(model) for choice in choices
+    ]
+
+
+def _contexts(model: LanguageModel) -> list[tuple[int, ...] | Tensor]:
+    return [_context(model, tokens) for tokens in draw(model, LENGTHS)]
 
 
 def _context(model: LanguageModel, tokens: list[int]) -> tuple[int, ...] | Tensor:

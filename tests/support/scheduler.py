@@ -10,8 +10,11 @@ from tests.support.paths import TOP
 
 @functools.cache
 def groups_of(path: str) -> dict[str, str]:
-    """Return the groups of the tests of a file that have one: those that start a cluster, as `--cluster auto` would
-    find another's; those that look at the demonstration, and those that read the whole study, as both take a while."""
+    """Return the groups of the tests of a file that have one.
+
+    Those that start a cluster have, as `--cluster auto` would find another's; and those that look at the demonstration,
+    at the report, or at the whole study, as each of these takes a while to make.
+    """
     tree = ast.parse((TOP / path).read_text(encoding="utf-8"))
     marks = [
         line.value for line in tree.body if isinstance(line, ast.Assign) and _names(line.targets) == {"pytestmark"}
@@ -26,6 +29,8 @@ def groups_of(path: str) -> dict[str, str]:
             groups[function.name] = "demo"
         elif fixtures & {"study", "study_dir"}:
             groups[function.name] = "study"
+        elif path.startswith("tests/analysis/report/"):
+            groups[function.name] = "report"
     return groups
 
 

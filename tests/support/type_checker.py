@@ -1,18 +1,21 @@
 """What checks types and shapes while tests run.
 
 jaxtyping's own way binds, copies and checks every call's arguments twice, which took a third of the time of tests that
-compute; here this is left to functions that state shapes, and all others have their types checked alone.
+compute. Here each is checked once; calls of functions that state shapes have sizes of their own by name, and all others
+do without.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
 _CONF = BeartypeConf(is_pep484_tower=True, violation_type=TypeError)  # an int will do for a float
-_check_shapes = jaxtyping.jaxtyped
+_jaxtyped = jaxtyping.jaxtyped
 
 
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,17 +39,27 @@ def _choose(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
     def decorate(defined: Any) -> Any:
         if "<locals>" in defined.__qualname__:
             return defined
-        if inspect.isclass(defined) or _states_shapes(defined):
-            return _check_shapes(defined, typechecker=typechecker)
-        return typechecker(defined)
+        if inspect.isclass(defined):
+            if is_dataclass(defined):
+                defined.__init__ = _checked(defined.__init__, typechecker)  # type: ignore[misc]
+            return defined
+        return _checked(defined, typechecker)
 
     return decorate
 
 
-def _states_shapes(function: Callable[..., Any]) -> bool:
-    """Whether an annotation names a shape, or cannot be read yet."""
+def _checked(function: Callable[..., Any], typechecker: Callable[..., Any]) -> Callable[..., Any]:
     try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        return True
-    return "jaxtyping." in repr(hints)
+        states_shapes = "jaxtyping." in repr(get_type_hints(function, include_extras=True))
+    except (NameError, TypeError):  # an annotation cannot be read yet
+        return _jaxtyped(function, typechecker=typechecker)
+    checking = typechecker(function)
+    if not states_shapes:
+        return checking
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _jaxtyped("context"):
+            return checking(*args, **kwargs)
+
+    return call

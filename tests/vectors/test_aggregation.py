@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from jaxtyping import TypeCheckError
 
 from lm_eval.config.token_aggregation import ACTIVATION_PREFIXES, TokenAggregation
 from lm_eval.vectors.aggregation import (
@@ -55,8 +54,10 @@ def aggregate_context(samples, segment_agg: str | None, example_agg: str | None,
 
 
 def test_shapes_are_checked_while_tests_run():
-    with pytest.raises(TypeCheckError, match="mask"):
+    with pytest.raises(TypeError, match="mask"):
         mean(torch.zeros(2, 3, 4), torch.ones(2, 5, dtype=torch.bool))
+    with pytest.raises(TypeError, match="aggregation"):
+        Reduction("mean")
 
 
 # --- norms ---

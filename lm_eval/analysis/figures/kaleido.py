@@ -32,7 +32,7 @@ def draw(figure: go.Figure, ending: str, scale: float = 1) -> bytes:
 
     Raises:
         ConfigurationError: kaleido can't be started from where it lies.
-        ValueError, RuntimeError: there is no kaleido, it can't draw the figure, or it hangs however often it is started.
+        ValueError, RuntimeError: there is no kaleido, it can't draw the figure, or it hangs each time.
         OSError: it can't be started.
     """
     with warnings.catch_warnings():

@@ -68,11 +68,20 @@ def explorer(report_dir):
     return report_dir / "explore.html"
 
 
-@pytest.fixture
-def page(browser, explorer):
-    with opened(browser, explorer, end="#score=acc") as page:
+@pytest.fixture(scope="module")
+def open_page(browser, report_dir):
+    with opened(browser, report_dir / "explore.html", end="#score=acc") as page:
         page.wait_for_selector("#table tbody button")
         yield page
+
+
+@pytest.fixture
+def page(open_page):
+    """The page with no run left out; tests leave it as they like."""
+    open_page.click("#clear")
+    open_page.fill(".dt-search input", "")
+    open_page.wait_for_function(f"{SUMMARY} === '150 of 150 runs'")
+    return open_page
 
 
 def box(page, group: str, text: str):

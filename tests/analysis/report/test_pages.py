@@ -21,6 +21,14 @@ def report(report_dir):
     return report_dir / "report.html"
 
 
+@pytest.fixture(scope="module")
+def touched(browser, report_dir):
+    """The page with its figures drawn, which tests leave as it opens."""
+    with opened(browser, report_dir / "report.html") as page:
+        wait_for_figures(page)
+        yield page
+
+
 def wait_for_figures(page):
     """Touch the first figure, of which there is a picture until then."""
     page.locator(".frame").first.hover()
@@ -53,8 +61,8 @@ def test_axe_core_sees_what_hinders(browser, report_dir):
         assert [text.partition(":")[0] for text in serious_findings(page, "color-contrast")] == ["color-contrast"]
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_a_page_opens_with_pictures_of_figures_that_are_drawn_once_touched(browser, report, colours):
+@pytest.mark.parametrize(("colours", "paper"), [("light", "#ffffff"), ("dark", "#16181b")])
+def test_a_page_opens_with_pictures_of_figures_that_are_drawn_once_touched(browser, report, colours, paper):
     with opened(browser, report, color_scheme=colours) as page:
         page.wait_for_timeout(1000)  # in which a figure could be drawn
         assert (page.locator("picture").count(), page.evaluate("typeof Plotly")) == (2, "undefined")
@@ -65,6 +73,9 @@ def test_a_page_opens_with_pictures_of_figures_that_are_drawn_once_touched(brows
         assert page.locator("picture").count() == 1
         assert share_that_differs(page, picture, page.locator(".frame").first.screenshot()) < 0.01  # edges of letters
         assert share_that_differs(page, picture, page.locator(".frame").last.screenshot()) > 0.05
+        layout = page.evaluate("document.querySelector('.plot').layout")
+        assert layout["paper_bgcolor"] == paper
+        assert ("#222222" in str(layout)) is (colours == "light")  # of words
 
 
 def test_the_switch_puts_figures_in_place_of_pictures_of_the_first_score(browser, report):
@@ -93,51 +104,47 @@ def test_without_kaleido_a_page_draws_its_figures_at_once(browser, report, tmp_p
         page.wait_for_selector(".plot .main-svg")
 
 
-def test_the_switch_changes_the_score_of_all_figures_by_the_keyboard(browser, report):
-    with opened(browser, report) as page:
-        wait_for_figures(page)
-        assert not any(page.evaluate(AXES))
-        page.focus("input[value=chance_corrected]")
-        page.keyboard.press("ArrowRight")
-        assert page.evaluate(AXES)[0]
-        page.keyboard.press("ArrowLeft")
-        assert not any(page.evaluate(AXES))
-        assert page.query_selector(".modebar") is None
+def test_the_switch_changes_the_score_of_all_figures_by_the_keyboard(touched):
+    assert not any(touched.evaluate(AXES))
+    touched.focus("input[value=chance_corrected]")
+    touched.keyboard.press("ArrowRight")
+    assert touched.evaluate(AXES)[0]
+    touched.keyboard.press("ArrowLeft")
+    assert not any(touched.evaluate(AXES))
+    assert touched.query_selector(".modebar") is None
 
 
-def test_what_the_legend_hides_stays_hidden_when_the_score_changes(browser, report):
+def test_what_the_legend_hides_stays_hidden_when_the_score_changes(touched):
     hidden = """() => {
         const plot = document.querySelector('.plot');
         const hidden = plot.data.filter((trace) => trace.visible === 'legendonly');
         return hidden.map((trace) => trace.legendgroup || trace.name);
     }"""
-    with opened(browser, report) as page:
-        wait_for_figures(page)
-        page.locator(".plot .legendtoggle").first.click()
-        page.wait_for_function(f"({hidden})().length > 0")
-        before = set(page.evaluate(hidden))
-        page.check("input[value=normalised]")
-        assert set(page.evaluate(hidden)) == before
-        page.check("input[value=chance_corrected]")
-        assert set(page.evaluate(hidden)) == before
+    touched.locator(".plot .legendtoggle").first.click()
+    touched.wait_for_function(f"({hidden})().length > 0")
+    before = set(touched.evaluate(hidden))
+    touched.check("input[value=normalised]")
+    assert set(touched.evaluate(hidden)) == before
+    touched.check("input[value=chance_corrected]")
+    assert set(touched.evaluate(hidden)) == before
+    touched.locator(".plot .legendtoggle").first.click()
+    touched.wait_for_function(f"({hidden})().length === 0")
 
 
-def test_every_table_is_sorted_by_its_numbers_and_searched(browser, report):
-    with opened(browser, report) as page:
-        wait_for_figures(page)
-        wait_for_tables(page)
-        table = page.locator("section[aria-labelledby=all_runs]")
-        place = table.locator("thead th").all_inner_texts().index("acc")
+def test_every_table_is_sorted_by_its_numbers_and_searched(touched):
+    wait_for_tables(touched)
+    table = touched.locator("section[aria-labelledby=all_runs]")
+    place = table.locator("thead th").all_inner_texts().index("acc")
 
-        def accuracies() -> list[float]:
-            cells = table.locator(f"tbody tr td:nth-child({place + 1})").all_inner_texts()
-            return [float(text.partition(" ")[0]) for text in cells]
+    def accuracies() -> list[float]:
+        cells = table.locator(f"tbody tr td:nth-child({place + 1})").all_inner_texts()
+        return [float(text.partition(" ")[0]) for text in cells]
 
-        table.locator("thead th").nth(place).locator(".dt-column-order").click()
-        assert accuracies() == sorted(accuracies())
-        number = len(accuracies())
-        table.locator("input[type=search]").fill("model-1b")
-        assert 0 < len(accuracies()) < number
+    table.locator("thead th").nth(place).locator(".dt-column-order").click()
+    assert accuracies() == sorted(accuracies())
+    number = len(accuracies())
+    table.locator("input[type=search]").fill("model-1b")
+    assert 0 < len(accuracies()) < number
 
 
 def test_a_page_fits_a_phone(browser, report_dir):
@@ -162,11 +169,3 @@ def test_print_has_all_figures_whole_and_no_buttons(browser, report, is_touched)
             assert not page.locator(element).first.is_visible()
         sizes = page.evaluate("[...document.querySelectorAll('.frame')].map((f) => [f.clientHeight, f.scrollHeight])")
         assert all(height <= 900 for height, _ in sizes)
-
-
-def test_a_dark_page_has_dark_figures_whose_words_are_light(browser, report):
-    with opened(browser, report, color_scheme="dark") as page:
-        wait_for_figures(page)
-        layout = page.evaluate("document.querySelector('.plot').layout")
-        assert layout["paper_bgcolor"] == "#16181b"
-        assert "#222222" not in str(layout)
