@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.stats import binomtest
-from statsmodels.stats.multitest import multipletests
 
 from lm_eval.common.regular_files import say_why
 from lm_eval.config.run_config import SEED
@@ -163,6 +161,8 @@ def mcnemar(only_a: int, only_b: int) -> float:
         only_a: documents that the first run alone has right.
         only_b: documents that the second alone has right.
     """
+    from scipy.stats import binomtest  # noqa: PLC0415  (a second to import, for figures too, which compare nothing)
+
     disagreements = only_a + only_b
     return 1.0 if disagreements == 0 else float(binomtest(only_a, disagreements, 0.5).pvalue)
 
@@ -209,6 +209,8 @@ def compare_many(
     columns = ["path_a", "path_b", *Comparison.__dataclass_fields__, "p_corrected", "is_different"]
     table = pd.DataFrame(rows, columns=columns)
     if rows:
+        from statsmodels.stats.multitest import multipletests  # noqa: PLC0415  (as above)
+
         is_different, corrected, *_ = multipletests(table["p_value"], alpha=1 - level, method=CORRECTIONS[correction])
         table["p_corrected"], table["is_different"] = corrected, is_different
     return table

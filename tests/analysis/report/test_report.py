@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -157,19 +158,20 @@ def test_a_cause_of_failures_is_told_once_and_long_lists_are_cut(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path):
-    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(TOP / "scripts" / "report.py"), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = call(folder, "--out", tmp_path / "out")
+def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path, capsys, monkeypatch):
+    script = TOP / "scripts" / "report.py"
+    command = [sys.executable, str(script), str(folder), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     beside = "with all runs in explore.html and the tables beside it"
     assert (done.returncode, done.stdout) == (0, f"written to {tmp_path / 'out' / 'report.html'}, {beside}\n")
-    refused = call(tmp_path / "nowhere")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("error: ")
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in call(folder, "--out", tmp_path / "file" / "out").stderr
+    wrong = {"error: ": [tmp_path / "nowhere"], "cannot be written": [folder, "--out", tmp_path / "file" / "out"]}
+    for message, arguments in wrong.items():
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        with pytest.raises(SystemExit, match=r"^2$"):
+            runpy.run_path(str(script), run_name="__main__")
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
