@@ -60,7 +60,7 @@ def run_steps(steps: Iterable[Step], results: Path, flags: Sequence[str]) -> int
 
 def _import_libraries() -> None:
     try:
-        with garbage.left_alone():
+        with garbage.importing():
             importlib.import_module("torch")
             importlib.import_module("transformers.modeling_utils")
     except KeyboardInterrupt:

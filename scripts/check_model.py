@@ -56,7 +56,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _show(config: RunConfig, execution: Execution) -> int:
     read_facts(config.pretrained, config.revision, config.checkpoint)
-    with garbage.left_alone():
+    with garbage.importing():
         from lm_eval.cli.check_model import describe_checks, describe_model  # noqa: PLC0415
         from lm_eval.inference.loading import load_for  # noqa: PLC0415  (seconds to import)
 

@@ -80,7 +80,7 @@ def _write_vectors(args: argparse.Namespace, config: RunConfig, execution: Execu
 
     texts = TextFile(path=args.file, field=args.field, id_field=args.id_field)
     contents = texts.check()
-    with garbage.left_alone():
+    with garbage.importing():
         from lm_eval.common.progress import DocumentProgress  # noqa: PLC0415
         from lm_eval.encoding.text_encoder import TextEncoder  # noqa: PLC0415  (seconds to import)
 

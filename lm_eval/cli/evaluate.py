@@ -224,7 +224,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     runs = request.resolve()  # a wrong call ends here, before torch is imported
     logged: list[LoggedResult] = []
-    with garbage.left_alone():
+    with garbage.importing():
         from lm_eval.evaluator import evaluate_request  # noqa: PLC0415  (seconds to import)
 
     try:

@@ -52,7 +52,7 @@ def _check_output(args: argparse.Namespace) -> None:
 
 def _walk(args: argparse.Namespace) -> int:
     _check_output(args)
-    with garbage.left_alone():
+    with garbage.importing():
         from lm_eval.analysis.walk_page import write_walk_page  # noqa: PLC0415  (seconds to import)
         from lm_eval.encoding.movement import walk_and_margins  # noqa: PLC0415
 

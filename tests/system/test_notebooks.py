@@ -94,7 +94,7 @@ def test_executed_notebooks_load_nothing_from_elsewhere():
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_all_notebooks_run_on_what_the_scripts_have_made_and_movement_runs_a_model_itself(demo_run, tmp_path, kernels):
+def test_all_notebooks_run_on_what_scripts_have_made_or_on_a_model(demo_run, tmp_path, kernels):
     reading = [with_parameters(name, **folders_of(name, demo_run.results)) for name in READING]
     given = {"LIMIT": 6, "MODEL": str(DEMO / "models" / "demo-gpt"), "DATA": str(DEMO / "data")}
     moving = with_parameters("movement", **given)

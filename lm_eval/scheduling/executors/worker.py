@@ -28,7 +28,7 @@ class Worker:
     """Keeps one model loaded and computes work units with it."""
 
     def __init__(self, execution: Execution, num_threads: int | None, signs: Signs | None = None) -> None:
-        with garbage.left_alone():
+        with garbage.importing():
             import torch  # noqa: PLC0415  (loaded in the worker's process alone)
 
         if num_threads is not None:
@@ -72,7 +72,7 @@ class Worker:
 
     def _load(self, config: RunConfig) -> None:
         self._signs.loading()
-        with garbage.left_alone():
+        with garbage.importing():
             from lm_eval.inference.loading import load_for  # noqa: PLC0415
 
         self._model, self._load_failure, self._key = None, None, model_key(config)

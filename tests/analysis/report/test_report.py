@@ -168,7 +168,6 @@ def test_the_script_writes_a_report_or_says_what_is_wrong(folder, tmp_path, caps
     wrong = {"error: ": [tmp_path / "nowhere"], "cannot be written": [folder, "--out", tmp_path / "file" / "out"]}
     for message, arguments in wrong.items():
         monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
-        monkeypatch.setattr(sys, "path", [*sys.path])
         with pytest.raises(SystemExit, match=r"^2$"):
             runpy.run_path(str(script), run_name="__main__")
         assert message in capsys.readouterr().err
