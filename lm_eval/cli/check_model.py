@@ -1,5 +1,6 @@
 """The lines that `scripts/check_model.py` prints: a model's facts, memory, tokens, and checks of every shortcut."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from lm_eval.config.settings import VectorSettings
 from lm_eval.contexts.special_tokens import tokenize_choices, tokenize_segments
 from lm_eval.errors import ConfigurationError, RunError
 from lm_eval.inference.conformance import SHARED_BY, check_sharing, check_structure
-from lm_eval.inference.trials import Check
+from lm_eval.inference.trials import Check, score_alone
 from lm_eval.models.families import MAX_LENGTH_UNLIMITED
 from lm_eval.models.language_model import LanguageModel, dtype_name
 from lm_eval.models.text_borders import front_tokens
@@ -49,11 +50,12 @@ def describe_model(model: LanguageModel) -> list[str]:
 
 def describe_checks(model: LanguageModel) -> Iterator[tuple[str, bool]]:
     """Check every property that the model's family declares; yield a line for each, and whether it holds."""
-    for check in (*check_structure(model), *([] if model.attends_both_ways else [check_sharing(model)])):
+    alone = functools.cache(lambda: score_alone(model))
+    for check in (*check_structure(model), *([] if model.attends_both_ways else [check_sharing(model, alone)])):
         yield ("ok" if check.fault is None else "FAILED").ljust(8) + _describe_check(check), check.fault is None
     for sharing in [] if model.attends_both_ways else SHARED_BY:
         if sharing != model.family.sharing and not (sharing == "cache" and model.is_encoder_decoder):
-            check = check_sharing(replace(model, family=replace(model.family, sharing=sharing)))
+            check = check_sharing(replace(model, family=replace(model.family, sharing=sharing)), alone)
             verdict = "works too, but isn't used" if check.fault is None else "doesn't work for this model"
             yield f"(other)  {SHARED_BY[sharing]}: {verdict}", True
 

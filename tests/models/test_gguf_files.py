@@ -201,6 +201,7 @@ def test_a_file_of_a_hub_model_is_fetched_once_and_known_by_name_and_commit(file
             found.append((done.returncode, done.stderr))
         assert hub.fetched == ["some/model-GGUF/m.gguf"]
     assert [code for code, _ in found] == [0, 2], found
+    assert found[0][1] == ""  # a pipe gets nothing that moves, and no warning
     of_the_hub = json.loads(output.read_text())
     assert of_the_hub["results"] == of_the_file["results"]
     identity = of_the_hub["identity"]["hellaswag_dg"]["weights"]

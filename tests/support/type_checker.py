@@ -1,8 +1,8 @@
 """What checks types and shapes while tests run.
 
 jaxtyping's own way binds, copies and checks every call's arguments twice, which took a third of the time of tests that
-compute. Here each is checked once; calls of functions that state shapes have sizes of their own by name, and all others
-do without.
+compute. Here they are checked once, but where annotations can't be read yet or a function yields. Calls of functions
+that state shapes have sizes of their own by name; all others do without.
 """
 
 import functools
@@ -52,6 +52,8 @@ def _checked(function: Callable[..., Any], typechecker: Callable[..., Any]) -> C
     try:
         states_shapes = "jaxtyping." in repr(get_type_hints(function, include_extras=True))
     except (NameError, TypeError):  # an annotation cannot be read yet
+        return _jaxtyped(function, typechecker=typechecker)
+    if states_shapes and inspect.isgeneratorfunction(function):  # its arguments would be checked among another's sizes
         return _jaxtyped(function, typechecker=typechecker)
     checking = typechecker(function)
     if not states_shapes:

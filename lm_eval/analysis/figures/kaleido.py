@@ -18,8 +18,10 @@ import psutil
 
 from lm_eval.errors import ConfigurationError
 
-_PATIENCE_S = (60.0, 240.0, 960.0)
+_PATIENCE_S = (60.0, 240.0)
 """How long kaleido may take for an image, its start included, the first time and when it is started anew."""
+_hangs = threading.Event()
+"""Set once it has hung each time: no further image waits for it."""
 
 
 def draw(figure: go.Figure, ending: str, scale: float = 1) -> bytes:
@@ -38,13 +40,15 @@ def draw(figure: go.Figure, ending: str, scale: float = 1) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # kaleido starts a thread in an old way
         _prepare()
-        for patience_s in _PATIENCE_S:
+        for patience_s in () if _hangs.is_set() else _PATIENCE_S:
             with _ended_after(patience_s) as is_ended:
                 try:
                     return bytes(figure.to_image(format=ending, scale=scale))
                 except (ValueError, OSError):
                     if not is_ended.is_set():
                         raise
+        _hangs.set()
+        plotly.io.kaleido.scope._shutdown_kaleido()  # noqa: SLF001  (or a thread of it reads its end for ever)
     waited = ", ".join(f"{patience_s:g}" for patience_s in _PATIENCE_S)
     raise RuntimeError(f"no image was made: kaleido gave no answer, waited for {waited} s; .html pages need none")
 
@@ -56,34 +60,35 @@ def _ended_after(patience_s: float) -> Iterator[threading.Event]:
     Yields:
         What is set once kaleido has been ended.
     """
-    is_ended = threading.Event()
+    is_done, is_ended = threading.Event(), threading.Event()
 
     def end() -> None:
-        is_ended.set()
-        its_own = _processes()
-        for process in its_own:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(its_own, timeout=5)
+        left_s = patience_s
+        while not is_done.wait(left_s):
+            is_ended.set()
+            _end_kaleido()
+            left_s = 1.0  # one that starts only now is ended too
 
-    timer = threading.Timer(patience_s, end)
-    timer.daemon = True
-    timer.start()
+    guard = threading.Thread(target=end, daemon=True)
+    guard.start()
     try:
         yield is_ended
     finally:
-        timer.cancel()
-        timer.join()
+        is_done.set()
+        guard.join()
 
 
-def _processes() -> list[psutil.Process]:
-    """Return kaleido's start script and what it has started, which holds the other ends of its pipes."""
-    found: dict[int, psutil.Process] = {}
+def _end_kaleido() -> None:
+    """End its start script and what that has started, which holds the other ends of its pipes."""
+    program, below = plotly.io.kaleido.scope.executable_path(), list[psutil.Process]()
     for process in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            if "kaleido" in " ".join(process.cmdline()):
-                found |= {one.pid: one for one in (process, *process.children(recursive=True))}
-    return list(found.values())
+            if any(program in word for word in process.cmdline()):
+                below += [process, *process.children(recursive=True)]
+    for process in below:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(below, timeout=5)
 
 
 @functools.cache

@@ -23,7 +23,7 @@ def report(report_dir):
 
 @pytest.fixture(scope="module")
 def touched(browser, report_dir):
-    """The page with its figures drawn, which tests leave as it opens."""
+    """The page with its figures drawn, which tests leave as it opens, but for the order of tables."""
     with opened(browser, report_dir / "report.html") as page:
         wait_for_figures(page)
         yield page
@@ -145,6 +145,7 @@ def test_every_table_is_sorted_by_its_numbers_and_searched(touched):
     number = len(accuracies())
     table.locator("input[type=search]").fill("model-1b")
     assert 0 < len(accuracies()) < number
+    table.locator("input[type=search]").fill("")
 
 
 def test_a_page_fits_a_phone(browser, report_dir):
