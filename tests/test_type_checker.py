@@ -1,5 +1,6 @@
 """Types and shapes are checked while tests run, and sizes are told apart by the call that names them."""
 
+import random
 from collections.abc import Iterator
 
 import jaxtyping
@@ -40,3 +41,16 @@ def test_a_function_that_yields_has_sizes_of_its_own():
     assert len(use_other_sizes(torch.zeros(4, 2))) == 4
     with pytest.raises(TypeError, match="yield_rows"):
         list(yield_rows(torch.zeros(4, 2), torch.zeros(3, 2)))
+
+
+@checked
+def add(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+def test_checking_draws_nothing_from_the_generator_of_tests():
+    before = random.getstate()
+    assert add([1, 2, 3]) == 6
+    with pytest.raises(TypeError, match="add"):
+        add(["a", "b"])
+    assert random.getstate() == before
