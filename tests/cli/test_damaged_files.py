@@ -23,7 +23,7 @@ def folder(tmp_path_factory) -> DamagedFolder:
 
 
 @pytest.mark.slow
-@settings(max_examples=1200, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=2000, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_damaged_file_ends_no_command_and_hides_no_other_result(folder, data):
     path, text = data.draw(damages(folder.files))

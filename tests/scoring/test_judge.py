@@ -211,7 +211,7 @@ def test_an_encoder_whose_tokenizer_adds_nothing_has_no_empty_input(data_dir):
 def grouped_configs(data_dir, family: str, model: str) -> list[RunConfig]:
     rnd = random.Random(f"group {family}")
     task = {"dist_sim": "hellaswag_d", "dist_gen": "hellaswag_dg"}[model]
-    drawn = [{**random_settings(rnd, family, model), "ADD_POS": None} for _ in range(6)]
+    drawn = [{**random_settings(rnd, family, model), "ADD_POS": None} for _ in range(8)]
     return [
         make_config(data_dir, model, task, "sentence_level_segmentation", settings, limit="2") for settings in drawn
     ]

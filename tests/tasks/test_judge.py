@@ -167,7 +167,7 @@ def test_every_form_and_scheme_of_a_task_file_agrees_with_the_plain_way(
         task_args=f"encoding_scheme={scheme},data_dir={world},include_path={world}",
         num_fewshot=num_fewshot,
         log_samples=True,
-        verify=1,
+        verify=2,
     )
     for name in TASKS:
         expected = judge(name, family, kind, scheme, num_fewshot, settings)
