@@ -112,11 +112,12 @@ def test_a_kaleido_that_hangs_is_started_anew(hanging_kaleido, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_kaleido_that_always_hangs_is_told_and_left(hanging_kaleido, monkeypatch):
+def test_a_kaleido_that_always_hangs_is_told_and_left(hanging_kaleido, monkeypatch, tmp_path):
     hanging_kaleido.write_text("9\n")
     monkeypatch.setattr("lm_eval.analysis.figures.kaleido._PATIENCE_S", (3.0, 2.0))
     monkeypatch.setattr("lm_eval.analysis.figures.kaleido._hangs", threading.Event())
     for _ in range(2):  # the second time at once
         with pytest.raises(RuntimeError, match=r"kaleido gave no answer, waited for 3, 2 s; .html pages need none"):
-            draw(go.Figure(), "png")
+            figures.save(go.Figure(), tmp_path / "charts" / "one")
         assert hanging_kaleido.read_text() == "7\n"
+    assert {path.name for path in (tmp_path / "charts").iterdir()} == {"one.html", "plotly.min.js"}

@@ -32,13 +32,11 @@ def save(figure: go.Figure, path: Path) -> list[Path]:
         raise ConfigurationError(f"{base}: a figure is wanted, got {type(figure).__name__}")
     base.parent.mkdir(parents=True, exist_ok=True)
     still = without_buttons(figure)
-    written = []
-    for ending in ENDINGS:
-        target = base.with_name(base.name + ending)
+    targets = {ending: base.with_name(base.name + ending) for ending in ENDINGS}
+    for ending, target in reversed(targets.items()):  # the page first, which is there whatever becomes of the images
         with written_whole(target, ending=ending) as temporary:
             if ending == ".html":
                 figure.write_html(temporary, include_plotlyjs="directory", config=CONFIG)
             else:
                 temporary.write_bytes(draw(still, ending[1:], _SCALE if ending == ".png" else 1))
-        written.append(target)
-    return written
+    return list(targets.values())
