@@ -7,7 +7,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import torch
 
 from tests.support import type_checker
 from tests.support.paths import REFERENCE, TOP
@@ -35,8 +34,9 @@ type_checker.install([name for name in _modules() if name not in UNCHECKED])
 hypothesis.settings.register_profile("steady", deadline=None, max_examples=100, derandomize=True, database=None)
 hypothesis.settings.load_profile("steady")
 
-torch.set_num_threads(1)  # tiny models take less than half the time so
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so do the programs that tests start
+# Tiny models take less than half the time so, here and in the programs that tests start. torch reads it once it is
+# imported, which the process that hands out tests never does.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program that is started compiles the package, 1 s of time
 os.environ.update(RAY_worker_niceness="0")  # Ray's 15 starves workers beside another process of tests
 

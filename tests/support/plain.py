@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -156,6 +156,7 @@ class Plain:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, add_bos: str | None = None) -> None:
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, model.config
         self.add_bos = add_bos
+        self.states_of = cache(self.run)  # for each layer that is asked for
         self.num_contexts = self.num_vectors = self.num_tokens = 0  # of all contexts that were encoded
         self.encoder_decoder = bool(self.config.is_encoder_decoder)
         # of a model of text alone, of the text part of a larger one, of the encoder
@@ -243,13 +244,10 @@ class Plain:
             return embeddings
         before = self.front()
         ids, embeddings = before + ids, torch.cat([self.embed(before), embeddings])
-        if self.encoder_decoder:
-            output = self.model.get_encoder()(torch.tensor([ids]), output_hidden_states=True)
-        elif position is None:
-            output = self.model(torch.tensor([ids]), output_hidden_states=True)
+        if position is None or self.encoder_decoder:
+            states = self.states_of(tuple(ids))
         else:
-            output = self.model(inputs_embeds=embeddings[None], output_hidden_states=True)
-        states = output.hidden_states
+            states = self.model(inputs_embeds=embeddings[None], output_hidden_states=True).hidden_states
         if (
             self.config.model_type in OUTPUTS_ONLY
         ):  # [block 1, …, block L, final norm] → [input, block 1, …, final norm]
@@ -257,6 +255,12 @@ class Plain:
         index = -1 if layer is None else len(states) // 2 if layer == "middle" else int(layer)
         vectors: Tensor = states[index][0].float()
         return vectors[len(before) :]
+
+    def run(self, ids: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """All hidden states [1, token, dim] of a row of tokens."""
+        stack = self.model.get_encoder() if self.encoder_decoder else self.model
+        states: tuple[Tensor, ...] = stack(torch.tensor([ids]), output_hidden_states=True).hidden_states
+        return states
 
     def encode_segment(self, ids: list[int], settings: Row, *, side: str = "", offset: int = 0) -> Tensor:
         """Encode a segment as [vector, dim] by the context's settings, or the choices' where side is "OUT_"."""

@@ -4,8 +4,12 @@ import ast
 import functools
 
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tests.support.paths import TOP
+
+_OF_FAMILIES = "tests/inference/test_families.py"
+"""Where the first parameter is a family, whose model is made and tried once in a process."""
 
 
 @functools.cache
@@ -47,4 +51,15 @@ class GroupScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, rest = nodeid.partition("::")
-        return groups_of(path).get(rest.partition("[")[0], nodeid)
+        name, _, case = rest.partition("[")
+        if path == _OF_FAMILIES and case:
+            return f"{path}[{case.partition('-')[0].rstrip(']')}"
+        return groups_of(path).get(name, nodeid)
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forget a group that is complete: at each test, all that its process has been given are counted."""
+        super().mark_test_complete(node, item_index, duration)
+        groups = self.assigned_work[node]
+        group = self._split_scope(self.registered_collections[node][item_index])
+        if all(groups[group].values()):
+            del groups[group]
