@@ -33,12 +33,12 @@ def place_of(model: Path) -> dict[str, str]:
 def load(args: argparse.Namespace) -> tuple[object, object]:
     """Return the harness's model and task.
 
-    The harness is imported by name: to a type checker `lm_eval` is this project.
+    The harness is imported by name: to a type checker `lm_eval` is this project. It comes first: where it can't be
+    imported, nothing else has to be.
     """
+    huggingface = import_module("lm_eval.models.huggingface")
     import_module("torch").set_num_threads(args.threads)
-    model = import_module("lm_eval.models.huggingface").HFLM(
-        **place_of(args.model), device="cpu", dtype="float32", batch_size=args.batch_size
-    )
+    model = huggingface.HFLM(**place_of(args.model), device="cpu", dtype="float32", batch_size=args.batch_size)
     manager = import_module("lm_eval.tasks").TaskManager(include_path=args.tasks, include_defaults=False)
     return model, manager.load(args.task)
 

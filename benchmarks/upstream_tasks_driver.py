@@ -22,12 +22,11 @@ class HarnessTask(Protocol):
 
 def read_rows_from(data: Path) -> None:
     """Let every task of the harness read its rows from a folder, not from the hub."""
-    load_dataset = import_module("datasets").load_dataset
 
     def download(self: HarnessTask, *_args: object, **_kwargs: object) -> None:
         self.config.num_fewshot = 0  # whatever its file says
         files = {path.stem: str(path) for path in (data / self.config.task).glob("*.jsonl")}
-        self.dataset = load_dataset("json", data_files=files)
+        self.dataset = import_module("datasets").load_dataset("json", data_files=files)
 
     import_module("lm_eval.api.task").ConfigurableTask.download = download
 
@@ -38,10 +37,10 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, dict[str, object]], di
     Returns:
         What each task scored, and, where each is evaluated alone, why a task failed.
     """
-    evaluator, manager = import_module("lm_eval.evaluator"), import_module("lm_eval.tasks").TaskManager()
-    model = import_module("lm_eval.models.huggingface").HFLM(
+    model = import_module("lm_eval.models.huggingface").HFLM(  # the first that may fail
         pretrained=args.model, backend=args.backend, device="cpu", dtype="float32", batch_size=8
     )
+    evaluator, manager = import_module("lm_eval.evaluator"), import_module("lm_eval.tasks").TaskManager()
     names = args.tasks.split(",")
     scored: dict[str, dict[str, object]] = {}
     failed: dict[str, str] = {}

@@ -17,7 +17,8 @@ def groups_of(path: str) -> dict[str, str]:
     """Return the groups of the tests of a file that have one.
 
     Those that start a cluster have, as `--cluster auto` would find another's; and those that look at the demonstration,
-    at the report, or at the whole study, as each of these takes a while to make.
+    at the report, or at the whole study, or need libraries in a process of their own, as each of these takes a while to
+    make.
     """
     tree = ast.parse((TOP / path).read_text(encoding="utf-8"))
     marks = [
@@ -33,6 +34,8 @@ def groups_of(path: str) -> dict[str, str]:
             groups[function.name] = "demo"
         elif fixtures & {"study", "study_dir"}:
             groups[function.name] = "study"
+        elif "libraries" in fixtures:
+            groups[function.name] = "libraries"
         elif path.startswith("tests/analysis/report/"):
             groups[function.name] = "report"
     return groups

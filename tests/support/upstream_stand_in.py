@@ -8,20 +8,25 @@ import sys
 from pathlib import Path
 
 from lm_eval.models.model_list import DEMO
+from tests.support import preloaded
 
 TOP = DEMO.parent
 RECORDING = TOP / "tests" / "tasks" / "recorded" / "upstream_tasks.json"
 
+LIBRARIES = "import datasets\nfrom transformers import AutoTokenizer, GPT2LMHeadModel, LlamaForCausalLM"
+"""What a harness that scores needs, as code."""
+
 _INTERPRETER = """\
 #!{python}
-import gc, runpy, sys
-gc.disable()
+import runpy, sys
+assert sys.argv[1] == "-I", "our lm_eval must not come before the harness's"
+if {libraries!r} and __name__ == "__main__" and sys.argv[2] != "-c":
+    sys.exit(runpy.run_path({preloaded!r})["go_on_in_copy"]({libraries!r}))
 sys.path.insert(0, {folder!r})
-assert sys.argv.pop(1) == "-I", "our lm_eval must not come before the harness's"
-if sys.argv[1] == "-c":
-    exec(sys.argv[2])
+if sys.argv[2] == "-c":
+    exec(sys.argv[3])
 else:
-    del sys.argv[0]
+    del sys.argv[:2]
     runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -147,26 +152,36 @@ metric_list: [{metric: acc}]
 """A task file."""
 
 
-def write_harness(folder: Path, evaluator: str) -> Path:
-    """Write a package `lm_eval` in place of the harness's, and return an interpreter that has it."""
+def write_harness(folder: Path, evaluator: str, libraries: Path | None = None) -> Path:
+    """Write a package `lm_eval` in place of the harness's, and return an interpreter that has it.
+
+    Args:
+        folder: for the package.
+        evaluator: its module of that name.
+        libraries: the socket of a Python that has them (`preloaded`); left out, what is needed is imported.
+    """
     for name, text in {**_FILES, "lm_eval/evaluator.py": evaluator}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    place = str(libraries or "")
+    text = _INTERPRETER.format(
+        python=sys.executable, folder=str(folder), libraries=place, preloaded=preloaded.__file__
+    )  # fmt: skip
     python = folder / "python"
-    python.write_text(_INTERPRETER.format(python=sys.executable, folder=str(folder)), encoding="utf-8")
+    python.write_text(text, encoding="utf-8")
     python.chmod(0o755)
     return python
 
 
-def write_scoring_harness(folder: Path) -> Path:
+def write_scoring_harness(folder: Path, libraries: Path | None = None) -> Path:
     """Return the interpreter of a harness that scores documents of the form `upstream.py` writes."""
-    return write_harness(folder, _SCORES)
+    return write_harness(folder, _SCORES, libraries)
 
 
-def write_harness_of_stories(folder: Path) -> Path:
+def write_harness_of_stories(folder: Path, libraries: Path) -> Path:
     """Return the interpreter of a harness that has one task of its own and computes it, whatever the rows are."""
-    python = write_harness(folder, _MADE_UP)
+    python = write_harness(folder, _MADE_UP, libraries)
     (folder / "lm_eval" / "tasks" / "stories.yaml").write_text(STORIES, encoding="utf-8")
     return python
 

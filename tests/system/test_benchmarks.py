@@ -23,8 +23,10 @@ from benchmarks.compare import largest_difference, relative_difference
 from benchmarks.works import WORKS
 from lm_eval.models.model_list import DEMO
 from tests.support.gguf_files import write_gguf
+from tests.support.preloaded import preloaded
 from tests.support.tokenizer_forms import load_with_tokenizer
 from tests.support.upstream_stand_in import (
+    LIBRARIES,
     STORIES,
     write_harness_of_stories,
     write_recorded_harness,
@@ -37,6 +39,13 @@ SMALLEST = ["--narrow", "--documents=1"]
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "figures.json"
+
+
+@pytest.fixture(scope="module")
+def libraries():
+    """A Python that has imported what a harness scores with, once for all tests that start one."""
+    with preloaded(LIBRARIES) as place:
+        yield place
 
 
 def figures(path):
@@ -114,8 +123,8 @@ def test_what_was_carried_out_is_planned_as_done(out, capsys):
 
 
 @pytest.mark.slow
-def test_the_engine_is_measured_against_the_harness_in_its_own_process(out, tmp_path, capsys):
-    python = write_scoring_harness(tmp_path / "harness")
+def test_the_engine_is_measured_against_the_harness_in_its_own_process(libraries, out, tmp_path, capsys):
+    python = write_scoring_harness(tmp_path / "harness", libraries)
     assert upstream.main([*SMALLEST, "--documents=3", "--repetitions=1", f"--python={python}", f"--out={out}"]) == 0
     (row,) = figures(out)["rows"]
     assert figures(out)["versions"]["lm-eval"] == "0.0"
@@ -126,8 +135,8 @@ def test_the_engine_is_measured_against_the_harness_in_its_own_process(out, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", "GGUF file"])
-def test_a_model_of_files_is_given_to_the_harness_as_it_is(form, out, tmp_path, capsys):
-    python, model = write_scoring_harness(tmp_path / "harness"), DEMO / "models" / "demo-gpt"
+def test_a_model_of_files_is_given_to_the_harness_as_it_is(form, libraries, out, tmp_path, capsys):
+    python, model = write_scoring_harness(tmp_path / "harness", libraries), DEMO / "models" / "demo-gpt"
     if form == "GGUF file":
         made = load_with_tokenizer("llama", "byte level", "BOS")
         model = write_gguf(tmp_path / "m.gguf", made.network, made.tokenizer)
@@ -140,8 +149,8 @@ def test_a_model_of_files_is_given_to_the_harness_as_it_is(form, out, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_harness_that_scores_something_else_is_not_compared(tmp_path, capsys):
-    python = write_scoring_harness(tmp_path / "harness")
+def test_a_harness_that_scores_something_else_is_not_compared(libraries, tmp_path, capsys):
+    python = write_scoring_harness(tmp_path / "harness", libraries)
     evaluator = tmp_path / "harness" / "lm_eval" / "evaluator.py"
     evaluator.write_text(evaluator.read_text().replace('document["context"], choice)', '"Another text.", choice)'))
     assert upstream.main([*SMALLEST, "--repetitions=1", f"--python={python}"]) == 1
@@ -177,8 +186,8 @@ def test_tasks_of_the_harness_score_here_as_it_recorded(out, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_task_scores_here_as_there_on_rows_made_up_for_it(out, tmp_path, capsys):
-    python = write_harness_of_stories(tmp_path / "harness")
+def test_a_task_scores_here_as_there_on_rows_made_up_for_it(libraries, out, tmp_path, capsys):
+    python = write_harness_of_stories(tmp_path / "harness", libraries)
     assert upstream_made_up.main([f"--python={python}", f"--out={out}"]) == 0
     assert figures(out)["equal"] == ["stories"]
     assert "metrics compared: acc 1" in capsys.readouterr().out
