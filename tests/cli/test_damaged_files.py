@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lm_eval import table
 from lm_eval.results.folder import ResultsFolder
-from tests.support.damage import VALUES, DamagedFolder, damages, places, run_command, with_value
+from tests.support.damage import VALUES, DamagedFolder, places, run_command, with_value
 
 OFTEN = (*("status", "table", "table as CSV") * 5, "compare", "plan")
 """The commands, the quickest most often; a report takes a second."""
@@ -26,7 +26,7 @@ def folder(tmp_path_factory) -> DamagedFolder:
 @settings(max_examples=2000, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_damaged_file_ends_no_command_and_hides_no_other_result(folder, data):
-    path, text = data.draw(damages(folder.files))
+    path, text = data.draw(folder.damages)
     name = data.draw(st.sampled_from(OFTEN))
     with folder.damaged(path, text):
         status, printed = run_command(folder.commands()[name])
