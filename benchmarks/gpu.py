@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks.command_line import make_parser, positive
 from benchmarks.gpu_report import Report, Setup
 from benchmarks.gpu_stand_in import stand_in_for_pydantic
+from lm_eval.common.garbage import importing
 
 Section = Callable[[Setup, Report], None]
 SECTIONS = {
@@ -47,7 +48,8 @@ def run_section(name: str, setup: Setup, report: Report) -> None:
         print(f"\n{name}\n  left out: no time", flush=True)
         return
     with report.section(name):
-        section: Section = getattr(importlib.import_module(SECTIONS[name]), name)
+        with importing():
+            section: Section = getattr(importlib.import_module(SECTIONS[name]), name)
         section(setup, report)
     gc.collect()
     if "torch" in sys.modules and setup.on_card:

@@ -20,7 +20,8 @@ PACKAGES = (
 )  # fmt: skip
 PRODUCT = "matrix product, bfloat16"
 _IMPORT_ALL = """
-import importlib, json, pkgutil, lm_eval
+import gc, importlib, json, pkgutil, lm_eval
+gc.disable()
 errors, modules = {}, [module.name for module in pkgutil.walk_packages(lm_eval.__path__, "lm_eval.")]
 for name in modules:
     if not name.endswith("__main__"):

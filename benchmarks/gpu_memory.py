@@ -33,7 +33,7 @@ SEVERAL_ROWS = 1_000
 def budget(setup: Setup, report: Report) -> None:
     """Show which batches the budget allows, what they take, and whether others would be faster."""
     subject = make_subject(setup, middle_shape(setup))
-    documents = 6 if setup.tiny else 192
+    documents = 2 if setup.tiny else 192
     CROSS.evaluate(subject, 4)
     for work in WORKS:
         with report.part(f"budget, {work.name}"):
@@ -215,7 +215,7 @@ def _compare_with_estimate(shape: Shape, setup: Setup, report: Report) -> None:
     config = subject.model.network.config.to_dict()
     counted = count_parameters(config, find_family(config, shape.name))
     real, loaded = subject.model.network.num_parameters(), _allocated(subject)
-    phases = {work.name: _phases_of(work, subject, 6 if setup.tiny else 96) for work in WORKS[:3]}
+    phases = {work.name: _phases_of(work, subject, 2 if setup.tiny else 96) for work in WORKS[:3]}
     peaks = {work: peak for work, (_, peak) in phases.items()}
     figures = {
         "parameters": real, "counted": counted / real,

@@ -26,7 +26,7 @@ def profile(setup: Setup, report: Report) -> None:
             for work in report.in_time(works, lambda work: work.name, 60):
                 name = f"{shape.name}: {work.name}"
                 with report.part(name):
-                    work.evaluate(subject, 4 if setup.tiny else 96)
+                    work.evaluate(subject, 2 if setup.tiny else 96)
                     _profile_device(name, work, subject, setup, report)
                     _profile_host(f"{name}, host", work, subject, setup, report)
 

@@ -108,7 +108,7 @@ def measure(
     setup: Setup, subject: Subject, work: GpuWork, peak: float
 ) -> tuple[dict[str, object], dict[str, object], float]:
     """Measure a piece of work; return figures, details and seconds a document."""
-    few, some = (2, 4) if setup.tiny else (16, 64)
+    few, some = (1, 2) if setup.tiny else (16, 64)
     work.evaluate(subject, few)
     some_s, _ = work.evaluate(subject, some)
     documents = some if setup.tiny else max(some, min(MOST_DOCUMENTS, int(TARGET_S * some / some_s)))
