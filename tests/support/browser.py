@@ -11,11 +11,12 @@ import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE, PHONE = (1440, 900), (390, 844)
+_EMPTY = "about:blank"
 
 
 @contextmanager
 def started_browser() -> Iterator[Any]:
-    """Start the machine's browser, or skip the test."""
+    """Start the machine's browser, or skip the test; yield one of its windows, in which all pages are opened."""
     playwright = pytest.importorskip("playwright.sync_api")
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if path is None:
@@ -31,21 +32,41 @@ def started_browser() -> Iterator[Any]:
                 "--disable-gpu-compositing",
             ],
         )
-        yield browser
+        yield browser.new_context()
         browser.close()
 
 
 @contextmanager
-def opened(browser: Any, page: Path, *, size: tuple[int, int] = WIDE, end: str = "", **options: Any) -> Iterator[Any]:
-    """Open a page; errors of its scripts, and what it asks of the network, fail the test."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-    shown = context.new_page()
+def opened(window: Any, page: Path, *, size: tuple[int, int] = WIDE, colours: str = "light", end: str = "") -> Iterator:
+    """Open a page; errors of its scripts, and what it asks of the network, fail the test.
+
+    It is loaded anew, where there is one in a tab that an earlier page has left empty: its process has compiled
+    plotly.js before, and a window of its own would make Chromium load the parts of its own surface again, all of which
+    takes more time than the page.
+
+    Args:
+        window: of `started_browser`.
+        page: the file.
+        size: width and height of what is seen of it.
+        colours: which ones the page is asked for.
+        end: of the address.
+    """
+    shown = next((tab for tab in window.pages if tab.url == _EMPTY), None) or window.new_page()
+    shown.set_viewport_size({"width": size[0], "height": size[1]})
+    shown.emulate_media(color_scheme=colours, media="null")
+    shown.mouse.move(0, 0)
     errors: list[str] = []
-    shown.on("pageerror", lambda error: errors.append(str(error)))
-    shown.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
+    listeners = {
+        "pageerror": lambda error: errors.append(str(error)),
+        "request": lambda request: errors.append(request.url) if request.url.startswith("http") else None,
+    }
+    for event, listener in listeners.items():
+        shown.on(event, listener)
     shown.goto(f"{page.as_uri()}{end}")
     yield shown
-    context.close()
+    shown.goto(_EMPTY)
+    for event, listener in listeners.items():
+        shown.remove_listener(event, listener)
     assert errors == []
 
 

@@ -47,7 +47,7 @@ def wait_for_tables(page):
 @pytest.mark.parametrize("name", ["report.html", "explore.html"])
 @pytest.mark.parametrize(("colours", "rules"), [("light", []), ("dark", ["color-contrast"])])
 def test_a_page_hinders_nobody_seriously_and_asks_nothing_of_a_network(browser, report_dir, name, colours, rules):
-    with opened(browser, report_dir / name, color_scheme=colours) as page:
+    with opened(browser, report_dir / name, colours=colours) as page:
         wait_for_tables(page)
         assert serious_findings(page, *rules) == []
         assert page.title().endswith(page.inner_text("h1"))
@@ -63,7 +63,7 @@ def test_axe_core_sees_what_hinders(browser, report_dir):
 
 @pytest.mark.parametrize(("colours", "paper"), [("light", "#ffffff"), ("dark", "#16181b")])
 def test_a_page_opens_with_pictures_of_figures_that_are_drawn_once_touched(browser, report, colours, paper):
-    with opened(browser, report, color_scheme=colours) as page:
+    with opened(browser, report, colours=colours) as page:
         page.wait_for_timeout(1000)  # in which a figure could be drawn
         assert (page.locator("picture").count(), page.evaluate("typeof Plotly")) == (2, "undefined")
         picture = page.locator(".frame").first.screenshot()
@@ -157,7 +157,7 @@ def test_a_page_fits_a_phone(browser, report_dir):
 
 @pytest.mark.parametrize("is_touched", [False, True])
 def test_print_has_all_figures_whole_and_no_buttons(browser, report, is_touched):
-    with opened(browser, report, color_scheme="dark") as page:
+    with opened(browser, report, colours="dark") as page:
         if is_touched:
             wait_for_figures(page)
         assert page.locator(".plot:not(:has(.main-svg))").count() > 0  # they are drawn when they come into view
