@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def at_a_glance(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
     """
     runs = scored_tests(table)
     shown = title or "How much of a model's skill survives in its concept vectors?"
-    return with_toggle(lambda score: _draw(runs, shown, score), runs)
+    tried, main = number_layers(runs), main_rows(runs)
+    return with_toggle(lambda score: _draw(runs, tried, main, shown, score), runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +65,34 @@ class _Column:
         task = f"<br>{self.runs['task'].iloc[0]}" if self.names_task else ""
         return f"{test}{task}<br>{say_shots(int(self.runs['num_fewshot'].iloc[0]))}"
 
+    @cached_property
+    def known(self) -> pd.DataFrame:
+        """The runs that have the score."""
+        return self.runs.dropna(subset=[self.score.column])
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """The best run of each model, with `num_runs`: how many it is the best of."""
+        return count_tried(self.known, self.score.column)
+
     def y(self, runs: pd.DataFrame) -> list[float]:
         """Return the rows of runs."""
         return [self.places[name] for name in runs["pretrained"]]
 
 
-def _draw(runs: pd.DataFrame, title: str, score: Score) -> go.Figure:
+def _draw(runs: pd.DataFrame, tried: pd.DataFrame, main: pd.DataFrame, title: str, score: Score) -> go.Figure:
+    """Draw one score.
+
+    Args:
+        runs: all of them.
+        tried: those that differ in more than what a layer is called.
+        main: those of the main configurations.
+        title: of the figure.
+        score: what is drawn.
+    """
     models = sort_models(runs)
     places, headings = _place(models)
-    columns = list(_columns(runs, places, score))
+    columns = list(_columns(tried, main, places, score))
     figure = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.018)
     for column in columns:
         for trace in _traces(column):
@@ -115,23 +136,21 @@ def _place(models: pd.DataFrame) -> tuple[dict[str, float], dict[float, str]]:
     return places, headings
 
 
-def _columns(runs: pd.DataFrame, places: Mapping[str, float], score: Score) -> Iterator[_Column]:
-    main = main_rows(runs)
+def _columns(tried: pd.DataFrame, main: pd.DataFrame, places: Mapping[str, float], score: Score) -> Iterator[_Column]:
     keys = ["kind", "task", "num_fewshot"]
-    for number, (key, of_column) in enumerate(number_layers(runs).groupby(keys, sort=True), start=1):
+    for number, (key, of_column) in enumerate(tried.groupby(keys, sort=True), start=1):
         is_of = np.logical_and.reduce([main[name] == value for name, value in zip(keys, key, strict=True)])
         yield _Column(
             number=number, runs=of_column, main=main[is_of], places=places, score=score,
-            names_task=runs.loc[runs["kind"] == key[0], "task"].nunique() > 1,
+            names_task=tried.loc[tried["kind"] == key[0], "task"].nunique() > 1,
         )  # fmt: skip
 
 
 def _traces(column: _Column) -> Iterator[go.Scatter]:
     score = column.score
-    known = column.runs.dropna(subset=[score.column])
-    for runs, colour, width in ((known, TRIED, 9), (column.main.dropna(subset=[score.column]), INK, 9)):
+    for runs, colour, width in ((column.known, TRIED, 9), (column.main.dropna(subset=[score.column]), INK, 9)):
         yield _ranges(column, runs, colour, width)
-    best = count_tried(known, score.column)
+    best = column.best
     sizes = [size_of(number) for number in best["num_runs"]]
     heads = [f"the best of {number:,} {'run' if number == 1 else 'runs'}" for number in best["num_runs"]]
     yield go.Scatter(
@@ -197,11 +216,10 @@ def _label(figure: go.Figure, columns: list[_Column], score: Score) -> None:
             "text": f"<b>{column.title}</b>", "xref": f"x{suffix}", "x": 0, "yref": "paper", "y": 1,
             "yanchor": "bottom", "xanchor": "left", "align": "left", "showarrow": False, "font": {"size": SMALL},
         })  # fmt: skip
-        best = count_tried(column.runs.dropna(subset=[score.column]), score.column)
         notes += [
             {"text": f"{number:,}", "xref": f"x{suffix}", "x": end, "yref": f"y{suffix}", "y": place,
              "xanchor": "right", "yanchor": "middle", "showarrow": False, "font": {"size": SMALL - 2, "color": FAINT}}
-            for number, place in zip(best["num_runs"], column.y(best), strict=True)
+            for number, place in zip(column.best["num_runs"], column.y(column.best), strict=True)
         ]  # fmt: skip
     title = {"text": score.label, "xref": "paper", "x": 0.5, "yref": "paper", "y": 0, "yanchor": "top", "yshift": -28}
     notes.append({**title, "showarrow": False})

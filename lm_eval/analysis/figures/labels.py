@@ -39,7 +39,7 @@ def say(setting: str, value: object) -> str:
 
 def varying_settings(table: pd.DataFrame, settings: Sequence[str] = tuple(LABELS)) -> list[str]:
     """Return the settings that differ among runs."""
-    return [name for name in settings if table[name].map(lambda value, name=name: say(name, value)).nunique() > 1]
+    return [name for name in settings if len({say(name, value) for value in table[name].unique()}) > 1]
 
 
 def say_constant(table: pd.DataFrame) -> str:

@@ -31,6 +31,8 @@ from lm_eval.errors import ConfigurationError
 _PANEL_PX = 165
 _GAP_PX = 38
 _SIZES = tuple(digit * 10.0**power for power in range(-4, 5) for digit in (1, 3))
+_TOLD = "told"
+"""A column: what is told of a run."""
 
 
 def scaling(table: pd.DataFrame, *, title: str | None = None) -> go.Figure:
@@ -74,9 +76,10 @@ def _draw(main: pd.DataFrame, lacking: list[str], title: str, score: Score) -> g
         vertical_spacing=_GAP_PX / plot_height if len(schemes) > 1 else 0,
         horizontal_spacing=0.05,
     )
+    told = main.assign(**{_TOLD: [say_run(run, score) for run in main.to_dict("records")]})
     for row, scheme in enumerate(schemes, start=1):
         for column, number in enumerate(shots, start=1):
-            runs = main[(main["encoding_scheme"] == scheme) & (main["num_fewshot"] == number)]
+            runs = told[(told["encoding_scheme"] == scheme) & (told["num_fewshot"] == number)]
             figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False), row=row, col=column)  # empty panels too
             for place, family in enumerate(families):
                 of_family = runs[runs["family"] == family].sort_values("size_b")
@@ -155,7 +158,7 @@ def _add_family(figure: go.Figure, cell: tuple[int, int], runs: pd.DataFrame, sc
             "size": 10,
             "line": {"color": line.colour, "width": 2},
         },
-        hovertext=[say_run(run, score) for run in runs.to_dict("records")],
+        hovertext=runs[_TOLD],
         hoverinfo="text",
         showlegend=False,
     )
