@@ -16,7 +16,7 @@ _EMPTY = "about:blank"
 
 @contextmanager
 def started_browser() -> Iterator[Any]:
-    """Start the machine's browser, or skip the test; yield one of its windows, in which all pages are opened."""
+    """Start the machine's browser, or skip the test."""
     playwright = pytest.importorskip("playwright.sync_api")
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if path is None:
@@ -32,7 +32,7 @@ def started_browser() -> Iterator[Any]:
                 "--disable-gpu-compositing",
             ],
         )
-        yield browser.new_context()
+        yield browser
         browser.close()
 
 
@@ -45,7 +45,7 @@ def opened(window: Any, page: Path, *, size: tuple[int, int] = WIDE, colours: st
     takes more time than the page.
 
     Args:
-        window: of `started_browser`.
+        window: a context of the browser.
         page: the file.
         size: width and height of what is seen of it.
         colours: which ones the page is asked for.

@@ -37,7 +37,18 @@ def report_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The machine's browser."""
+def _started() -> Iterator[Any]:
     with started_browser() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser(_started: Any) -> Iterator[Any]:
+    """A window of the machine's browser, in which the pages of a module are opened.
+
+    A module has its own: what explorers leave in a process makes work with the tables of reports take ten times as
+    long there.
+    """
+    window = _started.new_context()
+    yield window
+    window.close()
