@@ -33,8 +33,8 @@ def place_of(model: Path) -> dict[str, str]:
 def load(args: argparse.Namespace) -> tuple[object, object]:
     """Return the harness's model and task.
 
-    The harness is imported by name: to a type checker `lm_eval` is this project. It comes first: where it can't be
-    imported, nothing else has to be.
+    The harness is imported by name: to a type checker `lm_eval` is this project. It comes before all else that takes
+    seconds to import: one that can't load models says so at once.
     """
     huggingface = import_module("lm_eval.models.huggingface")
     import_module("torch").set_num_threads(args.threads)

@@ -37,7 +37,7 @@ def evaluate(args: argparse.Namespace) -> tuple[dict[str, dict[str, object]], di
     Returns:
         What each task scored, and, where each is evaluated alone, why a task failed.
     """
-    model = import_module("lm_eval.models.huggingface").HFLM(  # the first that may fail
+    model = import_module("lm_eval.models.huggingface").HFLM(  # before all else that takes seconds to import
         pretrained=args.model, backend=args.backend, device="cpu", dtype="float32", batch_size=8
     )
     evaluator, manager = import_module("lm_eval.evaluator"), import_module("lm_eval.tasks").TaskManager()

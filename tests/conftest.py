@@ -34,9 +34,7 @@ type_checker.install([name for name in _modules() if name not in UNCHECKED])
 hypothesis.settings.register_profile("steady", deadline=None, max_examples=100, derandomize=True, database=None)
 hypothesis.settings.load_profile("steady")
 
-# Tiny models take less than half the time so, here and in the programs that tests start. torch reads it once it is
-# imported, which the process that hands out tests never does.
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for programs that tests start: tiny models take half the time so
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each program that is started compiles the package, 1 s of time
 os.environ.update(RAY_worker_niceness="0")  # Ray's 15 starves workers beside another process of tests
 
@@ -85,7 +83,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from here on, and only among what tests make."""
+    """Look for garbage from here on, and only among what tests make; let torch compute in one thread.
+
+    Not before: the process that hands out tests collects none, and needs no torch.
+    """
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)  # tiny models take less than half the time so, too
     gc.freeze()
     gc.enable()
 

@@ -37,11 +37,13 @@ def started_browser() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(window: Any, page: Path, *, size: tuple[int, int] = WIDE, colours: str = "light", end: str = "") -> Iterator:
+def opened(
+    window: Any, page: Path, *, size: tuple[int, int] = WIDE, colours: str = "light", end: str = ""
+) -> Iterator[Any]:
     """Open a page; errors of its scripts, and what it asks of the network, fail the test.
 
-    It is loaded anew, where there is one in a tab that an earlier page has left empty: its process has compiled
-    plotly.js before, and a window of its own would make Chromium load the parts of its own surface again, all of which
+    The page is loaded anew, in a tab that an earlier page has left empty where there is one: its process has compiled
+    plotly.js before, and for a window of its own Chromium would load the parts of its own surface again, all of which
     takes more time than the page.
 
     Args:
@@ -62,8 +64,12 @@ def opened(window: Any, page: Path, *, size: tuple[int, int] = WIDE, colours: st
     }
     for event, listener in listeners.items():
         shown.on(event, listener)
-    shown.goto(f"{page.as_uri()}{end}")
-    yield shown
+    try:
+        shown.goto(f"{page.as_uri()}{end}")
+        yield shown
+    except BaseException:
+        shown.close()  # or it would be at work beside the next ones
+        raise
     shown.goto(_EMPTY)
     for event, listener in listeners.items():
         shown.remove_listener(event, listener)

@@ -105,7 +105,7 @@ class DamagedFolder:
         self._write(runs)
         self.files = {path: path.read_bytes() for path in sorted(self.path.rglob("*")) if path.is_file()}
         self.damages = damages(self.files)
-        """Which file is damaged, and how; made once, as hypothesis reads a strategy's source as it is made."""
+        """Which file is damaged, and how; made once, because hypothesis reads the source whenever one is made."""
         self.results = {path for path in self.files if path.parent == self.path and ".error." not in path.name}
 
     def _write(self, runs: list[Any]) -> None:

@@ -59,6 +59,7 @@ def judge(config: RunConfig, model: LanguageModel) -> dict[str, Any]:
         task_args={"encoding_scheme": config.encoding_scheme},
         model_args=config.vectors.public(),
         description=config.description or None,
+        reuse_passes=True,
     )
 
 

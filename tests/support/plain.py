@@ -1,8 +1,9 @@
 """The judge: the experiment computed slowly, plainly and separately from the package.
 
-One document at a time, one forward pass for every segment and every choice, no batching, padding or caching; every
-hidden state and every logit is computed. It follows experiment §4 and §5 (`plain_text` follows §2 and §3) and imports
-nothing from `lm_eval`, so that agreement with it means something. It knows nothing of result files and of grids.
+One document at a time, one forward pass for every segment and every choice, no batching, padding or caching (but where
+`reuse_passes` is asked for); every hidden state and every logit is computed. It follows experiment §4 and §5
+(`plain_text` follows §2 and §3) and imports nothing from `lm_eval`, so that agreement with it means something. It knows
+nothing of result files and of grids.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class Plain:
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, add_bos: str | None = None) -> None:
         self.model, self.tokenizer, self.config = model.eval(), tokenizer, model.config
         self.add_bos = add_bos
-        self.states_of = cache(self.run)  # for each layer that is asked for
+        self.states_of = self.run
         self.num_contexts = self.num_vectors = self.num_tokens = 0  # of all contexts that were encoded
         self.encoder_decoder = bool(self.config.is_encoder_decoder)
         # of a model of text alone, of the text part of a larger one, of the encoder
@@ -251,13 +252,17 @@ class Plain:
         if (
             self.config.model_type in OUTPUTS_ONLY
         ):  # [block 1, …, block L, final norm] → [input, block 1, …, final norm]
-            states = [embeddings[None], *states[:-2], states[-1]]
+            states = (embeddings[None], *states[:-2], states[-1])
         index = -1 if layer is None else len(states) // 2 if layer == "middle" else int(layer)
         vectors: Tensor = states[index][0].float()
         return vectors[len(before) :]
 
+    def reuse_passes(self) -> None:
+        """Run a segment that comes again, for another layer or in another document, no second time."""
+        self.states_of = cache(self.run)
+
     def run(self, ids: tuple[int, ...]) -> tuple[Tensor, ...]:
-        """All hidden states [1, token, dim] of a row of tokens."""
+        """All hidden states [1, token, dim] of a row of tokens, by one pass."""
         stack = self.model.get_encoder() if self.encoder_decoder else self.model
         states: tuple[Tensor, ...] = stack(torch.tensor([ids]), output_hidden_states=True).hidden_states
         return states
@@ -558,6 +563,7 @@ def evaluate(
     task_args: Mapping[str, Any] | None = None,
     model_args: Mapping[str, Any] | None = None,
     description: str | None = None,
+    reuse_passes: bool = False,
 ) -> dict[str, Any]:
     """Evaluate one configuration and return its metrics and the scores of every choice.
 
@@ -566,6 +572,7 @@ def evaluate(
         task: a task of that kind (experiment §2).
         rows: the rows of each split, in the order of their file.
         task_args: holds `encoding_scheme`; model_args: the settings of experiment §4 and 5. Values may be strings.
+        reuse_passes: whether a segment that comes again is run once, where nobody measures how long that takes.
 
     Raises:
         ValueError: a setting is refused, or a score is not a number.
@@ -575,6 +582,8 @@ def evaluate(
     scheme = "cross_encoding" if model_kind == "hf" else (task_args or {}).get("encoding_scheme")
     settings = check_settings(model_kind, scheme, model_args or {})
     plain = Plain(model, tokenizer, "False" if settings["DECODING_SCHEME"] else settings["ADD_BOS"])
+    if reuse_passes:
+        plain.reuse_passes()
     if settings["ADD_POS"]:
         plain.position(0)  # raises where the model has no such positions
     samples: list[Row] = []

@@ -55,6 +55,7 @@ def margins(
 ) -> dict[tuple[int, str], float | None]:  # fmt: skip
     """The margin of every document at every layer, in the similarity task."""
     plain, found = Plain(network, tokenizer), {}
+    plain.reuse_passes()
     for doc_id, query, shots in draw_documents(task, rows, 0, limit):
         context = make_context(query, shots, "concat_all_examples", None)
         for layer in layers:
@@ -70,6 +71,7 @@ def walk(
 ) -> PlainWalk:  # fmt: skip
     """The walk of one document, in the similarity task."""
     plain = Plain(network, tokenizer)
+    plain.reuse_passes()
     last = str(int(plain.text.num_hidden_layers))
     drawn = list(draw_documents(task, rows, 0, limit))
     normed, own, spreads = {}, {}, {}

@@ -2,7 +2,8 @@
 
 Where several tests start a process that needs torch and transformers, these are imported once, which takes 5 s, not
 once a process. What a test starts is a process as any other: it hands its arguments, its environment and its
-standard streams to a copy, waits for it, and ends as it does.
+standard streams to a copy, waits for it, and ends with its status. What is registered to be done at a process's end
+isn't done in a copy.
 """
 
 import contextlib
@@ -10,11 +11,13 @@ import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,10 +39,12 @@ def preloaded(imports: str) -> Iterator[Path]:
         place = Path(name) / "socket"
         changes = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(Path(name) / "hf")}
         command = [sys.executable, "-I", __file__, str(place), imports]
-        with subprocess.Popen(command, env={**os.environ, **changes}, stdout=subprocess.PIPE) as server:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, env={**os.environ, **changes}, **pipes) as server:
             try:
                 assert server.stdout is not None
-                assert server.stdout.readline() == b"ready\n"
+                if (said := server.stdout.readline()) != b"ready\n":
+                    raise RuntimeError(f"no Python with {imports!r} at {place}: it said {said!r}")
                 yield place
             finally:
                 server.kill()
@@ -63,7 +68,7 @@ def _serve(place: str) -> None:
         listener.bind(place)
         listener.listen()
         print("ready", flush=True)
-        while True:
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:  # which ends with who started this
             connection, _ = listener.accept()
             if os.fork() == 0:
                 _become(connection)
@@ -84,11 +89,22 @@ def _become(connection: socket.socket) -> None:
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])
         sys.argv = request["arguments"]
+        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
         status = _status_of(sys.argv[0])
         sys.stdout.flush()
         connection.sendall(str(status).encode())
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _end_with(connection: socket.socket) -> None:
+    """End this process once its caller has gone."""
+    gone = select.poll()
+    gone.register(connection, 0)  # a connection that has hung up is told in any case
+    gone.poll()
+    os._exit(1)
 
 
 def _status_of(script: str) -> int:

@@ -8,8 +8,8 @@ from xdist.workermanage import WorkerController
 
 from tests.support.paths import TOP
 
-_OF_FAMILIES = "tests/inference/test_families.py"
-"""Where the first parameter is a family, whose model is made and tried once in a process."""
+OF_A_FAMILY = "family"
+"""Of tests whose first parameter is a family; each family is a group."""
 
 
 @functools.cache
@@ -17,8 +17,8 @@ def groups_of(path: str) -> dict[str, str]:
     """Return the groups of the tests of a file that have one.
 
     Those that start a cluster have, as `--cluster auto` would find another's; and those that look at the demonstration,
-    at the report, or at the whole study, or need libraries in a process of their own, as each of these takes a while to
-    make.
+    at the report, at the whole study or at the model of a family, or need libraries in a process of their own, as each
+    of these takes a while to make.
     """
     tree = ast.parse((TOP / path).read_text(encoding="utf-8"))
     marks = [
@@ -38,6 +38,8 @@ def groups_of(path: str) -> dict[str, str]:
             groups[function.name] = "libraries"
         elif path.startswith("tests/analysis/report/"):
             groups[function.name] = "report"
+        elif path == "tests/inference/test_families.py" and "family" in fixtures:
+            groups[function.name] = OF_A_FAMILY
     return groups
 
 
@@ -55,9 +57,8 @@ class GroupScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path, _, rest = nodeid.partition("::")
         name, _, case = rest.partition("[")
-        if path == _OF_FAMILIES and case:
-            return f"{path}[{case.partition('-')[0].rstrip(']')}"
-        return groups_of(path).get(name, nodeid)
+        group = groups_of(path).get(name, nodeid)
+        return f"{group} {case.rstrip(']').partition('-')[0]}" if group == OF_A_FAMILY else group
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         """Forget a group that is complete: at each test, all that its process has been given are counted."""

@@ -165,9 +165,7 @@ def write_harness(folder: Path, evaluator: str, libraries: Path | None = None) -
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     place = str(libraries or "")
-    text = _INTERPRETER.format(
-        python=sys.executable, folder=str(folder), libraries=place, preloaded=preloaded.__file__
-    )  # fmt: skip
+    text = _INTERPRETER.format(python=sys.executable, folder=str(folder), libraries=place, preloaded=preloaded.__file__)
     python = folder / "python"
     python.write_text(text, encoding="utf-8")
     python.chmod(0o755)

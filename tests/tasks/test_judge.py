@@ -117,6 +117,7 @@ def samples_of(query: Example, shots: list[Example], scheme: str, description: s
 def judge(name: str, family: str, kind: str, scheme: str, num_fewshot: int, settings) -> list[list[float]]:
     _, make, read, _ = TASKS[name]
     judging = plain.Plain(*network_of(family))
+    judging.reuse_passes()
     settings = plain.check_settings(kind, scheme, settings)
     rows, training = [make(number) for number in ROWS], [make(number) for number in TRAINING]
     rnd = random.Random(42)
@@ -185,6 +186,7 @@ def test_without_shots_description_question_and_choice_stand_together(name, worl
         task_args=f"data_dir={world}", include_path=str(world), log_samples=True,
     )  # fmt: skip
     judging = plain.Plain(*network_of("gpt2"))
+    judging.reuse_passes()
     _, make, read, _ = TASKS[name]
     settings = plain.check_settings("hf", "cross_encoding", {})
     rows = [make(number) for number in ROWS]

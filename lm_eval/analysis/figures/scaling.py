@@ -158,7 +158,7 @@ def _add_family(figure: go.Figure, cell: tuple[int, int], runs: pd.DataFrame, sc
             "size": 10,
             "line": {"color": line.colour, "width": 2},
         },
-        hovertext=runs[_TOLD],
+        hovertext=list(runs[_TOLD]),
         hoverinfo="text",
         showlegend=False,
     )

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from lm_eval.analysis.report import make_report, report_on
 from lm_eval.analysis.report.assets import packed
-from lm_eval.analysis.report.explorer import explorer_page, runs_by_column
+from lm_eval.analysis.report.explorer import runs_by_column
 from lm_eval.analysis.runs import read_runs
 from lm_eval.analysis.scores import add_scores
 from lm_eval.config.limit import Limit
@@ -147,19 +146,15 @@ def test_the_table_is_searched_and_sorted_and_a_run_opens_by_the_keyboard(page):
     page.wait_for_function("location.hash.includes('run=')")
 
 
-def explore(results):
-    """The explorer of a results folder, without the report beside it, whose figures take a while."""
-    page = results.with_name("explore.html")
-    page.write_text(explorer_page(make_report([results], read_runs(results), {})))
-    return page
-
-
 @pytest.mark.slow
 def test_the_command_of_a_run_is_of_the_configuration_in_its_file(browser, tmp_path):
+    from lm_eval.analysis.report import report_on  # noqa: PLC0415  (seconds to import)
+
     (config,) = expand(grid(models=["a/b c"], num_fewshot=[3], settings={"WORD_AGG_SCHEME": ["relu|mean"]}))
     config = replace(config, limit=Limit.parse("7:9"))
     put(tmp_path / "results", "one.json", result_of(config))
-    with opened(browser, explore(tmp_path / "results")) as shown:
+    page = report_on([tmp_path / "results"], tmp_path / "out").with_name("explore.html")
+    with opened(browser, page) as shown:
         shown.click("#table tbody button")
         command, file = shown.locator("#panel pre").all_inner_texts()
     assert file == str(tmp_path / "results" / "one.json")
@@ -178,11 +173,14 @@ def test_the_command_of_a_run_is_of_the_configuration_in_its_file(browser, tmp_p
 
 @pytest.mark.slow
 def test_names_stand_in_the_page_as_they_are(browser, tmp_path):
+    from lm_eval.analysis.report import report_on  # noqa: PLC0415  (seconds to import)
+
     for number, config in enumerate(
         expand(grid(models=["a/<i>one</i>", "a/&amp;"], settings={"WORD_AGG_SCHEME": ["mean"]}))
     ):
         put(tmp_path / "results", f"{number}.json", result_of(config))
-    with opened(browser, explore(tmp_path / "results")) as shown:
+    page = report_on([tmp_path / "results"], tmp_path / "out").with_name("explore.html")
+    with opened(browser, page) as shown:
         shown.wait_for_selector("#table tbody button")
         for place in ("#strip", "#table", "#facets"):
             written = shown.locator(place).text_content()
@@ -210,6 +208,8 @@ def test_the_selection_is_saved_as_csv_in_the_order_of_the_table(page):
 
 
 def test_a_baseline_with_its_controls_makes_a_report(tmp_path):
+    from lm_eval.analysis.report import report_on  # noqa: PLC0415  (seconds to import)
+
     results = tmp_path / "results"
     schemes = ["cross_encoding", "no_context"]
     for number, config in enumerate(expand(grid(num_fewshot=[0], encoding_scheme=schemes, settings={}))):
