@@ -67,7 +67,7 @@ docs: $(DEV)  ## build the documentation into site/, warnings being errors
 
 PARALLEL := --numprocesses auto
 
-test: $(DEV)  ## run the tests (13 minutes on 2 cores); COVERAGE=1 measures what they cover, with a floor
+test: $(DEV)  ## run the tests (12 minutes on 2 cores); COVERAGE=1 measures what they cover, with a floor
 	@$(PY) -m pytest $(PARALLEL) $(if $(filter-out 0,$(COVERAGE)),--cov=lm_eval --cov-fail-under=85)
 
 test-quick: $(DEV)  ## run the quick tests of what has changed since the branch left main (90 seconds)
